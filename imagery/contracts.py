@@ -1,0 +1,288 @@
+"""Every message that passes between rooms: small, frozen, versionable pydantic models.
+
+Messages carry blob names, never pixels. A new field needs a default, so that a message written by
+the previous version can still be read by instances that are in flight during a deployment.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Message(BaseModel):
+    """Base of all messages: immutable, unknown fields ignored so that old code reads new messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def to_json(self) -> dict[str, Any]:
+        """The message as plain JSON types, the only form that durable functions may carry."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read what ``to_json`` wrote. Raises ``pydantic.ValidationError``."""
+        return cls.model_validate(data)
+
+
+class Stage(StrEnum):
+    """The four steps of a job, in order."""
+
+    GUARDRAIL = "guardrail"
+    REMBG = "rembg"
+    REALESRGAN = "realesrgan"
+    NANO_BANANA = "nano_banana"
+
+
+class JobState(StrEnum):
+    """State of a job, kept in SQL."""
+
+    QUEUED = "QUEUED"
+    VALIDATING = "VALIDATING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the job will not change any more without an explicit request."""
+        return self in TERMINAL_STATES
+
+
+TERMINAL_STATES = frozenset(
+    {JobState.COMPLETED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED}
+)
+
+
+class StageState(StrEnum):
+    """State of one stage of one job."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    SUCCEEDED = "SUCCEEDED"
+    REFUSED = "REFUSED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class BlobRef(Message):
+    """The address of one blob. ``etag`` pins a version where it matters."""
+
+    container: str
+    name: str
+    etag: str | None = None
+
+    @property
+    def path(self) -> str:
+        """``container/name``."""
+        return f"{self.container}/{self.name}"
+
+
+class AspectRatio(StrEnum):
+    """Aspect ratios of the placed picture that the image model accepts."""
+
+    SQUARE = "1:1"
+    PORTRAIT_2_3 = "2:3"
+    LANDSCAPE_3_2 = "3:2"
+    PORTRAIT_3_4 = "3:4"
+    LANDSCAPE_4_3 = "4:3"
+    PORTRAIT_4_5 = "4:5"
+    LANDSCAPE_5_4 = "5:4"
+    PORTRAIT_9_16 = "9:16"
+    LANDSCAPE_16_9 = "16:9"
+    CINEMA_21_9 = "21:9"
+
+
+DEFAULT_PROMPT = (
+    "Place the subject on a light oak table in a bright room with soft daylight from the left, "
+    "with a natural contact shadow. Keep the subject unchanged."
+)
+
+
+class JobOptions(Message):
+    """What a caller may choose for a job."""
+
+    prompt: str = Field(default=DEFAULT_PROMPT, description="The scene in which the cut-out is placed.")
+    aspect_ratio: AspectRatio = Field(
+        default=AspectRatio.SQUARE, description="Aspect ratio of the placed picture."
+    )
+    image_size: Literal["1K", "2K", "4K"] = Field(
+        default="1K", description="Size class of the placed picture."
+    )
+
+
+class JobRequest(Message):
+    """What every entrance (blob upload, HTTP, batch) reduces to."""
+
+    job_id: str
+    source: BlobRef
+    owner_id: str
+    options: JobOptions = JobOptions()
+    content_type: str | None = None
+    request_hash: str = ""
+    batch_id: str | None = None
+
+
+class RetryPolicy(Message):
+    """An exponential retry policy: ``first_s * coefficient**n``, capped, bounded in count and time."""
+
+    first_s: float
+    coefficient: float
+    cap_s: float
+    attempts: int
+    timeout_s: float
+
+
+class PipelineInput(Message):
+    """Input of the ``image_pipeline`` orchestrator. All it decides by is in here: it reads no settings."""
+
+    job_id: str
+    run: int = 1
+    deadline: datetime
+    gpu_retry: RetryPolicy
+    nano_banana_retry: RetryPolicy
+    records_retry: RetryPolicy
+    max_waits: int = 20
+
+
+class BatchInput(Message):
+    """Input of the ``batch`` orchestrator: jobs whose rows exist already."""
+
+    batch_id: str
+    pipelines: list[BatchItem]
+    parallel: int
+
+
+class BatchItem(Message):
+    """One job of a batch and the instance it runs as."""
+
+    instance_id: str
+    pipeline: PipelineInput
+
+
+class StageInput(Message):
+    """Input of a stage's activity."""
+
+    job_id: str
+    run: int
+    stage: Stage
+    deadline: datetime
+
+
+class Outcome(StrEnum):
+    """How a stage's activity ended, when it ended without an exception."""
+
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    FAILED = "failed"
+    RETRY_LATER = "retry_later"
+    CANCELLED = "cancelled"
+
+
+class StageOutcome(Message):
+    """Answer of a stage's activity. What a plain retry may cure is raised instead."""
+
+    stage: Stage
+    outcome: Outcome
+    output: BlobRef | None = None
+    error_code: str | None = None
+    message: str | None = None
+    retry_after_s: float | None = None
+    cost_usd: float = 0.0
+
+
+class FinishInput(Message):
+    """Input of the ``finish_job`` activity. ``error_code`` None means: the stage's row knows."""
+
+    job_id: str
+    run: int
+    state: JobState
+    stage: Stage | None = None
+    error_code: str | None = None
+    message: str | None = None
+
+
+class JobSummary(Message):
+    """Output of ``image_pipeline``."""
+
+    job_id: str
+    state: JobState
+    stage: Stage | None = None
+    error_code: str | None = None
+
+
+class PipelineStatus(Message):
+    """Custom status of ``image_pipeline``: what the job is doing right now and, if it waits, why."""
+
+    stage: Stage | None
+    doing: str
+    waiting_until: datetime | None = None
+
+
+class GpuRequest(Message):
+    """Body of the GPU service's ``POST /v1/remove-background`` and ``POST /v1/upscale``."""
+
+    job_id: str
+    source: BlobRef
+    target: BlobRef
+    model: str | None = None
+
+
+class GpuReport(Message):
+    """Answer of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU."""
+
+    output: BlobRef
+    width: int
+    height: int
+    duration_ms: float
+    vram_used_gb: float
+    vram_peak_gb: float
+    device: str
+    model: str
+    tiles: int = 0
+    reused: bool = False
+
+
+class Problem(Message):
+    """An error as RFC 9457 ``application/problem+json``; ``code`` is a stable snake_case word."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    job_id: str | None = None
+    errors: list[dict[str, Any]] | None = None
+
+
+class CheckResult(Message):
+    """One check of the guardrail: what was measured against which limit."""
+
+    name: str
+    passed: bool
+    measured: str
+    limit: str
+    code: str | None = None
+    message: str
+
+
+class GuardrailReport(Message):
+    """The guardrail's verdict with every check that was made, cheapest first."""
+
+    admitted: bool
+    checks: list[CheckResult]
+    code: str | None = None
+    message: str
+    content_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration_ms: float = 0.0
+
+
+BatchInput.model_rebuild()
