@@ -54,9 +54,7 @@ class JobState(StrEnum):
         return self in TERMINAL_STATES
 
 
-TERMINAL_STATES = frozenset(
-    {JobState.COMPLETED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED}
-)
+TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED})
 
 
 class StageState(StrEnum):

@@ -73,7 +73,9 @@ class Settings(BaseSettings):
     gpu_retry_first_s: float = Field(2.0, gt=0, description="First wait before a GPU stage is retried.")
     gpu_retry_coefficient: float = Field(2.0, ge=1, description="Growth of the wait.")
     gpu_retry_cap_s: float = Field(60.0, gt=0, description="Longest single wait.")
-    gpu_retry_attempts: int = Field(8, ge=1, description="Attempts a GPU stage gets (cold starts take minutes).")
+    gpu_retry_attempts: int = Field(
+        8, ge=1, description="Attempts a GPU stage gets (cold starts take minutes)."
+    )
 
     nano_banana_base_url: str = Field(
         "https://generativelanguage.googleapis.com", description="Base URL of the image model."

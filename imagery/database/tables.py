@@ -1,0 +1,154 @@
+"""The tables. Times are UTC, money is USD (the ledger counts millionths), ``*_ms`` milliseconds, ``*_gb`` 1e9 bytes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, Dialect, Index, Text, UniqueConstraint
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+def utc_now() -> datetime:
+    """Now, with its time zone."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time that comes back with its zone from SQLite too, which stores none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC; refuse a time without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone can't be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class User(SQLModel, table=True):
+    """Who owns jobs."""
+
+    __tablename__ = "user_account"
+
+    user_id: str = Field(primary_key=True, max_length=64)
+    name: str = Field(max_length=200)
+    role: str = Field(default="user", max_length=20)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class ImageJob(SQLModel, table=True):
+    """One image on its way. ``run`` counts explicit requests to run it: 1, then one more a retry."""
+
+    __tablename__ = "image_job"
+    __table_args__ = (
+        Index("ix_image_job_newest", "created_at", "job_id"),
+        Index("ix_image_job_open", "state", "updated_at"),
+    )
+
+    job_id: str = Field(primary_key=True, max_length=64)
+    owner_id: str = Field(index=True, max_length=64)
+    batch_id: str | None = Field(default=None, index=True, max_length=64)
+    source_container: str = Field(max_length=63)
+    source_name: str = Field(max_length=1024)
+    source_etag: str | None = Field(default=None, max_length=100)
+    content_type: str | None = Field(default=None, max_length=200)
+    request_hash: str = Field(default="", max_length=64)
+    options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    state: str = Field(max_length=20)
+    stage: str | None = Field(default=None, max_length=20)
+    error_code: str | None = Field(default=None, max_length=64)
+    error_message: str | None = Field(default=None, sa_type=Text)
+    instance_id: str = Field(max_length=100)
+    run: int = 1
+    restarts: int = 0
+    deadline: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    updated_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class StageRun(SQLModel, table=True):
+    """One stage of one job; ``attempt`` counts how often its activity was started."""
+
+    __tablename__ = "stage_run"
+    __table_args__ = (UniqueConstraint("job_id", "stage"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str = Field(foreign_key="image_job.job_id", index=True, max_length=64)
+    stage: str = Field(max_length=20)
+    state: str = Field(max_length=20)
+    attempt: int = 0
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    waiting_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    duration_ms: float | None = None
+    vram_used_gb: float | None = None
+    cost_usd: float = 0.0
+    output_container: str | None = Field(default=None, max_length=63)
+    output_name: str | None = Field(default=None, max_length=1024)
+    output_type: str | None = Field(default=None, max_length=100)
+    error_code: str | None = Field(default=None, max_length=64)
+    error_message: str | None = Field(default=None, sa_type=Text)
+
+
+class GuardrailLog(SQLModel, table=True):
+    """One verdict of the guardrail with every check behind it."""
+
+    __tablename__ = "guardrail_log"
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str | None = Field(default=None, index=True, max_length=64)
+    owner_id: str = Field(max_length=64)
+    verdict: str = Field(index=True, max_length=20)
+    code: str | None = Field(default=None, max_length=64)
+    message: str = Field(sa_type=Text)
+    checks: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
+    size_bytes: int = 0
+    duration_ms: float = 0.0
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class SpendEntry(SQLModel, table=True):
+    """The ledger of paid calls: one row for each explicit request to pay for a stage of a job."""
+
+    __tablename__ = "spend_entry"
+    __table_args__ = (UniqueConstraint("job_id", "stage", "attempt_group"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str = Field(foreign_key="image_job.job_id", index=True, max_length=64)
+    owner_id: str = Field(max_length=64)
+    stage: str = Field(max_length=20)
+    attempt_group: int
+    state: str = Field(index=True, max_length=20)
+    price_micro_usd: int
+    calls: int = 0
+    note: str | None = Field(default=None, sa_type=Text)
+    reserved_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class JobEvent(SQLModel, table=True):
+    """What happened to a job, in order; what /api/v1/logs shows."""
+
+    __tablename__ = "job_event"
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: str = Field(index=True, max_length=64)
+    owner_id: str = Field(max_length=64)
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    level: str = Field(max_length=10)
+    event: str = Field(max_length=64)
+    stage: str | None = Field(default=None, max_length=20)
+    data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
