@@ -128,13 +128,12 @@ class JobRequest(Message):
 
 
 class RetryPolicy(Message):
-    """An exponential retry policy: ``first_s * coefficient**n``, capped, bounded in count and time."""
+    """Exponential retries: waits of ``first_s * coefficient**n`` up to ``cap_s``, ``attempts`` in all."""
 
     first_s: float
     coefficient: float
     cap_s: float
     attempts: int
-    timeout_s: float
 
 
 class PipelineInput(Message):

@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     batch_max_items: int = Field(1000, gt=0, description="Most items of a batch.")
     batch_parallel: int = Field(8, gt=0, description="Jobs of a batch that run at once.")
 
+    reconcile_schedule: str = Field(
+        "0 * * * * *", description="NCRONTAB of the reconciler (read by the host, not by the code)."
+    )
     reconcile_grace_s: float = Field(
         60.0, ge=0, description="A job untouched for this long is looked at by the reconciler."
     )
@@ -144,7 +147,6 @@ class Settings(BaseSettings):
             coefficient=self.gpu_retry_coefficient,
             cap_s=self.gpu_retry_cap_s,
             attempts=self.gpu_retry_attempts,
-            timeout_s=self.job_deadline_s,
         )
 
     @property
@@ -155,7 +157,6 @@ class Settings(BaseSettings):
             coefficient=self.nano_banana_retry_coefficient,
             cap_s=self.nano_banana_retry_cap_s,
             attempts=self.nano_banana_retry_attempts,
-            timeout_s=self.job_deadline_s,
         )
 
     @property
@@ -166,7 +167,6 @@ class Settings(BaseSettings):
             coefficient=2.0,
             cap_s=30.0,
             attempts=self.records_retry_attempts,
-            timeout_s=self.job_deadline_s,
         )
 
 

@@ -1,4 +1,4 @@
-"""The tables. Times are UTC, money is USD (the ledger counts millionths), ``*_ms`` milliseconds, ``*_gb`` 1e9 bytes."""
+"""The tables. Times are UTC, the ledger counts millionths of USD, ``*_gb`` are 1e9 bytes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,243 @@
+"""Jobs: created once, changed only by compare-and-set, ended once a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, or_, select
+
+from imagery.contracts import TERMINAL_STATES, JobRequest, JobState, Stage, StageState
+from imagery.database.engine import Database
+from imagery.database.events import record
+from imagery.database.tables import ImageJob, StageRun, utc_now
+
+RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
+_ORDER = {stage.value: number for number, stage in enumerate(Stage)}
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job with its stages in order."""
+
+    job: ImageJob
+    stages: list[StageRun]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Jobs, newest first, and the cursor of the next page (None at the end)."""
+
+    jobs: list[JobView]
+    cursor: tuple[datetime, str] | None
+
+
+class Jobs:
+    """The repository of jobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, request: JobRequest, *, instance_id: str, deadline: datetime) -> tuple[ImageJob, bool]:
+        """Insert the job; answer it and whether this call created it (False: it was there already)."""
+        job = ImageJob(
+            job_id=request.job_id,
+            owner_id=request.owner_id,
+            batch_id=request.batch_id,
+            source_container=request.source.container,
+            source_name=request.source.name,
+            source_etag=request.source.etag,
+            content_type=request.content_type,
+            request_hash=request.request_hash,
+            options=request.options.to_json(),
+            state=JobState.QUEUED,
+            instance_id=instance_id,
+            deadline=deadline,
+        )
+        try:
+            with self._database.write() as session:
+                session.add(job)
+                session.flush()
+                record(session, job, "job_queued", source=request.source.path)
+        except IntegrityError:
+            existing = self.get(request.job_id)
+            if existing is None:
+                raise
+            return existing, False
+        return job, True
+
+    def get(self, job_id: str) -> ImageJob | None:
+        """The job, or None."""
+        with self._database.read() as session:
+            return session.get(ImageJob, job_id)
+
+    def view(self, job_id: str) -> JobView | None:
+        """The job with its stages, or None."""
+        with self._database.read() as session:
+            job = session.get(ImageJob, job_id)
+            if job is None:
+                return None
+            return JobView(job, _stages(session, [job_id]).get(job_id, []))
+
+    def page(
+        self,
+        *,
+        owner_id: str | None,
+        states: list[JobState] | None = None,
+        batch_id: str | None = None,
+        limit: int,
+        cursor: tuple[datetime, str] | None = None,
+    ) -> Page:
+        """One page of jobs, newest first; ``owner_id`` None means everybody's."""
+        query = select(ImageJob).order_by(col(ImageJob.created_at).desc(), col(ImageJob.job_id).desc())
+        if owner_id is not None:
+            query = query.where(ImageJob.owner_id == owner_id)
+        if states:
+            query = query.where(col(ImageJob.state).in_(states))
+        if batch_id is not None:
+            query = query.where(ImageJob.batch_id == batch_id)
+        if cursor is not None:
+            at, job_id = cursor
+            query = query.where(
+                or_(
+                    col(ImageJob.created_at) < at,
+                    (col(ImageJob.created_at) == at) & (col(ImageJob.job_id) < job_id),
+                )
+            )
+        with self._database.read() as session:
+            found = list(session.exec(query.limit(limit + 1)))
+            jobs = found[:limit]
+            stages = _stages(session, [job.job_id for job in jobs])
+        views = [JobView(job, stages.get(job.job_id, [])) for job in jobs]
+        more = len(found) > limit
+        return Page(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
+
+    def unfinished(self, untouched_since: datetime, limit: int) -> list[ImageJob]:
+        """Jobs that are not terminal and were not changed since then, oldest first."""
+        query = (
+            select(ImageJob)
+            .where(col(ImageJob.state).not_in(TERMINAL_STATES))
+            .where(col(ImageJob.updated_at) < untouched_since)
+            .order_by(col(ImageJob.updated_at))
+            .limit(limit)
+        )
+        with self._database.read() as session:
+            return list(session.exec(query))
+
+    def finish(
+        self,
+        job_id: str,
+        run: int,
+        state: JobState,
+        *,
+        stage: Stage | None = None,
+        error_code: str | None = None,
+        message: str | None = None,
+    ) -> ImageJob | None:
+        """End the job's run, once: a job that has ended, or runs anew, stays as it is.
+
+        Without ``error_code`` the error of the stage's row is taken. None when there is no such job.
+        """
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or job.run != run or JobState(job.state).is_terminal:
+                return job
+            row = stage_row(session, job_id, stage) if stage else None
+            if row is not None and state is not JobState.COMPLETED:
+                error_code = error_code or row.error_code
+                message = message or row.error_message
+                _close_stage(row, state, error_code, message)
+            job.state = state
+            job.stage = stage.value if stage else job.stage
+            job.error_code = error_code
+            job.error_message = message
+            job.finished_at = job.updated_at = utc_now()
+            seconds = (job.finished_at - job.created_at).total_seconds()
+            record(
+                session,
+                job,
+                f"job_{state.value.lower()}",
+                stage=stage,
+                level="error" if state is JobState.FAILED else "info",
+                duration_ms=round(seconds * 1000, 1),
+                **({"error_code": error_code, "error": message} if error_code else {}),
+            )
+            return job
+
+    def cancel(self, job_id: str) -> ImageJob | None:
+        """Cancel a job that has not ended; one that has is answered as it is. None: no such job."""
+        job = self.get(job_id)
+        if job is None:
+            return None
+        stage = Stage(job.stage) if job.stage else None
+        return self.finish(
+            job_id,
+            job.run,
+            JobState.CANCELLED,
+            stage=stage,
+            error_code="cancelled",
+            message="The job was cancelled on request.",
+        )
+
+    def begin_run(self, job_id: str, *, instance_id: str, run: int, deadline: datetime) -> ImageJob | None:
+        """Queue an ended job again as ``run``; finished stages keep their outputs.
+
+        None when the job is not FAILED or CANCELLED any more, or another request was first.
+        """
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or JobState(job.state) not in RETRYABLE_STATES or job.run != run - 1:
+                return None
+            job.state, job.stage = JobState.QUEUED, None
+            job.error_code = job.error_message = job.finished_at = None
+            job.run, job.instance_id, job.deadline, job.restarts = run, instance_id, deadline, 0
+            job.updated_at = utc_now()
+            for row in _stages(session, [job_id]).get(job_id, []):
+                if row.state != StageState.SUCCEEDED:
+                    row.state = StageState.PENDING
+                    row.error_code = row.error_message = None
+            record(session, job, "job_retried", run=run)
+            return job
+
+    def count_restart(self, job_id: str, run: int) -> int | None:
+        """Count one restart of the job's orchestration; None when the job has ended meanwhile."""
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or job.run != run or JobState(job.state).is_terminal:
+                return None
+            job.restarts += 1
+            job.updated_at = utc_now()
+            record(session, job, "job_restarted", level="warning", restarts=job.restarts)
+            return job.restarts
+
+
+def lock_job(session: Session, job_id: str) -> ImageJob | None:
+    """The job, locked against other writers until the transaction ends."""
+    return session.exec(select(ImageJob).where(ImageJob.job_id == job_id).with_for_update()).first()
+
+
+def stage_row(session: Session, job_id: str, stage: Stage) -> StageRun | None:
+    """The row of a job's stage, or None before it first began."""
+    return session.exec(
+        select(StageRun).where(StageRun.job_id == job_id, StageRun.stage == stage.value)
+    ).first()
+
+
+def _stages(session: Session, job_ids: list[str]) -> dict[str, list[StageRun]]:
+    rows: dict[str, list[StageRun]] = {}
+    for row in session.exec(select(StageRun).where(col(StageRun.job_id).in_(job_ids))):
+        rows.setdefault(row.job_id, []).append(row)
+    for found in rows.values():
+        found.sort(key=lambda row: _ORDER[row.stage])
+    return rows
+
+
+def _close_stage(row: StageRun, state: JobState, code: str | None, message: str | None) -> None:
+    if row.state == StageState.SUCCEEDED:
+        return
+    closed = {JobState.REJECTED: StageState.REFUSED, JobState.CANCELLED: StageState.CANCELLED}
+    row.state = closed.get(state, StageState.FAILED)
+    row.error_code, row.error_message = code, message
+    row.waiting_until = None
+    row.finished_at = utc_now()

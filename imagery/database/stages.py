@@ -1,0 +1,171 @@
+"""Stages of a job: begun by compare-and-set, so that a job that was cancelled or runs anew is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from imagery.contracts import BlobRef, JobState, Stage, StageState
+from imagery.database.engine import Database
+from imagery.database.events import record
+from imagery.database.jobs import lock_job, stage_row
+from imagery.database.tables import ImageJob, StageRun, utc_now
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A stage that may work: its job, and its output where it has succeeded already."""
+
+    job: ImageJob
+    attempt: int
+    output: BlobRef | None
+
+
+class Stages:
+    """The repository of stages."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, job_id: str, run: int, stage: Stage) -> Begun | None:
+        """Mark the stage RUNNING and count the attempt.
+
+        None when the job has ended, runs anew or does not exist: the caller does nothing then.
+        """
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or job.run != run or JobState(job.state).is_terminal:
+                return None
+            row = stage_row(session, job_id, stage) or StageRun(
+                job_id=job_id, stage=stage.value, state=StageState.PENDING
+            )
+            if row.state == StageState.SUCCEEDED:
+                return Begun(job, row.attempt, _output(row))
+            row.state = StageState.RUNNING
+            row.attempt += 1
+            row.started_at = utc_now()
+            row.waiting_until = None
+            job.state = JobState.VALIDATING if stage is Stage.GUARDRAIL else JobState.RUNNING
+            job.stage = stage.value
+            job.updated_at = utc_now()
+            session.add(row)
+            record(session, job, "stage_started", stage=stage, attempt=row.attempt)
+            return Begun(job, row.attempt, None)
+
+    def succeed(
+        self,
+        job_id: str,
+        stage: Stage,
+        output: BlobRef,
+        output_type: str,
+        *,
+        vram_used_gb: float | None = None,
+        cost_usd: float = 0.0,
+        duration_ms: float | None = None,
+    ) -> None:
+        """Record the stage's result. ``duration_ms`` defaults to the time since the attempt began."""
+        with self._database.write() as session:
+            self.succeed_in(
+                session,
+                job_id,
+                stage,
+                output,
+                output_type,
+                vram_used_gb=vram_used_gb,
+                cost_usd=cost_usd,
+                duration_ms=duration_ms,
+            )
+
+    def succeed_in(
+        self,
+        session: Session,
+        job_id: str,
+        stage: Stage,
+        output: BlobRef,
+        output_type: str,
+        *,
+        vram_used_gb: float | None = None,
+        cost_usd: float = 0.0,
+        duration_ms: float | None = None,
+    ) -> None:
+        """``succeed`` inside a transaction of the caller's."""
+        job, row = _both(session, job_id, stage)
+        if row.state == StageState.SUCCEEDED:
+            return
+        row.finished_at = utc_now()
+        row.duration_ms = duration_ms if duration_ms is not None else _elapsed_ms(row)
+        row.state = StageState.SUCCEEDED
+        row.vram_used_gb = vram_used_gb
+        row.cost_usd = cost_usd
+        row.output_container, row.output_name, row.output_type = output.container, output.name, output_type
+        row.error_code = row.error_message = row.waiting_until = None
+        job.updated_at = utc_now()
+        measured: dict[str, Any] = {"duration_ms": row.duration_ms}
+        if vram_used_gb is not None:
+            measured["vram_used_gb"] = vram_used_gb
+        if cost_usd:
+            measured["cost_usd"] = cost_usd
+        record(session, job, "stage_finished", stage=stage, attempt=row.attempt, **measured)
+
+    def wait(self, job_id: str, stage: Stage, code: str, message: str, until: datetime | None = None) -> None:
+        """Record an attempt that failed and will be repeated, at ``until`` where that is known."""
+        self._fail(job_id, stage, StageState.WAITING, code, message, until=until)
+
+    def fail(self, job_id: str, stage: Stage, code: str, message: str) -> None:
+        """Record an attempt that failed for good."""
+        self._fail(job_id, stage, StageState.FAILED, code, message)
+
+    def _fail(
+        self,
+        job_id: str,
+        stage: Stage,
+        state: StageState,
+        code: str,
+        message: str,
+        *,
+        until: datetime | None = None,
+    ) -> None:
+        with self._database.write() as session:
+            job, row = _both(session, job_id, stage)
+            if row.state == StageState.SUCCEEDED:
+                return
+            row.state = state
+            row.error_code, row.error_message = code, message
+            row.finished_at = utc_now()
+            row.duration_ms = _elapsed_ms(row)
+            row.waiting_until = until
+            job.updated_at = utc_now()
+            record(
+                session,
+                job,
+                "stage_waiting" if state is StageState.WAITING else "stage_failed",
+                stage=stage,
+                level="warning" if state is StageState.WAITING else "error",
+                attempt=row.attempt,
+                duration_ms=row.duration_ms,
+                error_code=code,
+                error=message,
+                **({"waiting_until": until.isoformat()} if until else {}),
+            )
+
+
+def _both(session: Session, job_id: str, stage: Stage) -> tuple[ImageJob, StageRun]:
+    job, row = lock_job(session, job_id), stage_row(session, job_id, stage)
+    if job is None or row is None:
+        raise LookupError(f"stage {stage.value} of job {job_id} was never begun")
+    return job, row
+
+
+def _output(row: StageRun) -> BlobRef | None:
+    if row.output_container is None or row.output_name is None:
+        return None
+    return BlobRef(container=row.output_container, name=row.output_name)
+
+
+def _elapsed_ms(row: StageRun) -> float | None:
+    if row.started_at is None:
+        return None
+    return round((utc_now() - row.started_at).total_seconds() * 1000, 1)

@@ -1,0 +1,204 @@
+"""The ledger of paid calls: ``reserved -> sent -> settled | released | unknown``.
+
+At-least-once activities must not pay twice. Before a call the entry is reserved; in the moment the
+request goes out it becomes ``sent``, which only one caller can do; the answer settles or releases it.
+A ``sent`` entry without an answer is ``unknown``: money may be gone, so nobody calls again by himself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlmodel import Session, col, select
+
+from imagery.contracts import JobState, Stage
+from imagery.database.engine import Database
+from imagery.database.events import record
+from imagery.database.jobs import lock_job
+from imagery.database.tables import ImageJob, SpendEntry, utc_now
+
+MICRO = 1_000_000
+
+
+class SpendState(StrEnum):
+    """State of one entry."""
+
+    RESERVED = "reserved"
+    SENT = "sent"
+    SETTLED = "settled"
+    RELEASED = "released"
+    UNKNOWN = "unknown"
+
+
+class NotPayableError(Exception):
+    """The call must not be made: the job has ended, or another caller has sent it."""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What the ledger says before a call. ``wait_s`` is set while another caller's call is under way."""
+
+    entry_id: int
+    state: SpendState
+    wait_s: float | None = None
+
+
+class Ledger:
+    """The spend ledger. ``answer_within`` bounds how long a sent call may still be answered."""
+
+    def __init__(self, database: Database, answer_within: timedelta) -> None:
+        self._database = database
+        self._answer_within = answer_within
+
+    def reserve(self, job_id: str, run: int, stage: Stage, price_usd: float) -> Reservation:
+        """Reserve the price for this run, or say why there is nothing to reserve.
+
+        ``reserved``: go on. ``settled``: it is paid, use the stored result. ``sent``: another call is
+        under way, look again in ``wait_s``. ``unknown``: do not call. Raises ``NotPayableError`` when
+        the job has ended.
+        """
+        with self._database.write() as session:
+            job = _payable(session, job_id, run)
+            entries = _entries(session, job_id, stage)
+            blocking = next((entry for entry in entries if entry.state != SpendState.RELEASED), None)
+            if blocking is not None:
+                return self._standing(session, job, blocking)
+            entry = next((each for each in entries if each.attempt_group == run), None)
+            if entry is None:
+                entry = SpendEntry(
+                    job_id=job_id,
+                    owner_id=job.owner_id,
+                    stage=stage.value,
+                    attempt_group=run,
+                    state=SpendState.RESERVED,
+                    price_micro_usd=round(price_usd * MICRO),
+                )
+            entry.state = SpendState.RESERVED
+            entry.closed_at = entry.sent_at = None
+            session.add(entry)
+            session.flush()
+            record(session, job, "spend_reserved", stage=stage, price_usd=price_usd)
+            return Reservation(_id(entry), SpendState.RESERVED)
+
+    def mark_sent(self, entry_id: int, run: int) -> None:
+        """Claim the right to send the request, in the moment before it goes out.
+
+        Raises ``NotPayableError`` when the job has ended meanwhile or another caller was first.
+        """
+        with self._database.write() as session:
+            # the job's lock comes first, as everywhere, so that two writers can't wait for each other
+            job_id = _load(session, entry_id).job_id
+            job = _payable(session, job_id, run)
+            entry = _load(session, entry_id)
+            session.refresh(entry)
+            if entry.state != SpendState.RESERVED:
+                raise NotPayableError(f"the entry is {entry.state}")
+            entry.state = SpendState.SENT
+            entry.sent_at = utc_now()
+            entry.calls += 1
+            record(session, job, "spend_sent", stage=Stage(entry.stage), call=entry.calls)
+
+    def settle(self, session: Session, job_id: str, stage: Stage) -> float:
+        """Settle what was sent for this stage, in the caller's transaction; the price in USD."""
+        entry = _open_entry(session, job_id, stage)
+        if entry is None:
+            return 0.0
+        price = entry.price_micro_usd / MICRO
+        if entry.state != SpendState.SETTLED:
+            self._close(session, entry, SpendState.SETTLED, None)
+        return price
+
+    def release(self, entry_id: int, note: str) -> None:
+        """Nothing was charged: free the reservation."""
+        self._finish(entry_id, SpendState.RELEASED, note)
+
+    def mark_unknown(self, entry_id: int, note: str) -> None:
+        """The request went out and nobody knows whether it was charged."""
+        self._finish(entry_id, SpendState.UNKNOWN, note)
+
+    def has_unknown(self, job_id: str) -> bool:
+        """True when a call of the job may have been charged without an answer."""
+        with self._database.read() as session:
+            query = select(SpendEntry.id).where(
+                SpendEntry.job_id == job_id,
+                col(SpendEntry.state).in_([SpendState.UNKNOWN, SpendState.SENT]),
+            )
+            return session.exec(query).first() is not None
+
+    def _standing(self, session: Session, job: ImageJob, entry: SpendEntry) -> Reservation:
+        if entry.state != SpendState.SENT:
+            return Reservation(_id(entry), SpendState(entry.state))
+        remaining = self._remaining_s(entry.sent_at)
+        if remaining > 0:
+            return Reservation(_id(entry), SpendState.SENT, wait_s=remaining)
+        self._close(session, entry, SpendState.UNKNOWN, "no answer was recorded in time", job)
+        return Reservation(_id(entry), SpendState.UNKNOWN)
+
+    def _remaining_s(self, sent_at: datetime | None) -> float:
+        if sent_at is None:
+            return 0.0
+        return (sent_at + self._answer_within - utc_now()).total_seconds()
+
+    def _finish(self, entry_id: int, state: SpendState, note: str) -> None:
+        with self._database.write() as session:
+            entry = _load(session, entry_id)
+            lock_job(session, entry.job_id)
+            session.refresh(entry)
+            if entry.state in {SpendState.RESERVED, SpendState.SENT}:
+                self._close(session, entry, state, note)
+
+    def _close(
+        self,
+        session: Session,
+        entry: SpendEntry,
+        state: SpendState,
+        note: str | None,
+        job: ImageJob | None = None,
+    ) -> None:
+        entry.state = state
+        entry.note = note
+        entry.closed_at = utc_now()
+        session.add(entry)
+        owner = job or session.get(ImageJob, entry.job_id)
+        if owner is not None:
+            record(
+                session,
+                owner,
+                f"spend_{state.value}",
+                stage=Stage(entry.stage),
+                level="error" if state is SpendState.UNKNOWN else "info",
+                price_usd=entry.price_micro_usd / MICRO,
+                **({"note": note} if note else {}),
+            )
+
+
+def _payable(session: Session, job_id: str, run: int) -> ImageJob:
+    job = lock_job(session, job_id)
+    if job is None or job.run != run or JobState(job.state).is_terminal:
+        raise NotPayableError("the job has ended")
+    return job
+
+
+def _entries(session: Session, job_id: str, stage: Stage) -> list[SpendEntry]:
+    query = select(SpendEntry).where(SpendEntry.job_id == job_id, SpendEntry.stage == stage.value)
+    return list(session.exec(query.order_by(col(SpendEntry.attempt_group))))
+
+
+def _open_entry(session: Session, job_id: str, stage: Stage) -> SpendEntry | None:
+    sent = {SpendState.SENT, SpendState.UNKNOWN, SpendState.SETTLED}
+    return next((entry for entry in _entries(session, job_id, stage) if entry.state in sent), None)
+
+
+def _load(session: Session, entry_id: int) -> SpendEntry:
+    entry = session.get(SpendEntry, entry_id)
+    if entry is None:
+        raise LookupError(f"there is no spend entry {entry_id}")
+    return entry
+
+
+def _id(entry: SpendEntry) -> int:
+    if entry.id is None:
+        raise LookupError("the spend entry was not stored")
+    return entry.id
