@@ -1,0 +1,26 @@
+"""Verdicts of the guardrail, kept for audit."""
+
+from __future__ import annotations
+
+from imagery.contracts import GuardrailReport
+from imagery.database.engine import Database
+from imagery.database.tables import GuardrailLog
+
+
+def log_verdict(
+    database: Database, report: GuardrailReport, *, owner_id: str, size_bytes: int, job_id: str | None = None
+) -> None:
+    """Write one row."""
+    with database.write() as session:
+        session.add(
+            GuardrailLog(
+                job_id=job_id,
+                owner_id=owner_id,
+                verdict="admitted" if report.admitted else "rejected",
+                code=report.code,
+                message=report.message,
+                checks=[check.to_json() for check in report.checks],
+                size_bytes=size_bytes,
+                duration_ms=report.duration_ms,
+            )
+        )
