@@ -82,6 +82,22 @@ class BlobRef(Message):
         return f"{self.container}/{self.name}"
 
 
+UPLOADS = "uploads"
+JOBS = "jobs"
+
+_OUTPUT_NAMES = {
+    Stage.GUARDRAIL: "0-guardrail.png",
+    Stage.REMBG: "1-rembg.png",
+    Stage.REALESRGAN: "2-realesrgan.png",
+    Stage.NANO_BANANA: "3-nano-banana.png",
+}
+
+
+def stage_output(job_id: str, stage: Stage) -> BlobRef:
+    """Where a stage of a job writes to: a name that depends on nothing else."""
+    return BlobRef(container=JOBS, name=f"{job_id}/{_OUTPUT_NAMES[stage]}")
+
+
 class AspectRatio(StrEnum):
     """Aspect ratios of the placed picture that the image model accepts."""
 
@@ -145,7 +161,7 @@ class PipelineInput(Message):
     gpu_retry: RetryPolicy
     nano_banana_retry: RetryPolicy
     records_retry: RetryPolicy
-    max_waits: int = 20
+    max_waits: int = 200
 
 
 class BatchInput(Message):

@@ -27,6 +27,13 @@ class TelemetryExporter(StrEnum):
     OPENCENSUS = "opencensus"
 
 
+class BlobTriggerSource(StrEnum):
+    """How the host learns of new blobs."""
+
+    POLLING = "polling"
+    EVENT_GRID = "eventgrid"
+
+
 class Settings(BaseSettings):
     """Read from environment variables (app settings in Azure, ``local.settings.json`` under Core Tools).
 
@@ -59,9 +66,11 @@ class Settings(BaseSettings):
     local_storage_path: Path = Field(
         Path("data"), description="Folder of LocalStorage (ENV=DEV without a connection string)."
     )
-    uploads_container: str = Field("uploads", description="Container whose new blobs start jobs.")
-    jobs_container: str = Field("jobs", description="Container of inputs and results, a folder a job.")
     sas_lifetime_s: int = Field(900, gt=0, description="Lifetime of SAS links, seconds.")
+
+    blob_trigger_source: BlobTriggerSource = Field(
+        BlobTriggerSource.POLLING, description="polling, or eventgrid (needed on Flex Consumption)."
+    )
 
     database_url: SecretStr = Field(
         SecretStr("sqlite:///data/imagery.db"),
@@ -99,7 +108,7 @@ class Settings(BaseSettings):
     )
 
     records_retry_attempts: int = Field(6, ge=1, description="Attempts to write a job's final state.")
-    max_waits: int = Field(20, ge=0, description="Server-asked waits (Retry-After) a stage may take.")
+    max_waits: int = Field(200, ge=0, description="Server-asked waits (Retry-After) a stage may take.")
     job_deadline_s: float = Field(3600.0, gt=0, description="A job older than this is failed.")
 
     max_upload_bytes: int = Field(25 * 1024 * 1024, gt=0, description="Largest accepted file.")
@@ -122,6 +131,9 @@ class Settings(BaseSettings):
     )
     reconcile_max_restarts: int = Field(
         10, ge=0, description="Times a lost orchestration is started again before the job fails."
+    )
+    reconcile_max_starts: int = Field(
+        50, gt=0, description="Orchestrations that one reconciler tick starts again."
     )
     reconcile_page: int = Field(500, gt=0, description="Jobs that one reconciler tick looks at.")
 
