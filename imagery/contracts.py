@@ -13,14 +13,22 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class JsonObject(dict[str, Any]):
+    """A JSON object as durable functions carry it.
+
+    A class of its own because the Functions worker refuses parameterised generics such as
+    ``dict[str, Any]`` as annotations of a function's bindings.
+    """
+
+
 class Message(BaseModel):
     """Base of all messages: immutable, unknown fields ignored so that old code reads new messages."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """The message as plain JSON types, the only form that durable functions may carry."""
-        return self.model_dump(mode="json")
+        return JsonObject(self.model_dump(mode="json"))
 
     @classmethod
     def from_json(cls, data: Any) -> Self:

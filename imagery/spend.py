@@ -118,6 +118,15 @@ class Ledger:
         """The request went out and nobody knows whether it was charged."""
         self._finish(entry_id, SpendState.UNKNOWN, note)
 
+    def abandon(self, entry_id: int) -> None:
+        """The call broke in our own code: free what was not sent, and what was sent is unknown."""
+        with self._database.read() as session:
+            sent = _load(session, entry_id).state == SpendState.SENT
+        if sent:
+            self.mark_unknown(entry_id, "the call was interrupted after it was sent")
+        else:
+            self.release(entry_id, "the call was interrupted before it was sent")
+
     def has_unknown(self, job_id: str) -> bool:
         """True when a call of the job may have been charged without an answer."""
         with self._database.read() as session:

@@ -1,0 +1,5 @@
+"""One activity a step: read the message, let imagery/ work, answer with a message.
+
+Activities run at least once: each looks for its result before it works. They answer typed refusals
+and raise only what a retry may cure.
+"""

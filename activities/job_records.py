@@ -1,0 +1,36 @@
+"""The last step of every job: its final state, in SQL."""
+
+from __future__ import annotations
+
+from imagery.contracts import FinishInput, JobState, JobSummary, JsonObject, Stage
+from imagery.services import get_services
+from imagery.telemetry.logs import log_context
+
+_DEFAULT_CODE = "stage_failed"
+_DEFAULT_MESSAGE = "The stage failed and its retries are used up."
+
+
+def finish_job(message: JsonObject) -> JsonObject:
+    """Activity that ends a job; a job that has ended already stays as it is."""
+    order = FinishInput.from_json(message)
+    with log_context(job_id=order.job_id, stage=order.stage.value if order.stage else None):
+        return _finish(order).to_json()
+
+
+def _finish(order: FinishInput) -> JobSummary:
+    jobs = get_services().jobs
+    view = jobs.view(order.job_id)
+    code, text = order.error_code, order.message
+    if order.state is JobState.FAILED and code is None:
+        row = next((row for row in view.stages if row.stage == order.stage), None) if view else None
+        code = (row.error_code if row else None) or _DEFAULT_CODE
+        text = (row.error_message if row else None) or text or _DEFAULT_MESSAGE
+    job = jobs.finish(order.job_id, order.run, order.state, stage=order.stage, error_code=code, message=text)
+    if job is None:
+        raise LookupError(f"there is no job {order.job_id}")
+    return JobSummary(
+        job_id=job.job_id,
+        state=JobState(job.state),
+        stage=Stage(job.stage) if job.stage else None,
+        error_code=job.error_code,
+    )

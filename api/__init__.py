@@ -1,0 +1,1 @@
+"""The HTTP face: a FastAPI app inside one Functions HTTP trigger."""

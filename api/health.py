@@ -1,0 +1,109 @@
+"""``GET /healthz``: each dependency with its state and the reason."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from api.durable import durable_client
+from imagery import __version__
+from imagery.contracts import UPLOADS, BlobRef
+from imagery.database.migrate import current_revision, head_revision
+from imagery.services import get_services
+
+router = APIRouter(tags=["operations"])
+State = Literal["ok", "degraded", "down"]
+_LIMIT_S = 5.0
+_PROBE = "healthz-probe"
+
+
+class Dependency(BaseModel):
+    """One dependency; ``reason`` says what is wrong and what follows from it."""
+
+    state: State
+    reason: str | None = None
+    duration_ms: float = 0.0
+
+
+class Health(BaseModel):
+    """The worst of what jobs can't do without, and every dependency."""
+
+    status: State
+    version: str
+    dependencies: dict[str, Dependency]
+
+
+@router.get("/healthz", responses={503: {"model": Health, "description": "Jobs can't be taken."}})
+async def healthz(response: Response) -> Health:
+    """200 while jobs are taken (also degraded, when they wait for a stage), 503 when they are not."""
+    checks: dict[str, Callable[[], Awaitable[Dependency]]] = {
+        "database": lambda: asyncio.to_thread(_database),
+        "storage": lambda: asyncio.to_thread(_storage),
+        "durable": _durable,
+        "gpu": lambda: asyncio.to_thread(_gpu),
+        "nano_banana": lambda: asyncio.to_thread(_nano_banana),
+    }
+    found = await asyncio.gather(*(_limited(check) for check in checks.values()))
+    dependencies = dict(zip(checks, found, strict=True))
+    status: State = "ok"
+    if any(each.state == "down" for each in found):
+        status = "down"
+    elif any(each.state == "degraded" for each in found):
+        status = "degraded"
+    response.status_code = 503 if status == "down" else 200
+    return Health(status=status, version=__version__, dependencies=dependencies)
+
+
+async def _limited(check: Callable[[], Awaitable[Dependency]]) -> Dependency:
+    started = time.perf_counter()
+    try:
+        found = await asyncio.wait_for(check(), _LIMIT_S)
+    except TimeoutError:
+        found = Dependency(state="down", reason=f"no answer within {_LIMIT_S:.0f} s")
+    except Exception as error:
+        found = Dependency(state="down", reason=type(error).__name__)
+    return found.model_copy(update={"duration_ms": round((time.perf_counter() - started) * 1000, 1)})
+
+
+def _database() -> Dependency:
+    database = get_services().database
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
+    revision, expected = current_revision(database.engine), head_revision()
+    if revision != expected:
+        reason = f"schema is at {revision}, the code needs {expected}: python -m imagery.database upgrade"
+        return Dependency(state="down", reason=reason)
+    return Dependency(state="ok")
+
+
+def _storage() -> Dependency:
+    get_services().storage.exists(BlobRef(container=UPLOADS, name=_PROBE))
+    return Dependency(state="ok")
+
+
+async def _durable() -> Dependency:
+    await durable_client().get_status(_PROBE)
+    return Dependency(state="ok")
+
+
+def _gpu() -> Dependency:
+    told: dict[str, Any] = get_services().gpu.health()
+    state = told.get("state", "UNREACHABLE")
+    if state in {"READY", "BUSY"}:
+        return Dependency(state="ok")
+    return Dependency(state="degraded", reason=f"GPU service is {state}; jobs wait at their GPU stage")
+
+
+def _nano_banana() -> Dependency:
+    settings = get_services().settings
+    if settings.simulated:
+        return Dependency(state="ok", reason=f"simulated at {settings.nano_banana_base_url}, nothing is paid")
+    if settings.nano_banana_api_key is None:
+        return Dependency(state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage")
+    return Dependency(state="ok")

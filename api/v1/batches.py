@@ -1,0 +1,124 @@
+"""Batches: many uploaded blobs in one request."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from api.auth import current_owner
+from api.durable import durable_client
+from api.errors import ApiError
+from api.problems import PROBLEM_RESPONSES
+from api.v1.process import BlobRequest, uploaded
+from api.views import JobStatus, job_status
+from imagery.contracts import JobOptions, JobRequest, JobState
+from imagery.database.tables import ImageJob
+from imagery.services import get_services
+from imagery.storage import StorageError
+from orchestrators.starter import create, start_batch
+
+router = APIRouter(prefix="/batches", tags=["batches"], responses=PROBLEM_RESPONSES)
+_RETRY_AFTER_S = "5"
+
+
+class BatchRequest(BaseModel):
+    """The images of a batch."""
+
+    items: list[BlobRequest] = Field(min_length=1)
+
+
+class RefusedItem(BaseModel):
+    """An item for which there is no job."""
+
+    index: int
+    blob: str
+    code: str
+    message: str
+
+
+class BatchStatus(BaseModel):
+    """A batch: how many jobs are in which state, and each of them."""
+
+    batch_id: str
+    items: int
+    ended: int
+    progress: float = Field(ge=0, le=1)
+    states: dict[JobState, int]
+    jobs: list[JobStatus]
+    refused: list[RefusedItem] = []
+
+
+@router.post("", status_code=202)
+async def create_batch(request: BatchRequest, response: Response) -> BatchStatus:
+    """Start a job for each item; items that can't start are told in ``refused`` and cost nothing."""
+    most = get_services().settings.batch_max_items
+    if len(request.items) > most:
+        raise ApiError(422, "batch_too_large", f"A batch takes up to {most} items.")
+    batch_id = str(uuid.uuid4())
+    jobs, refused = await asyncio.to_thread(_create_jobs, batch_id, current_owner(), request.items)
+    if not jobs:
+        errors = [item.model_dump() for item in refused]
+        raise ApiError(422, "batch_empty", "None of the items can be processed.", errors=errors)
+    await start_batch(durable_client(), batch_id, jobs)
+    response.headers["Location"] = f"/api/v1/batches/{batch_id}"
+    response.headers["Retry-After"] = _RETRY_AFTER_S
+    status = await _load(batch_id)
+    return status.model_copy(update={"refused": refused})
+
+
+@router.get("/{batch_id}")
+async def batch_status(batch_id: str) -> BatchStatus:
+    """State of a batch and of each of its jobs."""
+    return await _load(batch_id)
+
+
+async def _load(batch_id: str) -> BatchStatus:
+    services = get_services()
+    page = await asyncio.to_thread(
+        services.jobs.page,
+        owner_id=current_owner(),
+        batch_id=batch_id,
+        limit=services.settings.batch_max_items,
+    )
+    if not page.jobs:
+        raise ApiError(404, "batch_not_found", f"There is no batch '{batch_id[:100]}'.")
+    jobs = [job_status(view) for view in reversed(page.jobs)]
+    ended = sum(job.state.is_terminal for job in jobs)
+    return BatchStatus(
+        batch_id=batch_id,
+        items=len(jobs),
+        ended=ended,
+        progress=ended / len(jobs),
+        states=dict(Counter(job.state for job in jobs)),
+        jobs=jobs,
+    )
+
+
+def _create_jobs(
+    batch_id: str, owner: str, items: list[BlobRequest]
+) -> tuple[list[ImageJob], list[RefusedItem]]:
+    jobs: list[ImageJob] = []
+    refused: list[RefusedItem] = []
+    for index, item in enumerate(items):
+        try:
+            source = uploaded(item.blob)
+            properties = get_services().storage.properties(source)
+        except StorageError as error:
+            refused.append(RefusedItem(index=index, blob=item.blob, code=error.code, message=str(error)))
+            continue
+        job, _ = create(
+            JobRequest(
+                job_id=str(uuid.uuid5(uuid.UUID(batch_id), str(index))),
+                source=source.model_copy(update={"etag": properties.etag}),
+                owner_id=owner,
+                options=JobOptions.model_validate(item.model_dump(exclude={"blob"})),
+                content_type=properties.content_type,
+                batch_id=batch_id,
+            )
+        )
+        jobs.append(job)
+    return jobs, refused

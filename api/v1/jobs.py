@@ -1,0 +1,143 @@
+"""Jobs: the list, cancel, retry, and the pictures of each stage."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import io
+import json
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
+from PIL import Image
+
+from api.auth import current_owner
+from api.durable import durable_client
+from api.errors import ApiError
+from api.problems import PROBLEM_RESPONSES
+from api.v1.status import load
+from api.views import JobPage, JobStatus, job_status
+from imagery.contracts import BlobRef, JobState, Stage, stage_output
+from imagery.database.jobs import RETRYABLE_STATES
+from imagery.services import get_services
+from imagery.storage import LinkUnsupportedError
+from imagery.telemetry.logs import get_logger
+from orchestrators.starter import rerun
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], responses=PROBLEM_RESPONSES)
+_log = get_logger(__name__)
+ImageName = Stage | Literal["source"]
+
+
+@router.get("")
+async def list_jobs(
+    state: Annotated[list[JobState] | None, Query(description="Only these states.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=300)] = None,
+) -> JobPage:
+    """Jobs, newest first."""
+    page = await asyncio.to_thread(
+        get_services().jobs.page,
+        owner_id=current_owner(),
+        states=state,
+        limit=limit,
+        cursor=_parse_cursor(cursor) if cursor else None,
+    )
+    following = _format_cursor(*page.cursor) if page.cursor else None
+    return JobPage(jobs=[job_status(view) for view in page.jobs], cursor=following)
+
+
+@router.post("/{job_id}/cancel")
+async def cancel(job_id: str) -> JobStatus:
+    """Stop before the next stage; a job that has ended is answered as it is. Never pays afterwards."""
+    view = await load(job_id)
+    await asyncio.to_thread(get_services().jobs.cancel, job_id)
+    if not JobState(view.job.state).is_terminal:
+        try:
+            await durable_client().terminate(view.job.instance_id, "cancelled")
+        except Exception as error:
+            # the row is what counts: every stage looks at it before it begins and before it pays
+            _log.warning("terminate_failed", job_id=job_id, error=str(error))
+    return job_status(await load(job_id))
+
+
+@router.post("/{job_id}/retry", status_code=202)
+async def retry(job_id: str) -> JobStatus:
+    """Run a FAILED or CANCELLED job again from the stage it ended in; finished stages are kept."""
+    view = await load(job_id)
+    state = JobState(view.job.state)
+    if state not in RETRYABLE_STATES:
+        detail = f"The job is {state.value}; only FAILED or CANCELLED jobs can be retried."
+        raise ApiError(409, "job_not_retryable", detail, job_id=job_id)
+    if await asyncio.to_thread(get_services().ledger.has_unknown, job_id):
+        detail = (
+            "A paid call of this job may have been charged although its answer was lost. "
+            "It is not repeated before an operator has settled it."
+        )
+        raise ApiError(409, "payment_unknown", detail, job_id=job_id)
+    if await rerun(durable_client(), view.job) is None:
+        raise ApiError(409, "job_not_retryable", "Another request retried the job first.", job_id=job_id)
+    return job_status(await load(job_id))
+
+
+@router.get("/{job_id}/images/{stage}", response_class=Response)
+async def image(
+    job_id: str,
+    stage: ImageName,
+    width: Annotated[
+        int | None, Query(ge=16, le=2048, description="Thumbnail of this width, pixels.")
+    ] = None,
+) -> Response:
+    """The picture of a stage (`source` is the original): a short-lived link, or the bytes."""
+    view = await load(job_id)
+    ref = _picture(view.job.source_container, view.job.source_name, job_id, stage)
+    return await asyncio.to_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
+
+
+def _picture(container: str, name: str, job_id: str, stage: ImageName) -> BlobRef:
+    if stage == "source":
+        return BlobRef(container=container, name=name)
+    return stage_output(job_id, Stage(stage))
+
+
+def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Response:
+    services = get_services()
+    if not services.storage.exists(ref):
+        detail = "This picture does not exist (yet): its stage has not finished."
+        raise ApiError(404, "image_not_found", detail, job_id=job_id)
+    if width is None:
+        try:
+            link = services.storage.read_link(ref, services.settings.sas_lifetime_s, filename)
+        except LinkUnsupportedError:
+            kind = services.storage.properties(ref).content_type
+            return Response(services.storage.read(ref), media_type=kind)
+        return RedirectResponse(link, 302)
+    return Response(_thumbnail(services.storage.read(ref), width), media_type="image/webp")
+
+
+def _thumbnail(data: bytes, width: int) -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as picture:
+        height = max(1, round(picture.height * width / picture.width))
+        picture.thumbnail((width, height))
+        picture.save(buffer, "WEBP", quality=80)
+    return buffer.getvalue()
+
+
+def _format_cursor(at: datetime, job_id: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([at.isoformat(), job_id]).encode()).decode()
+
+
+def _parse_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        at, job_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None or not isinstance(job_id, str):
+            raise ValueError(cursor)
+    except (ValueError, TypeError, binascii.Error):
+        detail = "The cursor is not one that this API gave out; leave it off to begin anew."
+        raise ApiError(422, "invalid_cursor", detail) from None
+    return moment, job_id

@@ -1,0 +1,205 @@
+"""``POST /process``: one image, by upload or by the name of a blob."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import UploadFile
+
+from api.auth import current_owner
+from api.durable import durable_client
+from api.errors import ApiError, refusal
+from api.problems import PROBLEM_RESPONSES
+from api.views import Accepted, accepted
+from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
+from imagery.database.guardrail_log import log_verdict
+from imagery.guardrail import examine
+from imagery.services import Services, get_services
+from imagery.storage import BlobNameError, checked
+from orchestrators.starter import submit
+
+router = APIRouter(tags=["jobs"])
+_RETRY_AFTER_S = "2"
+_MAX_KEY = 200
+
+
+class BlobRequest(JobOptions):
+    """Process a blob that is in ``uploads`` already."""
+
+    blob: str = Field(description="`uploads/<name>`.", examples=["uploads/photo.jpg"])
+
+
+class UploadForm(BaseModel):
+    """The multipart form, as OpenAPI shows it."""
+
+    file: str = Field(json_schema_extra={"format": "binary"}, description="The image.")
+    prompt: str | None = None
+    aspect_ratio: str | None = None
+    image_size: str | None = None
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": UploadForm.model_json_schema()},
+            "application/json": {"schema": BlobRequest.model_json_schema()},
+        },
+    }
+}
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What a request asks for, before it has a job id. ``data`` None: the blob ``source`` exists."""
+
+    options: JobOptions
+    fingerprint: str
+    content_type: str | None = None
+    data: bytes | None = None
+    source: BlobRef | None = None
+
+
+@router.post("/process", status_code=202, responses=PROBLEM_RESPONSES, openapi_extra=_BODY)
+async def process(
+    request: Request,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
+) -> Accepted:
+    """Start a job. The same `Idempotency-Key` with the same body answers the same job (200)."""
+    incoming = await _read(request)
+    owner = current_owner()
+    job_id = _job_id(owner, idempotency_key)
+    services = get_services()
+    existing = await asyncio.to_thread(services.jobs.get, job_id) if idempotency_key else None
+    if existing is None:
+        source = await asyncio.to_thread(_store, services, owner, job_id, incoming)
+        job_request = JobRequest(
+            job_id=job_id,
+            source=source,
+            owner_id=owner,
+            options=incoming.options,
+            content_type=incoming.content_type,
+            request_hash=incoming.fingerprint,
+        )
+        existing, created = await submit(durable_client(), job_request)
+    else:
+        created = False
+    if existing.request_hash != incoming.fingerprint:
+        raise ApiError(
+            409,
+            "idempotency_key_reused",
+            "This Idempotency-Key was used with another body. Use a new key for a new request.",
+            job_id=job_id,
+        )
+    answer = accepted(existing)
+    response.status_code = 202 if created else 200
+    response.headers["Location"] = answer.links.self
+    response.headers["Retry-After"] = _RETRY_AFTER_S
+    return answer
+
+
+async def _read(request: Request) -> Incoming:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _read_form(request)
+    if kind == "application/json":
+        return await _read_json(request)
+    raise ApiError(
+        415,
+        "unsupported_media_type",
+        f"Content-Type '{kind[:80] or 'none'}' is not accepted: send multipart/form-data with a field "
+        "'file', or application/json with a field 'blob'.",
+    )
+
+
+async def _read_form(request: Request) -> Incoming:
+    async with request.form(max_files=1, max_fields=20) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise ApiError(422, "missing_file", "The form has no file in its field 'file'.")
+        fields = {name: form[name] for name in JobOptions.model_fields if form.get(name)}
+        data = await file.read()
+        options = _options(fields)
+        digest = hashlib.sha256(data).hexdigest()
+        return Incoming(
+            options=options,
+            fingerprint=_fingerprint(digest, options),
+            content_type=file.content_type,
+            data=data,
+        )
+
+
+async def _read_json(request: Request) -> Incoming:
+    try:
+        body = json.loads(await request.body())
+    except ValueError:
+        raise ApiError(400, "invalid_json", "The body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise ApiError(422, "validation_error", "The body must be a JSON object with a field 'blob'.")
+    blob = body.get("blob")
+    if not isinstance(blob, str) or not blob:
+        raise ApiError(422, "missing_field", "The field 'blob' is missing: send \"uploads/<name>\".")
+    source = uploaded(blob)
+    options = _options({name: body[name] for name in JobOptions.model_fields if name in body})
+    properties = await asyncio.to_thread(get_services().storage.properties, source)
+    pinned = source.model_copy(update={"etag": properties.etag})
+    return Incoming(
+        options=options,
+        fingerprint=_fingerprint(f"{pinned.path}#{pinned.etag}", options),
+        content_type=properties.content_type,
+        source=pinned,
+    )
+
+
+def uploaded(blob: str) -> BlobRef:
+    """The blob that a caller names: only uploads may be named."""
+    container, _, name = blob.partition("/")
+    if container != UPLOADS:
+        raise BlobNameError(f"it must begin with '{UPLOADS}/'")
+    return checked(BlobRef(container=container, name=name))
+
+
+def _options(fields: dict[str, Any]) -> JobOptions:
+    try:
+        return JobOptions.model_validate(fields)
+    except ValidationError as error:
+        errors = [
+            {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"]}
+            for each in error.errors()
+        ]
+        summary = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
+        raise ApiError(422, "validation_error", summary, errors=errors) from None
+
+
+def _fingerprint(content: str, options: JobOptions) -> str:
+    text = json.dumps([content, options.to_json()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _job_id(owner: str, key: str | None) -> str:
+    if key is None:
+        return str(uuid.uuid4())
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{owner}/{key}"))
+
+
+def _store(services: Services, owner: str, job_id: str, incoming: Incoming) -> BlobRef:
+    """Admit an uploaded image and keep it where no blob trigger sees it; answer what the job reads."""
+    if incoming.source is not None:
+        return incoming.source
+    data = incoming.data or b""
+    report = examine(data, incoming.content_type, incoming.options, services.settings).report
+    if not report.admitted:
+        log_verdict(services.database, report, owner_id=owner, size_bytes=len(data))
+        raise refusal(report)
+    kind = report.content_type or "application/octet-stream"
+    # the fingerprint keeps a second body under the same key from replacing the first one's bytes
+    name = f"{job_id}/source-{incoming.fingerprint[:16]}"
+    return services.storage.write(BlobRef(container=JOBS, name=name), data, kind)

@@ -1,0 +1,47 @@
+"""``GET /status/{job_id}``: where a job stands; ``?wait=`` holds the answer until something changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.auth import current_owner
+from api.errors import job_not_found
+from api.problems import PROBLEM_RESPONSES
+from api.views import JobStatus, job_status
+from imagery.contracts import JobState
+from imagery.database.jobs import JobView
+from imagery.services import get_services
+
+router = APIRouter(tags=["jobs"])
+_LOOK_EVERY_S = 0.2
+
+
+@router.get("/status/{job_id}", responses=PROBLEM_RESPONSES)
+async def status(
+    job_id: str,
+    wait: Annotated[float, Query(ge=0, description="Seconds to wait for a change (long poll).")] = 0.0,
+) -> JobStatus:
+    """State, stages, error and cost of a job."""
+    view = await load(job_id)
+    until = time.monotonic() + min(wait, get_services().settings.status_wait_max_s)
+    first = view.job.updated_at
+    while time.monotonic() < until and view.job.updated_at == first and not _ended(view):
+        await asyncio.sleep(_LOOK_EVERY_S)
+        view = await load(job_id)
+    return job_status(view)
+
+
+async def load(job_id: str) -> JobView:
+    """The caller's job. Raises ``ApiError`` 404."""
+    view = await asyncio.to_thread(get_services().jobs.view, job_id)
+    if view is None or view.job.owner_id != current_owner():
+        raise job_not_found(job_id)
+    return view
+
+
+def _ended(view: JobView) -> bool:
+    return JobState(view.job.state).is_terminal

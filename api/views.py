@@ -1,0 +1,150 @@
+"""How jobs look from outside: the shapes of the answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from imagery.contracts import JobState, Stage, StageState
+from imagery.database.jobs import JobView
+from imagery.database.tables import ImageJob, StageRun
+
+
+class ErrorView(BaseModel):
+    """Why a job or a stage ended, or waits."""
+
+    code: str
+    message: str
+    stage: str | None = None
+
+
+class StageView(BaseModel):
+    """One stage of a job."""
+
+    stage: Stage
+    state: StageState
+    attempt: int = Field(description="How often the stage was started.")
+    duration_ms: float | None = None
+    vram_used_gb: float | None = None
+    cost_usd: float = 0.0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    waiting_until: datetime | None = None
+    output: str | None = Field(default=None, description="Link to the stage's picture.")
+    error: ErrorView | None = None
+
+
+class Links(BaseModel):
+    """Where to go from here."""
+
+    self: str
+    events: str
+    cancel: str
+    retry: str
+    result: str | None = None
+
+
+class JobStatus(BaseModel):
+    """A job as ``/status`` tells it."""
+
+    job_id: str
+    state: JobState
+    stage: Stage | None = None
+    progress: float = Field(ge=0, le=1, description="Share of the stages that are done.")
+    batch_id: str | None = None
+    source: str
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None = None
+    error: ErrorView | None = None
+    cost_usd: float
+    run: int
+    stages: list[StageView]
+    links: Links
+
+
+class JobPage(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobStatus]
+    cursor: str | None = Field(default=None, description="Pass it back as ?cursor= for the next page.")
+
+
+class Accepted(BaseModel):
+    """Answer of a request that made, or found, a job."""
+
+    job_id: str
+    status: JobState
+    links: Links
+
+
+def image_path(job_id: str, stage: Stage) -> str:
+    """The URL path of a stage's picture."""
+    return f"/api/v1/jobs/{job_id}/images/{stage.value}"
+
+
+def links(job_id: str, *, completed: bool) -> Links:
+    """The links of a job."""
+    return Links(
+        self=f"/api/v1/status/{job_id}",
+        events=f"/api/v1/logs?job_id={job_id}",
+        cancel=f"/api/v1/jobs/{job_id}/cancel",
+        retry=f"/api/v1/jobs/{job_id}/retry",
+        result=image_path(job_id, Stage.NANO_BANANA) if completed else None,
+    )
+
+
+def accepted(job: ImageJob) -> Accepted:
+    """The short answer."""
+    state = JobState(job.state)
+    return Accepted(
+        job_id=job.job_id, status=state, links=links(job.job_id, completed=state is JobState.COMPLETED)
+    )
+
+
+def job_status(view: JobView) -> JobStatus:
+    """The long answer: every stage stands in it, also those that have not begun."""
+    job, rows = view.job, {row.stage: row for row in view.stages}
+    state = JobState(job.state)
+    stages = [_stage(job, stage, rows.get(stage.value)) for stage in Stage]
+    done = sum(stage.state is StageState.SUCCEEDED for stage in stages)
+    return JobStatus(
+        job_id=job.job_id,
+        state=state,
+        stage=Stage(job.stage) if job.stage else None,
+        progress=done / len(stages),
+        batch_id=job.batch_id,
+        source=f"{job.source_container}/{job.source_name}",
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        finished_at=job.finished_at,
+        error=_error(job.error_code, job.error_message, job.stage),
+        cost_usd=round(sum(stage.cost_usd for stage in stages), 6),
+        run=job.run,
+        stages=stages,
+        links=links(job.job_id, completed=state is JobState.COMPLETED),
+    )
+
+
+def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
+    if row is None:
+        return StageView(stage=stage, state=StageState.PENDING, attempt=0)
+    state = StageState(row.state)
+    return StageView(
+        stage=stage,
+        state=state,
+        attempt=row.attempt,
+        duration_ms=row.duration_ms,
+        vram_used_gb=row.vram_used_gb,
+        cost_usd=row.cost_usd,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        waiting_until=row.waiting_until,
+        output=image_path(job.job_id, stage) if state is StageState.SUCCEEDED else None,
+        error=_error(row.error_code, row.error_message, stage.value),
+    )
+
+
+def _error(code: str | None, message: str | None, stage: str | None) -> ErrorView | None:
+    return ErrorView(code=code, message=message or code, stage=stage) if code else None

@@ -1,0 +1,67 @@
+"""Composition root: registers every function of the app and holds no logic."""
+
+import azure.durable_functions as df
+import azure.functions as func
+from azurefunctions.extensions.bindings import blob
+
+from activities.guardrail import guardrail
+from activities.job_records import finish_job
+from activities.place import place
+from activities.remove_background import remove_background
+from activities.upscale import upscale
+from api.app import create_app
+from api.durable import with_client
+from api.uploads_trigger import on_upload
+from imagery.settings import BlobTriggerSource, get_settings
+from imagery.telemetry.azure_monitor import configure_exporter
+from imagery.telemetry.logs import configure_logging
+from orchestrators.batch import batch
+from orchestrators.image_pipeline import image_pipeline
+from orchestrators.reconciler import reconcile
+
+settings = get_settings()
+configure_logging(settings.log_level)
+configure_exporter(settings)
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+asgi = func.AsgiMiddleware(create_app())
+blob_source = (
+    func.BlobSource.EVENT_GRID
+    if settings.blob_trigger_source is BlobTriggerSource.EVENT_GRID
+    else func.BlobSource.LOGS_AND_CONTAINER_SCAN
+)
+
+for orchestrator in (image_pipeline, batch):
+    app.orchestration_trigger(context_name="context")(orchestrator)
+
+for activity in (guardrail, remove_background, upscale, place, finish_job):
+    app.activity_trigger(input_name="message")(activity)
+
+
+@app.function_name("http")
+@app.route(route="{*path}", methods=[*func.HttpMethod])
+@app.durable_client_input(client_name="client")
+async def http(
+    req: func.HttpRequest, context: func.Context, client: df.DurableOrchestrationClient
+) -> func.HttpResponse:
+    """Every HTTP call: the FastAPI app, with the durable client at hand."""
+    with with_client(client):
+        return await asgi.handle_async(req, context)
+
+
+@app.function_name("uploads")
+@app.blob_trigger(
+    arg_name="upload", path="uploads/{name}", connection="AzureWebJobsStorage", source=blob_source
+)
+@app.durable_client_input(client_name="client")
+async def uploads(upload: blob.BlobClient, client: df.DurableOrchestrationClient) -> None:
+    """A new blob in ``uploads``."""
+    await on_upload(client, upload.container_name, upload.blob_name)
+
+
+@app.function_name("reconciler")
+@app.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%", use_monitor=False)
+@app.durable_client_input(client_name="client")
+async def reconciler(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+    """Repairs what stands still."""
+    await reconcile(client)

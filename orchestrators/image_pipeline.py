@@ -1,0 +1,124 @@
+"""One image through all stages. A stage that fails ends the job: the paid stage is beyond reach then."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import azure.durable_functions as df
+
+from imagery.contracts import (
+    FinishInput,
+    JobState,
+    Outcome,
+    PipelineInput,
+    PipelineStatus,
+    RetryPolicy,
+    Stage,
+    StageInput,
+    StageOutcome,
+)
+from orchestrators.retry import ExponentialRetryOptions
+
+Steps = Generator[Any, Any, Any]
+
+
+class Step(NamedTuple):
+    """A stage and the activity that does it."""
+
+    stage: Stage
+    activity: str
+
+
+STEPS = (
+    Step(Stage.GUARDRAIL, "guardrail"),
+    Step(Stage.REMBG, "remove_background"),
+    Step(Stage.REALESRGAN, "upscale"),
+    Step(Stage.NANO_BANANA, "place"),
+)
+
+
+def image_pipeline(context: df.DurableOrchestrationContext) -> Steps:
+    """Input ``PipelineInput``, output ``JobSummary``, custom status ``PipelineStatus``."""
+    pipeline = PipelineInput.from_json(context.get_input())
+    for step in STEPS:
+        result = yield from _run_step(context, pipeline, step)
+        if result.outcome is not Outcome.SUCCEEDED:
+            return (yield from _finish(context, pipeline, _end_state(result), result))
+    return (yield from _finish(context, pipeline, JobState.COMPLETED, None))
+
+
+def _run_step(
+    context: df.DurableOrchestrationContext, pipeline: PipelineInput, step: Step
+) -> Generator[Any, Any, StageOutcome]:
+    """Run a stage, waiting on durable timers as often as the stage asks for it, within bounds."""
+    message = StageInput(
+        job_id=pipeline.job_id, run=pipeline.run, stage=step.stage, deadline=pipeline.deadline
+    ).to_json()
+    options = ExponentialRetryOptions(_policy(pipeline, step.stage))
+    for _ in range(pipeline.max_waits + 1):
+        if context.current_utc_datetime >= pipeline.deadline:
+            return _failed(step.stage, "deadline_exceeded", "The job's deadline has passed.")
+        _tell(context, step.stage, "running")
+        try:
+            answer = yield context.call_activity_with_retry(step.activity, options, message)
+        except Exception:
+            # the SDK flattens every exception to text; what happened stands in the stage's row
+            return StageOutcome(stage=step.stage, outcome=Outcome.FAILED)
+        result = StageOutcome.from_json(answer)
+        if result.outcome is not Outcome.RETRY_LATER:
+            return result
+        wait = timedelta(seconds=result.retry_after_s or 0.0)
+        until = min(context.current_utc_datetime + wait, pipeline.deadline)
+        _tell(context, step.stage, f"waiting: {result.error_code}", until)
+        yield context.create_timer(until)
+    return _failed(step.stage, "too_many_waits", "The stage was asked to wait too often.")
+
+
+def _policy(pipeline: PipelineInput, stage: Stage) -> RetryPolicy:
+    policies = {
+        Stage.GUARDRAIL: pipeline.records_retry,
+        Stage.REMBG: pipeline.gpu_retry,
+        Stage.REALESRGAN: pipeline.gpu_retry,
+        Stage.NANO_BANANA: pipeline.nano_banana_retry,
+    }
+    return policies[stage]
+
+
+def _end_state(result: StageOutcome) -> JobState:
+    if result.outcome is Outcome.CANCELLED:
+        return JobState.CANCELLED
+    if result.outcome is Outcome.REFUSED and result.stage is Stage.GUARDRAIL:
+        return JobState.REJECTED
+    return JobState.FAILED
+
+
+def _finish(
+    context: df.DurableOrchestrationContext,
+    pipeline: PipelineInput,
+    state: JobState,
+    result: StageOutcome | None,
+) -> Steps:
+    message = FinishInput(
+        job_id=pipeline.job_id,
+        run=pipeline.run,
+        state=state,
+        stage=result.stage if result else None,
+        error_code=result.error_code if result else None,
+        message=result.message if result else None,
+    ).to_json()
+    options = ExponentialRetryOptions(pipeline.records_retry)
+    summary = yield context.call_activity_with_retry("finish_job", options, message)
+    _tell(context, result.stage if result else None, state.value.lower())
+    return summary
+
+
+def _failed(stage: Stage, code: str, message: str) -> StageOutcome:
+    return StageOutcome(stage=stage, outcome=Outcome.FAILED, error_code=code, message=message)
+
+
+def _tell(
+    context: df.DurableOrchestrationContext, stage: Stage | None, doing: str, until: datetime | None = None
+) -> None:
+    context.set_custom_status(PipelineStatus(stage=stage, doing=doing, waiting_until=until).to_json())

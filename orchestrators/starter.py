@@ -1,0 +1,105 @@
+"""The only door into the pipeline: a row first, then the orchestration, so that nothing is lost between."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import azure.durable_functions as df
+
+from imagery.contracts import BatchInput, BatchItem, JobRequest, PipelineInput
+from imagery.database.tables import ImageJob, utc_now
+from imagery.services import get_services
+from imagery.settings import Settings
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+def instance_id_of(job_id: str, run: int) -> str:
+    """The orchestration's instance id: another one each run, because ended ids would be run again."""
+    return f"{job_id}-{run}"
+
+
+def batch_instance_id(batch_id: str) -> str:
+    """The instance id of a batch."""
+    return f"batch-{batch_id}"
+
+
+def pipeline_input(job: ImageJob, settings: Settings) -> PipelineInput:
+    """Everything the orchestrator decides by, taken from the settings now."""
+    return PipelineInput(
+        job_id=job.job_id,
+        run=job.run,
+        deadline=job.deadline,
+        gpu_retry=settings.gpu_retry,
+        nano_banana_retry=settings.nano_banana_retry,
+        records_retry=settings.records_retry,
+        max_waits=settings.max_waits,
+    )
+
+
+async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> tuple[ImageJob, bool]:
+    """Create the job and start it; a job that exists is answered as it is (False).
+
+    If the orchestration can't be started now the job stays QUEUED, and the reconciler starts it.
+    """
+    job, created = await asyncio.to_thread(create, request)
+    if created:
+        await try_start(client, job)
+    return job, created
+
+
+def create(request: JobRequest) -> tuple[ImageJob, bool]:
+    """Write the job's row without starting it."""
+    services = get_services()
+    return services.jobs.create(
+        request, instance_id=instance_id_of(request.job_id, 1), deadline=_deadline(services.settings)
+    )
+
+
+async def try_start(client: df.DurableOrchestrationClient, job: ImageJob) -> bool:
+    """Start the job's orchestration; False, and a log line, when the durable backend does not take it."""
+    message = pipeline_input(job, get_services().settings).to_json()
+    try:
+        await client.start_new("image_pipeline", job.instance_id, message)
+    except Exception as error:
+        _log.warning("start_deferred", job_id=job.job_id, error=str(error))
+        return False
+    return True
+
+
+async def start_batch(client: df.DurableOrchestrationClient, batch_id: str, jobs: list[ImageJob]) -> None:
+    """Start one orchestration over jobs whose rows exist."""
+    settings = get_services().settings
+    message = BatchInput(
+        batch_id=batch_id,
+        parallel=settings.batch_parallel,
+        pipelines=[
+            BatchItem(instance_id=job.instance_id, pipeline=pipeline_input(job, settings)) for job in jobs
+        ],
+    )
+    try:
+        await client.start_new("batch", batch_instance_id(batch_id), message.to_json())
+    except Exception as error:
+        _log.warning("start_deferred", batch_id=batch_id, error=str(error))
+
+
+async def rerun(client: df.DurableOrchestrationClient, job: ImageJob) -> ImageJob | None:
+    """Run an ended job again from its failed stage; None when it may not (any more)."""
+    services = get_services()
+    run = job.run + 1
+    queued = await asyncio.to_thread(
+        services.jobs.begin_run,
+        job.job_id,
+        instance_id=instance_id_of(job.job_id, run),
+        run=run,
+        deadline=_deadline(services.settings),
+    )
+    if queued is not None:
+        await try_start(client, queued)
+    return queued
+
+
+def _deadline(settings: Settings) -> datetime:
+    return utc_now() + settings.job_deadline
