@@ -1,0 +1,161 @@
+"""Migrations, jobs and stages on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import inspect
+from sqlmodel import SQLModel
+
+from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
+from imagery.database.engine import Database, make_engine
+from imagery.database.events import events_after
+from imagery.database.jobs import Jobs
+from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
+from imagery.database.stages import Stages
+from imagery.database.tables import utc_now
+
+
+def request(**more: object) -> JobRequest:
+    values = {
+        "job_id": str(uuid.uuid4()),
+        "source": BlobRef(container="uploads", name="x.png", etag="1"),
+        "owner_id": "me",
+    }
+    return JobRequest.model_validate(values | more)
+
+
+def make_job(database: Database, **more: object) -> str:
+    order = request(**more)
+    Jobs(database).create(order, instance_id=f"{order.job_id}-1", deadline=utc_now() + timedelta(hours=1))
+    return order.job_id
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(database_url: str) -> None:
+    engine = make_engine(database_url)
+    upgrade(engine)
+    assert current_revision(engine) == head_revision()
+    made = inspect(engine)
+    for name, table in SQLModel.metadata.tables.items():
+        assert {column["name"] for column in made.get_columns(name)} == set(table.columns.keys())
+    downgrade(engine, "base")
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+    upgrade(engine)
+    engine.dispose()
+
+
+def test_a_job_is_created_once_by_many(database: Database) -> None:
+    order, deadline = request(), utc_now() + timedelta(hours=1)
+    jobs = Jobs(database)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: jobs.create(order, instance_id="i", deadline=deadline), range(16)))
+    assert sum(created for _, created in results) == 1
+    assert {job.job_id for job, _ in results} == {order.job_id}
+
+
+def test_times_come_back_with_their_zone(database: Database) -> None:
+    job = Jobs(database).get(make_job(database))
+    assert job is not None
+    assert job.created_at.utcoffset() == timedelta(0)
+    assert abs(utc_now() - job.created_at) < timedelta(seconds=30)
+
+
+def test_a_stage_counts_its_attempts_and_keeps_its_output(database: Database) -> None:
+    job_id, stages = make_job(database), Stages(database)
+    stages.begin(job_id, 1, Stage.REMBG)
+    stages.wait(job_id, Stage.REMBG, "gpu_unreachable", "no answer")
+    begun = stages.begin(job_id, 1, Stage.REMBG)
+    assert begun is not None
+    assert begun.attempt == 2
+    output = BlobRef(container="jobs", name="x/1-rembg.png")
+    stages.succeed(job_id, Stage.REMBG, output, "image/png", vram_used_gb=1.5)
+    again = stages.begin(job_id, 1, Stage.REMBG)
+    assert again is not None
+    assert again.output == output
+    view = Jobs(database).view(job_id)
+    assert view is not None
+    row = view.stages[0]
+    assert (row.state, row.attempt, row.error_code, row.vram_used_gb) == (StageState.SUCCEEDED, 2, None, 1.5)
+
+
+def test_an_ended_job_begins_no_stage(database: Database) -> None:
+    job_id = make_job(database)
+    Jobs(database).cancel(job_id)
+    assert Stages(database).begin(job_id, 1, Stage.GUARDRAIL) is None
+    assert Stages(database).begin(str(uuid.uuid4()), 1, Stage.GUARDRAIL) is None
+
+
+def test_a_job_ends_once(database: Database) -> None:
+    job_id, jobs = make_job(database), Jobs(database)
+    Stages(database).begin(job_id, 1, Stage.REMBG)
+    Stages(database).fail(job_id, Stage.REMBG, "no_subject_found", "nothing to cut out")
+    jobs.finish(job_id, 1, JobState.FAILED, stage=Stage.REMBG)
+    jobs.finish(job_id, 1, JobState.COMPLETED)
+    job = jobs.get(job_id)
+    assert job is not None
+    assert (job.state, job.stage, job.error_code) == (JobState.FAILED, "rembg", "no_subject_found")
+    assert job.error_message == "nothing to cut out"
+
+
+def test_a_retry_is_a_new_run_that_keeps_finished_stages(database: Database) -> None:
+    job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
+    stages.begin(job_id, 1, Stage.GUARDRAIL)
+    stages.succeed(job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="g"), "image/png")
+    stages.begin(job_id, 1, Stage.REMBG)
+    jobs.finish(job_id, 1, JobState.FAILED, stage=Stage.REMBG, error_code="x", message="y")
+    deadline = utc_now() + timedelta(hours=1)
+    again = jobs.begin_run(job_id, instance_id="i2", run=2, deadline=deadline)
+    assert again is not None
+    assert (again.state, again.run, again.error_code) == (JobState.QUEUED, 2, None)
+    assert jobs.begin_run(job_id, instance_id="i3", run=3, deadline=deadline) is None
+    assert stages.begin(job_id, 1, Stage.REMBG) is None, "the old run must not go on"
+    view = jobs.view(job_id)
+    assert view is not None
+    assert [row.state for row in view.stages] == [StageState.SUCCEEDED, StageState.PENDING]
+
+
+def test_pages_hold_every_job_once_newest_first(database: Database) -> None:
+    made = [make_job(database) for _ in range(7)]
+    make_job(database, owner_id="somebody-else")
+    jobs, seen, cursor = Jobs(database), [], None
+    for _ in range(10):
+        page = jobs.page(owner_id="me", limit=3, cursor=cursor)
+        seen += [view.job.job_id for view in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert sorted(seen) == sorted(made)
+    assert seen == list(reversed(made))
+
+
+def test_unfinished_jobs_are_those_that_nobody_touched(database: Database) -> None:
+    open_job, ended = make_job(database), make_job(database)
+    Jobs(database).cancel(ended)
+    found = Jobs(database).unfinished(utc_now() + timedelta(seconds=1), 10)
+    assert [job.job_id for job in found] == [open_job]
+    assert Jobs(database).unfinished(utc_now() - timedelta(seconds=60), 10) == []
+
+
+def test_the_journal_tells_what_happened_in_order(database: Database) -> None:
+    job_id = make_job(database)
+    Stages(database).begin(job_id, 1, Stage.GUARDRAIL)
+    Jobs(database).finish(job_id, 1, JobState.FAILED, stage=Stage.GUARDRAIL, error_code="x", message="y")
+    events = events_after(database, 0, 10, job_id=job_id)
+    assert [event.event for event in events] == ["job_queued", "stage_started", "job_failed"]
+    assert [event.event for event in events_after(database, 0, 10, job_id=job_id, level="error")] == [
+        "job_failed"
+    ]
+    assert events_after(database, events[-1].id or 0, 10, job_id=job_id) == []
+
+
+@pytest.mark.parametrize("count", [24])
+def test_writers_wait_for_each_other(database: Database, count: int) -> None:
+    jobs = [make_job(database) for _ in range(4)]
+    stages = Stages(database)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: stages.begin(jobs[n % 4], 1, Stage.REMBG), range(count)))
+    attempts = [view.stages[0].attempt for job in jobs if (view := Jobs(database).view(job))]
+    assert sum(attempts) == count

@@ -1,0 +1,125 @@
+"""One contract for both stores: files, and a real Azurite."""
+
+from __future__ import annotations
+
+import uuid
+
+import httpx
+import pytest
+
+from imagery.contracts import BlobRef
+from imagery.storage import (
+    AzureBlobStorage,
+    BlobChangedError,
+    BlobNameError,
+    BlobNotFoundError,
+    BlobTooLargeError,
+    LinkUnsupportedError,
+    LocalStorage,
+    Storage,
+)
+
+
+@pytest.fixture
+def container(storage: Storage) -> str:
+    name = f"c-{uuid.uuid4().hex}"
+    storage.ensure_containers(name)
+    storage.ensure_containers(name)
+    return name
+
+
+def test_what_was_written_is_read_with_its_type(storage: Storage, container: str) -> None:
+    ref = BlobRef(container=container, name="a/b c/ü.png")
+    written = storage.write(ref, b"pixels", "image/png")
+    assert storage.read(written) == b"pixels"
+    properties = storage.properties(ref)
+    assert (properties.size, properties.content_type) == (6, "image/png")
+    assert properties.etag == written.etag
+
+
+def test_a_missing_blob_is_not_found(storage: Storage, container: str) -> None:
+    ref = BlobRef(container=container, name="nothing")
+    assert not storage.exists(ref)
+    for call in (storage.properties, storage.read):
+        with pytest.raises(BlobNotFoundError):
+            call(ref)
+    storage.delete(ref)
+
+
+def test_a_missing_container_is_not_found(storage: Storage) -> None:
+    with pytest.raises(BlobNotFoundError):
+        storage.read(BlobRef(container=f"c-{uuid.uuid4().hex}", name="x"))
+
+
+def test_an_overwritten_blob_has_changed(storage: Storage, container: str) -> None:
+    ref = BlobRef(container=container, name="x")
+    first = storage.write(ref, b"one", "text/plain")
+    storage.write(ref, b"three", "text/plain")
+    with pytest.raises(BlobChangedError):
+        storage.read(first)
+    assert storage.read(ref) == b"three"
+
+
+def test_an_existing_blob_is_kept_unless_told_otherwise(storage: Storage, container: str) -> None:
+    ref = BlobRef(container=container, name="x")
+    first = storage.write(ref, b"one", "text/plain", overwrite=False)
+    second = storage.write(ref, b"two", "text/plain", overwrite=False)
+    assert second.etag == first.etag
+    assert storage.read(ref) == b"one"
+
+
+def test_a_blob_beyond_the_limit_is_not_read(storage: Storage, container: str) -> None:
+    ref = storage.write(BlobRef(container=container, name="x"), b"12345", "text/plain")
+    assert storage.read(ref, max_bytes=5) == b"12345"
+    with pytest.raises(BlobTooLargeError):
+        storage.read(ref, max_bytes=4)
+
+
+def test_blobs_are_listed_by_prefix(storage: Storage, container: str) -> None:
+    for name in ("b/2", "a/1", "b/1"):
+        storage.write(BlobRef(container=container, name=name), b"", "text/plain")
+    assert [ref.name for ref in storage.list(container, "b/")] == ["b/1", "b/2"]
+    assert len(list(storage.list(container))) == 3
+
+
+def test_a_deleted_blob_is_gone(storage: Storage, container: str) -> None:
+    ref = storage.write(BlobRef(container=container, name="x"), b"1", "text/plain")
+    storage.delete(ref)
+    assert not storage.exists(ref)
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../../x", "/x", "a//b", ".", "", "a\\..\\b", "a\x00b", "x" * 1025]
+)
+def test_a_name_that_could_leave_its_container_is_refused(storage: Storage, name: str) -> None:
+    ref = BlobRef(container="uploads", name=name)
+    for call in (storage.read, storage.exists, storage.delete, lambda r: storage.write(r, b"", "text/plain")):
+        with pytest.raises(BlobNameError):
+            call(ref)
+
+
+@pytest.mark.parametrize("container_name", ["..", "UP", "a", "a--b", ".types", "a/b"])
+def test_a_container_name_that_azure_would_refuse_is_refused(storage: Storage, container_name: str) -> None:
+    with pytest.raises(BlobNameError):
+        storage.read(BlobRef(container=container_name, name="x"))
+
+
+def test_links_read_one_blob_and_write_one_blob(storage: Storage, container: str) -> None:
+    ref = BlobRef(container=container, name="x.png")
+    if isinstance(storage, LocalStorage):
+        with pytest.raises(LinkUnsupportedError):
+            storage.read_link(ref, 60)
+        with pytest.raises(LinkUnsupportedError):
+            storage.write_link(ref, 60)
+        return
+    assert isinstance(storage, AzureBlobStorage)
+    put = httpx.put(
+        storage.write_link(ref, 60),
+        content=b"bytes",
+        headers={"x-ms-blob-type": "BlockBlob", "content-type": "image/png"},
+    )
+    assert put.status_code == 201
+    assert httpx.get(storage.write_link(ref, 60)).status_code == 403
+    got = httpx.get(storage.read_link(ref, 60, "photo.png"))
+    assert (got.content, got.headers["content-disposition"]) == (b"bytes", 'inline; filename="photo.png"')
+    assert httpx.delete(storage.read_link(ref, 60)).status_code == 403
