@@ -1,0 +1,122 @@
+"""The guardrail's activity on real storage and a real database."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from activities.guardrail import guardrail
+from activities.job_records import finish_job
+from imagery.contracts import (
+    UPLOADS,
+    BlobRef,
+    FinishInput,
+    JobRequest,
+    JobState,
+    JsonObject,
+    Outcome,
+    Stage,
+    StageInput,
+    stage_output,
+)
+from imagery.database.engine import get_database
+from imagery.database.tables import utc_now
+from imagery.services import Services, get_services
+from imagery.settings import get_settings
+from imagery.storage import get_storage
+
+_CACHES = (get_services, get_database, get_storage, get_settings)
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """The services of a process whose environment names files and SQLite."""
+    monkeypatch.setenv("ENV", "DEV")
+    monkeypatch.setenv("AzureWebJobsStorage", "")
+    monkeypatch.setenv("LOCAL_STORAGE_PATH", str(tmp_path / "store"))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'imagery.db'}")
+    for cache in _CACHES:
+        cache.cache_clear()
+    yield get_services()
+    for cache in _CACHES:
+        cache.cache_clear()
+
+
+def photo(size: tuple[int, int] = (90, 60), **save: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(buffer, "JPEG", **save)
+    return buffer.getvalue()
+
+
+def make_job(services: Services, source: BlobRef) -> str:
+    request = JobRequest(job_id=str(uuid.uuid4()), source=source, owner_id="me")
+    deadline = utc_now() + timedelta(hours=1)
+    services.jobs.create(request, instance_id=f"{request.job_id}-1", deadline=deadline)
+    return request.job_id
+
+
+def message(job_id: str, *, late: bool = False) -> JsonObject:
+    deadline = utc_now() + timedelta(hours=-1 if late else 1)
+    return StageInput(job_id=job_id, run=1, stage=Stage.GUARDRAIL, deadline=deadline).to_json()
+
+
+def test_an_admitted_photo_is_kept_upright_and_without_metadata(services: Services) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "taken at home"
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(exif=exif), "image/jpeg")
+    job_id = make_job(services, ref)
+    assert guardrail(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    data = services.storage.read(stage_output(job_id, Stage.GUARDRAIL))
+    with Image.open(io.BytesIO(data)) as clean:
+        assert (clean.size, clean.format) == ((60, 90), "PNG")
+        assert not clean.getexif()
+    assert b"taken at home" not in data
+
+
+def test_a_blob_that_vanished_before_its_turn_fails_the_job(services: Services) -> None:
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
+    job_id = make_job(services, ref)
+    services.storage.delete(ref)
+    answer = guardrail(message(job_id))
+    assert (answer["outcome"], answer["error_code"]) == (Outcome.FAILED, "source_not_found")
+    finish_job(FinishInput(job_id=job_id, run=1, state=JobState.FAILED, stage=Stage.GUARDRAIL).to_json())
+    job = services.jobs.get(job_id)
+    assert job is not None
+    assert (job.state, job.stage, job.error_code) == (JobState.FAILED, "guardrail", "source_not_found")
+
+
+def test_a_blob_that_was_overwritten_fails_the_old_job(services: Services) -> None:
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
+    job_id = make_job(services, ref)
+    services.storage.write(BlobRef(container=UPLOADS, name="x"), photo((80, 80)), "image/jpeg")
+    assert guardrail(message(job_id))["error_code"] == "source_changed"
+
+
+def test_the_same_activity_twice_works_once(services: Services) -> None:
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
+    job_id = make_job(services, ref)
+    first, second = guardrail(message(job_id)), guardrail(message(job_id))
+    assert first["output"] == second["output"]
+    view = services.jobs.view(job_id)
+    assert view is not None
+    assert view.stages[0].attempt == 1
+
+
+def test_a_job_past_its_deadline_fails(services: Services) -> None:
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
+    answer = guardrail(message(make_job(services, ref), late=True))
+    assert (answer["outcome"], answer["error_code"]) == (Outcome.FAILED, "deadline_exceeded")
+
+
+def test_a_cancelled_job_does_nothing(services: Services) -> None:
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
+    job_id = make_job(services, ref)
+    services.jobs.cancel(job_id)
+    assert guardrail(message(job_id))["outcome"] == Outcome.CANCELLED
+    assert not services.storage.exists(stage_output(job_id, Stage.GUARDRAIL))

@@ -1,0 +1,163 @@
+"""The pieces of the system as real processes on free ports: GPU service, simulator, host."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from imagery.contracts import TERMINAL_STATES, JobState
+from tests.postgres import free_port
+
+ROOT = Path(__file__).parent.parent.parent
+PHOTO = ROOT / "local/samples/coffee.jpg"
+_START_LIMIT_S = 120.0
+
+
+@dataclass
+class Piece:
+    """One process, its log, and how to start it again."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    folder: Path
+    ready_url: str
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> None:
+        until = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < until:
+            if self.process is None or self.process.poll() is not None:
+                break
+            try:
+                if httpx.get(self.ready_url, timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        raise RuntimeError(f"{self.name} did not become ready:\n{self.log.read_text()[-4000:]}")
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> None:
+        if self.process is None or self.process.poll() is not None:
+            return
+        os.killpg(self.process.pid, signal_number)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(5)
+
+
+@dataclass
+class Stack:
+    """The running pieces; ``environment`` is what the host runs with."""
+
+    folder: Path
+    environment: dict[str, str]
+    gpu_port: int = field(default_factory=free_port)
+    simulator_port: int = field(default_factory=free_port)
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        common = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
+        settings = {
+            "AzureWebJobsDisableHomepage": "true",
+            "DATABASE_URL": f"sqlite:///{self.folder / 'imagery.db'}",
+            "GPU_SERVICE_URL": f"http://127.0.0.1:{self.gpu_port}",
+            "GPU_RETRY_FIRST_S": "0.2",
+            "GPU_RETRY_CAP_S": "2",
+            "GPU_RETRY_ATTEMPTS": "4",
+            "NANO_BANANA_BASE_URL": f"http://127.0.0.1:{self.simulator_port}",
+            "NANO_BANANA_API_KEY": "simulator",
+            "NANO_BANANA_RETRY_FIRST_S": "0.5",
+            "NANO_BANANA_TIMEOUT_S": "5",
+            "RECONCILE_SCHEDULE": "*/2 * * * * *",
+            "RECONCILE_GRACE_S": "3",
+        }
+        state = ["--state-dir", str(self.folder / "host")]
+        self.gpu = self._piece(
+            "gpu", ["-m", "gpu_container"], self.gpu_port, "/readyz", {**common, "GPU_DEVICE": "cpu"}
+        )
+        self.simulator = self._piece(
+            "simulator",
+            ["-m", "local.nano_banana_simulator", "--latency-s", "0.1"],
+            self.simulator_port,
+            "/healthz",
+            common,
+        )
+        # settings of a test's own win over the defaults above
+        environment = {**common, **settings, **self.environment}
+        self.host = self._piece("host", ["-m", "local.host", *state], self.port, "/healthz", environment)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        self.bill_client = httpx.Client(base_url=f"http://127.0.0.1:{self.simulator_port}", timeout=10)
+
+    def _piece(
+        self, name: str, module: list[str], port: int, ready: str, environment: dict[str, str]
+    ) -> Piece:
+        command = [sys.executable, *module, "--port", str(port)]
+        return Piece(name, command, environment, self.folder, f"http://127.0.0.1:{port}{ready}")
+
+    def start(self) -> None:
+        pieces = [self.gpu, self.simulator, self.host]
+        for piece in pieces:
+            piece.start()
+        for piece in pieces:
+            piece.wait_ready()
+
+    def stop(self) -> None:
+        for piece in (self.host, self.simulator, self.gpu):
+            piece.stop()
+
+    def submit(self, data: bytes, *, key: str | None = None, **fields: str) -> str:
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = self.client.post(
+            "/api/v1/process", files={"file": ("photo.jpg", data, "image/jpeg")}, data=fields, headers=headers
+        )
+        assert answer.status_code in {200, 202}, answer.text
+        return str(answer.json()["job_id"])
+
+    def status(self, job_id: str, wait: float = 0) -> dict[str, Any]:
+        answer = self.client.get(f"/api/v1/status/{job_id}", params={"wait": wait})
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def wait_for_end(self, job_id: str, limit_s: float = 120) -> dict[str, Any]:
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until:
+            status = self.status(job_id, wait=5)
+            if JobState(status["state"]) in TERMINAL_STATES:
+                return status
+        raise AssertionError(f"the job did not end: {status}\n{self.host.log.read_text()[-6000:]}")
+
+    def bill(self, job_id: str) -> dict[str, Any]:
+        by_job = self.bill_client.get("/_simulator/bill").json()["by_job"]
+        bill: dict[str, Any] = by_job.get(job_id, {"calls": 0, "billed": 0, "usd": 0.0, "at": []})
+        return bill
+
+    def faults(self, *names: str, **more: Any) -> None:
+        answer = self.bill_client.post("/_simulator/faults", json={"next": list(names), **more})
+        assert answer.status_code == 200, answer.text
