@@ -1,0 +1,138 @@
+"""The GPU service over HTTP: blob names out, a report or a typed error back."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from imagery.contracts import GpuReport, GpuRequest, Problem
+from imagery.settings import Settings
+
+_HEALTH_TIMEOUT_S = 2.0
+_CONNECT_TIMEOUT_S = 10.0
+_DEFAULT_RETRY_AFTER_S = 5.0
+_MAX_RETRY_AFTER_S = 300.0
+_BUSY_CODES = {"gpu_busy", "gpu_starting"}
+_REFUSED_STATUSES = {400, 404, 413, 415, 422}
+_FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
+
+
+class GpuError(Exception):
+    """A call to the GPU service that brought no result. ``retryable``: a later try may succeed."""
+
+    retryable = False
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class GpuUnreachable(GpuError):
+    """No answer of the service: connection refused, time-out, or a gateway without a replica behind it."""
+
+    retryable = True
+
+
+class GpuBusy(GpuError):
+    """The queue is full or the models are loading: come back in ``retry_after_s``."""
+
+    retryable = True
+
+    def __init__(self, code: str, message: str, retry_after_s: float) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
+class GpuRefused(GpuError):
+    """The service will never do this: the image is not one, or holds no subject."""
+
+
+class GpuFailed(GpuError):
+    """The service tried and failed."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+        super().__init__(code, message)
+        self.retryable = retryable
+
+
+class GpuClient:
+    """Calls one GPU service; safe to share between threads."""
+
+    def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
+        self._timeout_s = settings.gpu_timeout_s
+        self._client = client or httpx.Client(
+            base_url=settings.gpu_service_url,
+            timeout=httpx.Timeout(settings.gpu_timeout_s, connect=_CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=settings.http_connections),
+        )
+
+    def remove_background(self, request: GpuRequest, deadline: datetime) -> GpuReport:
+        """Cut the subject out of ``request.source``. Raises ``GpuError`` and its children."""
+        return self._call("/v1/remove-background", request, deadline)
+
+    def upscale(self, request: GpuRequest, deadline: datetime) -> GpuReport:
+        """Upscale ``request.source`` 4x. Raises ``GpuError`` and its children."""
+        return self._call("/v1/upscale", request, deadline)
+
+    def health(self) -> dict[str, Any]:
+        """What /healthz of the service tells; ``{"state": "UNREACHABLE"}`` when it does not answer."""
+        try:
+            answer = self._client.get("/healthz", timeout=_HEALTH_TIMEOUT_S)
+            told = answer.json()
+        except (httpx.HTTPError, ValueError):
+            return {"state": "UNREACHABLE"}
+        return told if isinstance(told, dict) else {"state": "UNREACHABLE"}
+
+    def _call(self, path: str, request: GpuRequest, deadline: datetime) -> GpuReport:
+        until = min(deadline, datetime.now(UTC) + timedelta(seconds=self._timeout_s))
+        headers = {
+            "X-Job-Id": request.job_id,
+            "X-Request-Id": uuid.uuid4().hex,
+            "X-Deadline": f"{until.timestamp():.3f}",
+        }
+        try:
+            answer = self._client.post(path, json=request.to_json(), headers=headers)
+        except httpx.TimeoutException as error:
+            raise GpuUnreachable("gpu_timeout", "The GPU service did not answer in time.") from error
+        except httpx.HTTPError as error:
+            raise GpuUnreachable("gpu_unreachable", "The GPU service can't be reached.") from error
+        if answer.status_code == httpx.codes.OK:
+            return _report(answer)
+        raise _error(answer)
+
+
+def _report(answer: httpx.Response) -> GpuReport:
+    try:
+        return GpuReport.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise GpuFailed("gpu_bad_answer", "The GPU service answered nonsense.", retryable=True) from error
+
+
+def _error(answer: httpx.Response) -> GpuError:
+    problem = None
+    with contextlib.suppress(ValidationError):
+        problem = Problem.model_validate_json(answer.content)
+    status = answer.status_code
+    if problem is None:
+        # not our service: a gateway that has no replica behind it (yet), or a wrong address
+        message = f"The GPU service's address answered {status}."
+        return GpuUnreachable("gpu_unreachable", message)
+    if problem.code in _BUSY_CODES:
+        return GpuBusy(problem.code, problem.detail, _retry_after_s(answer))
+    if status in _REFUSED_STATUSES:
+        return GpuRefused(problem.code, problem.detail)
+    return GpuFailed(problem.code, problem.detail, retryable=problem.code not in _FINAL_CODES)
+
+
+def _retry_after_s(answer: httpx.Response) -> float:
+    try:
+        asked = float(answer.headers.get("Retry-After", _DEFAULT_RETRY_AFTER_S))
+    except ValueError:
+        return _DEFAULT_RETRY_AFTER_S
+    return min(max(asked, 0.1), _MAX_RETRY_AFTER_S)
