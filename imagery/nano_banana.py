@@ -18,12 +18,14 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from imagery.bounded_picture import DECODE_ERRORS, TooManyPixelsError, open_picture
 from imagery.settings import Settings
 
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_REFERENCE_BYTES = 12 * 1024 * 1024
 _WEBP_QUALITY = 92
 _MAX_TEXT = 300
+_MAX_ANSWER_MEGAPIXELS = 100.0  # 4K at the widest aspect ratio has about 25
 _DEFAULT_RETRY_AFTER_S = 10.0
 _OK, _RATE_LIMITED, _UNAVAILABLE = 200, 429, 503
 _PERMANENT = {
@@ -189,11 +191,11 @@ def reference_image(cutout: bytes, max_side: int, *, max_megapixels: float) -> t
     PNG, or WebP where PNG would make the request too large. Raises ``Rejected`` when it can't be read.
     """
     try:
-        with Image.open(io.BytesIO(cutout), formats=["PNG", "WEBP", "JPEG"]) as image:
-            if image.width * image.height > max_megapixels * 1e6:
-                raise Rejected("image_too_large", "The upscaled cut-out exceeds MAX_OUTPUT_MEGAPIXELS.")
+        with open_picture(cutout, list(_EXTENSIONS), max_megapixels) as image:
             small = _shrink(image, max_side)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except TooManyPixelsError as error:
+        raise Rejected("image_too_large", f"The upscaled cut-out is too large: {error}.") from error
+    except DECODE_ERRORS as error:
         raise Rejected("invalid_image", "The upscaled cut-out can't be read.") from error
     buffer = io.BytesIO()
     small.save(buffer, "PNG", compress_level=6)
@@ -272,11 +274,11 @@ def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
 def _decoded(data: str, model: str, text: str) -> PlacedImage:
     try:
         raw = base64.b64decode(data, validate=True)
-        with Image.open(io.BytesIO(raw), formats=list(_EXTENSIONS)) as image:
+        with open_picture(raw, list(_EXTENSIONS), _MAX_ANSWER_MEGAPIXELS) as image:
             image.load()
             kind = _EXTENSIONS[str(image.format)]
             return PlacedImage(raw, kind, image.width, image.height, model, text)
-    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (binascii.Error, *DECODE_ERRORS) as error:
         raise PaymentUnknown("The picture in the answer can't be decoded.") from error
 
 

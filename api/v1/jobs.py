@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
-from PIL import Image
 
 from api.auth import current_owner
 from api.durable import durable_client
@@ -20,8 +19,10 @@ from api.errors import ApiError
 from api.problems import PROBLEM_RESPONSES
 from api.v1.status import load
 from api.views import JobPage, JobStatus, job_status
+from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.contracts import BlobRef, JobState, Stage, stage_output
 from imagery.database.jobs import RETRYABLE_STATES
+from imagery.guardrail.pictures import OPENED_FORMATS
 from imagery.services import get_services
 from imagery.storage import LinkUnsupportedError
 from imagery.telemetry.logs import get_logger
@@ -115,12 +116,19 @@ def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Res
             kind = services.storage.properties(ref).content_type
             return Response(services.storage.read(ref), media_type=kind)
         return RedirectResponse(link, 302)
-    return Response(_thumbnail(services.storage.read(ref), width), media_type="image/webp")
+    most = max(services.settings.max_megapixels, services.settings.max_output_megapixels)
+    try:
+        small = _thumbnail(services.storage.read(ref), width, most)
+    except DECODE_ERRORS:
+        detail = "There is no thumbnail: the blob is no picture, or too large a one."
+        raise ApiError(422, "no_thumbnail", detail, job_id=job_id) from None
+    return Response(small, media_type="image/webp")
 
 
-def _thumbnail(data: bytes, width: int) -> bytes:
+def _thumbnail(data: bytes, width: int, max_megapixels: float) -> bytes:
     buffer = io.BytesIO()
-    with Image.open(io.BytesIO(data)) as picture:
+    with open_picture(data, OPENED_FORMATS, max_megapixels) as picture:
+        picture.draft("RGB", (width, width))
         height = max(1, round(picture.height * width / picture.width))
         picture.thumbnail((width, height))
         picture.save(buffer, "WEBP", quality=80)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
 from PIL import Image, ImageCms, ImageOps
+
+from imagery.bounded_picture import DECODE_ERRORS, open_picture
 
 ALLOWED_FORMATS = {
     "PNG": "image/png",
@@ -18,8 +19,7 @@ ALLOWED_FORMATS = {
     "BMP": "image/bmp",
 }
 # MPO is how Pillow names a JPEG with a second picture behind it; it is opened as JPEG
-_OPENED = [name for name in ALLOWED_FORMATS if name != "MPO"]
-Image.init()
+OPENED_FORMATS = [name for name in ALLOWED_FORMATS if name != "MPO"]
 
 
 class PictureError(Exception):
@@ -59,9 +59,7 @@ def decode(data: bytes) -> Image.Image:
     image = _open(data)
     try:
         image.load()
-    except Image.DecompressionBombError as error:
-        raise PictureError("too_many_pixels", "The image is too large to decode.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+    except DECODE_ERRORS as error:
         raise PictureError(
             "truncated_image", "The image data is cut off or damaged: it can't be decoded to the end."
         ) from error
@@ -86,14 +84,11 @@ def normalise(image: Image.Image) -> Image.Image:
 
 def _open(data: bytes) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(io.BytesIO(data), formats=_OPENED)
-    except Image.DecompressionBombError as error:
-        raise PictureError("too_many_pixels", "The image is too large to decode.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, OverflowError) as error:
+        return open_picture(data, OPENED_FORMATS, max_megapixels=None)
+    except DECODE_ERRORS as error:
         raise PictureError(
-            "unsupported_image_type", f"The file is not an image of a supported type ({', '.join(_OPENED)})."
+            "unsupported_image_type",
+            f"The file is not an image of a supported type ({', '.join(OPENED_FORMATS)}).",
         ) from error
 
 
