@@ -1,0 +1,91 @@
+"""The simulator's fault menu: the next calls by name, or a share of all calls at random."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+KINDS = (
+    "503",
+    "429",
+    "safety",
+    "text_only",
+    "timeout_before_billing",
+    "timeout_after_billing",
+    "broken_connection",
+    "malformed_json",
+)
+_MOST_PENDING = 10_000
+
+
+class FaultError(ValueError):
+    """The order of faults is not one."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault that the present call has to show."""
+
+    kind: str
+    retry_delay_s: float
+
+
+class Faults:
+    """What is pending; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next: deque[str] = deque()
+        self._rate = 0.0
+        self._kinds: list[str] = []
+        self._random = random.Random(0)  # noqa: S311  # repeatable faults, no secret
+        self._retry_delay_s = 2.0
+
+    def order(self, body: Any) -> None:
+        """Add ``{"next": [...]}`` or set ``{"rate", "kinds", "seed"}``. Raises ``FaultError``."""
+        if not isinstance(body, dict) or not body.keys() & {"next", "rate"}:
+            raise FaultError('send {"next": [names]} or {"rate": 0.2, "kinds": [names], "seed": 1}')
+        following = _names(body.get("next", []))
+        kinds = _names(body.get("kinds", list(KINDS)))
+        rate, delay = body.get("rate"), body.get("retry_delay_s", self._retry_delay_s)
+        if rate is not None and not (isinstance(rate, int | float) and 0 <= rate <= 1 and kinds):
+            raise FaultError("rate must be a number from 0 to 1, with at least one kind")
+        if not isinstance(delay, int | float) or delay < 0:
+            raise FaultError("retry_delay_s must be a number of seconds")
+        with self._lock:
+            if len(self._next) + len(following) > _MOST_PENDING:
+                raise FaultError(f"at most {_MOST_PENDING} faults may be pending")
+            self._next.extend(following)
+            self._retry_delay_s = float(delay)
+            if rate is not None:
+                self._rate, self._kinds = float(rate), kinds
+                self._random = random.Random(body.get("seed", 0))  # noqa: S311
+
+    def clear(self) -> None:
+        """Nothing is pending any more."""
+        with self._lock:
+            self._next.clear()
+            self._rate, self._kinds = 0.0, []
+
+    def take(self) -> Fault | None:
+        """The fault of the present call, if it has one."""
+        with self._lock:
+            if self._next:
+                return Fault(self._next.popleft(), self._retry_delay_s)
+            if self._rate and self._random.random() < self._rate:
+                return Fault(self._random.choice(self._kinds), self._retry_delay_s)
+            return None
+
+    def report(self) -> dict[str, Any]:
+        """What is pending."""
+        with self._lock:
+            return {"next": list(self._next), "rate": self._rate, "kinds": list(self._kinds)}
+
+
+def _names(names: Any) -> list[str]:
+    if not isinstance(names, list) or any(name not in KINDS for name in names):
+        raise FaultError(f"faults are a list of: {', '.join(KINDS)}")
+    return names

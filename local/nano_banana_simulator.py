@@ -1,0 +1,256 @@
+"""A stand-in for the paid image API: the same HTTP shape, a bill, and a fault menu.
+
+``python -m local.nano_banana_simulator --port 8090``. Control side: ``GET`` and ``DELETE
+/_simulator/bill``; ``GET``, ``POST`` and ``DELETE /_simulator/faults``; ``GET /healthz``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import binascii
+import io
+import json
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from local.nano_banana_bill import Bill
+from local.nano_banana_faults import Fault, FaultError, Faults
+from local.nano_banana_scene import compose, scene_size
+
+_MAX_BODY = 20 * 1024 * 1024
+_MAX_PIXELS = 50_000_000
+_RATIOS = {"1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"}
+_SIZES = {"1K", "2K", "4K"}
+_SAID = "Here is the subject in the scene (simulated)."
+
+
+class BadRequest(Exception):
+    """The request is not one that the real API would take."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A valid request."""
+
+    prompt: str
+    cutout: Image.Image
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the simulator behaves; ``hang_s`` bounds the time-out faults."""
+
+    price_usd: float = 0.08
+    latency_s: float = 0.5
+    hang_s: float = 600.0
+    bill_file: Path | None = None
+    workers: int = 2
+
+
+class Simulator:
+    """The routes and what they share."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._bill = Bill(options.price_usd, options.bill_file)
+        self._faults = Faults()
+        self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="compose")
+
+    def app(self) -> Starlette:
+        """The ASGI app."""
+        return Starlette(
+            routes=[
+                Route("/v1beta/models/{call}", self.generate, methods=["POST"]),
+                Route("/_simulator/bill", self.bill, methods=["GET", "DELETE"]),
+                Route("/_simulator/faults", self.faults, methods=["GET", "POST", "DELETE"]),
+                Route("/healthz", self.healthz),
+            ]
+        )
+
+    async def healthz(self, _: Request) -> Response:
+        """Always ready."""
+        return JSONResponse({"state": "READY", "simulated": True, "price_usd": self._options.price_usd})
+
+    async def bill(self, request: Request) -> Response:
+        """What was called and billed."""
+        if request.method == "DELETE":
+            self._bill.clear()
+        return JSONResponse(self._bill.report())
+
+    async def faults(self, request: Request) -> Response:
+        """Order, show or clear faults."""
+        if request.method == "DELETE":
+            self._faults.clear()
+        elif request.method == "POST":
+            try:
+                self._faults.order(json.loads(await request.body()))
+            except (FaultError, ValueError) as error:
+                return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse(self._faults.report())
+
+    async def generate(self, request: Request) -> Response:
+        """``models/{model}:generateContent``."""
+        model, _, method = request.path_params["call"].partition(":")
+        if method != "generateContent":
+            return _error(404, "NOT_FOUND", f"there is no method {method!r}")
+        job_id = request.headers.get("x-job-id", "unknown")
+        self._bill.call(job_id)
+        if not request.headers.get("x-goog-api-key"):
+            return _error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
+        fault = self._faults.take()
+        refusal = await self._before_billing(request, fault)
+        if refusal is not None:
+            return refusal
+        try:
+            order = await asyncio.to_thread(_read, await _body(request))
+        except BadRequest as error:
+            return _error(400, "INVALID_ARGUMENT", str(error))
+        await asyncio.sleep(self._options.latency_s)
+        loop = asyncio.get_running_loop()
+        picture = await loop.run_in_executor(self._pool, compose, order.cutout, order.prompt, order.size)
+        self._bill.charge(job_id)
+        return await self._after_billing(request, fault, _answer(model, picture))
+
+    async def _before_billing(self, request: Request, fault: Fault | None) -> Response | None:
+        kind = fault.kind if fault else None
+        if kind == "503":
+            return _error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.")
+        if fault is not None and kind == "429":
+            return _rate_limited(fault.retry_delay_s)
+        if kind == "safety":
+            return JSONResponse({"candidates": [{"finishReason": "IMAGE_SAFETY", "index": 0}]})
+        if kind == "text_only":
+            parts = [{"text": "I can only describe this scene, not draw it."}]
+            content = {"role": "model", "parts": parts}
+            return JSONResponse({"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]})
+        if kind == "timeout_before_billing":
+            await self._hang(request)
+            return Response(status_code=504)
+        return None
+
+    async def _after_billing(self, request: Request, fault: Fault | None, answer: dict[str, Any]) -> Response:
+        kind = fault.kind if fault else None
+        body = json.dumps(answer).encode()
+        if kind == "timeout_after_billing":
+            await self._hang(request)
+            return Response(status_code=504)
+        if kind == "malformed_json":
+            return Response(body[: len(body) // 2], media_type="application/json")
+        if kind == "broken_connection":
+            headers = {"Content-Length": str(len(body))}
+            return StreamingResponse(_broken(body), media_type="application/json", headers=headers)
+        return Response(body, media_type="application/json")
+
+    async def _hang(self, request: Request) -> None:
+        """Say nothing until the client goes away, or the bound is reached."""
+        step_s, waited = 0.2, 0.0
+        while waited < self._options.hang_s and not await request.is_disconnected():
+            await asyncio.sleep(step_s)
+            waited += step_s
+
+
+async def _broken(body: bytes) -> AsyncIterator[bytes]:
+    """Half of the body; the server closes the connection when the rest does not come."""
+    yield body[: len(body) // 2]
+    await asyncio.sleep(0.05)
+    raise ConnectionResetError("the simulator breaks the connection here")
+
+
+async def _body(request: Request) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > _MAX_BODY:
+            raise BadRequest(f"Request payload size exceeds the limit: {_MAX_BODY} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _read(body: bytes) -> Order:
+    try:
+        return _order(json.loads(body))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise BadRequest(f"Invalid JSON payload received: {error}") from error
+
+
+def _order(body: dict[str, Any]) -> Order:
+    parts = body["contents"][0]["parts"]
+    prompt = " ".join(part["text"] for part in parts if "text" in part)
+    inline = [part["inlineData"] for part in parts if "inlineData" in part]
+    if not prompt or not inline:
+        raise BadRequest("contents.parts must hold a text and an inlineData")
+    config = body.get("generationConfig", {}).get("imageConfig", {})
+    ratio, size = config.get("aspectRatio", "1:1"), config.get("imageSize", "1K")
+    if ratio not in _RATIOS or size not in _SIZES:
+        raise BadRequest(f"unsupported imageConfig: aspectRatio {ratio!r}, imageSize {size!r}")
+    return Order(prompt, _image(inline[0]["data"]), scene_size(ratio, size))
+
+
+def _image(data: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+        if image.width * image.height > _MAX_PIXELS:
+            raise BadRequest("the image has too many pixels")
+        return image.convert("RGBA")
+    except (binascii.Error, OSError, SyntaxError, ValueError) as error:
+        raise BadRequest("Unable to process input image.") from error
+
+
+def _answer(model: str, picture: bytes) -> dict[str, Any]:
+    encoded = base64.b64encode(picture).decode()
+    parts = [{"text": _SAID}, {"inlineData": {"mimeType": "image/png", "data": encoded}}]
+    tokens = 1290
+    return {
+        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": {"candidatesTokenCount": tokens, "totalTokenCount": tokens},
+        "modelVersion": model,
+        "responseId": uuid.uuid4().hex,
+    }
+
+
+def _error(status: int, name: str, message: str, details: list[dict[str, Any]] | None = None) -> Response:
+    error: dict[str, Any] = {"code": status, "message": message, "status": name}
+    if details:
+        error["details"] = details
+    return JSONResponse({"error": error}, status)
+
+
+def _rate_limited(delay_s: float) -> Response:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{delay_s:g}s"}
+    return _error(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", [info])
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.nano_banana_simulator", description="A stand-in for the paid image API."
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--price-usd", type=float, default=0.08, help="price of a picture")
+    parser.add_argument("--latency-s", type=float, default=0.5, help="time a picture takes")
+    parser.add_argument("--hang-s", type=float, default=600.0, help="longest silence of a time-out fault")
+    parser.add_argument("--bill-file", type=Path, help="keep the bill in this file")
+    given = parser.parse_args(arguments)
+    options = Options(given.price_usd, given.latency_s, given.hang_s, given.bill_file)
+    uvicorn.run(Simulator(options).app(), host=given.host, port=given.port, log_level="warning")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
