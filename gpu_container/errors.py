@@ -1,0 +1,76 @@
+"""What can go wrong with a stage, each with its stable code and HTTP status."""
+
+from __future__ import annotations
+
+
+class StageError(Exception):
+    """Base. ``retry_after_s`` is set where coming back makes sense."""
+
+    code = "internal_error"
+    status = 500
+    retry_after_s: float | None = None
+
+
+class InvalidImage(StageError):
+    """The source is no picture."""
+
+    code, status = "invalid_image", 422
+
+
+class ImageTooLarge(StageError):
+    """The source has more pixels or bytes than this service takes."""
+
+    code, status = "image_too_large", 413
+
+
+class NoSubjectFound(StageError):
+    """The network sees nothing to cut out."""
+
+    code, status = "no_subject_found", 422
+
+
+class SourceNotFound(StageError):
+    """The source blob does not exist."""
+
+    code, status = "source_not_found", 404
+
+
+class StorageUnavailable(StageError):
+    """Storage does not answer."""
+
+    code, status = "storage_unavailable", 503
+
+
+class OutOfMemory(StageError):
+    """Not even the smallest tile fits into the device's memory."""
+
+    code, status = "gpu_out_of_memory", 507
+
+
+class DeadlineExceeded(StageError):
+    """The caller's deadline passed."""
+
+    code, status = "deadline_exceeded", 504
+
+
+class ModelUnavailable(StageError):
+    """The stage's model could not be loaded."""
+
+    code, status = "model_unavailable", 503
+
+
+class Starting(StageError):
+    """Models are being loaded."""
+
+    code, status = "gpu_starting", 503
+    retry_after_s = 3.0
+
+
+class Busy(StageError):
+    """The queue is full."""
+
+    code, status = "gpu_busy", 429
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
