@@ -122,7 +122,7 @@ UPSCALE_MODELS = {
         ),
         scale=4,
         align=8,
-        overlap=48,
+        overlap=64,  # what reaches further changes no output by half a step of 8 bits, as measured
         build=_x4plus,
     ),
 }

@@ -1,0 +1,139 @@
+"""The HTTP service: it listens before its models are loaded, and tells the truth about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from starlette.exceptions import HTTPException
+
+from gpu_container.errors import StageError
+from gpu_container.settings import GpuSettings
+from gpu_container.stages import Stages
+from gpu_container.worker import State, Worker
+from imagery import __version__
+from imagery.contracts import GpuReport, GpuRequest, Problem, Stage
+from imagery.storage import BlobNameError, Storage
+from imagery.telemetry.logs import get_logger, log_context
+
+_log = get_logger(__name__)
+_PROBLEM = "application/problem+json"
+_HEALTHY = {State.READY, State.BUSY}
+
+
+def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
+    """The service over one worker; loading begins when the app starts."""
+    worker = Worker(settings)
+    stages = Stages(worker, storage)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        await asyncio.to_thread(worker.stop, settings.drain_s)
+
+    app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
+    _install_errors(app)
+
+    async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
+        remaining = settings.default_deadline_s if deadline is None else deadline - time.time()
+        with log_context(job_id=order.job_id, stage=stage.value, request_id=request_id):
+            future = stages.submit(stage, order, time.monotonic() + remaining)
+            # shielded: the work goes on for the caller's next try when this connection is gone
+            return await asyncio.shield(asyncio.wrap_future(future))
+
+    @app.post("/v1/remove-background")
+    async def remove_background(
+        order: GpuRequest,
+        x_deadline: Annotated[float | None, Header()] = None,
+        x_request_id: Annotated[str, Header(max_length=100)] = "",
+    ) -> GpuReport:
+        """Cut the subject of ``source`` out into ``target`` (PNG, RGBA, same size)."""
+        return await run(Stage.REMBG, order, x_deadline, x_request_id)
+
+    @app.post("/v1/upscale")
+    async def upscale(
+        order: GpuRequest,
+        x_deadline: Annotated[float | None, Header()] = None,
+        x_request_id: Annotated[str, Header(max_length=100)] = "",
+    ) -> GpuReport:
+        """Upscale ``source`` 4x into ``target`` (PNG, alpha kept)."""
+        return await run(Stage.REALESRGAN, order, x_deadline, x_request_id)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        """Alive: always 200; ``state`` and ``models`` say more."""
+        used_gb, peak_gb = worker.vram_used_gb()
+        problems = worker.loaded.problems
+        return {
+            "state": worker.state,
+            "version": __version__,
+            "device": worker.device,
+            "replica": settings.replica,
+            "models": {stage: problems.get(stage, "ok") for stage in ("rembg", "realesrgan")},
+            "queue": {"waiting": worker.waiting, "limit": settings.queue_limit},
+            "vram_used_gb": used_gb,
+            "vram_peak_gb": peak_gb,
+        }
+
+    @app.get("/readyz")
+    async def readyz(response: Response) -> dict[str, Any]:
+        """Ready: 200 when both stages can work."""
+        ready = worker.state in _HEALTHY
+        response.status_code = 200 if ready else 503
+        return {"ready": ready, "state": worker.state}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus text."""
+        registry = CollectorRegistry()
+        gauge = Gauge("gpu_vram_usage_gauge", "GPU memory in use, GB.", ["replica"], registry=registry)
+        gauge.labels(settings.replica).set(worker.vram_used_gb()[0])
+        waiting = Gauge("gpu_queue_waiting", "Requests that wait for the device.", registry=registry)
+        waiting.set(worker.waiting)
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+
+    return app
+
+
+def _problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code)
+    return JSONResponse(
+        body.model_dump(mode="json", exclude_none=True), status, headers=headers, media_type=_PROBLEM
+    )
+
+
+def _install_errors(app: FastAPI) -> None:
+    @app.exception_handler(StageError)
+    async def stage_error(_: Request, error: StageError) -> JSONResponse:
+        wait = error.retry_after_s
+        return _problem(
+            error.status, error.code, str(error), {"Retry-After": f"{wait:g}"} if wait is not None else None
+        )
+
+    @app.exception_handler(BlobNameError)
+    async def bad_name(_: Request, error: BlobNameError) -> JSONResponse:
+        return _problem(400, "bad_request", f"The blob name is not accepted: {error}.")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        fields = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+        return _problem(400, "bad_request", fields)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return _problem(error.status_code, code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> JSONResponse:
+        _log.error("internal_error", exc_info=error)
+        return _problem(500, "internal_error", "The stage failed unexpectedly.")
