@@ -1,0 +1,1 @@
+"""Runs the unmodified ``function_app.py`` where Azure Functions Core Tools is absent."""

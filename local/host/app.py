@@ -1,0 +1,95 @@
+"""Loads ``function_app.py`` and sorts its functions by trigger, as the real host indexes them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HANDLED = {
+    "httpTrigger",
+    "blobTrigger",
+    "timerTrigger",
+    "orchestrationTrigger",
+    "activityTrigger",
+    "entityTrigger",
+}
+
+
+class LoadError(Exception):
+    """The app can't be run by this host."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function: its handler, its trigger's properties and its durable client parameters."""
+
+    name: str
+    handler: Callable[..., Any]
+    trigger_type: str
+    trigger_name: str
+    properties: dict[str, Any]
+    client_parameters: tuple[str, ...]
+    takes_context: bool
+
+    @property
+    def is_async(self) -> bool:
+        """True when the handler must be awaited."""
+        return inspect.iscoroutinefunction(self.handler)
+
+
+@dataclass(frozen=True)
+class App:
+    """All functions by trigger type, then by name (durable: by the name in the trigger)."""
+
+    functions: dict[str, dict[str, Function]] = field(default_factory=dict)
+
+    def of(self, trigger_type: str) -> dict[str, Function]:
+        """The functions with this trigger."""
+        return self.functions.get(trigger_type, {})
+
+
+def load(folder: Path) -> App:
+    """Import ``function_app`` from ``folder``. Raises ``LoadError``."""
+    if not (folder / "function_app.py").is_file():
+        raise LoadError(f"there is no function_app.py in {folder}")
+    sys.path.insert(0, str(folder))
+    module = importlib.import_module("function_app")
+    app = getattr(module, "app", None)
+    if app is None:
+        raise LoadError("function_app.py defines no 'app'")
+    functions: dict[str, dict[str, Function]] = {}
+    for each in app.get_functions():
+        function = _function(each)
+        functions.setdefault(function.trigger_type, {})[_key(function)] = function
+    return App(functions)
+
+
+def _function(built: Any) -> Function:
+    trigger = built.get_trigger()
+    kind = str(trigger.type)
+    if kind not in HANDLED:
+        raise LoadError(f"function {built.get_function_name()}: this host does not serve {kind}")
+    handler = built.get_user_function()
+    clients = [binding.name for binding in built.get_bindings() if binding.type == "durableClient"]
+    return Function(
+        name=built.get_function_name(),
+        handler=handler,
+        trigger_type=kind,
+        trigger_name=trigger.name,
+        properties=trigger.get_dict_repr(),
+        client_parameters=tuple(clients),
+        takes_context="context" in inspect.signature(handler).parameters and trigger.name != "context",
+    )
+
+
+def _key(function: Function) -> str:
+    """Durable functions are called by the name their trigger gives them, if it gives one."""
+    for name in ("orchestration", "activity", "entityName", "entity_name"):
+        if function.properties.get(name):
+            return str(function.properties[name])
+    return function.name

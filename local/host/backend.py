@@ -1,0 +1,188 @@
+"""Microsoft's in-memory Durable Task backend, called in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import durabletask.internal.orchestrator_service_pb2 as pb
+import grpc
+from durabletask.testing import InMemoryOrchestrationBackend
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.wrappers_pb2 import StringValue
+
+_HISTORY_LIMIT = 10_000
+
+STATUS_NAMES = {
+    pb.ORCHESTRATION_STATUS_RUNNING: "Running",
+    pb.ORCHESTRATION_STATUS_COMPLETED: "Completed",
+    pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW: "ContinuedAsNew",
+    pb.ORCHESTRATION_STATUS_FAILED: "Failed",
+    pb.ORCHESTRATION_STATUS_CANCELED: "Canceled",
+    pb.ORCHESTRATION_STATUS_TERMINATED: "Terminated",
+    pb.ORCHESTRATION_STATUS_PENDING: "Pending",
+    pb.ORCHESTRATION_STATUS_SUSPENDED: "Suspended",
+}
+ENDED = {
+    pb.ORCHESTRATION_STATUS_COMPLETED,
+    pb.ORCHESTRATION_STATUS_FAILED,
+    pb.ORCHESTRATION_STATUS_CANCELED,
+    pb.ORCHESTRATION_STATUS_TERMINATED,
+}
+
+
+class BackendError(Exception):
+    """The backend refused a call; ``code`` is a gRPC status code."""
+
+    def __init__(self, code: Any, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Call:
+    """Stands for the gRPC context of a call that does not go over the network."""
+
+    def __init__(self) -> None:
+        self.active = True
+
+    def is_active(self) -> bool:
+        """False ends a stream of work items."""
+        return self.active
+
+    def abort(self, code: Any, message: str) -> NoReturn:
+        """What a gRPC server answers as an error."""
+        raise BackendError(code, message)
+
+
+class Backend:
+    """The few calls that the host needs."""
+
+    def __init__(self) -> None:
+        self._service = InMemoryOrchestrationBackend(max_history_size=_HISTORY_LIMIT)
+        self._stream = _Call()
+
+    def work_items(self) -> Iterator[pb.WorkItem]:
+        """Work as it comes up, until ``stop``."""
+        items: Iterator[pb.WorkItem] = self._service.GetWorkItems(pb.GetWorkItemsRequest(), self._stream)
+        return items
+
+    def stop(self) -> None:
+        """End the stream of work items."""
+        self._stream.active = False
+
+    def start(self, name: str, instance_id: str, input_json: str | None, version: str | None) -> str:
+        """Start an instance; one that has ended is run anew. Raises ``BackendError`` (ALREADY_EXISTS)."""
+        request = pb.CreateInstanceRequest(
+            instanceId=instance_id,
+            name=name,
+            input=StringValue(value=input_json) if input_json is not None else None,
+            version=StringValue(value=version) if version else None,
+            orchestrationIdReusePolicy=pb.OrchestrationIdReusePolicy(replaceableStatus=list(ENDED)),
+        )
+        return str(self._service.StartInstance(request, _Call()).instanceId)
+
+    def get(self, instance_id: str) -> pb.OrchestrationState | None:
+        """The state of an instance, None when there is none."""
+        request = pb.GetInstanceRequest(instanceId=instance_id, getInputsAndOutputs=True)
+        answer = self._service.GetInstance(request, _Call())
+        return answer.orchestrationState if answer.exists else None
+
+    def query(
+        self,
+        statuses: list[pb.OrchestrationStatus],
+        created_from: datetime | None,
+        created_to: datetime | None,
+        prefix: str | None,
+        most: int,
+    ) -> list[pb.OrchestrationState]:
+        """Instances that match, at most ``most``."""
+        query = pb.InstanceQuery(
+            runtimeStatus=statuses,
+            createdTimeFrom=_stamp(created_from),
+            createdTimeTo=_stamp(created_to),
+            instanceIdPrefix=StringValue(value=prefix) if prefix else None,
+            maxInstanceCount=most,
+            fetchInputsAndOutputs=True,
+        )
+        answer = self._service.QueryInstances(pb.QueryInstancesRequest(query=query), _Call())
+        return list(answer.orchestrationState)
+
+    def raise_event(self, instance_id: str, name: str, data_json: str | None) -> None:
+        """Deliver an external event."""
+        data = StringValue(value=data_json) if data_json is not None else None
+        request = pb.RaiseEventRequest(instanceId=instance_id, name=name, input=data)
+        self._service.RaiseEvent(request, _Call())
+
+    def terminate(self, instance_id: str, reason: str) -> None:
+        """End an instance; its children too."""
+        output = StringValue(value=reason)
+        request = pb.TerminateRequest(instanceId=instance_id, output=output, recursive=True)
+        self._service.TerminateInstance(request, _Call())
+
+    def suspend(self, instance_id: str, reason: str) -> None:
+        """Hold an instance."""
+        text = StringValue(value=reason)
+        self._service.SuspendInstance(pb.SuspendRequest(instanceId=instance_id, reason=text), _Call())
+
+    def resume(self, instance_id: str, reason: str) -> None:
+        """Let a held instance go on."""
+        text = StringValue(value=reason)
+        self._service.ResumeInstance(pb.ResumeRequest(instanceId=instance_id, reason=text), _Call())
+
+    def rewind(self, instance_id: str, reason: str) -> None:
+        """Run a failed instance again from its failed tasks."""
+        text = StringValue(value=reason)
+        self._service.RewindInstance(pb.RewindInstanceRequest(instanceId=instance_id, reason=text), _Call())
+
+    def restart(self, instance_id: str, *, new_id: bool) -> str:
+        """Run an ended instance again from its input."""
+        request = pb.RestartInstanceRequest(instanceId=instance_id, restartWithNewInstanceId=new_id)
+        return str(self._service.RestartInstance(request, _Call()).instanceId)
+
+    def purge(self, instance_id: str) -> int:
+        """Forget an ended instance; how many were forgotten."""
+        request = pb.PurgeInstancesRequest(instanceId=instance_id)
+        return int(self._service.PurgeInstances(request, _Call()).deletedInstanceCount)
+
+    def signal_entity(self, entity_id: str, operation: str, input_json: str | None) -> None:
+        """Send an operation to an entity without waiting."""
+        given = StringValue(value=input_json) if input_json is not None else None
+        request = pb.SignalEntityRequest(instanceId=entity_id, name=operation, input=given)
+        self._service.SignalEntity(request, _Call())
+
+    def entity_state(self, entity_id: str) -> str | None:
+        """The state of an entity as JSON, None when it does not exist."""
+        request = pb.GetEntityRequest(instanceId=entity_id, includeState=True)
+        answer = self._service.GetEntity(request, _Call())
+        return str(answer.entity.serializedState.value) if answer.exists else None
+
+    def complete_orchestrator(self, answer: pb.OrchestratorResponse) -> None:
+        """Hand in an episode."""
+        self._service.CompleteOrchestratorTask(answer, _Call())
+
+    def abandon_orchestrator(self, completion_token: str) -> None:
+        """Give an episode back, to be delivered again."""
+        request = pb.AbandonOrchestrationTaskRequest(completionToken=completion_token)
+        self._service.AbandonTaskOrchestratorWorkItem(request, _Call())
+
+    def complete_activity(self, answer: pb.ActivityResponse) -> None:
+        """Hand in an activity's result."""
+        self._service.CompleteActivityTask(answer, _Call())
+
+    def complete_entity(self, answer: pb.EntityBatchResult) -> None:
+        """Hand in a batch of entity operations."""
+        self._service.CompleteEntityTask(answer, _Call())
+
+
+def _stamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment.astimezone(UTC))
+    return stamp
+
+
+def is_conflict(error: BackendError) -> bool:
+    """True when an instance of this id is still running."""
+    return bool(error.code == grpc.StatusCode.ALREADY_EXISTS)

@@ -1,0 +1,108 @@
+"""Durable entities: the backend's batches as the SDK's entity context, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import azure.functions as func
+import durabletask.internal.orchestrator_service_pb2 as pb
+from google.protobuf.wrappers_pb2 import StringValue
+
+from local.host.app import Function
+from local.host.replay import Scheduled
+
+
+def message(each: Scheduled, parent_id: str, request_id: str) -> pb.OrchestratorAction:
+    """The action that sends an operation to an entity, with or without an answer."""
+    given = StringValue(value=each.input) if each.input is not None else None
+    common = {
+        "requestId": request_id,
+        "operation": each.operation,
+        "input": given,
+        "targetInstanceId": StringValue(value=each.instance_id or ""),
+    }
+    if each.kind == "signal":
+        signaled = pb.EntityOperationSignaledEvent(**common)
+        sent = pb.SendEntityMessageAction(entityOperationSignaled=signaled)
+    else:
+        parent = StringValue(value=parent_id)
+        called = pb.EntityOperationCalledEvent(**common, parentInstanceId=parent)
+        sent = pb.SendEntityMessageAction(entityOperationCalled=called)
+    return pb.OrchestratorAction(id=each.id, sendEntityMessage=sent)
+
+
+def run(functions: dict[str, Function], request: pb.EntityRequest) -> pb.EntityBatchResult:
+    """Run a batch of operations on one entity."""
+    _, name, key = request.instanceId.split("@", 2)
+    function = next((each for known, each in functions.items() if known.lower() == name.lower()), None)
+    operations = [_operation(event) for event in request.operationRequests]
+    result = pb.EntityBatchResult()
+    if request.HasField("entityState"):
+        result.entityState.CopyFrom(request.entityState)
+    try:
+        if function is None:
+            raise LookupError(f"there is no entity '{name}'")
+        state = request.entityState.value if request.HasField("entityState") else None
+        answer = json.loads(function.handler(func.EntityContext(_context(name, key, state, operations))))
+    except Exception as error:
+        _fail_all(result, operations, error)
+        return result
+    _fill(result, answer, operations)
+    return result
+
+
+def _operation(event: pb.HistoryEvent) -> dict[str, Any]:
+    called = event.HasField("entityOperationCalled")
+    body = event.entityOperationCalled if called else event.entityOperationSignaled
+    parent = body.parentInstanceId.value if called and body.HasField("parentInstanceId") else ""
+    return {
+        "name": body.operation,
+        "input": body.input.value if body.HasField("input") else None,
+        "request_id": body.requestId,
+        "parent": parent,
+        "signal": not called,
+    }
+
+
+def _context(name: str, key: str, state: str | None, operations: list[dict[str, Any]]) -> str:
+    batch = [
+        {"name": each["name"], "input": each["input"], "isSignal": each["signal"]} for each in operations
+    ]
+    return json.dumps(
+        {"self": {"name": name, "key": key}, "exists": state is not None, "state": state, "batch": batch}
+    )
+
+
+def _fill(result: pb.EntityBatchResult, answer: dict[str, Any], operations: list[dict[str, Any]]) -> None:
+    state = answer.get("entityState")
+    if answer.get("entityExists") and state is not None:
+        result.entityState.value = state if isinstance(state, str) else json.dumps(state)
+    else:
+        result.ClearField("entityState")
+    for each, operation in zip(answer.get("results", []), operations, strict=False):
+        value = each.get("result")
+        text = value if isinstance(value, str) else json.dumps(value)
+        if each.get("isError"):
+            details = pb.TaskFailureDetails(errorType="EntityOperationFailed", errorMessage=text)
+            result.results.append(
+                pb.OperationResult(failure=pb.OperationResultFailure(failureDetails=details))
+            )
+        else:
+            done = pb.OperationResultSuccess(result=StringValue(value=text))
+            result.results.append(pb.OperationResult(success=done))
+        _destination(result, operation)
+
+
+def _fail_all(result: pb.EntityBatchResult, operations: list[dict[str, Any]], error: Exception) -> None:
+    for operation in operations:
+        details = pb.TaskFailureDetails(errorType=type(error).__name__, errorMessage=str(error))
+        result.results.append(pb.OperationResult(failure=pb.OperationResultFailure(failureDetails=details)))
+        _destination(result, operation)
+
+
+def _destination(result: pb.EntityBatchResult, operation: dict[str, Any]) -> None:
+    info = pb.OperationInfo(requestId=operation["request_id"])
+    if operation["parent"]:
+        info.responseDestination.instanceId = operation["parent"]
+    result.operationInfos.append(info)

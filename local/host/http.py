@@ -1,0 +1,184 @@
+"""HTTP triggers: route templates, methods, keys and bodies, as the real host serves them."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import re
+import secrets
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import azure.functions as func
+from azure.functions import meta
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from local.host.app import App, Function
+from local.host.invocation import Invoker
+from local.host.settings import HostSettings
+
+_log = logging.getLogger(__name__)
+_PART = re.compile(r"\{(\*?)(\w+)(?::(\w+))?(\?)?\}")
+_KINDS = {None: r"[^/]+", "int": r"-?\d+", "guid": r"[0-9a-fA-F-]{36}", "alpha": r"[A-Za-z]+"}
+_ALL_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+_CONVERTERS: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
+
+
+class BodyTooLargeError(Exception):
+    """The body exceeds the host's limit."""
+
+
+@dataclass(frozen=True)
+class HttpRoute:
+    """One function's route."""
+
+    function: Function
+    pattern: re.Pattern[str]
+    methods: frozenset[str]
+    level: str
+
+    @property
+    def precedence(self) -> tuple[bool, int]:
+        """Routes with a catch-all come last, longer ones first."""
+        template = self.function.properties.get("route") or self.function.name
+        return "{*" in template, -len(template)
+
+
+def compile_route(template: str) -> re.Pattern[str]:
+    """A route template (``{id}``, ``{id:int}``, ``{*path}``, ``{x?}``) as a pattern over the whole path."""
+    pattern, end = "", 0
+    for match in _PART.finditer(template):
+        literal = re.escape(template[end : match.start()])
+        rest, name, kind, optional = match.groups()
+        if rest:
+            pattern += f"{literal}(?P<{name}>.*)"
+        elif optional and literal.endswith("/"):
+            pattern += f"{literal[:-1]}(?:/(?P<{name}>{_KINDS.get(kind, _KINDS[None])}))?"
+        else:
+            part = f"(?P<{name}>{_KINDS.get(kind, _KINDS[None])})"
+            pattern += literal + (f"{part}?" if optional else part)
+        end = match.end()
+    return re.compile(pattern + re.escape(template[end:]) + "/?", re.IGNORECASE)
+
+
+class HttpTriggers:
+    """Finds the function of a request and calls it."""
+
+    def __init__(self, settings: HostSettings, app: App, invoker: Invoker) -> None:
+        self._invoker = invoker
+        self._max_body = settings.max_body_bytes
+        self._key = function_key(settings.state_dir)
+        routes = [_route(each, settings.route_prefix) for each in app.of("httpTrigger").values()]
+        self._routes = sorted(routes, key=lambda route: route.precedence)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer: 404 without a route, 405, 401 without a key, 413, 500 when the function raised."""
+        path = request.url.path.lstrip("/")
+        matches = [(each, match) for each in self._routes if (match := each.pattern.fullmatch(path))]
+        if not matches:
+            return problem(404, "no function has this route")
+        found = next((pair for pair in matches if request.method in pair[0].methods), None)
+        if found is None:
+            return problem(405, f"{request.method} is not allowed here")
+        route, match = found
+        if route.level != "anonymous" and not self._admits(request):
+            return problem(401, "a function key is needed: header x-functions-key, or ?code=")
+        return await self._call(route.function, request, match)
+
+    async def _call(self, function: Function, request: Request, match: re.Match[str]) -> Response:
+        try:
+            value = _request(request, await self._body(request), match)
+            return _response(await self._invoker.call(function, value))
+        except BodyTooLargeError:
+            return problem(413, f"the body exceeds {self._max_body} bytes")
+        except ClientDisconnect:
+            return problem(400, "the client went away")
+        except Exception:
+            _log.exception("function %s raised", function.name)
+            return problem(500, "the function raised an error; the host's log has it")
+
+    def _admits(self, request: Request) -> bool:
+        given = request.headers.get("x-functions-key") or request.query_params.get("code") or ""
+        return hmac.compare_digest(given.encode(), self._key.encode())
+
+    async def _body(self, request: Request) -> bytes:
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max_body:
+            raise BodyTooLargeError
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > self._max_body:
+                raise BodyTooLargeError
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def function_key(state_dir: Path) -> str:
+    """The key of functions that are not anonymous, made once and kept for the user alone."""
+    path = state_dir / "function.key"
+    if not path.exists():
+        state_dir.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text().strip()
+
+
+def problem(status: int, detail: str) -> Response:
+    """An error of the host itself."""
+    phrase = HTTPStatus(status).phrase
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail, "code": code}
+    return Response(json.dumps(body), status, media_type="application/problem+json")
+
+
+def _route(function: Function, prefix: str) -> HttpRoute:
+    properties = function.properties
+    template = str(properties.get("route") or function.name).lstrip("/")
+    methods = properties.get("methods") or _ALL_METHODS
+    return HttpRoute(
+        function=function,
+        pattern=compile_route(f"{prefix}/{template}" if prefix else template),
+        methods=frozenset(str(getattr(method, "value", method)).upper() for method in methods),
+        level=str(getattr(properties.get("authLevel"), "value", properties.get("authLevel"))).lower(),
+    )
+
+
+def _request(request: Request, body: bytes, match: re.Match[str]) -> func.HttpRequest:
+    """The SDK's own request object, through its own converter."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    parameters = {name: unquote(value) for name, value in match.groupdict().items() if value is not None}
+    datum = meta.Datum(
+        {
+            "method": meta.Datum(request.method, "string"),
+            "url": meta.Datum(str(request.url), "string"),
+            "headers": {name: meta.Datum(value, "string") for name, value in headers.items()},
+            "query": {name: meta.Datum(value, "string") for name, value in request.query_params.items()},
+            "params": {name: meta.Datum(value, "string") for name, value in parameters.items()},
+            "body": meta.Datum(body, "bytes"),
+        },
+        "http",
+    )
+    converted: func.HttpRequest = _CONVERTERS.get("httpTrigger").decode(datum, trigger_metadata=None)
+    return converted
+
+
+def _response(result: Any) -> Response:
+    datum = _CONVERTERS.get("http").encode("" if result is None else result, expected_type=None)
+    if datum.type == "string":
+        return Response(datum.value, media_type="text/plain")
+    value = datum.value
+    headers = {name: header.value for name, header in value["headers"].items()}
+    headers.pop("content-length", None)
+    response = Response(value["body"].value, int(value["status_code"].value), headers=headers)
+    for cookie in value["cookies"] or []:
+        for morsel in cookie.values():
+            response.raw_headers.append((b"set-cookie", morsel.OutputString().encode()))
+    return response

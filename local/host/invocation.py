@@ -1,0 +1,120 @@
+"""Calls a function the way the Python worker does: sync ones in a bounded pool, async ones on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+import azure.functions as func
+
+from local.host.app import Function
+from local.host.settings import HostSettings
+
+
+class InvocationContext(func.Context):
+    """What a function may ask about its invocation."""
+
+    def __init__(self, function: Function, directory: str) -> None:
+        self._function = function
+        self._directory = directory
+        self._id = str(uuid.uuid4())
+        self._local = threading.local()
+
+    @property
+    def invocation_id(self) -> str:
+        """Of this call."""
+        return self._id
+
+    @property
+    def function_name(self) -> str:
+        """Of the function."""
+        return self._function.name
+
+    @property
+    def function_directory(self) -> str:
+        """Of the app."""
+        return self._directory
+
+    @property
+    def thread_local_storage(self) -> Any:
+        """Storage of the calling thread."""
+        return self._local
+
+    @property
+    def trace_context(self) -> Any:
+        """There is no trace here."""
+        return None
+
+    @property
+    def retry_context(self) -> Any:
+        """There is no function level retry here."""
+        return None
+
+
+class Invoker:
+    """Runs handlers."""
+
+    def __init__(self, settings: HostSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._pool = ThreadPoolExecutor(settings.http_threads, thread_name_prefix="function")
+        self._client = client_binding(settings.base_url)
+
+    async def call(self, function: Function, value: Any) -> Any:
+        """Call on the event loop's thread; sync handlers go to the pool."""
+        arguments = {function.trigger_name: value}
+        arguments |= dict.fromkeys(function.client_parameters, self._client)
+        if function.takes_context:
+            arguments["context"] = InvocationContext(function, str(self._settings.app_dir))
+        if function.is_async:
+            return await function.handler(**arguments)
+        context = contextvars.copy_context()
+        return await self._loop.run_in_executor(
+            self._pool, lambda: context.run(lambda: function.handler(**arguments))
+        )
+
+    def call_from_thread(self, function: Function, value: Any) -> Any:
+        """Call from any other thread and wait for the result."""
+        if not function.is_async and not function.client_parameters:
+            return function.handler(**{function.trigger_name: value})
+        return asyncio.run_coroutine_threadsafe(self.call(function, value), self._loop).result()
+
+    def stop(self) -> None:
+        """Take no more calls."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def client_binding(base_url: str) -> str:
+    """The durable client binding, as JSON, that points at this host's management API."""
+    root = f"{base_url}/runtime/webhooks/durabletask"
+    instance = f"{root}/instances/INSTANCEID"
+    start = f"{root}/orchestrators/{{functionName}}[/{{instanceId}}]"
+    return json.dumps(
+        {
+            "taskHubName": "local",
+            "creationUrls": {
+                "createNewInstancePostUri": start,
+                "createAndWaitOnNewInstancePostUri": start,
+            },
+            "managementUrls": {
+                "id": "INSTANCEID",
+                "statusQueryGetUri": instance,
+                "sendEventPostUri": f"{instance}/raiseEvent/{{eventName}}",
+                "terminatePostUri": f"{instance}/terminate?reason={{text}}",
+                "rewindPostUri": f"{instance}/rewind?reason={{text}}",
+                "suspendPostUri": f"{instance}/suspend?reason={{text}}",
+                "resumePostUri": f"{instance}/resume?reason={{text}}",
+                "restartPostUri": f"{instance}/restart",
+                "purgeHistoryDeleteUri": instance,
+            },
+            "baseUrl": root,
+            "rpcBaseUrl": f"{root}/",
+            "requiredQueryStringParameters": f"taskHub={quote('local')}",
+        }
+    )

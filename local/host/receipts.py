@@ -1,0 +1,63 @@
+"""Which blob versions were handled: kept in a file, so that a restart handles none of them again."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS receipt (
+    function TEXT, container TEXT, name TEXT, etag TEXT,
+    state TEXT NOT NULL, attempts INTEGER NOT NULL, due REAL NOT NULL,
+    PRIMARY KEY (function, container, name, etag))
+"""
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 60.0
+
+
+class Receipts:
+    """A row for each version that was tried."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute(_SCHEMA)
+
+    def is_due(self, key: tuple[str, str, str, str]) -> bool:
+        """True when this version was never tried, or failed and its next try has come."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT state, due FROM receipt WHERE function=? AND container=? AND name=? AND etag=?", key
+            ).fetchone()
+        return row is None or (row[0] == "failed" and row[1] <= time.time())
+
+    def done(self, key: tuple[str, str, str, str]) -> None:
+        """It was handled."""
+        self._write(key, "done", 0, 0.0)
+
+    def failed(self, key: tuple[str, str, str, str], poison_after: int) -> int:
+        """It failed once more: how often by now; at ``poison_after`` it is never tried again."""
+        with self._lock:
+            row = self._database.execute(
+                "SELECT attempts FROM receipt WHERE function=? AND container=? AND name=? AND etag=?", key
+            ).fetchone()
+        attempts = (row[0] if row else 0) + 1
+        wait = min(_FIRST_WAIT_S * 2 ** (attempts - 1), _LONGEST_WAIT_S)
+        state = "poison" if attempts >= poison_after else "failed"
+        self._write(key, state, attempts, time.time() + wait)
+        return attempts
+
+    def close(self) -> None:
+        """No more."""
+        with self._lock:
+            self._database.close()
+
+    def _write(self, key: tuple[str, str, str, str], state: str, attempts: int, due: float) -> None:
+        with self._lock:
+            self._database.execute(
+                "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, state, attempts, due)
+            )

@@ -1,0 +1,264 @@
+"""From the SDK's cumulative action list to the actions that are new.
+
+The SDK answers each episode with every action since the beginning. The extension runs that list against
+the history: it schedules an action, waits until the history shows its end, and goes on to the next.
+Ids are handed out in the order of scheduling; a retry takes one for its timer and one for the task that
+is scheduled again, in the moment its failure is processed. The same is done here, and only actions whose
+id the history does not hold are emitted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from local.host.history import Event, Kind
+
+Action = dict[str, Any]
+
+
+class ActionError(Exception):
+    """The orchestrator asks for something that this host does not do."""
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """One thing to schedule with the backend under ``id``."""
+
+    id: int
+    kind: str
+    name: str = ""
+    input: str | None = None
+    instance_id: str | None = None
+    fire_at: datetime | None = None
+    operation: str = ""
+
+
+class Node(Protocol):
+    """Something the orchestrator waits for."""
+
+    @property
+    def done(self) -> bool:
+        """True when the wait is over."""
+        ...
+
+
+@dataclass
+class Leaf:
+    """One task, timer or event."""
+
+    done: bool = False
+
+
+@dataclass
+class Group:
+    """Several at once: all of them, or any."""
+
+    children: list[Node]
+    needs_all: bool
+
+    @property
+    def done(self) -> bool:
+        """Over for all, or for one."""
+        ends = [child.done for child in self.children]
+        return all(ends) if self.needs_all else any(ends)
+
+
+@dataclass
+class Retry(Leaf):
+    """A task that is scheduled again after failures."""
+
+    action: Action = field(default_factory=dict)
+    attempt: int = 1
+    timer: bool = False
+    exhausted: bool = False
+
+
+_CALLS = {0: "activity", 2: "sub"}
+_RETRIED_CALLS = {1: "activity", 3: "sub"}
+_CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _SIGNAL_ENTITY = 4, 5, 6, 7, 9
+_ANY, _ALL = 11, 12
+_CREATED = {Kind.TASK_SCHEDULED, Kind.SUB_CREATED, Kind.TIMER_CREATED, Kind.EVENT_SENT}
+_SUCCEEDED = {Kind.TASK_COMPLETED: "TaskScheduledId", Kind.SUB_COMPLETED: "TaskScheduledId"}
+_FAILED = {Kind.TASK_FAILED: "TaskScheduledId", Kind.SUB_FAILED: "TaskScheduledId"}
+
+
+class Replay:
+    """Runs one action list against one history."""
+
+    def __init__(self, instance_id: str, history: list[Event], actions: list[Action]) -> None:
+        self._instance_id = instance_id
+        self._actions = deque(actions)
+        self._known = {event["EventId"] for event in history if event["EventType"] in _CREATED}
+        self._next_id = 0
+        self._now = datetime.fromtimestamp(0, UTC)
+        self._waiting: dict[int, Leaf] = {}
+        self._events: dict[str, deque[Leaf]] = defaultdict(deque)
+        self._buffered: dict[str, int] = defaultdict(int)
+        self._current: Node | None = None
+        self.new: list[Scheduled] = []
+        self.continued: Action | None = None
+        for event in history:
+            self._process(event)
+
+    @property
+    def finished(self) -> bool:
+        """True when every action has been awaited to its end."""
+        return not self._actions and (self._current is None or self._current.done)
+
+    def _process(self, event: Event) -> None:
+        kind = event["EventType"]
+        if kind == Kind.ORCHESTRATOR_STARTED:
+            self._now = max(self._now, datetime.fromisoformat(event["Timestamp"]))
+            return
+        if kind in _SUCCEEDED:
+            self._succeed(event[_SUCCEEDED[kind]])
+        elif kind in _FAILED:
+            self._fail(event[_FAILED[kind]])
+        elif kind == Kind.TIMER_FIRED:
+            self._fire(event["TimerId"])
+        elif kind == Kind.EVENT_RAISED:
+            self._raise(event["Name"])
+        elif kind != Kind.EXECUTION_STARTED:
+            return
+        self._advance()
+
+    def _advance(self) -> None:
+        while self._actions and (self._current is None or self._current.done):
+            self._current = self._schedule(self._actions.popleft())
+
+    def _schedule(self, action: Action) -> Node:
+        kind = action["actionType"]
+        if kind in _CALLS:
+            return self._wait(self._emit_call(_CALLS[kind], action), Leaf())
+        if kind in _RETRIED_CALLS:
+            return self._wait(self._emit_call(_RETRIED_CALLS[kind], action), Retry(action=action))
+        others: dict[int, Callable[[Action], Node]] = {
+            _TIMER: self._timer,
+            _EVENT: lambda each: self._await_event(each["externalEventName"]),
+            _ANY: self._group,
+            _ALL: self._group,
+            _CONTINUE_AS_NEW: self._continue_as_new,
+            _SIGNAL_ENTITY: self._signal_entity,
+            _CALL_ENTITY: self._call_entity,
+        }
+        if kind not in others:
+            raise ActionError(f"this host does not support orchestrator actions of type {kind}")
+        return others[kind](action)
+
+    def _timer(self, action: Action) -> Node:
+        fire_at = _moment(action["fireAt"])
+        return self._wait(self._emit("timer", fire_at=fire_at, skip=bool(action["isCanceled"])), Leaf())
+
+    def _group(self, action: Action) -> Node:
+        children = [self._schedule(child) for child in action["compoundActions"]]
+        return Group(children, needs_all=action["actionType"] == _ALL)
+
+    def _continue_as_new(self, action: Action) -> Node:
+        self.continued = action
+        return Leaf(done=True)
+
+    def _signal_entity(self, action: Action) -> Node:
+        self._emit_entity("signal", action)
+        return Leaf(done=True)
+
+    def _emit_call(self, kind: str, action: Action) -> int:
+        return self._emit(
+            kind,
+            name=action["functionName"],
+            input=action.get("input"),
+            instance_id=action.get("instanceId"),
+        )
+
+    def _emit_entity(self, kind: str, action: Action) -> int:
+        return self._emit(
+            kind,
+            instance_id=action["instanceId"],
+            operation=action["operation"],
+            input=action.get("input"),
+        )
+
+    def _emit(self, kind: str, *, skip: bool = False, **values: Any) -> int:
+        number = self._next_id
+        self._next_id += 1
+        if number not in self._known and not skip:
+            if kind == "sub" and not values.get("instance_id"):
+                values["instance_id"] = f"{self._instance_id}:{number}"
+            self.new.append(Scheduled(number, kind, **values))
+        return number
+
+    def _wait(self, number: int, leaf: Leaf) -> Leaf:
+        self._waiting[number] = leaf
+        return leaf
+
+    def _await_event(self, name: str) -> Leaf:
+        name = name.lower()
+        leaf = Leaf()
+        if self._buffered[name]:
+            self._buffered[name] -= 1
+            leaf.done = True
+        else:
+            self._events[name].append(leaf)
+        return leaf
+
+    def _call_entity(self, action: Action) -> Node:
+        """The answer comes back as an event named after the request."""
+        number = self._emit_entity("call", action)
+        return self._await_event(entity_request_id(self._instance_id, number))
+
+    def _raise(self, name: str) -> None:
+        name = name.lower()
+        if self._events[name]:
+            self._events[name].popleft().done = True
+        else:
+            self._buffered[name] += 1
+
+    def _succeed(self, number: int) -> None:
+        leaf = self._waiting.pop(number, None)
+        if leaf is not None:
+            leaf.done = True
+
+    def _fail(self, number: int) -> None:
+        leaf = self._waiting.pop(number, None)
+        if not isinstance(leaf, Retry):
+            if leaf is not None:
+                leaf.done = True
+            return
+        options = leaf.action["retryOptions"]
+        leaf.timer = True
+        leaf.exhausted = leaf.attempt >= int(options["maxNumberOfAttempts"])
+        # the SDK waits for one more timer after the last attempt; engines of today fire it at once
+        delay = timedelta() if leaf.exhausted else retry_delay(options, leaf.attempt)
+        self._wait(self._emit("timer", fire_at=self._now + delay), leaf)
+
+    def _fire(self, number: int) -> None:
+        leaf = self._waiting.pop(number, None)
+        if leaf is None:
+            return
+        if not isinstance(leaf, Retry) or leaf.exhausted:
+            leaf.done = True
+            return
+        leaf.timer = False
+        leaf.attempt += 1
+        self._wait(self._emit_call(_RETRIED_CALLS[leaf.action["actionType"]], leaf.action), leaf)
+
+
+def retry_delay(options: dict[str, Any], attempt: int) -> timedelta:
+    """The wait after the ``attempt``-th failure: first interval x coefficient^(n-1), capped."""
+    first_ms = float(options["firstRetryIntervalInMilliseconds"])
+    wait_ms = first_ms * float(options.get("backoffCoefficient", 1.0)) ** (attempt - 1)
+    cap_ms = options.get("maxRetryIntervalInMilliseconds")
+    return timedelta(milliseconds=min(wait_ms, float(cap_ms)) if cap_ms else wait_ms)
+
+
+def entity_request_id(instance_id: str, number: int) -> str:
+    """The id of an entity call: the same at every replay."""
+    return f"{instance_id}:{number}"
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
