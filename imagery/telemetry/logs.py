@@ -19,7 +19,15 @@ from imagery import __version__
 
 _FIRST_KEYS = ("timestamp", "level", "event", "job_id", "version", "stage", "duration_ms", "vram_used_gb")
 _ALWAYS = ("job_id", "stage")
-_CHATTY = ("azure.core.pipeline.policies.http_logging_policy", "httpx", "httpcore", "azure.identity")
+_CHATTY = (
+    "alembic",
+    "azure.core.pipeline.policies.http_logging_policy",
+    "azure.functions",
+    "azure.identity",
+    "durabletask",
+    "httpcore",
+    "httpx",
+)
 
 
 def _shape(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -171,7 +171,7 @@ def run_orchestrator(
     body = json.dumps(
         {
             "history": history,
-            "input": started["Input"],
+            "input": json.loads(started["Input"]) if started["Input"] else None,
             "instanceId": instance_id,
             "isReplaying": False,
             "parentInstanceId": None,
@@ -214,8 +214,7 @@ def _failed(message: str) -> pb.OrchestratorAction:
 
 
 def _input_of(action: Action) -> str:
-    given = action.get("input")
-    return given if isinstance(given, str) else json.dumps(given)
+    return json.dumps(action.get("input"))
 
 
 def _action(each: Scheduled, instance_id: str) -> pb.OrchestratorAction:
@@ -225,7 +224,9 @@ def _action(each: Scheduled, instance_id: str) -> pb.OrchestratorAction:
             id=each.id, scheduleTask=pb.ScheduleTaskAction(name=each.name, input=given)
         )
     if each.kind == "sub":
-        sub = pb.CreateSubOrchestrationAction(name=each.name, instanceId=each.instance_id, input=given)
+        # as in the cloud an orchestrator's input is a JSON value: the SDK's text becomes a JSON string
+        wrapped = StringValue(value=json.dumps(each.input))
+        sub = pb.CreateSubOrchestrationAction(name=each.name, instanceId=each.instance_id, input=wrapped)
         return pb.OrchestratorAction(id=each.id, createSubOrchestration=sub)
     if each.kind == "timer":
         stamp = Timestamp()
