@@ -1,0 +1,74 @@
+"""What the user chose for the stack: command line first, then environment, then defaults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.ports import PortWish
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "local/samples/coffee.jpg"
+_PORTS = {
+    "PORT": (7071, "host"),
+    "GPU_PORT": (8081, "GPU service"),
+    "NANO_BANANA_PORT": (8090, "Nano Banana simulator"),
+    "AZURITE_BLOB_PORT": (10000, "Azurite, blobs"),
+    "AZURITE_QUEUE_PORT": (10001, "Azurite, queues"),
+    "AZURITE_TABLE_PORT": (10002, "Azurite, tables"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The choices."""
+
+    image: Path
+    once: bool
+    sample: bool
+    host: str
+    storage: str
+    run_dir: Path
+    start_limit_s: float
+    job_limit_s: float
+    ports: dict[str, PortWish]
+    environment: dict[str, str]
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the command line and the environment."""
+    environment = dict(os.environ)
+    parser = argparse.ArgumentParser(
+        prog="python -m local.stack",
+        description="Start the whole pipeline on this machine and run one picture through it.",
+    )
+    parser.add_argument("--once", action="store_true", help="end after that picture: 0 when it completed")
+    parser.add_argument("--no-sample", action="store_true", help="only serve")
+    parser.add_argument("--image", type=Path, help="your own picture instead of the sample")
+    parser.add_argument("--host", choices=["local", "func"], default="local", help="func: Core Tools")
+    parser.add_argument("--storage", choices=["azurite", "local"], default="azurite")
+    parser.add_argument("--run-dir", type=Path, default=Path(".run"), help="state, logs and results")
+    parser.add_argument("--start-limit-s", type=float, default=180.0, help="time each piece has to start")
+    parser.add_argument("--job-limit-s", type=float, default=1800.0, help="time the picture has")
+    for name, (number, what) in _PORTS.items():
+        option = f"--{name.lower().replace('_', '-')}"
+        parser.add_argument(option, type=int, help=f"port of {what} (default {number})")
+    given = parser.parse_args(arguments)
+    ports = {}
+    for name, (number, _) in _PORTS.items():
+        chosen = getattr(given, name.lower()) or environment.get(name)
+        ports[name] = PortWish(name, int(chosen or number), explicit=bool(chosen))
+    return Options(
+        image=given.image or SAMPLE,
+        once=given.once,
+        sample=not given.no_sample,
+        host=given.host,
+        storage=given.storage,
+        run_dir=given.run_dir.resolve(),
+        start_limit_s=given.start_limit_s,
+        job_limit_s=given.job_limit_s,
+        ports=ports,
+        environment=environment,
+    )

@@ -1,0 +1,106 @@
+"""The pieces of the stack: how each is started, with which settings, and how it tells that it is ready."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from local.options import ROOT, Options
+from local.processes import Child, StartError
+
+# the development account that every Azurite has; public, no secret
+_ACCOUNT = "devstoreaccount1"
+_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_SETUP = "'make setup' installs it; 'make doctor' says what is missing."
+
+
+def connection_string(ports: dict[str, int]) -> str:
+    """Of Azurite, for the Azure SDK and its tools."""
+    services = {"Blob": "AZURITE_BLOB_PORT", "Queue": "AZURITE_QUEUE_PORT", "Table": "AZURITE_TABLE_PORT"}
+    endpoints = ";".join(
+        f"{service}Endpoint=http://127.0.0.1:{ports[name]}/{_ACCOUNT}" for service, name in services.items()
+    )
+    return f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};{endpoints};"
+
+
+def is_simulated(options: Options) -> bool:
+    """True unless the user brought a key of the paid service."""
+    return not options.environment.get("NANO_BANANA_API_KEY")
+
+
+def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
+    """The environment of every piece; what the user has set already wins, but for addresses."""
+    defaults = {
+        "ENV": "DEV",
+        "LOCAL_STORAGE_PATH": str(options.run_dir / "storage"),
+        "DATABASE_URL": f"sqlite:///{options.run_dir / 'imagery.db'}",
+        "RECONCILE_SCHEDULE": "*/10 * * * * *",
+        "RECONCILE_GRACE_S": "5",
+        "GPU_RETRY_FIRST_S": "1",
+        "GPU_RETRY_ATTEMPTS": "6",
+        "NANO_BANANA_RETRY_FIRST_S": "1",
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "AzureWebJobsDisableHomepage": "true",
+        "PYTHONUNBUFFERED": "1",
+    }
+    given = {name: value for name, value in options.environment.items() if value}
+    fixed = {
+        "AzureWebJobsStorage": connection_string(ports) if options.storage == "azurite" else "",
+        "GPU_SERVICE_URL": f"http://127.0.0.1:{ports['GPU_PORT']}",
+    }
+    if is_simulated(options):
+        fixed["NANO_BANANA_BASE_URL"] = f"http://127.0.0.1:{ports['NANO_BANANA_PORT']}"
+        fixed["NANO_BANANA_API_KEY"] = "simulator"
+    return defaults | given | fixed
+
+
+def pieces(options: Options, ports: dict[str, int]) -> list[Child]:
+    """Every child, the host last."""
+    environment = settings(options, ports)
+    children = [_azurite(options, ports, environment)] if options.storage == "azurite" else []
+    children.append(_gpu(options, ports, environment))
+    if is_simulated(options):
+        children.append(_simulator(options, ports, environment))
+    children.append(_host(options, ports, environment))
+    return children
+
+
+def _azurite(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+    binary = ROOT / "local/azurite/node_modules/.bin/azurite"
+    folder = options.run_dir / "azurite"
+    command = [str(binary), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
+    command += ["--location", str(folder)]
+    for service in ("blob", "queue", "table"):
+        command += [f"--{service}Port", str(ports[f"AZURITE_{service.upper()}_PORT"])]
+    url = f"http://127.0.0.1:{ports['AZURITE_BLOB_PORT']}/{_ACCOUNT}?comp=list"
+    return _child(options, "azurite", command, environment, url)
+
+
+def _gpu(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+    port = ports["GPU_PORT"]
+    command = [sys.executable, "-m", "gpu_container", "--host", "127.0.0.1", "--port", str(port)]
+    return _child(options, "gpu", command, environment, f"http://127.0.0.1:{port}/readyz")
+
+
+def _simulator(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+    port = ports["NANO_BANANA_PORT"]
+    command = [sys.executable, "-m", "local.nano_banana_simulator", "--port", str(port)]
+    command += ["--bill-file", str(options.run_dir / "nano-banana-bill.json")]
+    return _child(options, "simulator", command, environment, f"http://127.0.0.1:{port}/healthz")
+
+
+def _host(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+    port = ports["PORT"]
+    if options.host == "func":
+        if shutil.which("func") is None:
+            raise StartError("'func' is not installed: npm install -g azure-functions-core-tools@4")
+        command = ["func", "start", "--port", str(port)]
+    else:
+        state = str(options.run_dir / "host")
+        command = [sys.executable, "-m", "local.host", "--port", str(port), "--state-dir", state]
+    return _child(options, "host", command, environment, f"http://127.0.0.1:{port}/healthz")
+
+
+def _child(options: Options, name: str, command: list[str], environment: dict[str, str], url: str) -> Child:
+    log = options.run_dir / "logs" / f"{name}.log"
+    return Child(name, command, environment, url, log, hint=_SETUP)

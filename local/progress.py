@@ -1,0 +1,107 @@
+"""A job in the terminal: live on a screen, line by line elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+_ENDED = {"COMPLETED", "REJECTED", "FAILED", "CANCELLED"}
+_MARKS = {
+    "PENDING": "[dim]·[/]",
+    "RUNNING": "[cyan]▶[/]",
+    "WAITING": "[yellow]…[/]",
+    "SUCCEEDED": "[green]✔[/]",
+    "REFUSED": "[red]✘[/]",
+    "FAILED": "[red]✘[/]",
+    "CANCELLED": "[yellow]■[/]",
+}
+_FILES = {"rembg": "1-rembg.png", "realesrgan": "2-realesrgan.png", "nano_banana": "3-nano-banana.png"}
+_POLL_WAIT_S = 1
+Status = dict[str, Any]
+
+
+class JobFailedError(Exception):
+    """The job could not be submitted or followed."""
+
+
+def submit(client: httpx.Client, image: Path) -> str:
+    """Post the picture; the job's id. Raises ``JobFailedError`` with the API's own words."""
+    with image.open("rb") as file:
+        answer = client.post("/api/v1/process", files={"file": (image.name, file)})
+    if answer.is_error:
+        problem = answer.json()
+        raise JobFailedError(f"{image} was refused: {problem['detail']} ({problem['code']})")
+    return str(answer.json()["job_id"])
+
+
+def follow(
+    client: httpx.Client, job_id: str, console: Console, limit_s: float, look: Callable[[], None]
+) -> Status:
+    """Show the job until it ends. ``look`` is called between polls. Raises ``JobFailedError``."""
+    until = time.monotonic() + limit_s
+    status: Status = {}
+    shown: set[str] = set()
+    with Live(console=console, refresh_per_second=8, transient=False) as live:
+        while time.monotonic() < until:
+            look()
+            try:
+                status = client.get(f"/api/v1/status/{job_id}", params={"wait": _POLL_WAIT_S}).json()
+            except (httpx.HTTPError, ValueError):
+                # the host is being started again; the job goes on afterwards
+                time.sleep(0.5)
+                continue
+            if console.is_terminal:
+                live.update(_table(status))
+            else:
+                _lines(status, shown, console)
+            if status.get("state") in _ENDED:
+                return status
+    raise JobFailedError(f"the job {job_id} did not end within {limit_s:.0f} s")
+
+
+def download(client: httpx.Client, job_id: str, folder: Path) -> list[Path]:
+    """Fetch the job's pictures into ``folder``; the files that exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for stage, name in _FILES.items():
+        answer = client.get(f"/api/v1/jobs/{job_id}/images/{stage}", follow_redirects=True)
+        if answer.is_success:
+            (folder / name).write_bytes(answer.content)
+            files.append(folder / name)
+    return files
+
+
+def _table(status: Status) -> Table:
+    title = f"job {status['job_id']}  {status['state']}  ${status['cost_usd']:.2f}"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2))
+    for heading in ("", "stage", "state", "attempt", "seconds", "cost", ""):
+        table.add_column(heading)
+    for stage in status["stages"]:
+        table.add_row(*_row(stage))
+    return table
+
+
+def _row(stage: Status) -> list[str]:
+    seconds = f"{stage['duration_ms'] / 1000:.1f}" if stage["duration_ms"] is not None else ""
+    cost = f"${stage['cost_usd']:.2f}" if stage["cost_usd"] else ""
+    error = stage["error"]["message"] if stage["error"] else ""
+    state = stage["state"]
+    return [_MARKS.get(state, ""), stage["stage"], state, str(stage["attempt"] or ""), seconds, cost, error]
+
+
+def _lines(status: Status, shown: set[str], console: Console) -> None:
+    for stage in status["stages"]:
+        if stage["state"] == "PENDING":
+            continue
+        line = "  ".join(part for part in _row(stage)[1:] if part)
+        key = f"{stage['stage']}/{stage['state']}/{stage['attempt']}"
+        if key not in shown:
+            shown.add(key)
+            console.print(f"  {line}", markup=False, highlight=False)

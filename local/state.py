@@ -1,0 +1,62 @@
+"""``.run``: the lock of the running stack and ``state.json``, which tells tools where everything is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from pathlib import Path
+from typing import IO, Any
+
+
+class AlreadyRunningError(Exception):
+    """A stack is running in this folder."""
+
+
+class RunFolder:
+    """The folder of one stack; entering takes its lock, leaving removes the state."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @property
+    def state_file(self) -> Path:
+        """Where the state stands."""
+        return self.path / "state.json"
+
+    def __enter__(self) -> RunFolder:
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = (self.path / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            pid = self.read().get("pids", {}).get("stack", "unknown")
+            raise AlreadyRunningError(
+                f"a stack is already running in this folder (pid {pid}): stop it with Ctrl-C or kill {pid}"
+            ) from None
+        self._lock = lock
+        # whatever stands there was left by a stack that could not clean up
+        self.state_file.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.state_file.unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the state, readable by its owner alone: it holds keys."""
+        temporary = self.state_file.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(state, indent=2) + "\n")
+        temporary.replace(self.state_file)
+
+    def read(self) -> dict[str, Any]:
+        """The state that stands there, empty if none."""
+        with contextlib.suppress(OSError, ValueError):
+            state = json.loads(self.state_file.read_text())
+            if isinstance(state, dict):
+                return state
+        return {}
