@@ -26,7 +26,7 @@ class StartError(Exception):
 
 @dataclass
 class Child:
-    """One piece of the stack. ``ready_url`` answers 200 when it is."""
+    """One piece of the stack. ``ready_url`` answers below 500 when it is ready."""
 
     name: str
     command: list[str]
@@ -71,7 +71,8 @@ class Child:
             if not self.is_running:
                 raise StartError(f"{self.name} ended while it was starting.\n{self._tail()}\n{self.hint}")
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(self.ready_url, timeout=5).status_code < httpx.codes.BAD_REQUEST:
+                # Azurite answers 4xx to a stranger, and is ready; 5xx is what our own pieces say until then
+                if httpx.get(self.ready_url, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR:
                     return
             time.sleep(0.2)
         raise StartError(
