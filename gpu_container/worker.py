@@ -206,7 +206,7 @@ def upscale(loaded: Loaded, picture: Image.Image, deadline: float) -> Upscaled:
     """The upscaled picture. Raises ``ModelUnavailable``, ``OutOfMemory``, ``DeadlineExceeded``."""
     if loaded.upscaler is None:
         raise _unavailable(loaded, "realesrgan")
-    return loaded.upscaler.upscale(np.asarray(picture), deadline)
+    return loaded.upscaler.upscale(np.array(picture), deadline)
 
 
 def _unavailable(loaded: Loaded, stage: str) -> StageError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from pathlib import Path
 
 from local.options import ROOT, Options
 from local.processes import Child, StartError
@@ -45,6 +47,7 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
     }
     given = {name: value for name, value in options.environment.items() if value}
     fixed = {
+        **_around_proxies(given),
         "AzureWebJobsStorage": connection_string(ports) if options.storage == "azurite" else "",
         "GPU_SERVICE_URL": f"http://127.0.0.1:{ports['GPU_PORT']}",
     }
@@ -54,8 +57,22 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
     return defaults | given | fixed
 
 
+def _around_proxies(given: dict[str, str]) -> dict[str, str]:
+    """The pieces talk to each other on this machine, which no proxy can reach."""
+    known = given.get("no_proxy") or given.get("NO_PROXY") or ""
+    exceptions = ",".join(part for part in (known, "127.0.0.1", "localhost") if part)
+    return {"NO_PROXY": exceptions, "no_proxy": exceptions}
+
+
+def migrate(options: Options, ports: dict[str, int]) -> Child:
+    """What brings the database's schema up to date, once, before the host starts."""
+    command = [sys.executable, "-m", "imagery.database", "upgrade"]
+    hint = "Is DATABASE_URL right, and does the database run?"
+    return _child(options, "database", command, settings(options, ports), "", hint)
+
+
 def pieces(options: Options, ports: dict[str, int]) -> list[Child]:
-    """Every child, the host last."""
+    """Every child that is watched, the host last."""
     environment = settings(options, ports)
     children = [_azurite(options, ports, environment)] if options.storage == "azurite" else []
     children.append(_gpu(options, ports, environment))
@@ -73,13 +90,19 @@ def _azurite(options: Options, ports: dict[str, int], environment: dict[str, str
     for service in ("blob", "queue", "table"):
         command += [f"--{service}Port", str(ports[f"AZURITE_{service.upper()}_PORT"])]
     url = f"http://127.0.0.1:{ports['AZURITE_BLOB_PORT']}/{_ACCOUNT}?comp=list"
-    return _child(options, "azurite", command, environment, url)
+    child = _child(options, "azurite", command, environment, url)
+    # it refuses who does not sign, and is ready
+    child.ready_below = 500
+    return child
 
 
 def _gpu(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
     port = ports["GPU_PORT"]
     command = [sys.executable, "-m", "gpu_container", "--host", "127.0.0.1", "--port", str(port)]
-    return _child(options, "gpu", command, environment, f"http://127.0.0.1:{port}/readyz")
+    hint = f"'{sys.executable} -m gpu_container.fetch_models' fetches the models; 'make doctor' says more."
+    child = _child(options, "gpu", command, environment, f"http://127.0.0.1:{port}/readyz", hint)
+    child.health_url = f"http://127.0.0.1:{port}/healthz"
+    return child
 
 
 def _simulator(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
@@ -95,12 +118,18 @@ def _host(options: Options, ports: dict[str, int], environment: dict[str, str]) 
         if shutil.which("func") is None:
             raise StartError("'func' is not installed: npm install -g azure-functions-core-tools@4")
         command = ["func", "start", "--port", str(port)]
+        # Core Tools take the Python of the active virtual environment
+        binaries = Path(sys.executable).parent
+        path = f"{binaries}{os.pathsep}{environment.get('PATH', '')}"
+        environment = environment | {"VIRTUAL_ENV": str(binaries.parent), "PATH": path}
     else:
         state = str(options.run_dir / "host")
         command = [sys.executable, "-m", "local.host", "--port", str(port), "--state-dir", state]
     return _child(options, "host", command, environment, f"http://127.0.0.1:{port}/healthz")
 
 
-def _child(options: Options, name: str, command: list[str], environment: dict[str, str], url: str) -> Child:
+def _child(
+    options: Options, name: str, command: list[str], environment: dict[str, str], url: str, hint: str = _SETUP
+) -> Child:
     log = options.run_dir / "logs" / f"{name}.log"
-    return Child(name, command, environment, url, log, hint=_SETUP)
+    return Child(name, command, environment, url, log, hint)

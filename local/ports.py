@@ -1,13 +1,22 @@
-"""TCP ports: the asked ones, or free ones where only defaults are taken."""
+"""TCP ports: the asked ones, or free ones where only defaults are taken. Standard library only."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+_LISTEN = "0A"
+_LARGEST = 65535
+_ATTEMPTS = 50
 
 
 class PortTakenError(Exception):
-    """A port that was asked for is in use."""
+    """A port that was asked for is in use, or is no port."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +39,67 @@ def is_free(number: int) -> bool:
     return True
 
 
-def any_free() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def choose(wishes: list[PortWish]) -> dict[str, int]:
+    """A port for each wish, all different, by name: the wished one, or another where a default is taken.
+
+    Raises ``PortTakenError`` for an explicit wish that can't be had.
+    """
+    chosen: dict[str, int] = {}
+    for wish in sorted(wishes, key=lambda each: not each.explicit):
+        if _is_usable(wish.number) and wish.number not in chosen.values():
+            chosen[wish.name] = wish.number
+        elif wish.explicit:
+            raise PortTakenError(_refusal(wish, chosen))
+        else:
+            chosen[wish.name] = _any_free(set(chosen.values()) | {each.number for each in wishes})
+    return {wish.name: chosen[wish.name] for wish in wishes}
 
 
-def choose(wish: PortWish) -> int:
-    """The wished port, or another where a default is taken. Raises ``PortTakenError``."""
-    if is_free(wish.number):
-        return wish.number
-    if wish.explicit:
-        raise PortTakenError(f"port {wish.number} is taken: set {wish.name} to another one, or free it")
-    return any_free()
+def holder(number: int) -> str | None:
+    """Who listens on the port, as ``pid 12 (node)``, where /proc tells this user."""
+    inodes = set(_listening_inodes(number))
+    if not inodes:
+        return None
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(_socket_inode(link) in inodes for link in (process / "fd").iterdir()):
+                return f"pid {process.name} ({(process / 'comm').read_text().strip()})"
+    return None
+
+
+def _is_usable(number: int) -> bool:
+    return 0 < number <= _LARGEST and is_free(number)
+
+
+def _any_free(taken: set[int]) -> int:
+    for _ in range(_ATTEMPTS):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            number = int(probe.getsockname()[1])
+        if number not in taken:
+            return number
+    raise PortTakenError("this machine has no free port")
+
+
+def _refusal(wish: PortWish, chosen: dict[str, int]) -> str:
+    if not 0 < wish.number <= _LARGEST:
+        return f"{wish.name}={wish.number} is no port: 1 to {_LARGEST}"
+    rivals = [name for name, number in chosen.items() if number == wish.number]
+    who = rivals[0] if rivals else holder(wish.number) or "another program"
+    return f"{wish.name}={wish.number} is taken by {who}: set {wish.name} to another port, or free it"
+
+
+def _listening_inodes(number: int) -> Iterator[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and int(fields[1].rsplit(":", 1)[1], 16) == number:
+                    yield fields[9]
+
+
+def _socket_inode(link: Path) -> str | None:
+    with contextlib.suppress(OSError):
+        found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))  # noqa: PTH115 - it is no path
+        return found.group(1) if found else None
+    return None

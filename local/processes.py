@@ -13,11 +13,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from local.orphans import start_mark
+
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 4000
+_LOOK_EVERY_S = 0.1
+_ANSWER_LIMIT_S = 5.0
+_SETUP_FAILED = "SETUP_FAILED"
 
 
 class StartError(Exception):
@@ -26,7 +32,11 @@ class StartError(Exception):
 
 @dataclass
 class Child:
-    """One piece of the stack. ``ready_url`` answers below 500 when it is ready."""
+    """One piece of the stack.
+
+    ``ready_url`` answers below ``ready_below`` once it is ready. A piece that can't ever become ready says so
+    there with the state SETUP_FAILED, and gives its reasons at ``health_url``.
+    """
 
     name: str
     command: list[str]
@@ -34,12 +44,15 @@ class Child:
     ready_url: str
     log: Path
     hint: str = ""
+    ready_below: int = 400
+    health_url: str = ""
     process: subprocess.Popen[bytes] | None = None
+    started: str | None = None
     restarts: deque[float] = field(default_factory=deque)
 
     @property
     def pid(self) -> int | None:
-        """Process id while it was started."""
+        """Process id once it was started."""
         return self.process.pid if self.process else None
 
     @property
@@ -48,8 +61,9 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
-        """Start it in a session of its own, its output in its log."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        """Start it in a session of its own; its output goes to its log. Raises ``StartError``."""
+        if self.process is None:
+            self._begin_log()
         with self.log.open("ab") as log:
             try:
                 self.process = subprocess.Popen(
@@ -63,39 +77,81 @@ class Child:
                 )
             except OSError as error:
                 raise StartError(f"{self.name} could not be started: {error}. {self.hint}") from error
+        self.started = start_mark(self.process.pid)
 
-    def wait_ready(self, limit_s: float) -> None:
-        """Wait until it is healthy. Raises ``StartError``."""
+    def wait_ready(self, limit_s: float, look: Callable[[], None]) -> None:
+        """Wait until it is ready; ``look`` is called between tries and may raise. Raises ``StartError``."""
         until = time.monotonic() + limit_s
-        while time.monotonic() < until:
-            if not self.is_running:
-                raise StartError(f"{self.name} ended while it was starting.\n{self._tail()}\n{self.hint}")
-            with contextlib.suppress(httpx.HTTPError):
-                # Azurite answers 4xx to a stranger, and is ready; 5xx is what our own pieces say until then
-                if httpx.get(self.ready_url, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+        # nothing here leaves the machine, so no proxy
+        with httpx.Client(timeout=_ANSWER_LIMIT_S, trust_env=False) as client:
+            while time.monotonic() < until:
+                look()
+                if self._answers(client):
                     return
-            time.sleep(0.2)
+                if not self.is_running:
+                    raise StartError(f"{self.name} {self.end} while it was starting.\n{self._tail()}")
+                time.sleep(_LOOK_EVERY_S)
         raise StartError(
-            f"{self.name} was not healthy within {limit_s:.0f} s ({self.ready_url}).\n"
-            f"{self._tail()}\n{self.hint}"
+            f"{self.name} was not healthy within {limit_s:.0f} s ({self.ready_url}).\n{self._tail()}"
         )
 
+    @property
+    def end(self) -> str:
+        """How it ended, in words."""
+        code = self.process.poll() if self.process else None
+        if code is None:
+            return "did not end"
+        return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
     def signal(self, number: int) -> None:
-        """Signal the whole session of the child."""
-        if self.process is not None and self.is_running:
-            with contextlib.suppress(ProcessLookupError):
+        """Signal the whole session of the child, if it runs."""
+        if self.is_running:
+            self._signal_session(number)
+
+    def stop(self, limit_s: float) -> None:
+        """Wait until it has ended after SIGTERM; then force it, and what is left of its session, to end."""
+        if self.process is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(limit_s)
+        self._signal_session(signal.SIGKILL)
+        self.process.wait()
+
+    def _answers(self, client: httpx.Client) -> bool:
+        try:
+            answer = client.get(self.ready_url)
+        except httpx.HTTPError:
+            return False
+        if self.health_url and _json(answer).get("state") == _SETUP_FAILED:
+            with contextlib.suppress(httpx.HTTPError):
+                answer = client.get(self.health_url)
+            raise StartError(f"{self.name} can't work: {answer.text}\n{self.hint}")
+        # an answer of another program on that port does not count
+        return answer.status_code < self.ready_below and self.is_running
+
+    def _signal_session(self, number: int) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
+
+    def _begin_log(self) -> None:
+        """Keep the log of the run before as ``.old``."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.log.replace(self.log.with_suffix(".old"))
 
     def _tail(self) -> str:
         try:
-            end = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
+                end = file.read().decode(errors="replace")
         except FileNotFoundError:
             end = ""
-        return f"--- end of {self.log} ---\n{end}"
+        return f"--- end of {self.log} ---\n{end}\n{self.hint}"
 
 
 class Supervisor:
-    """Restarts children that die, with growing waits, so many times in a span."""
+    """Restarts children that end, with growing waits, so many times in a span."""
 
     def __init__(
         self,
@@ -123,39 +179,43 @@ class Supervisor:
                 continue
             now = time.monotonic()
             if child.name not in self._due:
-                self._due[child.name] = now + self._wait(child, now)
+                wait_s = self._wait_s(child, now)
+                self._due[child.name] = now + wait_s
+                self._say(f"{child.name} {child.end}; it starts again in {wait_s:.1f} s (log: {child.log})")
             if now >= self._due[child.name]:
                 del self._due[child.name]
                 child.restarts.append(now)
                 child.start()
-                self._say(f"{child.name} had ended and was started again (pid {child.pid})")
+                self._say(f"{child.name} was started again (pid {child.pid})")
                 started = True
         return started
 
-    def _wait(self, child: Child, now: float) -> float:
+    def _wait_s(self, child: Child, now: float) -> float:
         while child.restarts and child.restarts[0] < now - self._span_s:
             child.restarts.popleft()
         if len(child.restarts) >= self._most:
             raise StartError(
-                f"{child.name} ended {self._most} times within {self._span_s:.0f} s: see {child.log}"
+                f"{child.name} {child.end}, and was started again {self._most} times within "
+                f"{self._span_s:.0f} s already: see {child.log}"
             )
-        wait = self._first_wait_s * 2 ** len(child.restarts)
-        return float(min(wait, self._longest_wait_s))
+        wait_s = self._first_wait_s * 2 ** len(child.restarts)
+        return float(min(wait_s, self._longest_wait_s))
 
 
 def stop_all(children: list[Child], limit_s: float = 10.0) -> None:
-    """End every child: asked first, then forced."""
+    """End every child: all asked at once, then forced after ``limit_s`` together."""
     for child in reversed(children):
         child.signal(signal.SIGTERM)
     until = time.monotonic() + limit_s
     for child in children:
-        if child.process is None:
-            continue
-        try:
-            child.process.wait(max(0.1, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.signal(signal.SIGKILL)
-            child.process.wait(5)
+        child.stop(max(0.0, until - time.monotonic()))
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        body = answer.json()
+        return body if isinstance(body, dict) else {}
+    return {}
 
 
 def _end_with_parent() -> None:

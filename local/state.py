@@ -8,16 +8,24 @@ import json
 from pathlib import Path
 from typing import IO, Any
 
+from local.orphans import end_orphans
+
+_END_LIMIT_S = 10.0
+
 
 class AlreadyRunningError(Exception):
     """A stack is running in this folder."""
 
 
 class RunFolder:
-    """The folder of one stack; entering takes its lock, leaving removes the state."""
+    """The folder of one stack; entering takes its lock, leaving removes the state.
+
+    ``orphans``: names of children that a killed stack had left running and that entering has ended.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.orphans: list[str] = []
         self._lock: IO[str] | None = None
 
     @property
@@ -38,6 +46,7 @@ class RunFolder:
             ) from None
         self._lock = lock
         # whatever stands there was left by a stack that could not clean up
+        self.orphans = end_orphans(self.read(), _END_LIMIT_S)
         self.state_file.unlink(missing_ok=True)
         return self
 
@@ -49,6 +58,7 @@ class RunFolder:
     def write(self, state: dict[str, Any]) -> None:
         """Replace the state, readable by its owner alone: it holds keys."""
         temporary = self.state_file.with_suffix(".new")
+        temporary.unlink(missing_ok=True)
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(state, indent=2) + "\n")
         temporary.replace(self.state_file)

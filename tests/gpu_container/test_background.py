@@ -1,0 +1,68 @@
+"""Background removal with the real network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gpu_container.background import BackgroundRemover
+from gpu_container.errors import ModelUnavailable, NoSubjectFound
+from gpu_container.settings import GpuSettings
+
+PHOTO = Path(__file__).parent.parent.parent / "local/samples/coffee.jpg"
+
+
+@pytest.fixture(scope="session")
+def remover(cache: Path) -> BackgroundRemover:
+    return BackgroundRemover(GpuSettings(model_cache=cache), "cpu")
+
+
+def test_the_cup_stays_and_the_table_goes(remover: BackgroundRemover) -> None:
+    with Image.open(PHOTO) as photo:
+        photo.load()
+        cutout = remover.remove(photo)
+        colour = np.asarray(photo.convert("RGB"))
+    assert (cutout.size, cutout.mode) == ((600, 400), "RGBA")
+    pixels = np.asarray(cutout)
+    assert pixels[200, 290, 3] > 250, "the coffee"
+    assert pixels[30, 30, 3] < 5, "the corner of the table"
+    assert pixels[380, 580, 3] < 5, "the other corner"
+    visible = pixels[..., 3] > 0
+    assert (pixels[visible][:, :3] == colour[visible]).all(), "visible colour must not be touched"
+
+
+def test_what_was_transparent_stays_so(remover: BackgroundRemover) -> None:
+    with Image.open(PHOTO) as photo:
+        given = photo.convert("RGBA")
+    hole = Image.new("L", (60, 60), 0)
+    given.getchannel("A")
+    alpha = given.getchannel("A")
+    alpha.paste(hole, (260, 170))
+    given.putalpha(alpha)
+    assert np.asarray(remover.remove(given))[180:220, 270:310, 3].max() == 0
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (255, 255, 255), (200, 30, 30)])
+def test_a_flat_picture_holds_no_subject(remover: BackgroundRemover, colour: tuple[int, int, int]) -> None:
+    with pytest.raises(NoSubjectFound):
+        remover.remove(Image.new("RGB", (300, 200), colour))
+
+
+def test_a_missing_or_corrupt_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="missing"):
+        BackgroundRemover(GpuSettings(model_cache=tmp_path), "cpu")
+    (tmp_path / "u2netp.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelUnavailable, match="corrupt"):
+        BackgroundRemover(GpuSettings(model_cache=tmp_path), "cpu")
+
+
+def test_cuda_that_is_not_there_is_an_error_and_no_slow_surprise(cache: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ModelUnavailable, match="CUDA"):
+        BackgroundRemover(GpuSettings(model_cache=cache), "cuda")

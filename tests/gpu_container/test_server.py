@@ -1,0 +1,224 @@
+"""The service over HTTP, as the pipeline calls it, with the real models."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from PIL import Image
+
+from gpu_container.models import ALL_FILES, BACKGROUND_MODELS
+from gpu_container.server import create_app
+from gpu_container.settings import GpuSettings
+from imagery.contracts import JOBS, BlobRef
+from imagery.storage import LocalStorage, Storage
+from tests.postgres import free_port
+
+PHOTO = Path(__file__).parent.parent.parent / "local/samples/coffee.jpg"
+
+
+class Service:
+    """The service on a port, in a thread."""
+
+    def __init__(self, settings: GpuSettings, storage: Storage) -> None:
+        port = free_port()
+        config = uvicorn.Config(create_app(settings, storage), port=port, log_config=None)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        self.storage = storage
+        self.thread.start()
+
+    def wait(self, path: str = "/readyz") -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                if self.client.get(path).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the service did not become ready")
+
+    def wait_loaded(self) -> None:
+        self.wait("/healthz")
+        until = time.monotonic() + 60
+        while self.client.get("/healthz").json()["state"] == "STARTING" and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def put(self, name: str, data: bytes) -> None:
+        self.storage.write(BlobRef(container=JOBS, name=name), data, "image/png")
+
+    def get(self, name: str) -> Image.Image:
+        return Image.open(io.BytesIO(self.storage.read(BlobRef(container=JOBS, name=name))))
+
+    def call(self, stage: str, source: str, target: str, **headers: str) -> httpx.Response:
+        body = {
+            "job_id": "j",
+            "source": {"container": JOBS, "name": source},
+            "target": {"container": JOBS, "name": target},
+        }
+        return self.client.post(f"/v1/{stage}", json=body, headers=headers)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def service(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    storage = LocalStorage(tmp_path_factory.mktemp("store"))
+    running = Service(GpuSettings(model_cache=cache, queue_limit=2, max_megapixels=1.0), storage)
+    running.wait()
+    yield running
+    running.stop()
+
+
+def png(size: tuple[int, int], mode: str = "RGB") -> bytes:
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize(size).convert(mode).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == answer.status_code
+    return answer.status_code, body["code"]
+
+
+def test_a_photo_is_cut_out_and_upscaled(service: Service) -> None:
+    service.put("a/photo", PHOTO.read_bytes())
+    cut = service.call("remove-background", "a/photo", "a/1.png").json()
+    assert (cut["width"], cut["height"], cut["device"], cut["reused"]) == (600, 400, "cpu", False)
+    with service.get("a/1.png") as cutout:
+        cutout.crop((250, 150, 330, 210)).save(buffer := io.BytesIO(), "PNG")
+    service.put("a/part.png", buffer.getvalue())
+    report = service.call("upscale", "a/part.png", "a/2.png").json()
+    assert (report["width"], report["height"], report["model"]) == (320, 240, "realesr-animevideov3")
+    with service.get("a/2.png") as upscaled:
+        assert (upscaled.size, upscaled.mode) == ((320, 240), "RGBA")
+
+
+def test_a_finished_target_is_not_worked_on_again(service: Service) -> None:
+    service.put("b/in.png", png((40, 30)))
+    first = service.call("upscale", "b/in.png", "b/out.png").json()
+    second = service.call("upscale", "b/in.png", "b/out.png").json()
+    assert (first["reused"], second["reused"]) == (False, True)
+    assert (second["width"], second["height"]) == (160, 120)
+
+
+def test_two_requests_for_one_target_share_the_work(service: Service) -> None:
+    service.put("c/in.png", png((300, 200)))
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(service.call, "upscale", "c/in.png", "c/out.png") for _ in range(4)]
+        reports = [call.result().json() for call in calls]
+    assert len({report["duration_ms"] for report in reports if not report["reused"]}) == 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16"])
+def test_every_pixel_type_is_upscaled(service: Service, mode: str) -> None:
+    service.put(f"d/{mode}.png", png((24, 16), mode))
+    answer = service.call("upscale", f"d/{mode}.png", f"d/{mode}-out.png")
+    assert answer.status_code == 200, answer.text
+    with service.get(f"d/{mode}-out.png") as upscaled:
+        assert (upscaled.size, upscaled.mode) == (
+            (96, 64),
+            "RGBA" if mode in {"LA", "RGBA"} else "RGB",
+        )
+
+
+def test_refusals_are_told_apart(service: Service) -> None:
+    service.put("e/flat.png", _flat())
+    service.put("e/text.png", b"no picture")
+    service.put("e/cut.png", PHOTO.read_bytes()[:9000])
+    service.put("e/large.png", png((1200, 1000)))
+    expected = {
+        ("remove-background", "e/flat.png"): (422, "no_subject_found"),
+        ("remove-background", "e/text.png"): (422, "invalid_image"),
+        ("upscale", "e/cut.png"): (422, "invalid_image"),
+        ("upscale", "e/large.png"): (413, "image_too_large"),
+        ("upscale", "e/nothing.png"): (404, "source_not_found"),
+        ("upscale", "../e/flat.png"): (400, "bad_request"),
+    }
+    for (stage, source), verdict in expected.items():
+        assert problem(service.call(stage, source, "e/out.png")) == verdict, source
+    assert problem(service.client.post("/v1/upscale", json={"job_id": "j"})) == (400, "bad_request")
+    assert problem(service.client.post("/v1/nothing"))[0] == 404
+    assert not service.storage.exists(BlobRef(container=JOBS, name="e/out.png"))
+
+
+def _flat() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_deadline_that_passed_is_504(service: Service) -> None:
+    service.put("f/in.png", png((40, 30)))
+    answer = service.call("upscale", "f/in.png", "f/out.png", **{"X-Deadline": f"{time.time() - 5:.3f}"})
+    assert problem(answer) == (504, "deadline_exceeded")
+
+
+def test_one_request_too_many_is_told_when_to_come_back(service: Service) -> None:
+    for number in range(8):
+        service.put(f"g/{number}.png", png((500, 400)))
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(service.call, "upscale", f"g/{n}.png", f"g/{n}-out.png") for n in range(8)]
+        answers = [call.result() for call in calls]
+    turned_away = [answer for answer in answers if answer.status_code == 429]
+    assert turned_away
+    assert all(float(answer.headers["Retry-After"]) >= 1 for answer in turned_away)
+    assert {problem(answer)[1] for answer in turned_away} == {"gpu_busy"}
+    assert [answer for answer in answers if answer.status_code == 200]
+
+
+def test_health_and_metrics_tell_the_truth(service: Service) -> None:
+    health = service.client.get("/healthz").json()
+    assert (health["state"], health["models"]) == ("READY", {"rembg": "ok", "realesrgan": "ok"})
+    assert "gpu_vram_usage_gauge{replica=" in service.client.get("/metrics").text
+
+
+def test_it_listens_before_its_models_are_loaded(cache: Path, tmp_path: Path) -> None:
+    service = Service(GpuSettings(model_cache=cache), LocalStorage(tmp_path))
+    try:
+        service.wait("/healthz")
+        service.put("x.png", png((20, 20)))
+        first = service.call("upscale", "x.png", "y.png")
+        if first.status_code != 200:
+            assert problem(first) == (503, "gpu_starting")
+            assert float(first.headers["Retry-After"]) > 0
+        service.wait()
+        assert service.call("upscale", "x.png", "y.png").status_code == 200
+    finally:
+        service.stop()
+
+
+def test_a_corrupt_model_takes_only_its_own_stage_away(cache: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    for file in ALL_FILES:
+        shutil.copy(file.path(cache), models)
+    BACKGROUND_MODELS["u2netp"].file.path(models).write_bytes(b"broken")
+    service = Service(GpuSettings(model_cache=models), LocalStorage(tmp_path / "store"))
+    try:
+        service.wait_loaded()
+        health = service.client.get("/healthz").json()
+        assert health["state"] == "SETUP_FAILED"
+        assert "corrupt" in health["models"]["rembg"]
+        assert health["models"]["realesrgan"] == "ok"
+        assert service.client.get("/readyz").status_code == 503
+        service.put("x.png", png((20, 20)))
+        assert problem(service.call("remove-background", "x.png", "y.png")) == (503, "model_unavailable")
+        assert service.call("upscale", "x.png", "z.png").status_code == 200
+    finally:
+        service.stop()
