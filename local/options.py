@@ -40,7 +40,7 @@ class Options:
 
 
 def parse(arguments: list[str]) -> Options:
-    """Read the command line and the environment. Ends the process with code 2 and a word where they are wrong."""
+    """Read the command line and the environment. Exits with code 2 and a word where they are wrong."""
     environment = dict(os.environ)
     parser = argparse.ArgumentParser(
         prog="python -m local.stack",

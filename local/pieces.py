@@ -67,8 +67,9 @@ def _around_proxies(given: dict[str, str]) -> dict[str, str]:
 def migrate(options: Options, ports: dict[str, int]) -> Child:
     """What brings the database's schema up to date, once, before the host starts."""
     command = [sys.executable, "-m", "imagery.database", "upgrade"]
-    hint = "Is DATABASE_URL right, and does the database run?"
-    return _child(options, "database", command, settings(options, ports), "", hint)
+    child = _child(options, "database", command, settings(options, ports), url="")
+    child.hint = "Is DATABASE_URL right, and does that database run?"
+    return child
 
 
 def pieces(options: Options, ports: dict[str, int]) -> list[Child]:
@@ -99,8 +100,8 @@ def _azurite(options: Options, ports: dict[str, int], environment: dict[str, str
 def _gpu(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
     port = ports["GPU_PORT"]
     command = [sys.executable, "-m", "gpu_container", "--host", "127.0.0.1", "--port", str(port)]
-    hint = f"'{sys.executable} -m gpu_container.fetch_models' fetches the models; 'make doctor' says more."
-    child = _child(options, "gpu", command, environment, f"http://127.0.0.1:{port}/readyz", hint)
+    child = _child(options, "gpu", command, environment, f"http://127.0.0.1:{port}/readyz")
+    child.hint = "'.venv/bin/python -m gpu_container.fetch_models' mends the models; 'make doctor' says more."
     child.health_url = f"http://127.0.0.1:{port}/healthz"
     return child
 
@@ -128,8 +129,6 @@ def _host(options: Options, ports: dict[str, int], environment: dict[str, str]) 
     return _child(options, "host", command, environment, f"http://127.0.0.1:{port}/healthz")
 
 
-def _child(
-    options: Options, name: str, command: list[str], environment: dict[str, str], url: str, hint: str = _SETUP
-) -> Child:
+def _child(options: Options, name: str, command: list[str], environment: dict[str, str], url: str) -> Child:
     log = options.run_dir / "logs" / f"{name}.log"
-    return Child(name, command, environment, url, log, hint)
+    return Child(name, command, environment, url, log, hint=_SETUP)

@@ -95,6 +95,11 @@ class Child:
             f"{self.name} was not healthy within {limit_s:.0f} s ({self.ready_url}).\n{self._tail()}"
         )
 
+    def check_success(self) -> None:
+        """For a piece that ends by itself. Raises ``StartError`` unless it has, with exit code 0."""
+        if self.process is None or self.process.poll() != 0:
+            raise StartError(f"{self.name} {self.end}.\n{self._tail()}")
+
     @property
     def end(self) -> str:
         """How it ended, in words."""

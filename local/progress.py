@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,9 @@ _MARKS = {
 }
 _FILES = {"rembg": "1-rembg.png", "realesrgan": "2-realesrgan.png", "nano_banana": "3-nano-banana.png"}
 _POLL_WAIT_S = 1
+_ANSWER_LIMIT_S = 10.0
+_RETRY_S = 0.5
+_SHOWN_CHARS = 300
 Status = dict[str, Any]
 
 
@@ -35,10 +39,11 @@ def submit(client: httpx.Client, image: Path) -> str:
     """Post the picture; the job's id. Raises ``JobFailedError`` with the API's own words."""
     with image.open("rb") as file:
         answer = client.post("/api/v1/process", files={"file": (image.name, file)})
-    if answer.is_error:
-        problem = answer.json()
-        raise JobFailedError(f"{image} was refused: {problem['detail']} ({problem['code']})")
-    return str(answer.json()["job_id"])
+    body = _body(answer)
+    if answer.is_error or "job_id" not in body:
+        reason = body.get("detail") or answer.text[:_SHOWN_CHARS]
+        raise JobFailedError(f"refused: {reason} ({body.get('code') or answer.status_code})")
+    return str(body["job_id"])
 
 
 def follow(
@@ -46,22 +51,20 @@ def follow(
 ) -> Status:
     """Show the job until it ends. ``look`` is called between polls. Raises ``JobFailedError``."""
     until = time.monotonic() + limit_s
-    status: Status = {}
     shown: set[str] = set()
     with Live(console=console, refresh_per_second=8, transient=False) as live:
         while time.monotonic() < until:
             look()
-            try:
-                status = client.get(f"/api/v1/status/{job_id}", params={"wait": _POLL_WAIT_S}).json()
-            except (httpx.HTTPError, ValueError):
+            status = _ask(client, job_id)
+            if status is None:
                 # the host is being started again; the job goes on afterwards
-                time.sleep(0.5)
+                time.sleep(_RETRY_S)
                 continue
             if console.is_terminal:
                 live.update(_table(status))
             else:
                 _lines(status, shown, console)
-            if status.get("state") in _ENDED:
+            if status["state"] in _ENDED:
                 return status
     raise JobFailedError(f"the job {job_id} did not end within {limit_s:.0f} s")
 
@@ -76,6 +79,27 @@ def download(client: httpx.Client, job_id: str, folder: Path) -> list[Path]:
             (folder / name).write_bytes(answer.content)
             files.append(folder / name)
     return files
+
+
+def _ask(client: httpx.Client, job_id: str) -> Status | None:
+    """The job's status; None where there is no answer now. Raises ``JobFailedError`` for an unknown job."""
+    try:
+        answer = client.get(
+            f"/api/v1/status/{job_id}", params={"wait": _POLL_WAIT_S}, timeout=_ANSWER_LIMIT_S
+        )
+    except httpx.HTTPError:
+        return None
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise JobFailedError(f"the job {job_id} is unknown to the API")
+    status = _body(answer)
+    return status if answer.is_success and "stages" in status else None
+
+
+def _body(answer: httpx.Response) -> Status:
+    with contextlib.suppress(ValueError):
+        body = answer.json()
+        return body if isinstance(body, dict) else {}
+    return {}
 
 
 def _table(status: Status) -> Table:

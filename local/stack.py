@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -16,12 +15,13 @@ from rich.console import Console
 
 from local import progress
 from local.options import ROOT, Options, parse
-from local.pieces import connection_string, is_simulated, pieces, settings
-from local.ports import PortTakenError, choose
+from local.pieces import connection_string, is_simulated, migrate, pieces, settings
+from local.ports import PortTakenError, choose, holder
 from local.processes import Child, StartError, Supervisor, stop_all
 from local.state import AlreadyRunningError, RunFolder
 
 _LOOK_EVERY_S = 0.5
+_FAILED = 1
 _BAD_START = 2
 
 
@@ -37,7 +37,9 @@ class Stack:
         self._folder = folder
         self._console = console
         self._stopping = threading.Event()
+        self._ending = False
         self._ports = self._choose_ports()
+        self._migration = migrate(options, self._ports)
         self._children = pieces(options, self._ports)
         self._supervisor = Supervisor(self._children, self._say)
         self._url = f"http://127.0.0.1:{self._ports['PORT']}"
@@ -45,55 +47,81 @@ class Stack:
 
     def run(self) -> int:
         """Until the picture is done (``--once``) or somebody stops it: the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._stopping.set())
-        code = 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        # under nohup it stays ignored
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._on_signal)
         try:
-            self._start()
-            if self._options.sample:
-                code = self._run_picture()
-            if not self._options.once:
-                self._serve()
+            return self._start_and_serve()
         except StoppedError:
-            code = 0
+            # asked to end after the picture, and there is none: that is no success
+            return _FAILED if self._options.once else 0
         except StartError as error:
-            self._console.print(str(error), style="red", markup=False, highlight=False)
-            code = 1
+            self._complain(str(error))
+            return _FAILED
         finally:
+            self._ending = True
             self._say("stopping")
-            stop_all(self._children)
-        return code
+            stop_all([self._migration, *self._children])
+
+    def _start_and_serve(self) -> int:
+        self._start()
+        code = self._run_picture() if self._options.sample else 0
+        if self._options.once:
+            return code
+        self._serve()
+        return 0
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """The first one ends at the next look; a second one at once, should the look never come."""
+        if self._stopping.is_set() and not self._ending:
+            raise StoppedError
+        self._stopping.set()
 
     def _choose_ports(self) -> dict[str, int]:
-        ports = {}
-        for name, wish in self._options.ports.items():
-            ports[name] = choose(wish)
-            if ports[name] != wish.number:
-                self._say(f"port {wish.number} is taken; {name} is {ports[name]} this time")
+        wishes = list(self._options.ports.values())
+        ports = choose(wishes)
+        for wish in wishes:
+            if ports[wish.name] != wish.number:
+                who = holder(wish.number) or "another program"
+                self._say(
+                    f"port {wish.number} is taken by {who}; {wish.name} is {ports[wish.name]} this time"
+                )
         return ports
 
     def _start(self) -> None:
+        if self._folder.orphans:
+            self._say(f"ended what a killed stack had left: {', '.join(self._folder.orphans)}")
         self._say(_money(self._options))
-        before = [child for child in self._children if child.name != "host"]
-        host = self._children[-1]
+        *before, host = self._children
         for child in before:
             child.start()
+        self._migration.start()
         self._write_state()
+        self._wait_for_migration()
         for child in before:
             self._wait(child)
         host.start()
         self._write_state()
         self._wait(host)
 
+    def _wait_for_migration(self) -> None:
+        until = time.monotonic() + self._options.start_limit_s
+        while self._migration.is_running and time.monotonic() < until:
+            self._stop_if_asked()
+            time.sleep(0.05)
+        self._migration.check_success()
+
     def _wait(self, child: Child) -> None:
         started = time.monotonic()
-        child.wait_ready(self._options.start_limit_s)
+        child.wait_ready(self._options.start_limit_s, self._stop_if_asked)
         self._say(f"{child.name} is healthy ({time.monotonic() - started:.1f} s, pid {child.pid})")
         self._look()
 
     def _run_picture(self) -> int:
         image = self._options.image
-        with httpx.Client(base_url=self._url, timeout=60) as client:
+        with httpx.Client(base_url=self._url, timeout=30, trust_env=False) as client:
             try:
                 job_id = progress.submit(client, image)
                 self._say(f"{image.name} is job {job_id}")
@@ -101,25 +129,27 @@ class Stack:
                 status = progress.follow(client, job_id, self._console, limit, self._look)
                 files = progress.download(client, job_id, self._folder.path / "results" / job_id)
             except (progress.JobFailedError, httpx.HTTPError, OSError) as error:
-                self._console.print(str(error), style="red", markup=False, highlight=False)
-                return 1
+                self._complain(f"{image.name}: {error}")
+                return _FAILED
+        cost = "simulated" if is_simulated(self._options) else "paid"
+        self._say(f"{image.name} is {status['state']}, ${status['cost_usd']:.2f} {cost}")
         for file in files:
             self._console.print(f"  {file}", markup=False, highlight=False, soft_wrap=True)
         if status["state"] == "COMPLETED":
             return 0
         reason = status["error"] or {"message": "no reason was given", "code": "unknown"}
-        self._console.print(
-            f"{status['state']}: {reason['message']} ({reason['code']})", style="red", markup=False
-        )
-        return 1
+        self._complain(f"{reason['message']} ({reason['code']})")
+        return _FAILED
 
     def _serve(self) -> None:
         shown = {
+            "dashboard": f"{self._url}/",
             "API and docs": f"{self._url}/docs",
             "jobs": f"{self._url}/api/v1/jobs",
             "health": f"{self._url}/healthz",
             "metrics": f"{self._url}/api/v1/metrics",
-            "state": str(self._folder.state_file),
+            "logs": str(self._folder.path / "logs"),
+            "state": f"{self._folder.state_file} (addresses, connection string)",
         }
         if self._options.storage == "azurite":
             shown["uploads"] = f"container 'uploads' of Azurite, blob port {self._ports['AZURITE_BLOB_PORT']}"
@@ -138,10 +168,13 @@ class Stack:
 
     def _look(self) -> None:
         """Restart what died, and stop when asked to."""
-        if self._stopping.is_set():
-            raise StoppedError
+        self._stop_if_asked()
         if self._supervisor.look():
             self._write_state()
+
+    def _stop_if_asked(self) -> None:
+        if self._stopping.is_set():
+            raise StoppedError
 
     def _write_state(self) -> None:
         options, ports = self._options, self._ports
@@ -149,10 +182,14 @@ class Stack:
         urls = {"host": self._url, "gpu": environment["GPU_SERVICE_URL"]}
         if is_simulated(options):
             urls["nano_banana"] = environment["NANO_BANANA_BASE_URL"]
+        started = {child.name: child for child in self._children if child.pid is not None}
         state: dict[str, Any] = {
             "urls": urls,
             "ports": ports,
-            "pids": {"stack": os.getpid(), **{child.name: child.pid for child in self._children}},
+            "pids": {"stack": os.getpid(), **{name: child.pid for name, child in started.items()}},
+            "processes": {
+                name: {"pid": child.pid, "started": child.started} for name, child in started.items()
+            },
             "storage_connection_string": connection_string(ports) if options.storage == "azurite" else None,
             "local_storage_path": None if options.storage == "azurite" else environment["LOCAL_STORAGE_PATH"],
             "database_url": environment["DATABASE_URL"],
@@ -166,34 +203,31 @@ class Stack:
         stamp = time.strftime("%H:%M:%S")
         self._console.print(f"[{stamp}] {text}", markup=False, highlight=False, soft_wrap=True)
 
+    def _complain(self, text: str) -> None:
+        self._console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
 
 def _money(options: Options) -> str:
     if is_simulated(options):
-        return "Nano Banana: SIMULATED (NANO_BANANA_API_KEY is not set), no money is spent"
-    price = options.environment.get("NANO_BANANA_PRICE_USD", "0.08")
-    return f"Nano Banana: REAL, each picture costs ${price}"
+        return "Nano Banana: SIMULATED (no NANO_BANANA_API_KEY) - no money is spent"
+    price = float(options.environment.get("NANO_BANANA_PRICE_USD") or 0.08)
+    return f"Nano Banana: REAL: each image costs ${price:.2f}"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the stack."""
+    """Run the stack. The exit code: 0 ended well, 1 a piece or the picture failed, 2 could not begin."""
     options, console = parse(arguments), Console()
     if options.sample and not options.image.is_file():
-        console.print(f"there is no picture {options.image}", style="red", markup=False)
+        console.print(f"there is no picture {options.image}", style="red", markup=False, soft_wrap=True)
         return _BAD_START
-    options = _with_absolute_image(options)
     os.chdir(ROOT)
     try:
         with RunFolder(options.run_dir) as folder:
             return Stack(options, folder, console).run()
     except (AlreadyRunningError, PortTakenError, StartError) as error:
-        console.print(str(error), style="red", markup=False, highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return _BAD_START
 
 
-def _with_absolute_image(options: Options) -> Options:
-    return replace(options, image=options.image.resolve())
-
-
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
