@@ -1,0 +1,150 @@
+"""What each answer of the GPU service means to the pipeline."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from imagery.contracts import BlobRef, GpuRequest
+from imagery.gpu_client import GpuBusy, GpuClient, GpuError, GpuFailed, GpuRefused, GpuUnreachable
+from imagery.settings import Settings
+from tests.postgres import free_port
+from tests.servers import Server
+
+ORDER = GpuRequest(
+    job_id="j", source=BlobRef(container="jobs", name="a"), target=BlobRef(container="jobs", name="b")
+)
+SOON = datetime.now(UTC) + timedelta(hours=1)
+REPORT = {
+    "output": {"container": "jobs", "name": "b"},
+    "width": 4,
+    "height": 4,
+    "duration_ms": 1.0,
+    "vram_used_gb": 0.0,
+    "vram_peak_gb": 0.0,
+    "device": "cpu",
+    "model": "m",
+}
+
+
+class Answers:
+    """Answers every call with what the test put in, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.headers = 200, json.dumps(REPORT), {}
+        self.delay_s = 0.0
+        self.asked: list[dict[str, str]] = []
+
+    async def __call__(self, request: Request) -> Response:
+        import asyncio
+
+        self.asked.append(dict(request.headers))
+        await asyncio.sleep(self.delay_s)
+        return Response(self.body, self.status, headers=self.headers, media_type="application/json")
+
+    def problem(self, status: int, code: str, **headers: str) -> None:
+        body = {"title": "t", "status": status, "detail": "why", "code": code}
+        self.status, self.body, self.headers = status, json.dumps(body), headers
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture
+def client(answers: Answers) -> Iterator[GpuClient]:
+    async def endpoint(request: Request) -> Response:
+        return await answers(request)
+
+    server = Server(Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST"])]))
+    yield GpuClient(Settings(gpu_service_url=server.url, gpu_timeout_s=1.0))
+    server.stop()
+
+
+def error_of(client: GpuClient) -> GpuError:
+    with pytest.raises(GpuError) as caught:
+        client.upscale(ORDER, SOON)
+    return caught.value
+
+
+def test_a_report_comes_back_and_the_deadline_goes_out(client: GpuClient, answers: Answers) -> None:
+    report = client.remove_background(ORDER, SOON)
+    assert (report.width, report.model) == (4, "m")
+    asked = answers.asked[0]
+    assert asked["x-job-id"] == "j"
+    assert 0 < float(asked["x-deadline"]) - time.time() <= 1.01, "the nearer limit counts"
+
+
+MEANINGS: list[tuple[int, str, type[GpuError], bool]] = [
+    (422, "no_subject_found", GpuRefused, False),
+    (422, "invalid_image", GpuRefused, False),
+    (404, "source_not_found", GpuRefused, False),
+    (413, "image_too_large", GpuRefused, False),
+    (400, "bad_request", GpuRefused, False),
+    (507, "gpu_out_of_memory", GpuFailed, False),
+    (503, "model_unavailable", GpuFailed, False),
+    (503, "storage_unavailable", GpuFailed, True),
+    (504, "deadline_exceeded", GpuFailed, True),
+    (500, "internal_error", GpuFailed, True),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kind", "retryable"), MEANINGS)
+def test_a_problem_means_what_its_code_says(
+    client: GpuClient, answers: Answers, status: int, code: str, kind: type[GpuError], retryable: bool
+) -> None:
+    answers.problem(status, code)
+    error = error_of(client)
+    assert (type(error), error.code, error.retryable) == (kind, code, retryable)
+    assert error.message == "why"
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "gpu_busy"), (503, "gpu_starting")])
+def test_a_busy_service_says_when_to_come_back(
+    client: GpuClient, answers: Answers, status: int, code: str
+) -> None:
+    answers.problem(status, code, **{"Retry-After": "7.5"})
+    error = error_of(client)
+    assert isinstance(error, GpuBusy)
+    assert error.retry_after_s == 7.5
+
+
+@pytest.mark.parametrize("body", ["<html>bad gateway</html>", "", "{}", "[1]"])
+def test_a_gateway_without_a_replica_is_unreachable(client: GpuClient, answers: Answers, body: str) -> None:
+    answers.status, answers.body = 503, body
+    error = error_of(client)
+    assert isinstance(error, GpuUnreachable)
+    assert error.retryable
+
+
+def test_nonsense_with_200_is_a_failure(client: GpuClient, answers: Answers) -> None:
+    answers.body = '{"width": "wide"}'
+    assert error_of(client).code == "gpu_bad_answer"
+
+
+def test_silence_is_a_time_out(client: GpuClient, answers: Answers) -> None:
+    answers.delay_s = 3.0
+    error = error_of(client)
+    assert (type(error), error.code) == (GpuUnreachable, "gpu_timeout")
+
+
+def test_a_closed_port_is_unreachable() -> None:
+    client = GpuClient(Settings(gpu_service_url=f"http://127.0.0.1:{free_port()}"))
+    assert error_of(client).code == "gpu_unreachable"
+    assert client.health() == {"state": "UNREACHABLE"}
+
+
+def test_health_passes_on_what_the_service_tells(client: GpuClient, answers: Answers) -> None:
+    told: dict[str, Any] = {"state": "BUSY"}
+    answers.body = json.dumps(told)
+    assert client.health() == told

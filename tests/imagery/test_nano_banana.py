@@ -1,0 +1,230 @@
+"""The client of the paid service against the simulator: every answer means one thing, and one bill."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image, ImageDraw
+
+from imagery.nano_banana import (
+    NanoBanana,
+    NanoBananaError,
+    PaymentUnknown,
+    PlacedImage,
+    RateLimited,
+    Refused,
+    Rejected,
+    ServiceUnavailable,
+    reference_image,
+)
+from imagery.settings import Settings
+from local.nano_banana_simulator import Options, Simulator
+from tests.postgres import free_port
+from tests.servers import Server
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Server]:
+    server = Server(Simulator(Options(latency_s=0.0, hang_s=10.0)).app())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def clean(simulator: Server) -> None:
+    simulator.client.delete("/_simulator/faults")
+    simulator.client.delete("/_simulator/bill")
+
+
+def settings_of(url: str, **more: object) -> Settings:
+    values: dict[str, object] = {"nano_banana_api_key": "secret-key", "nano_banana_timeout_s": 3.0}
+    return Settings.model_validate(values | {"nano_banana_base_url": url} | more)
+
+
+@pytest.fixture
+def client(simulator: Server) -> NanoBanana:
+    return NanoBanana(settings_of(simulator.url))
+
+
+def cutout(size: tuple[int, int] = (200, 160)) -> bytes:
+    image = Image.new("RGBA", size, (0, 0, 0, 0))
+    ImageDraw.Draw(image).ellipse((20, 20, size[0] - 20, size[1] - 20), fill=(200, 80, 40, 255))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def place(client: NanoBanana, job_id: str = "job", **more: object) -> PlacedImage:
+    arguments = {"aspect_ratio": "1:1", "image_size": "1K", "job_id": job_id} | more
+    return client.place(cutout(), "on a table", **arguments)  # type: ignore[arg-type]
+
+
+def bill(simulator: Server, job_id: str = "job") -> tuple[int, int]:
+    entry = simulator.client.get("/_simulator/bill").json()["by_job"].get(job_id, {"calls": 0, "billed": 0})
+    return entry["calls"], entry["billed"]
+
+
+def fault(simulator: Server, *names: str, **more: object) -> None:
+    answer = simulator.client.post("/_simulator/faults", json={"next": list(names), **more})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size", "expected"), [("1:1", "1K", (1024, 1024)), ("16:9", "1K", (1360, 768))]
+)
+def test_a_picture_comes_back_in_the_asked_shape(
+    client: NanoBanana, simulator: Server, ratio: str, size: str, expected: tuple[int, int]
+) -> None:
+    placed = place(client, aspect_ratio=ratio, image_size=size)
+    assert (placed.width, placed.height, placed.content_type) == (*expected, "image/png")
+    with Image.open(io.BytesIO(placed.data)) as picture:
+        assert picture.size == expected
+    assert placed.text
+    assert bill(simulator) == (1, 1)
+
+
+def test_the_cut_out_stands_in_the_scene_and_the_prompt_changes_it(client: NanoBanana) -> None:
+    first, again = place(client).data, place(client).data
+    other = client.place(cutout(), "in the snow", aspect_ratio="1:1", image_size="1K", job_id="job").data
+    assert first == again
+    assert first != other
+    with Image.open(io.BytesIO(first)) as picture:
+        red, green, blue = picture.convert("RGB").getpixel((512, 620))  # type: ignore[misc]
+    assert abs(red - 200) < 20
+    assert abs(green - 80) < 20
+    assert abs(blue - 40) < 20
+
+
+NOT_CHARGED: dict[str, tuple[type[NanoBananaError], str]] = {
+    "503": (ServiceUnavailable, "nano_banana_unavailable"),
+    "429": (RateLimited, "nano_banana_rate_limited"),
+    "safety": (Refused, "nano_banana_safety"),
+    "text_only": (Refused, "nano_banana_no_image"),
+}
+PERHAPS_CHARGED = {
+    "timeout_before_billing": 0,
+    "timeout_after_billing": 1,
+    "broken_connection": 1,
+    "malformed_json": 1,
+}
+
+
+@pytest.mark.parametrize("name", NOT_CHARGED)
+def test_an_answer_that_cost_nothing_is_known_as_such(
+    client: NanoBanana, simulator: Server, name: str
+) -> None:
+    fault(simulator, name)
+    kind, code = NOT_CHARGED[name]
+    with pytest.raises(kind) as caught:
+        place(client)
+    assert caught.value.code == code
+    assert bill(simulator) == (1, 0)
+    place(client)
+    assert bill(simulator) == (2, 1)
+
+
+@pytest.mark.parametrize("name", PERHAPS_CHARGED)
+def test_a_lost_answer_is_unknown_and_not_sent_again(
+    client: NanoBanana, simulator: Server, name: str
+) -> None:
+    fault(simulator, name)
+    started = time.monotonic()
+    with pytest.raises(PaymentUnknown):
+        place(client)
+    assert time.monotonic() - started < 6
+    time.sleep(0.2)
+    assert bill(simulator) == (1, PERHAPS_CHARGED[name])
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(27, 27.0), (1.5, 1.5), (52758, 52758.0)])
+def test_the_wait_that_the_service_asks_for_is_read(
+    client: NanoBanana, simulator: Server, asked: float, seconds: float
+) -> None:
+    fault(simulator, "429", retry_delay_s=asked)
+    with pytest.raises(RateLimited) as caught:
+        place(client)
+    assert caught.value.retry_after_s == seconds
+
+
+def test_without_a_service_nothing_was_sent() -> None:
+    sent: list[bool] = []
+    client = NanoBanana(settings_of(f"http://127.0.0.1:{free_port()}"))
+    with pytest.raises(ServiceUnavailable):
+        place(client, on_send=lambda: sent.append(True))
+    assert sent == [True]
+
+
+def test_what_the_last_look_raises_stops_the_call(client: NanoBanana, simulator: Server) -> None:
+    class CancelledError(Exception):
+        pass
+
+    def cancel() -> None:
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        place(client, on_send=cancel)
+    assert bill(simulator) == (0, 0)
+
+
+def test_permanent_refusals_are_permanent(simulator: Server) -> None:
+    with pytest.raises(Rejected) as bad_request:
+        place(NanoBanana(settings_of(simulator.url)), aspect_ratio="7:5")
+    assert bad_request.value.code == "nano_banana_bad_request"
+    with pytest.raises(Rejected) as no_key:
+        place(NanoBanana(settings_of(simulator.url, nano_banana_api_key=None)))
+    assert no_key.value.code == "nano_banana_not_configured"
+    with pytest.raises(Rejected):
+        NanoBanana(settings_of(simulator.url)).place(
+            b"no picture", "x", aspect_ratio="1:1", image_size="1K", job_id="job"
+        )
+
+
+def test_an_answer_beyond_the_limit_is_unknown(simulator: Server) -> None:
+    client = NanoBanana(settings_of(simulator.url, nano_banana_max_response_bytes=10_000))
+    with pytest.raises(PaymentUnknown):
+        place(client)
+
+
+def test_no_error_holds_the_key(simulator: Server) -> None:
+    for name in [*NOT_CHARGED, *PERHAPS_CHARGED]:
+        fault(simulator, name)
+        with pytest.raises(NanoBananaError) as caught:
+            place(NanoBanana(settings_of(simulator.url, nano_banana_timeout_s=0.5)))
+        assert "secret-key" not in f"{caught.value} {caught.value.__cause__!r}"
+
+
+def test_the_reference_is_bounded_and_has_no_fringe() -> None:
+    large = Image.new("RGBA", (3000, 1500), (255, 255, 255, 0))
+    large.paste((255, 0, 0, 255), (500, 500, 2500, 1000))
+    buffer = io.BytesIO()
+    large.save(buffer, "PNG")
+    data, kind = reference_image(buffer.getvalue(), 1000, max_megapixels=10)
+    with Image.open(io.BytesIO(data)) as small:
+        assert (small.size, small.mode, kind) == ((1000, 500), "RGBA", "image/png")
+        visible = [pixel for pixel in small.getdata() if pixel[3] > 20]
+    assert max(pixel[1] for pixel in visible) < 30, "white of transparent pixels bled in"
+    with pytest.raises(Rejected):
+        reference_image(buffer.getvalue(), 1000, max_megapixels=4)
+
+
+def test_the_bill_is_right_under_load(simulator: Server) -> None:
+    client = NanoBanana(settings_of(simulator.url, nano_banana_timeout_s=60))
+    simulator.client.post("/_simulator/faults", json={"rate": 0.3, "kinds": ["503"], "seed": 1})
+
+    def call(_: int) -> bool:
+        try:
+            place(client, job_id="load")
+        except ServiceUnavailable:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        placed = sum(pool.map(call, range(24)))
+    assert 0 < placed < 24
+    assert bill(simulator, "load") == (24, placed)
+    total = simulator.client.get("/_simulator/bill").json()
+    assert total["usd"] == pytest.approx(0.08 * placed)

@@ -1,0 +1,108 @@
+"""The simulator's control side, and what it refuses as the real service does."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from local.nano_banana_simulator import Options, Simulator
+from tests.servers import Server
+
+PATH = "/v1beta/models/gemini-test:generateContent"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    running = Server(Simulator(Options(latency_s=0.0, bill_file=tmp_path / "bill.json")).app())
+    yield running
+    running.stop()
+
+
+def body(**config: str) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (32, 32), (255, 0, 0, 255)).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    parts = [{"text": "a table"}, {"inlineData": {"mimeType": "image/png", "data": data}}]
+    return {"contents": [{"parts": parts}], "generationConfig": {"imageConfig": config}}
+
+
+def call(server: Server, content: Any, key: str = "k", job: str = "j") -> httpx.Response:
+    headers = {"x-job-id": job} | ({"x-goog-api-key": key} if key else {})
+    return server.client.post(PATH, json=content, headers=headers)
+
+
+def test_the_answer_has_the_documented_shape(server: Server) -> None:
+    answer = call(server, body()).json()
+    candidate = answer["candidates"][0]
+    assert candidate["finishReason"] == "STOP"
+    kinds = [next(iter(part)) for part in candidate["content"]["parts"]]
+    assert kinds == ["text", "inlineData"]
+    assert answer["modelVersion"] == "gemini-test"
+
+
+BAD: dict[str, Any] = {
+    "no contents": {},
+    "no image": {"contents": [{"parts": [{"text": "x"}]}]},
+    "no text": {"contents": [{"parts": body()["contents"][0]["parts"][1:]}]},
+    "bad ratio": body(aspectRatio="7:5"),
+    "bad size": body(imageSize="9K"),
+    "bad base64": {"contents": [{"parts": [{"text": "x"}, {"inlineData": {"data": "%%%"}}]}]},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_request_is_refused_in_the_services_own_shape(server: Server, name: str) -> None:
+    answer = call(server, BAD[name])
+    assert answer.status_code == 400
+    assert answer.json()["error"]["status"] == "INVALID_ARGUMENT"
+    assert server.client.get("/_simulator/bill").json()["billed"] == 0
+
+
+def test_a_missing_key_is_refused(server: Server) -> None:
+    answer = call(server, body(), key="")
+    assert (answer.status_code, answer.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
+
+
+def test_the_bill_counts_by_job_and_outlives_a_restart(server: Server, tmp_path: Path) -> None:
+    call(server, body(), job="a")
+    call(server, body(), job="b")
+    call(server, {}, job="b")
+    report = server.client.get("/_simulator/bill").json()
+    assert (report["calls"], report["billed"], report["usd"]) == (3, 2, 0.16)
+    again = Server(Simulator(Options(bill_file=tmp_path / "bill.json")).app())
+    assert again.client.get("/_simulator/bill").json() == report
+    again.stop()
+    assert server.client.delete("/_simulator/bill").json()["calls"] == 0
+
+
+def test_faults_can_be_ordered_shown_and_cleared(server: Server) -> None:
+    ordered = server.client.post("/_simulator/faults", json={"next": ["503", "429"]}).json()
+    assert ordered["next"] == ["503", "429"]
+    assert call(server, body()).status_code == 503
+    assert server.client.get("/_simulator/faults").json()["next"] == ["429"]
+    assert server.client.delete("/_simulator/faults").json() == {"next": [], "rate": 0.0, "kinds": []}
+    assert call(server, body()).status_code == 200
+
+
+def test_a_seeded_rate_fails_the_same_calls_each_time(server: Server) -> None:
+    order = {"rate": 0.5, "kinds": ["503"], "seed": 7}
+    runs = []
+    for _ in range(2):
+        server.client.post("/_simulator/faults", json=order)
+        runs.append([call(server, body()).status_code for _ in range(8)])
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {200, 503}
+
+
+@pytest.mark.parametrize("order", [{}, [], {"next": ["504"]}, {"rate": 2}, {"rate": 0.1, "kinds": []}])
+def test_an_order_that_is_none_is_refused(server: Server, order: Any) -> None:
+    answer = server.client.post("/_simulator/faults", json=order)
+    assert answer.status_code == 400
+    assert answer.json()["error"]

@@ -1,0 +1,35 @@
+"""An ASGI app on a port, in a thread of the test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import httpx
+import uvicorn
+
+from tests.postgres import free_port
+
+_START_LIMIT_S = 30.0
+
+
+class Server:
+    """Serves ``app`` until ``stop``."""
+
+    def __init__(self, app: Any) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        until = time.monotonic() + _START_LIMIT_S
+        while not self._server.started and time.monotonic() < until:
+            time.sleep(0.01)
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+
+    def stop(self) -> None:
+        """End it, open connections too."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(10)
