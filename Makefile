@@ -11,8 +11,9 @@ TORCH_ARGS ?=
 export TORCH_ARGS
 
 STACK := $(BIN)/python -m local.stack $(if $(ONCE),--once) $(if $(NO_SAMPLE),--no-sample) \
-	$(if $(IMAGE),--image "$(IMAGE)") $(if $(filter func,$(HOST)),--host func) \
+	$(if $(IMAGE),--image "$$IMAGE") $(if $(filter func auto,$(HOST)),--host $(HOST)) \
 	$(if $(STORAGE),--storage $(STORAGE))
+export IMAGE
 
 # $(call step,what it does,command): quiet, timed, and with the end of the log when it fails
 define step
@@ -21,12 +22,16 @@ define step
 	echo failed; tail -n 25 $(LOG); echo "The whole log is $(LOG). 'make doctor' names what is missing."; exit 1; fi
 endef
 
+# $(call need,program,way out)
+need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2). 'make doctor' names all that is."; exit 1; }
+
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 	@echo
-	@echo "make run takes ONCE=1 IMAGE=path STORAGE=azurite|local HOST=func NO_SAMPLE=1 and the ports"
-	@echo "PORT GPU_PORT NANO_BANANA_PORT AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZURITE_TABLE_PORT."
+	@echo "make run takes ONCE=1 IMAGE=path NO_SAMPLE=1 STORAGE=azurite|local HOST=local|func|auto ENV=DEV|PROD"
+	@echo "DATABASE_URL=, every setting of imagery/settings.py, and the ports PORT GPU_PORT NANO_BANANA_PORT"
+	@echo "AZURITE_BLOB_PORT AZURITE_QUEUE_PORT AZURITE_TABLE_PORT. PYTHON=python3.11 names the Python to use."
 
 .PHONY: run
 run: setup ## set everything up, start the stack, run a picture, keep serving until Ctrl-C
@@ -47,6 +52,7 @@ lint: $(VENV)/.dev ## ruff and mypy
 
 .PHONY: doctor
 doctor: ## name what is missing and how to mend it
+	$(call need,$(PYTHON),install Python 3.11 to 3.13)
 	@$(PYTHON) -m local.doctor
 
 .PHONY: gpu
@@ -58,11 +64,14 @@ simulator: setup ## the simulator of the paid service alone
 	@exec $(BIN)/python -m local.nano_banana_simulator
 
 .PHONY: clean
-clean: ## remove what was built and what ran (not the models in the user's cache)
+clean: ## remove what was built and what ran, results too (not the models in the user's cache)
 	rm -rf $(VENV) .run local/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
-	$(call step,virtual environment,$(PYTHON) -m venv $(VENV))
+	$(call need,$(PYTHON),install Python 3.11 to 3.13)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): it must be 3.11 to 3.13, such as make PYTHON=python3.11"; exit 1; }
+	$(call step,virtual environment,$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; })
 
 $(VENV)/.packages: requirements.txt requirements-local.txt gpu_container/requirements.txt gpu_container/install.sh | $(VENV)/bin/python
 	$(call step,packages of the GPU service (torch is large),sh gpu_container/install.sh $(BIN)/python)
@@ -77,6 +86,9 @@ $(VENV)/.models: gpu_container/models.py gpu_container/fetch_models.py $(VENV)/.
 	$(call step,models,$(BIN)/python -m gpu_container.fetch_models)
 	@touch $@
 
-local/azurite/node_modules/.installed: local/azurite/package-lock.json
+local/azurite/node_modules/.installed: local/azurite/package.json local/azurite/package-lock.json
+	$(call need,npm,install node 20 or newer with npm)
+	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || \
+	{ echo "node is $$(node --version): it must be 20 or newer. 'make doctor' names all that is missing."; exit 1; }
 	$(call step,Azurite,cd local/azurite && npm ci --no-progress)
 	@touch $@

@@ -1,8 +1,12 @@
-"""``make doctor``: what is missing on this machine, and how to mend it. Needs nothing but Python itself."""
+"""``make doctor``: what is missing on this machine, and how to mend it.
+
+Standard library only, and good for Pythons older than the project's: it runs before anything is installed.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -13,11 +17,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent
+from local.installed import DoesNotRunError, installed, pinned
+from local.ports import holder, is_free
+
 _OLDEST, _NEWEST = (3, 11), (3, 13)
 _NODE = 20
 _DISK_GB = 6.0
+_DISK_SET_UP_GB = 1.0
 _MEMORY_GB = 4.0
 _PORTS = {
     "PORT": 7071,
@@ -27,13 +36,15 @@ _PORTS = {
     "AZURITE_QUEUE_PORT": 10001,
     "AZURITE_TABLE_PORT": 10002,
 }
-_MODULES = "torch, rembg, realesrgan, onnxruntime, fastapi, sqlmodel, durabletask, azure.durable_functions"
-_LIMIT_S = 60
+_PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_PROXY_LIMIT_S = 3
+_COMMAND_LIMIT_S = 60
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; ``mend`` says what to do when it is not right."""
+    """One thing that was looked at; ``mend`` says what to do when it is not ``ok``."""
 
     name: str
     ok: bool
@@ -41,163 +52,229 @@ class Finding:
     mend: str = ""
 
 
-def python_version(version: tuple[int, int] | None = None) -> Finding:
-    """The Python that runs this."""
-    current = version or sys.version_info[:2]
-    text = ".".join(str(part) for part in current)
-    wanted = f"Python {_OLDEST[0]}.{_OLDEST[1]} to {_NEWEST[0]}.{_NEWEST[1]}"
-    mend = (
-        f"install {wanted} and run make with PYTHON=python3.11 (Debian: apt-get install python3 python3-venv)"
-    )
-    return Finding("python", _OLDEST <= current <= _NEWEST, text, mend)
+class Doctor:
+    """Looks at the project in ``root`` with the variables of ``environment``."""
 
+    def __init__(self, root: Path, environment: dict[str, str]) -> None:
+        self._root = root
+        self._environment = environment
 
-def venv_module() -> Finding:
-    """Virtual environments can be made."""
-    there = importlib.util.find_spec("venv") is not None and importlib.util.find_spec("ensurepip") is not None
-    return Finding("venv", there, "there" if there else "missing", "apt-get install python3-venv")
+    def look(self) -> list[Finding]:
+        """Every check, in order; one that breaks is a finding of its own."""
+        checks: list[tuple[str, Callable[[], Finding]]] = [
+            ("python", self.python),
+            ("venv", self.venv_module),
+            ("node", self.node),
+            ("make", self.make),
+            ("disk", self.disk),
+            ("memory", self.memory),
+            ("proxy", self.proxy),
+            ("packages", self.packages),
+            ("models", self.models),
+            ("azurite", self.azurite),
+            ("stack", self.stack),
+        ]
+        findings = [_guarded(name, check) for name, check in checks]
+        return findings + [self.port(name, number) for name, number in _PORTS.items()]
 
-
-def node() -> Finding:
-    """node and npm, for Azurite."""
-    binary = shutil.which("node")
-    if binary is None or shutil.which("npm") is None:
-        return Finding("node", False, "missing", f"install node {_NODE} or newer with npm")
-    done = subprocess.run(
-        [binary, "--version"], capture_output=True, text=True, check=False, timeout=_LIMIT_S
-    )
-    text = done.stdout.strip()
-    digits = text.lstrip("v").split(".")[0]
-    ok = digits.isdigit() and int(digits) >= _NODE
-    return Finding("node", ok, text or "does not run", f"install node {_NODE} or newer")
-
-
-def make() -> Finding:
-    """GNU make."""
-    binary = shutil.which("make")
-    return Finding("make", binary is not None, binary or "missing", "apt-get install make")
-
-
-def disk(free_gb: float | None = None) -> Finding:
-    """Room for packages and models."""
-    free = shutil.disk_usage(ROOT).free / 1e9 if free_gb is None else free_gb
-    mend = f"free {_DISK_GB - free:.1f} GB: packages and models take about {_DISK_GB:.0f} GB"
-    return Finding("disk", free >= _DISK_GB or _is_set_up(), f"{free:.1f} GB free", mend)
-
-
-def memory() -> Finding:
-    """Memory for the networks."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    mend = f"a machine with {_MEMORY_GB:.0f} GB: the networks need it"
-    return Finding("memory", total >= _MEMORY_GB, f"{total:.1f} GB", mend)
-
-
-def port(name: str, default: int) -> Finding:
-    """A port that the stack will want is free, or held by the stack itself."""
-    number = int(os.environ.get(name) or default)
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", number))
-        except OSError:
-            own = _state().get("ports", {}).get(name) == number
-            mend = f"end what listens on {number}, or set {name} to another port"
-            return Finding(f"port {number}", own, "used by this stack" if own else "taken", mend)
-    return Finding(f"port {number}", True, "free")
-
-
-def packages() -> Finding:
-    """The virtual environment is complete."""
-    python = ROOT / ".venv/bin/python"
-    if not python.exists():
-        return Finding("packages", False, "no virtual environment", "make setup")
-    lookups = [name.strip() for name in _MODULES.split(",")]
-    code = f"import importlib.util as u; print([n for n in {lookups} if u.find_spec(n) is None])"
-    done = subprocess.run(
-        [str(python), "-c", code], capture_output=True, text=True, check=False, timeout=_LIMIT_S, cwd=ROOT
-    )
-    ok = done.returncode == 0 and done.stdout.strip() == "[]"
-    found = "complete" if ok else f"missing {done.stdout.strip() or done.stderr.strip()[-200:]}"
-    return Finding("packages", ok, found, "make clean setup")
-
-
-def models() -> Finding:
-    """The model files are there and right, by sha256."""
-    python = ROOT / ".venv/bin/python"
-    if not python.exists():
-        return Finding("models", False, "not checked: no virtual environment", "make setup")
-    command = [str(python), "-m", "gpu_container.fetch_models", "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LIMIT_S, cwd=ROOT)
-    found = "; ".join((done.stdout.strip() or done.stderr.strip()[-300:]).splitlines())
-    return Finding("models", done.returncode == 0, found, ".venv/bin/python -m gpu_container.fetch_models")
-
-
-def azurite() -> Finding:
-    """Azurite is installed."""
-    there = (ROOT / "local/azurite/node_modules/.bin/azurite").exists()
-    return Finding("azurite", there, "there" if there else "missing", "make setup")
-
-
-def run_folder() -> Finding:
-    """No state of a stack that is gone."""
-    pid = _state().get("pids", {}).get("stack")
-    if pid is None:
-        return Finding("stack", True, "not running")
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return Finding(
-            "stack", False, f".run/state.json names pid {pid}, which is gone", "make run cleans it up"
+    def python(self) -> Finding:
+        """The Python that runs this."""
+        wanted = f"{_dotted(_OLDEST)} to {_dotted(_NEWEST)}"
+        mend = (
+            f"install Python {wanted} and name it: make PYTHON=python3.11 (Debian: apt-get install python3)"
         )
-    except PermissionError:
-        pass
-    return Finding("stack", True, f"running (pid {pid})")
+        current = sys.version_info[:2]
+        return Finding(
+            "python", _OLDEST <= current <= _NEWEST, f"{_dotted(current)} ({sys.executable})", mend
+        )
 
+    def venv_module(self) -> Finding:
+        """Virtual environments can be made."""
+        missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
+        found = f"missing {', '.join(missing)}" if missing else "there"
+        return Finding("venv", not missing, found, "apt-get install python3-venv")
 
-def checks() -> list[Callable[[], Finding]]:
-    """Everything that is looked at, in order."""
-    ports = [lambda name=name, number=number: port(name, number) for name, number in _PORTS.items()]
-    return [
-        python_version,
-        venv_module,
-        node,
-        make,
-        disk,
-        memory,
-        *ports,
-        packages,
-        models,
-        azurite,
-        run_folder,
-    ]
+    def node(self) -> Finding:
+        """node and npm, for Azurite."""
+        mend = f"install node {_NODE} or newer, with npm"
+        node, npm = self._which("node"), self._which("npm")
+        if node is None or npm is None:
+            return Finding("node", False, f"{'npm' if node else 'node'} is missing", mend)
+        text = self._run([node, "--version"]).stdout.strip()
+        major = text.lstrip("v").split(".")[0]
+        return Finding("node", major.isdigit() and int(major) >= _NODE, text or "does not run", mend)
 
+    def make(self) -> Finding:
+        """GNU make."""
+        binary = self._which("make")
+        mend = "install GNU make (Debian: apt-get install make)"
+        if binary is None:
+            return Finding("make", False, "missing", mend)
+        first = (self._run([binary, "--version"]).stdout.splitlines() or ["does not run"])[0]
+        return Finding("make", "GNU Make" in first, first, mend)
 
-def _is_set_up() -> bool:
-    return (ROOT / ".venv/.packages").exists()
+    def disk(self) -> Finding:
+        """Room for packages and models."""
+        free = shutil.disk_usage(self._root).free / 1e9
+        needed = _DISK_SET_UP_GB if (self._root / ".venv/.packages").exists() else _DISK_GB
+        mend = f"free {needed - free:.1f} GB: packages, models and pictures need {needed:.0f} GB here"
+        return Finding("disk", free >= needed, f"{free:.1f} GB free, {needed:.0f} GB needed", mend)
 
+    def memory(self) -> Finding:
+        """Memory for the networks."""
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        mend = f"use a machine with {_MEMORY_GB:.0f} GB or more: the networks need it"
+        return Finding("memory", total >= _MEMORY_GB, f"{total:.1f} GB", mend)
 
-def _state() -> dict[str, dict[str, int]]:
-    try:
-        state = json.loads((ROOT / ".run/state.json").read_text())
-    except (OSError, ValueError):
+    def proxy(self) -> Finding:
+        """The proxy that pip and npm would go through, if any, can be reached."""
+        name = next((each for each in _PROXIES if self._environment.get(each)), None)
+        if name is None:
+            return Finding("proxy", True, "none")
+        address = self._environment[name]
+        parts = urlsplit(address if "//" in address else f"//{address}")
+        # a proxy's address may hold a password
+        shown = f"{name} is {parts.hostname}"
+        mend = f"unset {name}, or set it to a proxy that works: pip and npm go through it"
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), timeout=_PROXY_LIMIT_S).close()
+        except (OSError, ValueError) as error:
+            return Finding("proxy", False, f"{shown}, which can't be reached ({error})", mend)
+        return Finding("proxy", True, f"{shown}; the pieces talk to each other around it")
+
+    def packages(self) -> Finding:
+        """The virtual environment holds what the requirements pin."""
+        python = self._venv_python()
+        if python is None:
+            return Finding("packages", False, "no virtual environment", "make setup")
+        mend = "rm -rf .venv; make setup"
+        pins = pinned(self._root)
+        try:
+            version, wrong = installed(python, pins, self._environment)
+        except (DoesNotRunError, OSError) as error:
+            return Finding("packages", False, f"the virtual environment does not run: {error}", mend)
+        if not _OLDEST <= version <= _NEWEST:
+            return Finding("packages", False, f"the virtual environment has Python {_dotted(version)}", mend)
+        if wrong:
+            more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+            return Finding("packages", False, "; ".join(wrong[:_SHOWN]) + more, mend)
+        return Finding("packages", True, f"{len(pins)} pinned packages, Python {_dotted(version)}")
+
+    def models(self) -> Finding:
+        """The model files are there and right, by sha256."""
+        python = self._venv_python()
+        if python is None:
+            return Finding("models", False, "not looked at: no virtual environment", "make setup")
+        done = self._run([str(python), "-m", "gpu_container.fetch_models", "--check"])
+        lines = (done.stdout.strip() or done.stderr.strip()[-300:]).splitlines()
+        mend = ".venv/bin/python -m gpu_container.fetch_models"
+        return Finding("models", done.returncode == 0, "; ".join(lines), mend)
+
+    def azurite(self) -> Finding:
+        """Azurite is installed, in the version that the lock file names."""
+        folder = self._root / "local/azurite"
+        wanted = _version(folder / "package-lock.json", "packages", "node_modules/azurite")
+        installed = _version(folder / "node_modules/azurite/package.json")
+        there = (folder / "node_modules/.bin/azurite").exists() and installed is not None
+        if not there:
+            return Finding("azurite", False, "missing", "make setup")
+        found = f"{installed}" if installed == wanted else f"{installed}, not {wanted}"
+        return Finding("azurite", installed == wanted, found, "rm -rf local/azurite/node_modules; make setup")
+
+    def stack(self) -> Finding:
+        """No state of a stack that is gone."""
+        pid = self._state().get("pids", {}).get("stack")
+        if not isinstance(pid, int):
+            return Finding("stack", True, "not running")
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            found = f".run/state.json names pid {pid}, which is gone"
+            return Finding("stack", False, found, "make run cleans it up; or remove .run/state.json")
+        except PermissionError:
+            # it runs, under another user
+            pass
+        return Finding("stack", True, f"running (pid {pid})")
+
+    def port(self, name: str, default: int) -> Finding:
+        """A port that the stack will want is free, or held by this folder's own stack."""
+        wish = self._environment.get(name) or str(default)
+        if not wish.isdigit() or not 0 < int(wish) < 65536:
+            return Finding(f"port {wish}", False, f"{name} is no port", f"set {name} to 1 to 65535")
+        number = int(wish)
+        if is_free(number):
+            return Finding(f"port {number}", True, f"free ({name})")
+        if self._state().get("ports", {}).get(name) == number:
+            return Finding(f"port {number}", True, f"used by this folder's stack ({name})")
+        found = f"taken by {holder(number) or 'another program'} ({name})"
+        return Finding(f"port {number}", False, found, f"end that program, or: make run {name}=another port")
+
+    def _venv_python(self) -> Path | None:
+        python = self._root / ".venv/bin/python"
+        return python if python.exists() else None
+
+    def _which(self, name: str) -> str | None:
+        return shutil.which(name, path=self._environment.get("PATH", os.defpath))
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_LIMIT_S,
+            cwd=self._root,
+            env=self._environment,
+        )
+
+    def _state(self) -> dict[str, dict[str, Any]]:
+        with contextlib.suppress(OSError, ValueError):
+            state = json.loads((self._root / ".run/state.json").read_text())
+            if isinstance(state, dict):
+                return state
         return {}
-    return state if isinstance(state, dict) else {}
+
+
+def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return Finding(name, False, f"could not be looked at: {error}", "see the reason on the left")
+
+
+def _dotted(version: Any) -> str:
+    return ".".join(str(part) for part in version)
+
+
+def _version(file: Path, *keys: str) -> str | None:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        found = json.loads(file.read_text())
+        for key in keys:
+            found = found[key]
+        return str(found["version"])
+    return None
 
 
 def main(arguments: list[str]) -> int:
     """Look, tell, and exit 1 when something has to be mended."""
     parser = argparse.ArgumentParser(prog="make doctor", description="What is missing, and how to mend it.")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--root", type=Path, default=Path(__file__).resolve().parent.parent, help="folder of the project"
+    )
     given = parser.parse_args(arguments)
-    findings = [check() for check in checks()]
+    findings = Doctor(given.root.resolve(), dict(os.environ)).look()
+    problems = [each for each in findings if not each.ok]
     if given.json:
         sys.stdout.write(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
-    else:
-        for each in findings:
-            sys.stdout.write(f"{'ok     ' if each.ok else 'PROBLEM'}  {each.name:12} {each.found}\n")
-            if not each.ok:
-                sys.stdout.write(f"         {'':12} -> {each.mend}\n")
-    return 0 if all(each.ok for each in findings) else 1
+        return 1 if problems else 0
+    for each in findings:
+        sys.stdout.write(f"{'OK     ' if each.ok else 'PROBLEM'}  {each.name:12} {each.found}\n")
+        if not each.ok:
+            sys.stdout.write(f"         {'':12} -> {each.mend}\n")
+    sys.stdout.write(f"{len(problems)} to mend\n" if problems else "all is well\n")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -85,6 +86,9 @@ def main(arguments: list[str]) -> int:
         server = create(settings, app, faults)
     except (SettingsError, functions.LoadError, FaultsFileError) as error:
         return _refuse(str(error))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal once more after a clean stop; that must not be an error then
+        signal.signal(number, lambda *_: None)
     uvicorn.run(
         server,
         host=given.host,

@@ -1,0 +1,78 @@
+"""What the virtual environment holds against what the requirements pin. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+_REQUIREMENTS = ("requirements.txt", "requirements-local.txt", "gpu_container/requirements.txt")
+_IMPORTS = (
+    "azure.functions",
+    "azure.durable_functions",
+    "fastapi",
+    "httpx",
+    "rich",
+    "sqlmodel",
+    "durabletask",
+    "onnxruntime",
+    "torch",
+)
+_LIMIT_S = 60
+
+# run by the virtual environment's Python; argv[1] is JSON: the names of packages and of imports
+_ASK = """
+import importlib.metadata as m, importlib.util as u, json, sys
+wanted = json.loads(sys.argv[1])
+def version(name):
+    try: return m.version(name).split("+")[0]
+    except m.PackageNotFoundError: return None
+def missing(name):
+    try: return u.find_spec(name) is None
+    except ImportError: return True
+print(json.dumps({
+    "python": sys.version_info[:2],
+    "versions": {name: version(name) for name in wanted["packages"]},
+    "missing": [name for name in wanted["imports"] if missing(name)],
+}))
+"""
+
+
+class DoesNotRunError(Exception):
+    """The virtual environment's Python does not run."""
+
+
+def pinned(root: Path) -> dict[str, str]:
+    """Version by package name, of every requirements file that ``make setup`` installs."""
+    pins = {}
+    for file in _REQUIREMENTS:
+        for line in (root / file).read_text().splitlines():
+            name, equals, rest = line.split("#")[0].partition("==")
+            if equals:
+                pins[name.split("[")[0].strip()] = rest.split(";")[0].strip()
+    return pins
+
+
+def installed(
+    python: Path, pins: dict[str, str], environment: dict[str, str]
+) -> tuple[tuple[int, int], list[str]]:
+    """The environment's Python version, and what is wrong with its packages. Raises ``DoesNotRunError``."""
+    question = json.dumps({"packages": list(pins), "imports": _IMPORTS})
+    done = subprocess.run(
+        [str(python), "-c", _ASK, question],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_LIMIT_S,
+        env=environment,
+    )
+    if done.returncode != 0:
+        raise DoesNotRunError(done.stderr.strip()[-200:])
+    told = json.loads(done.stdout)
+    wrong = [
+        f"{name} is {told['versions'][name] or 'missing'}, not {version}"
+        for name, version in pins.items()
+        if told["versions"][name] != version
+    ]
+    wrong += [f"{name} can't be imported" for name in told["missing"]]
+    return (told["python"][0], told["python"][1]), wrong

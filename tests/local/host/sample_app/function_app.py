@@ -1,0 +1,209 @@
+"""A small app with one of everything that the host has to run."""
+
+import datetime as dt
+import json
+import os
+import time
+from pathlib import Path
+
+import azure.durable_functions as df
+import azure.functions as func
+import azurefunctions.extensions.bindings.blob as blob
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+NOTES = Path(os.environ["NOTES"])
+
+
+def note(kind: str, **values: object) -> None:
+    """Write one line that the tests read."""
+    with NOTES.open("a") as file:
+        file.write(json.dumps({"kind": kind, "at": time.time(), **values}) + "\n")
+
+
+@app.route(route="echo/{id:int}/{word?}", methods=["GET", "POST"])
+def echo(req: func.HttpRequest) -> func.HttpResponse:
+    shown = {
+        "method": req.method,
+        "params": dict(req.route_params),
+        "query": dict(req.params),
+        "header": req.headers.get("X-Test"),
+        "body": req.get_body().hex(),
+        "settings": [os.environ.get("FROM_FILE"), os.environ.get("FROM_BOTH")],
+    }
+    return func.HttpResponse(json.dumps(shown), mimetype="application/json", headers={"X-Answer": "yes"})
+
+
+@app.route(route="bytes")
+async def binary(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(bytes(range(256)), mimetype="application/octet-stream")
+
+
+@app.route(route="broken")
+def broken(req: func.HttpRequest) -> func.HttpResponse:
+    raise RuntimeError("secret internals")
+
+
+@app.route(route="guarded", auth_level=func.AuthLevel.FUNCTION)
+def guarded(req: func.HttpRequest) -> str:
+    return "inside"
+
+
+@app.route(route="start/{name}", methods=["POST"])
+@app.durable_client_input(client_name="client")
+async def start(req: func.HttpRequest, client) -> func.HttpResponse:
+    instance_id = req.params.get("id")
+    given = json.loads(req.get_body() or b"null")
+    try:
+        started = await client.start_new(req.route_params["name"], instance_id, given)
+    except Exception as error:
+        return func.HttpResponse(str(error), status_code=409)
+    return func.HttpResponse(started)
+
+
+@app.route(route="client/{verb}/{id}", methods=["POST"])
+@app.durable_client_input(client_name="client")
+async def use_client(req: func.HttpRequest, client) -> func.HttpResponse:
+    verb, instance_id = req.route_params["verb"], req.route_params["id"]
+    if verb == "status":
+        status = await client.get_status(instance_id)
+        shown = status.to_json() if status else None
+        return func.HttpResponse(json.dumps(shown, default=str), mimetype="application/json")
+    if verb == "event":
+        await client.raise_event(instance_id, "go", {"x": 1})
+    elif verb == "terminate":
+        await client.terminate(instance_id, "enough")
+    elif verb == "purge":
+        purged = await client.purge_instance_history(instance_id)
+        return func.HttpResponse(str(purged.instances_deleted))
+    elif verb == "signal":
+        await client.signal_entity(df.EntityId("counter", instance_id), "add", 5)
+    elif verb == "entity":
+        state = await client.read_entity_state(df.EntityId("counter", instance_id))
+        return func.HttpResponse(json.dumps([state.entity_exists, state.entity_state]))
+    else:
+        await getattr(client, verb)(instance_id, "why")
+    return func.HttpResponse("ok")
+
+
+class Policy(df.RetryOptions):
+    def to_json(self):
+        more = {"backoffCoefficient": 2.0, "maxRetryIntervalInMilliseconds": 500}
+        return super().to_json() | more
+
+
+@app.orchestration_trigger(context_name="context")
+def chain(context: df.DurableOrchestrationContext):
+    value = context.get_input()
+    for _ in range(3):
+        value = yield context.call_activity("add_one", value)
+    context.set_custom_status({"value": value})
+    return value
+
+
+@app.orchestration_trigger(context_name="context")
+def fan_out(context: df.DurableOrchestrationContext):
+    values = yield context.task_all([context.call_activity("add_one", n) for n in range(10)])
+    return sum(values)
+
+
+@app.orchestration_trigger(context_name="context")
+def retrying(context: df.DurableOrchestrationContext):
+    options = Policy(100, context.get_input()["attempts"])
+    try:
+        return (yield context.call_activity_with_retry("flaky", options, context.get_input()))
+    except Exception as error:
+        return f"gave up: {'flaky' in str(error)}"
+
+
+@app.orchestration_trigger(context_name="context")
+def parallel_retries(context: df.DurableOrchestrationContext):
+    given = [{"key": f"{context.instance_id}-{n}", "succeed_at": n + 1} for n in range(3)]
+    tasks = [context.call_activity_with_retry("flaky", Policy(50, 5), each) for each in given]
+    results = yield context.task_all(tasks)
+    last = yield context.call_activity("add_one", 41)
+    return [*results, last]
+
+
+@app.orchestration_trigger(context_name="context")
+def race(context: df.DurableOrchestrationContext):
+    due = context.current_utc_datetime + dt.timedelta(seconds=context.get_input())
+    timer, event = context.create_timer(due), context.wait_for_external_event("go")
+    winner = yield context.task_any([timer, event])
+    if winner == event:
+        timer.cancel()
+        return {"event": event.result}
+    return "timer"
+
+
+@app.orchestration_trigger(context_name="context")
+def parent(context: df.DurableOrchestrationContext):
+    first = yield context.call_sub_orchestrator("chain", 1, f"{context.instance_id}-child")
+    try:
+        yield context.call_sub_orchestrator("failing", None)
+    except Exception:
+        return [first, "child failed"]
+    return first
+
+
+@app.orchestration_trigger(context_name="context")
+def failing(context: df.DurableOrchestrationContext):
+    yield context.call_activity("add_one", 1)
+    raise ValueError("on purpose")
+
+
+@app.orchestration_trigger(context_name="context")
+def eternal(context: df.DurableOrchestrationContext):
+    count = context.get_input()
+    if count >= 3:
+        return count
+    yield context.call_activity("add_one", count)
+    context.continue_as_new(count + 1)
+    return None
+
+
+@app.orchestration_trigger(context_name="context")
+def counting(context: df.DurableOrchestrationContext):
+    entity = df.EntityId("counter", context.get_input())
+    context.signal_entity(entity, "add", 2)
+    return (yield context.call_entity(entity, "get"))
+
+
+@app.activity_trigger(input_name="number")
+def add_one(number: int) -> int:
+    note("add_one", number=number)
+    return number + 1
+
+
+@app.activity_trigger(input_name="given")
+async def flaky(given: dict) -> str:
+    note("flaky", key=given["key"])
+    tries = sum(json.loads(line).get("key") == given["key"] for line in NOTES.read_text().splitlines())
+    if tries < given["succeed_at"]:
+        raise RuntimeError("not yet")
+    return f"after {tries}"
+
+
+@app.entity_trigger(context_name="context")
+def counter(context: df.DurableEntityContext):
+    value = context.get_state(lambda: 0)
+    if context.operation_name == "add":
+        value += context.get_input()
+    context.set_state(value)
+    context.set_result(value)
+
+
+@app.blob_trigger(arg_name="upload", path="incoming/{name}", connection="AzureWebJobsStorage")
+def by_client(upload: blob.BlobClient) -> None:
+    note("client", name=upload.blob_name, container=upload.container_name)
+    if "poison" in upload.blob_name:
+        raise RuntimeError("never")
+
+
+@app.blob_trigger(arg_name="stream", path="streams/{name}.txt", connection="AzureWebJobsStorage")
+def by_stream(stream: func.InputStream) -> None:
+    note("stream", name=stream.name, text=stream.read().decode())
+
+
+@app.timer_trigger(arg_name="timer", schedule="%SAMPLE_SCHEDULE%", use_monitor=False)
+async def tick(timer: func.TimerRequest) -> None:
+    note("tick", past_due=timer.past_due)

@@ -1,0 +1,209 @@
+"""The bridge over histories: at every prefix the same ids, and nothing is scheduled twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from local.host.history import Event, Kind
+from local.host.http import compile_route
+from local.host.replay import ActionError, Replay, retry_delay
+from local.host.settings import SettingsError
+from local.host.timer_trigger import Schedule
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+RETRY = {"firstRetryIntervalInMilliseconds": 1000, "maxNumberOfAttempts": 3, "backoffCoefficient": 2.0}
+
+
+class History:
+    """Events as they would be recorded, a second apart."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.now = START
+        self.turn()
+        self.add(Kind.EXECUTION_STARTED, Name="o")
+
+    def add(self, kind: Kind, number: int = -1, **values: Any) -> None:
+        stamp = self.now.isoformat()
+        self.events.append({"EventType": kind, "EventId": number, "Timestamp": stamp, **values})
+
+    def turn(self) -> None:
+        self.now += timedelta(seconds=1)
+        self.add(Kind.ORCHESTRATOR_STARTED)
+
+    def scheduled(self, number: int) -> None:
+        self.add(Kind.TASK_SCHEDULED, number)
+
+    def completed(self, number: int) -> None:
+        self.turn()
+        self.add(Kind.TASK_COMPLETED, TaskScheduledId=number)
+
+    def failed(self, number: int) -> None:
+        self.turn()
+        self.add(Kind.TASK_FAILED, TaskScheduledId=number)
+
+    def timer(self, number: int) -> None:
+        self.add(Kind.TIMER_CREATED, number)
+
+    def fired(self, number: int) -> None:
+        self.turn()
+        self.add(Kind.TIMER_FIRED, TimerId=number)
+
+
+def call(name: str) -> dict[str, Any]:
+    return {"actionType": 0, "functionName": name, "input": "1"}
+
+
+def retried(name: str) -> dict[str, Any]:
+    return {"actionType": 1, "functionName": name, "input": "1", "retryOptions": RETRY}
+
+
+def ids(replay: Replay) -> list[tuple[int, str, str]]:
+    return [(each.id, each.kind, each.name) for each in replay.new]
+
+
+def test_one_action_waits_for_the_one_before() -> None:
+    history = History()
+    actions = [call("a"), call("b")]
+    assert ids(Replay("i", history.events, actions)) == [(0, "activity", "a")]
+    history.scheduled(0)
+    assert ids(Replay("i", history.events, actions)) == []
+    history.completed(0)
+    assert ids(Replay("i", history.events, actions)) == [(1, "activity", "b")]
+
+
+def test_a_retry_takes_an_id_for_its_timer_and_one_for_its_task() -> None:
+    history, actions = History(), [retried("a")]
+    history.scheduled(0)
+    history.failed(0)
+    replay = Replay("i", history.events, actions)
+    assert ids(replay) == [(1, "timer", "")]
+    assert replay.new[0].fire_at == history.now + timedelta(seconds=1)
+    history.timer(1)
+    history.fired(1)
+    assert ids(Replay("i", history.events, actions)) == [(2, "activity", "a")]
+    history.scheduled(2)
+    history.failed(2)
+    replay = Replay("i", history.events, actions)
+    assert replay.new[0].fire_at == history.now + timedelta(seconds=2)
+
+
+def test_after_the_last_attempt_one_more_timer_fires_at_once() -> None:
+    history, actions = History(), [retried("a")]
+    number = 0
+    for _ in range(2):
+        history.scheduled(number)
+        history.failed(number)
+        history.timer(number + 1)
+        history.fired(number + 1)
+        number += 2
+    history.scheduled(number)
+    history.failed(number)
+    replay = Replay("i", history.events, actions)
+    assert (ids(replay), replay.new[0].fire_at) == ([(5, "timer", "")], history.now)
+    assert not replay.finished
+    history.timer(5)
+    history.fired(5)
+    replay = Replay("i", history.events, actions)
+    assert (ids(replay), replay.finished) == ([], True)
+
+
+def test_a_group_is_over_with_all_or_with_one() -> None:
+    for kind, after_one in ((12, False), (11, True)):
+        history = History()
+        actions = [{"actionType": kind, "compoundActions": [call("a"), call("b")]}, call("c")]
+        assert ids(Replay("i", history.events, actions)) == [(0, "activity", "a"), (1, "activity", "b")]
+        history.scheduled(0)
+        history.scheduled(1)
+        history.completed(1)
+        expected = [(2, "activity", "c")] if after_one else []
+        assert ids(Replay("i", history.events, actions)) == expected
+
+
+def test_every_prefix_of_a_history_asks_for_the_same_again() -> None:
+    history = History()
+    actions = [
+        {"actionType": 12, "compoundActions": [retried("a"), retried("b")]},
+        {"actionType": 5, "fireAt": "2026-01-02T00:00:00Z", "isCanceled": False},
+        call("c"),
+    ]
+    asked: dict[int, tuple[int, str, str]] = {}
+    script = [
+        "0 failed",
+        "1 failed",
+        "3 fired",
+        "2 fired",
+        "4 completed",
+        "5 completed",
+        "6 fired",
+        "7 completed",
+    ]
+    for step in [None, *script]:
+        if step is not None:
+            number, what = step.split()
+            getattr(history, what)(int(number))
+        for _ in range(2):
+            for each in ids(Replay("i", history.events, actions)):
+                assert asked.setdefault(each[0], each) == each
+        for number, kind, _ in ids(Replay("i", history.events, actions)):
+            if kind == "timer":
+                history.timer(number)
+            else:
+                history.scheduled(number)
+    assert sorted(asked) == list(range(8))
+    assert Replay("i", history.events, actions).finished
+
+
+def test_an_event_counts_whenever_it_comes() -> None:
+    history = History()
+    actions = [call("a"), {"actionType": 6, "externalEventName": "Go", "reason": "x"}]
+    history.scheduled(0)
+    history.turn()
+    history.add(Kind.EVENT_RAISED, Name="go")
+    history.completed(0)
+    assert Replay("i", history.events, actions).finished
+
+
+def test_what_the_host_can_not_do_is_said() -> None:
+    with pytest.raises(ActionError, match="type 8"):
+        Replay("i", History().events, [{"actionType": 8}])
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 5), (9, 5)])
+def test_the_wait_grows_up_to_its_cap(attempt: int, seconds: int) -> None:
+    options = RETRY | {"maxRetryIntervalInMilliseconds": 5000}
+    assert retry_delay(options, attempt) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "expected"),
+    [
+        ("{*path}", "", {"path": ""}),
+        ("{*path}", "a/b", {"path": "a/b"}),
+        ("jobs/{id}", "jobs/7", {"id": "7"}),
+        ("jobs/{id}", "jobs/7/8", None),
+        ("jobs/{id:int}", "jobs/x", None),
+        ("jobs/{id?}", "jobs", {"id": None}),
+        ("a.b", "aXb", None),
+    ],
+)
+def test_route_templates(template: str, path: str, expected: dict[str, Any] | None) -> None:
+    match = compile_route(template).fullmatch(path)
+    assert (match.groupdict() if match else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("*/15 * * * * *", 15), ("0 */5 * * * *", 300), ("00:00:20", 20), ("1.00:00:00", 86400)],
+)
+def test_schedules(text: str, seconds: int) -> None:
+    assert Schedule(text).after(START) == START + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "* * * * *", "61 * * * * *", "00:00:00", "never"])
+def test_a_schedule_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        Schedule(text)
