@@ -15,7 +15,8 @@ from local.host.replay import Scheduled
 
 def message(each: Scheduled, parent_id: str, request_id: str) -> pb.OrchestratorAction:
     """The action that sends an operation to an entity, with or without an answer."""
-    given = StringValue(value=each.input) if each.input is not None else None
+    # as in the cloud an operation's input is a JSON value: the SDK's text becomes a JSON string
+    given = StringValue(value=json.dumps(each.input)) if each.input is not None else None
     common = {
         "requestId": request_id,
         "operation": each.operation,
