@@ -37,7 +37,9 @@ def end_orphans(state: dict[str, Any], limit_s: float) -> list[str]:
     found: dict[str, tuple[int, str]] = {}
     processes = state.get("processes")
     for name, process in processes.items() if isinstance(processes, dict) else ():
-        pid, mark = process.get("pid"), process.get("started")
+        pid, mark = (
+            (process.get("pid"), process.get("started")) if isinstance(process, dict) else (None, None)
+        )
         if isinstance(pid, int) and pid > 1 and mark and start_mark(pid) == mark:
             found[name] = (pid, mark)
     _signal(found, signal.SIGTERM)
