@@ -36,6 +36,7 @@ _PORTS = {
     "AZURITE_QUEUE_PORT": 10001,
     "AZURITE_TABLE_PORT": 10002,
 }
+_ALL_PORTS = "ports"
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _PROXY_LIMIT_S = 3
 _COMMAND_LIMIT_S = 60
@@ -59,23 +60,25 @@ class Doctor:
         self._root = root
         self._environment = environment
 
-    def look(self) -> list[Finding]:
-        """Every check, in order; one that breaks is a finding of its own."""
-        checks: list[tuple[str, Callable[[], Finding]]] = [
-            ("python", self.python),
-            ("venv", self.venv_module),
-            ("node", self.node),
-            ("make", self.make),
-            ("disk", self.disk),
-            ("memory", self.memory),
-            ("proxy", self.proxy),
-            ("packages", self.packages),
-            ("models", self.models),
-            ("azurite", self.azurite),
-            ("stack", self.stack),
-        ]
-        findings = [_guarded(name, check) for name, check in checks]
-        return findings + [self.port(name, number) for name, number in _PORTS.items()]
+    def look(self, names: list[str]) -> list[Finding]:
+        """The named checks, or all; one that breaks is a finding of its own."""
+        checks: dict[str, Callable[[], Finding]] = {
+            "python": self.python,
+            "venv": self.venv_module,
+            "node": self.node,
+            "make": self.make,
+            "disk": self.disk,
+            "memory": self.memory,
+            "proxy": self.proxy,
+            "packages": self.packages,
+            "models": self.models,
+            "azurite": self.azurite,
+            "stack": self.stack,
+        }
+        findings = [_guarded(name, checks[name]) for name in checks if not names or name in names]
+        if not names or _ALL_PORTS in names:
+            findings += [self.port(name, number) for name, number in _PORTS.items()]
+        return findings
 
     def python(self) -> Finding:
         """The Python that runs this."""
@@ -259,13 +262,16 @@ def _version(file: Path, *keys: str) -> str | None:
 def main(arguments: list[str]) -> int:
     """Look, tell, and exit 1 when something has to be mended."""
     parser = argparse.ArgumentParser(prog="make doctor", description="What is missing, and how to mend it.")
+    parser.add_argument("names", nargs="*", help="what to look at, such as node or ports; all by default")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
         "--root", type=Path, default=Path(__file__).resolve().parent.parent, help="folder of the project"
     )
     given = parser.parse_args(arguments)
-    findings = Doctor(given.root.resolve(), dict(os.environ)).look()
+    findings = Doctor(given.root.resolve(), dict(os.environ)).look(given.names)
     problems = [each for each in findings if not each.ok]
+    if not findings:
+        parser.error(f"there is nothing called {' '.join(given.names)} to look at")
     if given.json:
         sys.stdout.write(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
         return 1 if problems else 0

@@ -34,20 +34,24 @@ def start_mark(pid: int) -> str | None:
 
 def end_orphans(state: dict[str, Any], limit_s: float) -> list[str]:
     """End the processes that a stale ``state`` names and that still run; their names."""
-    found: dict[str, tuple[int, str]] = {}
-    processes = state.get("processes")
-    for name, process in processes.items() if isinstance(processes, dict) else ():
-        pid, mark = (
-            (process.get("pid"), process.get("started")) if isinstance(process, dict) else (None, None)
-        )
-        if isinstance(pid, int) and pid > 1 and mark and start_mark(pid) == mark:
-            found[name] = (pid, mark)
+    found = {name: each for name, each in _recorded(state).items() if start_mark(each[0]) == each[1]}
     _signal(found, signal.SIGTERM)
     until = time.monotonic() + limit_s
     while _alive(found) and time.monotonic() < until:
         time.sleep(_LOOK_EVERY_S)
     _signal(_alive(found), signal.SIGKILL)
     return list(found)
+
+
+def _recorded(state: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    """Pid and start mark by name; whatever is not of that shape is left out."""
+    processes = state.get("processes")
+    recorded = {}
+    for name, process in processes.items() if isinstance(processes, dict) else ():
+        match process:
+            case {"pid": int(pid), "started": str(mark)} if pid > 1:
+                recorded[name] = (pid, mark)
+    return recorded
 
 
 def _alive(processes: dict[str, tuple[int, str]]) -> dict[str, tuple[int, str]]:
