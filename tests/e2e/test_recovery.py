@@ -1,0 +1,123 @@
+"""Processes die at the worst moments; nothing is lost, and nothing is paid twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.stack import Stack
+from tests.e2e.test_pipeline import job_of, upload
+
+# what dies and comes back is the same with either storage
+pytestmark = pytest.mark.parametrize("stack", ["PROD"], indirect=True)
+
+
+def restart_host(stack: Stack, **environment: str) -> None:
+    stack.host.environment.pop("HOST_FAULTS_FILE", None)
+    stack.host.environment.update(environment)
+    stack.host.start()
+    stack.host.wait_ready()
+
+
+def wait_for_stage(stack: Stack, job_id: str, stage: str, limit_s: float = 30) -> None:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        status = stack.status(job_id)
+        if status["stage"] == stage and status["state"] == "RUNNING":
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"the job never reached {stage}: {status}")
+
+
+@pytest.mark.parametrize("stage", ["rembg", "realesrgan"])
+def test_a_host_killed_in_a_gpu_stage_goes_on_and_pays_once(stack: Stack, photo: bytes, stage: str) -> None:
+    job_id = stack.submit(photo)
+    wait_for_stage(stack, job_id, stage)
+    stack.host.stop(signal.SIGKILL)
+    restart_host(stack)
+    status = stack.wait_for_end(job_id)
+    assert status["state"] == "COMPLETED", status
+    bill = stack.bill(job_id)
+    assert (bill["calls"], bill["billed"], status["cost_usd"]) == (1, 1, 0.08)
+
+
+@pytest.mark.parametrize("activity", ["guardrail", "remove_background", "upscale", "place", "finish_job"])
+def test_a_host_killed_before_a_result_is_recorded_pays_once(
+    stack: Stack, photo: bytes, tmp_path: Path, activity: str
+) -> None:
+    fault = {"point": "after_activity", "name": activity, "at": 1, "action": "kill"}
+    (tmp_path / "faults.json").write_text(json.dumps([fault]))
+    (stack.folder / "host/faults-fired.json").unlink(missing_ok=True)
+    stack.host.stop()
+    restart_host(stack, HOST_FAULTS_FILE=str(tmp_path / "faults.json"))
+    job_id = stack.submit(photo)
+    assert stack.host.process is not None
+    assert stack.host.process.wait(60) == 137
+    restart_host(stack)
+    status = stack.wait_for_end(job_id)
+    assert status["state"] == "COMPLETED", status
+    bill = stack.bill(job_id)
+    assert (bill["calls"], bill["billed"], status["cost_usd"]) == (1, 1, 0.08)
+
+
+def test_a_gpu_service_that_is_gone_fails_the_job_before_it_costs(stack: Stack, photo: bytes) -> None:
+    stack.gpu.stop(signal.SIGKILL)
+    job_id = stack.submit(photo)
+    status = stack.wait_for_end(job_id)
+    assert (status["state"], status["stage"]) == ("FAILED", "rembg"), status
+    assert status["error"]["code"] == "gpu_unreachable"
+    assert status["stages"][1]["attempt"] == 4
+    assert stack.bill(job_id)["calls"] == 0
+    stack.gpu.start()
+    stack.gpu.wait_ready()
+    assert stack.client.post(f"/api/v1/jobs/{job_id}/retry").status_code == 202
+    status = stack.wait_for_end(job_id)
+    assert (status["state"], status["stages"][0]["attempt"]) == ("COMPLETED", 1), status
+    assert stack.bill(job_id)["billed"] == 1
+
+
+def test_an_event_that_is_delivered_again_is_the_same_job(stack: Stack, photo: bytes) -> None:
+    name = f"{uuid.uuid4()}.jpg"
+    upload(stack, name, photo)
+    job_id = str(job_of(stack, name)["job_id"])
+    stack.wait_for_end(job_id)
+    stack.host.stop()
+    receipts = sqlite3.connect(stack.folder / "host/blob-receipts.db")
+    deleted = receipts.execute("DELETE FROM receipt WHERE name=?", (name,)).rowcount
+    receipts.commit()
+    receipts.close()
+    assert deleted == 1
+    restart_host(stack)
+    until = time.monotonic() + 10
+    while not _known_again(stack, job_id) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert _known_again(stack, job_id)
+    assert job_of(stack, name)["job_id"] == job_id
+    assert stack.bill(job_id)["calls"] == 1
+
+
+def _known_again(stack: Stack, job_id: str) -> bool:
+    lines = stack.host.log.read_text().splitlines()
+    return any(job_id in line and "upload_known" in line for line in lines)
+
+
+def test_a_host_killed_in_the_paid_call_never_pays_twice(stack: Stack, photo: bytes) -> None:
+    stack.faults("timeout_after_billing")
+    job_id = stack.submit(photo)
+    wait_for_stage(stack, job_id, "nano_banana")
+    until = time.monotonic() + 10
+    while stack.bill(job_id)["billed"] == 0 and time.monotonic() < until:
+        time.sleep(0.02)
+    stack.host.stop(signal.SIGKILL)
+    restart_host(stack)
+    status: dict[str, Any] = stack.wait_for_end(job_id)
+    assert (status["state"], status["error"]["code"]) == ("FAILED", "payment_unknown"), status
+    bill = stack.bill(job_id)
+    assert (bill["calls"], bill["billed"]) == (1, 1)
