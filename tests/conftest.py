@@ -36,15 +36,20 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     server.stop()
 
 
-@pytest.fixture
-def postgres_url(postgres: Postgres) -> str:
-    """A new, empty PostgreSQL database."""
+def new_database(postgres: Postgres) -> str:
+    """The URL of a new, empty database."""
     name = f"test_{uuid.uuid4().hex}"
     engine = make_engine(postgres.url)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return postgres.url_of(name)
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """A new, empty PostgreSQL database."""
+    return new_database(postgres)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

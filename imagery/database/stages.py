@@ -130,7 +130,7 @@ class Stages:
     ) -> None:
         with self._database.write() as session:
             job, row = _both(session, job_id, stage)
-            if row.state == StageState.SUCCEEDED:
+            if row.state == StageState.SUCCEEDED or JobState(job.state).is_terminal:
                 return
             row.state = state
             row.error_code, row.error_message = code, message
