@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import socket
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 _LISTEN = "0A"
 _LARGEST = 65535
-_ATTEMPTS = 50
+_ATTEMPTS = 200
+_SPARE = range(20000, 32000)
 
 
 class PortTakenError(Exception):
@@ -51,7 +54,7 @@ def choose(wishes: list[PortWish]) -> dict[str, int]:
         elif wish.explicit:
             raise PortTakenError(_refusal(wish, chosen))
         else:
-            chosen[wish.name] = _any_free(set(chosen.values()) | {each.number for each in wishes})
+            chosen[wish.name] = any_free(set(chosen.values()) | {each.number for each in wishes})
     return {wish.name: chosen[wish.name] for wish in wishes}
 
 
@@ -71,12 +74,15 @@ def _is_usable(number: int) -> bool:
     return 0 < number <= _LARGEST and is_free(number)
 
 
-def _any_free(taken: set[int]) -> int:
+def any_free(taken: AbstractSet[int] = frozenset()) -> int:
+    """A free port that is none of ``taken``. Raises ``PortTakenError`` when there is none.
+
+    It lies below those that systems give to outgoing connections, so that nobody gets it by chance before
+    it is listened on, and at random, so that two stacks that start together get different ones.
+    """
     for _ in range(_ATTEMPTS):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            number = int(probe.getsockname()[1])
-        if number not in taken:
+        number = secrets.choice(_SPARE)
+        if number not in taken and is_free(number):
             return number
     raise PortTakenError("this machine has no free port")
 

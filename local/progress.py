@@ -12,6 +12,7 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 _ENDED = {"COMPLETED", "REJECTED", "FAILED", "CANCELLED"}
 _MARKS = {
@@ -108,7 +109,8 @@ def _table(status: Status) -> Table:
     for heading in ("", "stage", "state", "attempt", "seconds", "cost", ""):
         table.add_column(heading)
     for stage in status["stages"]:
-        table.add_row(*_row(stage))
+        # only the mark is markup; errors are the words of others
+        table.add_row(_MARKS.get(stage["state"], ""), *map(Text, _row(stage)))
     return table
 
 
@@ -116,15 +118,14 @@ def _row(stage: Status) -> list[str]:
     seconds = f"{stage['duration_ms'] / 1000:.1f}" if stage["duration_ms"] is not None else ""
     cost = f"${stage['cost_usd']:.2f}" if stage["cost_usd"] else ""
     error = stage["error"]["message"] if stage["error"] else ""
-    state = stage["state"]
-    return [_MARKS.get(state, ""), stage["stage"], state, str(stage["attempt"] or ""), seconds, cost, error]
+    return [stage["stage"], stage["state"], str(stage["attempt"] or ""), seconds, cost, error]
 
 
 def _lines(status: Status, shown: set[str], console: Console) -> None:
     for stage in status["stages"]:
         if stage["state"] == "PENDING":
             continue
-        line = "  ".join(part for part in _row(stage)[1:] if part)
+        line = "  ".join(part for part in _row(stage) if part)
         key = f"{stage['stage']}/{stage['state']}/{stage['attempt']}"
         if key not in shown:
             shown.add(key)
