@@ -12,7 +12,8 @@ from durabletask.testing import InMemoryOrchestrationBackend
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import StringValue
 
-_HISTORY_LIMIT = 10_000
+# events of one execution: it is failed before the backend would refuse its next episode
+HISTORY_LIMIT = 10_000
 
 STATUS_NAMES = {
     pb.ORCHESTRATION_STATUS_RUNNING: "Running",
@@ -59,7 +60,7 @@ class Backend:
     """The few calls that the host needs."""
 
     def __init__(self) -> None:
-        self._service = InMemoryOrchestrationBackend(max_history_size=_HISTORY_LIMIT)
+        self._service = InMemoryOrchestrationBackend(max_history_size=2 * HISTORY_LIMIT)
         self._stream = _Call()
 
     def work_items(self) -> Iterator[pb.WorkItem]:
@@ -115,9 +116,9 @@ class Backend:
         self._service.RaiseEvent(request, _Call())
 
     def terminate(self, instance_id: str, reason: str) -> None:
-        """End an instance; its children too."""
+        """End an instance; its children go on, as in the cloud."""
         output = StringValue(value=reason)
-        request = pb.TerminateRequest(instanceId=instance_id, output=output, recursive=True)
+        request = pb.TerminateRequest(instanceId=instance_id, output=output)
         self._service.TerminateInstance(request, _Call())
 
     def suspend(self, instance_id: str, reason: str) -> None:
@@ -160,6 +161,8 @@ class Backend:
     def complete_orchestrator(self, answer: pb.OrchestratorResponse) -> None:
         """Hand in an episode."""
         self._service.CompleteOrchestratorTask(answer, _Call())
+        # events that came in meanwhile wait for this; the backend would look for them 0.1 s later
+        self._service._work_available.set()
 
     def abandon_orchestrator(self, completion_token: str) -> None:
         """Give an episode back, to be delivered again."""

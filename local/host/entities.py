@@ -13,8 +13,8 @@ from local.host.app import Function
 from local.host.replay import Scheduled
 
 
-def message(each: Scheduled, parent_id: str, request_id: str) -> pb.OrchestratorAction:
-    """The action that sends an operation to an entity, with or without an answer."""
+def message(each: Scheduled, number: int, parent_id: str, request_id: str) -> pb.OrchestratorAction:
+    """The action ``number`` that sends an operation to an entity, with or without an answer."""
     # as in the cloud an operation's input is a JSON value: the SDK's text becomes a JSON string
     given = StringValue(value=json.dumps(each.input)) if each.input is not None else None
     common = {
@@ -30,7 +30,7 @@ def message(each: Scheduled, parent_id: str, request_id: str) -> pb.Orchestrator
         parent = StringValue(value=parent_id)
         called = pb.EntityOperationCalledEvent(**common, parentInstanceId=parent)
         sent = pb.SendEntityMessageAction(entityOperationCalled=called)
-    return pb.OrchestratorAction(id=each.id, sendEntityMessage=sent)
+    return pb.OrchestratorAction(id=number, sendEntityMessage=sent)
 
 
 def run(functions: dict[str, Function], request: pb.EntityRequest) -> pb.EntityBatchResult:

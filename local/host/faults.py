@@ -1,15 +1,25 @@
 """Faults at chosen points of the durable machinery, for tests.
 
-``HOST_FAULTS_FILE`` names a JSON file with a list of faults::
+``--faults FILE`` or ``HOST_FAULTS_FILE`` names a JSON file with a list of faults::
 
     [{"point": "after_activity", "name": "upscale", "at": 1, "action": "kill"}]
 
-``point``: ``before_episode`` and ``after_episode`` of an orchestrator (``at``: number of history events
-it sees), ``before_activity`` and ``after_activity`` (``at``: how often the activity was called in this
-host; after: the activity ran, but its completion is not recorded yet). ``name``: of the function.
-``action``: ``kill`` ends the host's process at once, ``replay`` throws the work item's result away, so
-that it is delivered again. Each fault fires once; what fired is kept in the state folder, so that a
-host that is started again goes on.
+``point``
+    ``before_episode`` and ``after_episode`` of an orchestrator; ``before_activity``; ``after_activity``:
+    it ran, but its completion is not recorded yet.
+``name``
+    Of the orchestrator or activity.
+``at``
+    Orchestrators: the number of a history event, from 1; the fault fires at the first episode that sees
+    it. Activities: the number of the call in this host process, from 1. What comes later counts too.
+``action``
+    ``kill`` ends the host's process at once with exit code 137. ``replay`` throws the work item's result
+    away, so that it is delivered again: the activity or the episode runs once more.
+``times``
+    How often it fires, 1 if not given.
+
+What fired is written to ``faults-fired.json`` in the state folder before it happens, so that a host that
+is started again does not fire it again. In a test: ``FaultInjector([Fault(...)], file)``.
 """
 
 from __future__ import annotations
@@ -39,6 +49,7 @@ class Fault:
     name: str
     at: int
     action: str
+    times: int = 1
 
     @property
     def key(self) -> str:
@@ -47,14 +58,13 @@ class Fault:
 
 
 class FaultInjector:
-    """Knows which faults are to come."""
+    """Knows which faults are to come, and how often each activity was called."""
 
     def __init__(self, faults: list[Fault], fired_file: Path) -> None:
         self._lock = threading.Lock()
         self._file = fired_file
         self._calls: Counter[str] = Counter()
-        fired = set(json.loads(fired_file.read_text())) if fired_file.exists() else set()
-        self._fired: set[str] = fired
+        self._fired: Counter[str] = Counter(_read_fired(fired_file) if faults else {})
         self._faults = faults
 
     @classmethod
@@ -69,24 +79,34 @@ class FaultInjector:
             self._calls[name] += 1
             return self._calls[name]
 
-    def strike(self, point: str, name: str, at: int) -> bool:
+    def strike(self, point: str, name: str, reached: int) -> bool:
         """Fire what stands for this point; True when the work item must be delivered again."""
         with self._lock:
-            fault = next((each for each in self._faults if self._stands(each, point, name, at)), None)
+            fault = next((each for each in self._faults if self._stands(each, point, name, reached)), None)
             if fault is None:
                 return False
-            self._fired.add(fault.key)
+            self._fired[fault.key] += 1
             self._file.parent.mkdir(parents=True, exist_ok=True)
             temporary = self._file.with_suffix(".new")
-            temporary.write_text(json.dumps(sorted(self._fired)))
+            temporary.write_text(json.dumps(self._fired))
             temporary.replace(self._file)
         if fault.action == "kill":
             os._exit(_KILLED)
         return True
 
-    def _stands(self, fault: Fault, point: str, name: str, at: int) -> bool:
-        here = (fault.point, fault.name, fault.at) == (point, name, at)
-        return here and fault.key not in self._fired
+    def _stands(self, fault: Fault, point: str, name: str, reached: int) -> bool:
+        here = (fault.point, fault.name) == (point, name) and reached >= fault.at
+        return here and self._fired[fault.key] < fault.times
+
+
+def _read_fired(path: Path) -> dict[str, int]:
+    try:
+        fired = json.loads(path.read_text())
+        return {str(key): int(count) for key, count in fired.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise FaultsFileError(f"{path}: {error}") from error
 
 
 def _read(path: Path) -> list[Any]:
@@ -101,8 +121,14 @@ def _read(path: Path) -> list[Any]:
 
 def _fault(given: Any) -> Fault:
     try:
-        fault = Fault(str(given["point"]), str(given["name"]), int(given["at"]), str(given["action"]))
-    except (KeyError, TypeError, ValueError) as error:
+        fault = Fault(
+            point=str(given["point"]),
+            name=str(given["name"]),
+            at=int(given["at"]),
+            action=str(given["action"]),
+            times=int(given.get("times", 1)),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FaultsFileError(f"not a fault: {given}") from error
     if fault.point not in POINTS or fault.action not in ACTIONS:
         raise FaultsFileError(f"unknown point or action: {given}")

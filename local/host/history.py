@@ -1,4 +1,10 @@
-"""The backend's history events as the JSON history of the Durable Functions SDK."""
+"""The backend's history events as the JSON history of the Durable Functions SDK.
+
+The SDK counts tasks from 0 in each execution. The backend delivers what belongs to an earlier execution
+of the same instance id (a timer that was still set when it continued as new, an activity nobody waited
+for) to the one that runs now. So the backend is given ids that differ by execution: ``id_base`` plus the
+SDK's number; what comes back outside the execution's range is left out.
+"""
 
 from __future__ import annotations
 
@@ -33,17 +39,68 @@ class Kind(IntEnum):
     RESUMED = 20
 
 
+_INCOMING = {
+    Kind.TASK_COMPLETED,
+    Kind.TASK_FAILED,
+    Kind.SUB_COMPLETED,
+    Kind.SUB_FAILED,
+    Kind.TIMER_FIRED,
+    Kind.EVENT_RAISED,
+}
 Event = dict[str, Any]
+
+IDS_PER_EXECUTION = 10_000
+# ids are 32 bits wide: this many ranges fit
+_RANGES = 200_000
+_ID_FIELDS = ("TaskScheduledId", "TimerId")
+
+
+def id_base(events: list[pb.HistoryEvent]) -> int:
+    """The first id of this execution, told by the microsecond it began in."""
+    began_us = int(events[0].timestamp.ToMicroseconds())
+    return began_us % _RANGES * IDS_PER_EXECUTION
 
 
 def to_sdk(events: list[pb.HistoryEvent]) -> list[Event]:
-    """One JSON event for each event of the backend that the SDK knows, in order."""
+    """One JSON event for each event of this execution that the SDK knows, in the order it sees them."""
+    base = id_base(events)
     converted = []
     for event in events:
         convert = _CONVERTERS.get(str(event.WhichOneof("eventType")))
-        if convert is not None:
-            converted.append(_common(event) | convert(event))
-    return converted
+        if convert is not None and _renumber(made := _common(event) | convert(event), base):
+            converted.append(made)
+    return _held_back(converted)
+
+
+def _renumber(event: Event, base: int) -> bool:
+    """Count from 0 as the SDK does; False for an event of an earlier execution."""
+    if event["EventId"] >= 0:
+        event["EventId"] -= base
+    for name in _ID_FIELDS:
+        if name in event:
+            event[name] -= base
+            return bool(0 <= event[name] < IDS_PER_EXECUTION)
+    return True
+
+
+def _held_back(events: list[Event]) -> list[Event]:
+    """While an instance is suspended nothing that comes in is seen before its resume."""
+    seen: list[Event] = []
+    waiting: list[Event] = []
+    suspended = False
+    for event in events:
+        kind = event["EventType"]
+        if kind == Kind.SUSPENDED:
+            suspended = True
+        elif kind == Kind.RESUMED:
+            suspended = False
+            seen += waiting
+            waiting.clear()
+        elif suspended and kind in _INCOMING:
+            waiting.append(event)
+        else:
+            seen.append(event)
+    return seen
 
 
 def time_of(stamp: Any) -> str:
@@ -68,6 +125,10 @@ def _started(event: pb.HistoryEvent) -> Event:
         "Input": _text(body, "input"),
         "Version": _text(body, "version") or "",
     }
+
+
+def _terminated(event: pb.HistoryEvent) -> Event:
+    return {"EventType": Kind.EXECUTION_TERMINATED, "Input": _text(event.executionTerminated, "input")}
 
 
 def _scheduled(event: pb.HistoryEvent) -> Event:
@@ -165,7 +226,7 @@ def _entity_failed(event: pb.HistoryEvent) -> Event:
 
 _CONVERTERS: dict[str, Callable[[Any], Event]] = {
     "executionStarted": _started,
-    "executionTerminated": lambda _: {"EventType": Kind.EXECUTION_TERMINATED},
+    "executionTerminated": _terminated,
     "taskScheduled": _scheduled,
     "taskCompleted": _completed,
     "taskFailed": lambda event: _failure(Kind.TASK_FAILED, event.taskFailed),

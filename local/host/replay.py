@@ -18,10 +18,15 @@ from typing import Any, Protocol
 from local.host.history import Event, Kind
 
 Action = dict[str, Any]
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class ActionError(Exception):
     """The orchestrator asks for something that this host does not do."""
+
+
+class NonDeterminismError(Exception):
+    """A replay asks for something else than the history holds."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ class Retry(Leaf):
     """A task that is scheduled again after failures."""
 
     action: Action = field(default_factory=dict)
+    first_attempt: datetime = _EPOCH
     attempt: int = 1
-    timer: bool = False
     exhausted: bool = False
 
 
@@ -81,26 +86,38 @@ _CALLS = {0: "activity", 2: "sub"}
 _RETRIED_CALLS = {1: "activity", 3: "sub"}
 _CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _SIGNAL_ENTITY = 4, 5, 6, 7, 9
 _ANY, _ALL = 11, 12
-_CREATED = {Kind.TASK_SCHEDULED, Kind.SUB_CREATED, Kind.TIMER_CREATED, Kind.EVENT_SENT}
+_CREATED = {
+    Kind.TASK_SCHEDULED: {"activity"},
+    Kind.SUB_CREATED: {"sub"},
+    Kind.TIMER_CREATED: {"timer"},
+    Kind.EVENT_SENT: {"call", "signal"},
+}
+# the extension's cap where the policy has none
+_LONGEST_RETRY = timedelta(days=6)
 _SUCCEEDED = {Kind.TASK_COMPLETED: "TaskScheduledId", Kind.SUB_COMPLETED: "TaskScheduledId"}
 _FAILED = {Kind.TASK_FAILED: "TaskScheduledId", Kind.SUB_FAILED: "TaskScheduledId"}
 
 
 class Replay:
-    """Runs one action list against one history."""
+    """Runs one action list against one history.
 
-    def __init__(self, instance_id: str, history: list[Event], actions: list[Action]) -> None:
-        self._instance_id = instance_id
+    ``execution_id`` names this execution of the instance: unnamed children and entity calls are named
+    after it. Raises ``ActionError`` and ``NonDeterminismError``.
+    """
+
+    def __init__(self, execution_id: str, history: list[Event], actions: list[Action]) -> None:
+        self._execution_id = execution_id
         self._actions = deque(actions)
-        self._known = {event["EventId"] for event in history if event["EventType"] in _CREATED}
+        self._known = {event["EventId"]: event for event in history if event["EventType"] in _CREATED}
         self._next_id = 0
-        self._now = datetime.fromtimestamp(0, UTC)
+        self._now = _EPOCH
         self._waiting: dict[int, Leaf] = {}
         self._events: dict[str, deque[Leaf]] = defaultdict(deque)
         self._buffered: dict[str, int] = defaultdict(int)
         self._current: Node | None = None
         self.new: list[Scheduled] = []
         self.continued: Action | None = None
+        self.timed_out: set[str] = set()
         for event in history:
             self._process(event)
 
@@ -135,7 +152,8 @@ class Replay:
         if kind in _CALLS:
             return self._wait(self._emit_call(_CALLS[kind], action), Leaf())
         if kind in _RETRIED_CALLS:
-            return self._wait(self._emit_call(_RETRIED_CALLS[kind], action), Retry(action=action))
+            retry = Retry(action=action, first_attempt=self._now)
+            return self._wait(self._emit_call(_RETRIED_CALLS[kind], action), retry)
         others: dict[int, Callable[[Action], Node]] = {
             _TIMER: self._timer,
             _EVENT: lambda each: self._await_event(each["externalEventName"]),
@@ -184,9 +202,12 @@ class Replay:
     def _emit(self, kind: str, *, skip: bool = False, **values: Any) -> int:
         number = self._next_id
         self._next_id += 1
-        if number not in self._known and not skip:
+        known = self._known.get(number)
+        if known is not None:
+            _compare(known, number, kind, values.get("name"))
+        elif not skip:
             if kind == "sub" and not values.get("instance_id"):
-                values["instance_id"] = f"{self._instance_id}:{number}"
+                values["instance_id"] = f"{self._execution_id}:{number}"
             self.new.append(Scheduled(number, kind, **values))
         return number
 
@@ -207,7 +228,7 @@ class Replay:
     def _call_entity(self, action: Action) -> Node:
         """The answer comes back as an event named after the request."""
         number = self._emit_entity("call", action)
-        return self._await_event(entity_request_id(self._instance_id, number))
+        return self._await_event(entity_request_id(self._execution_id, number))
 
     def _raise(self, name: str) -> None:
         name = name.lower()
@@ -228,10 +249,16 @@ class Replay:
                 leaf.done = True
             return
         options = leaf.action["retryOptions"]
-        leaf.timer = True
         leaf.exhausted = leaf.attempt >= int(options["maxNumberOfAttempts"])
         # the SDK waits for one more timer after the last attempt; engines of today fire it at once
-        delay = timedelta() if leaf.exhausted else retry_delay(options, leaf.attempt)
+        delay = timedelta()
+        if not leaf.exhausted:
+            delay = retry_delay(options, leaf.attempt, self._now - leaf.first_attempt)
+            if not delay:
+                # the extension gives up without a timer, and the SDK, which counts attempts only, waits on
+                self.timed_out.add(str(leaf.action["functionName"]))
+                leaf.done = True
+                return
         self._wait(self._emit("timer", fire_at=self._now + delay), leaf)
 
     def _fire(self, number: int) -> None:
@@ -241,22 +268,47 @@ class Replay:
         if not isinstance(leaf, Retry) or leaf.exhausted:
             leaf.done = True
             return
-        leaf.timer = False
         leaf.attempt += 1
         self._wait(self._emit_call(_RETRIED_CALLS[leaf.action["actionType"]], leaf.action), leaf)
 
 
-def retry_delay(options: dict[str, Any], attempt: int) -> timedelta:
-    """The wait after the ``attempt``-th failure: first interval x coefficient^(n-1), capped."""
-    first_ms = float(options["firstRetryIntervalInMilliseconds"])
-    wait_ms = first_ms * float(options.get("backoffCoefficient", 1.0)) ** (attempt - 1)
+def retry_delay(options: dict[str, Any], attempt: int, since_first: timedelta = timedelta()) -> timedelta:
+    """The wait after the ``attempt``-th failure: first interval x coefficient^(n-1), capped.
+
+    Zero, for no more attempts, when ``since_first`` (the time since the first one) has reached
+    ``retryTimeoutInMilliseconds``.
+    """
+    timeout_ms = options.get("retryTimeoutInMilliseconds")
+    if timeout_ms is not None and since_first >= timedelta(milliseconds=float(timeout_ms)):
+        return timedelta()
     cap_ms = options.get("maxRetryIntervalInMilliseconds")
-    return timedelta(milliseconds=min(wait_ms, float(cap_ms)) if cap_ms else wait_ms)
+    cap = _LONGEST_RETRY if cap_ms is None else timedelta(milliseconds=float(cap_ms))
+    coefficient = options.get("backoffCoefficient")
+    try:
+        factor = (1.0 if coefficient is None else float(coefficient)) ** (attempt - 1)
+        wait = timedelta(milliseconds=float(options["firstRetryIntervalInMilliseconds"]) * factor)
+    except OverflowError:
+        return cap
+    return min(wait, cap)
 
 
-def entity_request_id(instance_id: str, number: int) -> str:
+def entity_request_id(execution_id: str, number: int) -> str:
     """The id of an entity call: the same at every replay."""
-    return f"{instance_id}:{number}"
+    return f"{execution_id}:{number}"
+
+
+def _compare(known: Event, number: int, kind: str, name: str | None) -> None:
+    """The history's task ``number`` must be what the replay asks for now."""
+    if kind not in _CREATED[known["EventType"]]:
+        was = Kind(known["EventType"]).name.lower()
+        raise NonDeterminismError(
+            f"non-deterministic orchestrator: task {number} is {was} in the history, and now a {kind}"
+        )
+    if name and known.get("Name") and name != known["Name"] and kind in _CALLS.values():
+        raise NonDeterminismError(
+            f"non-deterministic orchestrator: task {number} calls '{known['Name']}' in the history,"
+            f" and now '{name}'"
+        )
 
 
 def _moment(text: str) -> datetime:
