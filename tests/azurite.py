@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.postgres import free_port
+from local.ports import any_free
 
 # the development account that every Azurite has; public, no secret
 ACCOUNT = "devstoreaccount1"
@@ -51,19 +51,28 @@ def _binary() -> Path:
 
 
 def start_azurite(directory: Path) -> Azurite:
-    """Start it with its data in ``directory`` and wait until it answers."""
-    blob, queue, table = free_port(), free_port(), free_port()
+    """Start it with its data and its log in ``directory`` and wait until it answers.
+
+    Raises ``FileNotFoundError`` where it is not installed and ``RuntimeError`` where it does not start.
+    """
+    ports: dict[str, int] = {}
     command = [str(_binary()), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
-    command += ["--location", str(directory), "--blobPort", str(blob)]
-    command += ["--queuePort", str(queue), "--tablePort", str(table)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command += ["--location", str(directory)]
+    for service in ("blob", "queue", "table"):
+        ports[service] = any_free(set(ports.values()))
+        command += [f"--{service}Port", str(ports[service])]
+    log = directory / "azurite.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
     until = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < until:
-        try:
-            httpx.get(f"http://127.0.0.1:{blob}/", timeout=1)
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return Azurite(process, blob)
+    with httpx.Client(timeout=1, trust_env=False) as client:
+        while time.monotonic() < until and process.poll() is None:
+            try:
+                client.get(f"http://127.0.0.1:{ports['blob']}/")
+            except httpx.TransportError:
+                time.sleep(0.1)
+            else:
+                return Azurite(process, ports["blob"])
     process.kill()
-    raise TimeoutError("Azurite did not start")
+    process.wait()
+    raise RuntimeError(f"Azurite did not start:\n{log.read_text()[-2000:]}")

@@ -103,8 +103,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A stack on Azurite that only serves."""
-    run = Run(tmp_path_factory.mktemp("serving"), "--no-sample")
+    """A stack on Azurite that only serves, on a machine whose proxy must not be asked for its own pieces."""
+    proxy = f"http://127.0.0.1:{any_free()}"
+    proxies = {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": "example.org"}
+    run = Run(tmp_path_factory.mktemp("serving"), "--no-sample", **proxies)
     run.wait_for(lambda: "serving; Ctrl-C" in run.text)
     yield run
     run.stop(signal.SIGINT)
