@@ -176,7 +176,7 @@ def test_metrics_have_the_agreed_names_and_true_values(stack: Stack, completed: 
     billed = stack.bill_client.get("/_simulator/bill").json()
     assert values["nano_banana_spend_usd_total",] <= billed["usd"] + 1e-9
     assert values["pipeline_latency_seconds_count", "realesrgan"] >= 1
-    last = values["pipeline_latency_seconds_bucket", "realesrgan", "+Inf"]
+    last = values["pipeline_latency_seconds_bucket", "+Inf", "realesrgan"]
     assert last == values["pipeline_latency_seconds_count", "realesrgan"]
     openmetrics = stack.client.get("/api/v1/metrics", headers={"Accept": "application/openmetrics-text"})
     assert openmetrics.text.rstrip().endswith("# EOF")
