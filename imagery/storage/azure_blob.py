@@ -1,0 +1,152 @@
+"""Blobs in Azure Blob Storage, or in Azurite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
+from azure.core.exceptions import ResourceNotFoundError as AzureNotFoundError
+from azure.storage.blob import (
+    BlobSasPermissions,
+    BlobServiceClient,
+    ContentSettings,
+    UserDelegationKey,
+    generate_blob_sas,
+)
+
+from imagery.contracts import BlobRef
+from imagery.settings import Settings
+from imagery.storage.protocol import (
+    BlobChangedError,
+    BlobNotFoundError,
+    BlobProperties,
+    BlobTooLargeError,
+    StorageError,
+    checked,
+)
+
+
+class AzureBlobStorage:
+    """Azure Blob Storage or Azurite. Links are signed with the account key or a user delegation key."""
+
+    _KEY_MARGIN = timedelta(minutes=5)
+
+    def __init__(self, service: BlobServiceClient) -> None:
+        self._service = service
+        self._delegation: tuple[datetime, UserDelegationKey] | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> AzureBlobStorage:
+        """Connect by connection string, else by account name with azure-identity."""
+        if settings.storage_connection_string:
+            secret = settings.storage_connection_string.get_secret_value()
+            return cls(BlobServiceClient.from_connection_string(secret))
+        if not settings.storage_account_name:
+            raise StorageError(
+                "ENV=PROD needs AzureWebJobsStorage (connection string) or AzureWebJobsStorage__accountName"
+            )
+        from azure.identity import DefaultAzureCredential  # slow to import, only needed in the cloud
+
+        url = f"https://{settings.storage_account_name}.blob.core.windows.net"
+        return cls(BlobServiceClient(url, credential=DefaultAzureCredential()))
+
+    def properties(self, ref: BlobRef) -> BlobProperties:
+        try:
+            found = self._client(ref).get_blob_properties()
+        except AzureNotFoundError:
+            raise BlobNotFoundError(f"{ref.path} does not exist") from None
+        return BlobProperties(
+            size=found.size,
+            etag=str(found.etag).strip('"'),
+            content_type=found.content_settings.content_type or "application/octet-stream",
+            modified=found.last_modified,
+        )
+
+    def exists(self, ref: BlobRef) -> bool:
+        return bool(self._client(ref).exists())
+
+    def read(self, ref: BlobRef, max_bytes: int | None = None) -> bytes:
+        properties = self.properties(ref)
+        if ref.etag is not None and properties.etag != ref.etag:
+            raise BlobChangedError(f"{ref.path} was overwritten")
+        if max_bytes is not None and properties.size > max_bytes:
+            raise BlobTooLargeError(f"{ref.path} has {properties.size} bytes, the limit is {max_bytes}")
+        try:
+            stream = self._client(ref).download_blob(
+                etag=f'"{properties.etag}"', match_condition=MatchConditions.IfNotModified
+            )
+            data: bytes = stream.readall()
+        except AzureNotFoundError:
+            raise BlobNotFoundError(f"{ref.path} does not exist") from None
+        except ResourceModifiedError:
+            raise BlobChangedError(f"{ref.path} was overwritten") from None
+        except HttpResponseError as error:
+            raise StorageError(f"{ref.path} could not be read: {error.reason}") from error
+        return data
+
+    def write(self, ref: BlobRef, data: bytes, content_type: str, *, overwrite: bool = True) -> BlobRef:
+        client = self._client(ref)
+        settings = ContentSettings(content_type=content_type)
+        try:
+            answer = client.upload_blob(data, overwrite=overwrite, content_settings=settings)
+        except ResourceExistsError:
+            return ref.model_copy(update={"etag": self.properties(ref).etag})
+        except HttpResponseError as error:
+            raise StorageError(f"{ref.path} could not be written: {error.reason}") from error
+        return ref.model_copy(update={"etag": str(answer["etag"]).strip('"')})
+
+    def delete(self, ref: BlobRef) -> None:
+        try:
+            self._client(ref).delete_blob()
+        except AzureNotFoundError:
+            return
+
+    def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
+        names = self._service.get_container_client(container).list_blob_names(name_starts_with=prefix)
+        return (BlobRef(container=container, name=name) for name in names)
+
+    def read_link(self, ref: BlobRef, lifetime_s: int, filename: str | None = None) -> str:
+        disposition = f'inline; filename="{filename}"' if filename else None
+        return self._link(ref, BlobSasPermissions(read=True), lifetime_s, disposition)
+
+    def write_link(self, ref: BlobRef, lifetime_s: int) -> str:
+        return self._link(ref, BlobSasPermissions(create=True, write=True), lifetime_s, None)
+
+    def ensure_containers(self, *names: str) -> None:
+        for name in names:
+            try:
+                self._service.create_container(name)
+            except ResourceExistsError:
+                continue
+
+    def _client(self, ref: BlobRef):  # type: ignore[no-untyped-def]  # the SDK leaves BlobClient's methods untyped
+        return self._service.get_blob_client(checked(ref).container, ref.name)
+
+    def _link(
+        self, ref: BlobRef, permission: BlobSasPermissions, lifetime_s: int, disposition: str | None
+    ) -> str:
+        expiry = datetime.now(UTC) + timedelta(seconds=lifetime_s)
+        key = getattr(self._service.credential, "account_key", None)
+        token = generate_blob_sas(
+            account_name=str(self._service.account_name),
+            container_name=checked(ref).container,
+            blob_name=ref.name,
+            account_key=key,
+            user_delegation_key=None if key else self._delegation_key(expiry),
+            permission=permission,
+            expiry=expiry,
+            start=datetime.now(UTC) - self._KEY_MARGIN,
+            content_disposition=disposition,
+        )
+        return f"{self._client(ref).url}?{token}"
+
+    def _delegation_key(self, until: datetime) -> UserDelegationKey:
+        """A cached key that is valid at least until ``until``: asking for one is a call to Entra ID."""
+        if self._delegation is None or self._delegation[0] < until:
+            now = datetime.now(UTC)
+            expiry = until + timedelta(hours=1)
+            key = self._service.get_user_delegation_key(now - self._KEY_MARGIN, expiry)
+            self._delegation = (expiry, key)
+        return self._delegation[1]

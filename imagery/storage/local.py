@@ -1,0 +1,112 @@
+"""Blobs as files, for a laptop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imagery.contracts import BlobRef
+from imagery.storage.protocol import (
+    BlobChangedError,
+    BlobNameError,
+    BlobNotFoundError,
+    BlobProperties,
+    BlobTooLargeError,
+    LinkUnsupportedError,
+    checked,
+)
+
+
+class LocalStorage:
+    """Files below ``root/container/name``; the content type stands in a side file below ``root/.types``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def _path(self, ref: BlobRef) -> Path:
+        path = self._root / checked(ref).container / ref.name
+        if not path.resolve().is_relative_to(self._root / ref.container):
+            raise BlobNameError("the blob name leaves its container")
+        return path
+
+    def _type_path(self, ref: BlobRef) -> Path:
+        digest = hashlib.sha256(ref.path.encode()).hexdigest()
+        return self._root / ".types" / ref.container / digest
+
+    def properties(self, ref: BlobRef) -> BlobProperties:
+        path = self._path(ref)
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise BlobNotFoundError(f"{ref.path} does not exist") from None
+        if not path.is_file():
+            raise BlobNotFoundError(f"{ref.path} does not exist")
+        try:
+            content_type = self._type_path(ref).read_text()
+        except FileNotFoundError:
+            content_type = "application/octet-stream"
+        return BlobProperties(
+            size=stat.st_size,
+            etag=f"{stat.st_mtime_ns:x}-{stat.st_size:x}",
+            content_type=content_type,
+            modified=datetime.fromtimestamp(stat.st_mtime, UTC),
+        )
+
+    def exists(self, ref: BlobRef) -> bool:
+        return self._path(ref).is_file()
+
+    def read(self, ref: BlobRef, max_bytes: int | None = None) -> bytes:
+        properties = self.properties(ref)
+        if ref.etag is not None and properties.etag != ref.etag:
+            raise BlobChangedError(f"{ref.path} was overwritten")
+        if max_bytes is not None and properties.size > max_bytes:
+            raise BlobTooLargeError(f"{ref.path} has {properties.size} bytes, the limit is {max_bytes}")
+        try:
+            return self._path(ref).read_bytes()
+        except FileNotFoundError:
+            raise BlobNotFoundError(f"{ref.path} does not exist") from None
+
+    def write(self, ref: BlobRef, data: bytes, content_type: str, *, overwrite: bool = True) -> BlobRef:
+        path, type_path = self._path(ref), self._type_path(ref)
+        for each in (path, type_path):
+            each.parent.mkdir(parents=True, exist_ok=True)
+        type_path.write_text(content_type)
+        handle, temporary = tempfile.mkstemp(dir=self._root, prefix=".write-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            if overwrite:
+                Path(temporary).replace(path)
+            else:
+                # link() fails where the name is taken: the first writer wins, also between processes
+                os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        return ref.model_copy(update={"etag": self.properties(ref).etag})
+
+    def delete(self, ref: BlobRef) -> None:
+        self._path(ref).unlink(missing_ok=True)
+        self._type_path(ref).unlink(missing_ok=True)
+
+    def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
+        base = self._root / container
+        names = (path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_file())
+        return iter(
+            BlobRef(container=container, name=name) for name in sorted(names) if name.startswith(prefix)
+        )
+
+    def read_link(self, ref: BlobRef, lifetime_s: int, filename: str | None = None) -> str:
+        raise LinkUnsupportedError("files have no links")
+
+    def write_link(self, ref: BlobRef, lifetime_s: int) -> str:
+        raise LinkUnsupportedError("files have no links")
+
+    def ensure_containers(self, *names: str) -> None:
+        for name in names:
+            (self._root / name).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,120 @@
+"""What a store of blobs does, and what can go wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from imagery.contracts import BlobRef
+
+
+class StorageError(Exception):
+    """Base of what storage reports. ``code`` is stable."""
+
+    code = "storage_error"
+
+
+class BlobNotFoundError(StorageError):
+    """No blob has this name, or not in the version asked for."""
+
+    code = "source_not_found"
+
+
+class BlobChangedError(StorageError):
+    """The blob was overwritten since the version asked for."""
+
+    code = "source_changed"
+
+
+class BlobTooLargeError(StorageError):
+    """The blob is larger than the caller takes."""
+
+    code = "file_too_large"
+
+
+class BlobNameError(StorageError):
+    """The name could reach outside its container, or no store takes it."""
+
+    code = "invalid_blob_name"
+
+
+class LinkUnsupportedError(StorageError):
+    """This store can't hand out links."""
+
+    code = "link_unsupported"
+
+
+@dataclass(frozen=True)
+class BlobProperties:
+    """What is known of a blob without reading it. ``size`` in bytes."""
+
+    size: int
+    etag: str
+    content_type: str
+    modified: datetime
+
+
+class Storage(Protocol):
+    """A store of blobs. ``StorageError`` and its children are all it raises for what went wrong."""
+
+    def properties(self, ref: BlobRef) -> BlobProperties:
+        """Size, version and type. Raises ``BlobNotFoundError``."""
+        ...
+
+    def exists(self, ref: BlobRef) -> bool:
+        """True when the blob is there."""
+        ...
+
+    def read(self, ref: BlobRef, max_bytes: int | None = None) -> bytes:
+        """The whole content, in the version of ``ref.etag`` if set.
+
+        Raises ``BlobNotFoundError``, ``BlobChangedError``, ``BlobTooLargeError``.
+        """
+        ...
+
+    def write(self, ref: BlobRef, data: bytes, content_type: str, *, overwrite: bool = True) -> BlobRef:
+        """Write atomically and return the reference with its etag.
+
+        With ``overwrite`` False an existing blob is kept, and its reference returned.
+        """
+        ...
+
+    def delete(self, ref: BlobRef) -> None:
+        """Remove the blob; it is no error if it is gone already."""
+        ...
+
+    def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
+        """The blobs of a container by name order."""
+        ...
+
+    def read_link(self, ref: BlobRef, lifetime_s: int, filename: str | None = None) -> str:
+        """A short-lived link to read one blob. Raises ``LinkUnsupportedError``."""
+        ...
+
+    def write_link(self, ref: BlobRef, lifetime_s: int) -> str:
+        """A short-lived link to create one blob, write-only. Raises ``LinkUnsupportedError``."""
+        ...
+
+    def ensure_containers(self, *names: str) -> None:
+        """Create the containers that are missing."""
+        ...
+
+
+_CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_NAME = 1024
+
+
+def checked(ref: BlobRef) -> BlobRef:
+    """Return ``ref`` if it can only mean a blob inside its container. Raises ``BlobNameError``."""
+    if not _CONTAINER.fullmatch(ref.container):
+        raise BlobNameError(f"'{ref.container}' is not a container name")
+    parts = ref.name.replace("\\", "/").split("/")
+    if not ref.name or len(ref.name) > _MAX_NAME or _CONTROL.search(ref.name):
+        raise BlobNameError("the blob name is empty, too long or holds control characters")
+    if any(part in {"", ".", ".."} for part in parts):
+        raise BlobNameError("the blob name has an empty, '.' or '..' segment")
+    return ref
