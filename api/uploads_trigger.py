@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 
 import azure.durable_functions as df
 
 from api.auth import ANONYMOUS
 from imagery.contracts import BlobRef, JobOptions, JobRequest
+from imagery.job_ids import upload_job_id
 from imagery.services import get_services
 from imagery.storage import BlobNotFoundError
 from imagery.telemetry.logs import get_logger
 from orchestrators.starter import submit
 
 _log = get_logger(__name__)
-
-
-def upload_job_id(ref: BlobRef) -> str:
-    """The same blob version is the same job, however often its event is delivered."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{ref.path}#{ref.etag}"))
 
 
 async def on_upload(client: df.DurableOrchestrationClient, container: str, name: str) -> None:
@@ -32,7 +27,7 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
         return
     pinned = ref.model_copy(update={"etag": properties.etag})
     request = JobRequest(
-        job_id=upload_job_id(pinned),
+        job_id=upload_job_id(pinned, JobOptions()),
         source=pinned,
         owner_id=ANONYMOUS,
         options=JobOptions(),

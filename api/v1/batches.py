@@ -17,6 +17,7 @@ from api.v1.process import BlobRequest, uploaded
 from api.views import JobStatus, job_status
 from imagery.contracts import JobOptions, JobRequest, JobState
 from imagery.database.tables import ImageJob
+from imagery.job_ids import upload_job_id
 from imagery.services import get_services
 from imagery.storage import StorageError
 from orchestrators.starter import create, start_batch
@@ -40,6 +41,14 @@ class RefusedItem(BaseModel):
     message: str
 
 
+class ItemError(Exception):
+    """An item can't be part of the batch."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class BatchStatus(BaseModel):
     """A batch: how many jobs are in which state, and each of them."""
 
@@ -54,16 +63,20 @@ class BatchStatus(BaseModel):
 
 @router.post("", status_code=202)
 async def create_batch(request: BatchRequest, response: Response) -> BatchStatus:
-    """Start a job for each item; items that can't start are told in ``refused`` and cost nothing."""
+    """Start a job for each item; items that can't start are told in `refused` and cost nothing.
+
+    A blob whose upload has started its job already joins the batch with that job.
+    """
     most = get_services().settings.batch_max_items
     if len(request.items) > most:
         raise ApiError(422, "batch_too_large", f"A batch takes up to {most} items.")
     batch_id = str(uuid.uuid4())
     jobs, refused = await asyncio.to_thread(_create_jobs, batch_id, current_owner(), request.items)
-    if not jobs:
+    if len(refused) == len(request.items):
         errors = [item.model_dump() for item in refused]
         raise ApiError(422, "batch_empty", "None of the items can be processed.", errors=errors)
-    await start_batch(durable_client(), batch_id, jobs)
+    if jobs:
+        await start_batch(durable_client(), batch_id, jobs)
     response.headers["Location"] = f"/api/v1/batches/{batch_id}"
     response.headers["Retry-After"] = _RETRY_AFTER_S
     status = await _load(batch_id)
@@ -101,24 +114,37 @@ async def _load(batch_id: str) -> BatchStatus:
 def _create_jobs(
     batch_id: str, owner: str, items: list[BlobRequest]
 ) -> tuple[list[ImageJob], list[RefusedItem]]:
+    """The jobs that this batch has to start, and the items that get none."""
     jobs: list[ImageJob] = []
     refused: list[RefusedItem] = []
+    taken: set[str] = set()
     for index, item in enumerate(items):
         try:
-            source = uploaded(item.blob)
-            properties = get_services().storage.properties(source)
-        except StorageError as error:
+            request = _job_request(batch_id, owner, item)
+            if request.job_id in taken:
+                raise ItemError("duplicate_item", "The batch names this blob with these options twice.")
+            job, created = create(request)
+            if not created and get_services().jobs.adopt(job.job_id, batch_id) is None:
+                raise ItemError("in_another_batch", "Another batch has this blob with these options.")
+        except (StorageError, ItemError) as error:
             refused.append(RefusedItem(index=index, blob=item.blob, code=error.code, message=str(error)))
             continue
-        job, _ = create(
-            JobRequest(
-                job_id=str(uuid.uuid5(uuid.UUID(batch_id), str(index))),
-                source=source.model_copy(update={"etag": properties.etag}),
-                owner_id=owner,
-                options=JobOptions.model_validate(item.model_dump(exclude={"blob"})),
-                content_type=properties.content_type,
-                batch_id=batch_id,
-            )
-        )
-        jobs.append(job)
+        taken.add(job.job_id)
+        if created:
+            jobs.append(job)
     return jobs, refused
+
+
+def _job_request(batch_id: str, owner: str, item: BlobRequest) -> JobRequest:
+    source = uploaded(item.blob)
+    properties = get_services().storage.properties(source)
+    pinned = source.model_copy(update={"etag": properties.etag})
+    options = JobOptions.model_validate(item.model_dump(exclude={"blob"}))
+    return JobRequest(
+        job_id=upload_job_id(pinned, options),
+        source=pinned,
+        owner_id=owner,
+        options=options,
+        content_type=properties.content_type,
+        batch_id=batch_id,
+    )

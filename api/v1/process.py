@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,6 +20,7 @@ from api.views import Accepted, accepted
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail import examine
+from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
 from imagery.services import Services, get_services
 from imagery.storage import BlobNameError, checked
 from orchestrators.starter import submit
@@ -73,10 +73,14 @@ async def process(
     response: Response,
     idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
 ) -> Accepted:
-    """Start a job. The same `Idempotency-Key` with the same body answers the same job (200)."""
+    """Start a job. The same `Idempotency-Key` with the same body answers the same job (200).
+
+    Without a key, a blob that is named again with the same options is the same job too: an upload
+    starts its job by itself, and must not be paid twice.
+    """
     incoming = await _read(request)
     owner = current_owner()
-    job_id = _job_id(owner, idempotency_key)
+    job_id = _job_id(owner, idempotency_key, incoming)
     services = get_services()
     existing = await asyncio.to_thread(services.jobs.get, job_id) if idempotency_key else None
     if existing is None:
@@ -92,7 +96,7 @@ async def process(
         existing, created = await submit(durable_client(), job_request)
     else:
         created = False
-    if existing.request_hash != incoming.fingerprint:
+    if idempotency_key and existing.request_hash != incoming.fingerprint:
         raise ApiError(
             409,
             "idempotency_key_reused",
@@ -184,10 +188,12 @@ def _fingerprint(content: str, options: JobOptions) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _job_id(owner: str, key: str | None) -> str:
-    if key is None:
-        return str(uuid.uuid4())
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{owner}/{key}"))
+def _job_id(owner: str, key: str | None, incoming: Incoming) -> str:
+    if key is not None:
+        return keyed_job_id(owner, key)
+    if incoming.source is not None:
+        return upload_job_id(incoming.source, incoming.options)
+    return new_job_id()
 
 
 def _store(services: Services, owner: str, job_id: str, incoming: Incoming) -> BlobRef:

@@ -200,6 +200,15 @@ class Jobs:
             record(session, job, "job_retried", run=run)
             return job
 
+    def adopt(self, job_id: str, batch_id: str) -> ImageJob | None:
+        """Take a job that belongs to no batch into ``batch_id``; None when it belongs to another."""
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or job.batch_id not in {None, batch_id}:
+                return None
+            job.batch_id = batch_id
+            return job
+
     def count_restart(self, job_id: str, run: int) -> int | None:
         """Count one restart of the job's orchestration; None when the job has ended meanwhile."""
         with self._database.write() as session:

@@ -182,24 +182,36 @@ def test_a_cancelled_job_never_pays(stack: Stack, photo: bytes) -> None:
     assert stack.bill(job_id)["calls"] == 0
 
 
-def test_a_batch_reports_each_item(stack: Stack, photo: bytes) -> None:
+def test_a_batch_reports_each_item_and_pays_for_none_twice(stack: Stack, photo: bytes) -> None:
     names = [f"batch-{uuid.uuid4()}.jpg" for _ in range(3)]
     for name in names:
         upload(stack, name, photo)
-    items = [{"blob": f"{UPLOADS}/{name}"} for name in [*names, "missing.jpg"]]
+    items = [{"blob": f"{UPLOADS}/{name}"} for name in [*names, "missing.jpg", names[0]]]
     answer = stack.client.post("/api/v1/batches", json={"items": items})
     assert answer.status_code == 202, answer.text
     batch = answer.json()
-    assert [(item["index"], item["code"]) for item in batch["refused"]] == [(3, "source_not_found")]
+    refused = [(item["index"], item["code"]) for item in batch["refused"]]
+    assert refused == [(3, "source_not_found"), (4, "duplicate_item")]
     for job in batch["jobs"]:
         assert stack.wait_for_end(job["job_id"], 240)["state"] == "COMPLETED"
+        assert stack.bill(job["job_id"])["billed"] == 1
     done = stack.client.get(f"/api/v1/batches/{batch['batch_id']}").json()
-    assert (done["ended"], done["states"]) == (3, {"COMPLETED": 3})
+    assert (done["items"], done["ended"], done["states"]) == (3, 3, {"COMPLETED": 3})
     for name in names:
-        stack.wait_for_end(str(job_of_upload(stack, name)["job_id"]), 240)
+        job_of(stack, name)  # the blob event and the batch made one job together
 
 
-def job_of_upload(stack: Stack, name: str) -> dict[str, object]:
-    """The job that the blob trigger made of a blob which a batch names too."""
-    jobs = stack.client.get("/api/v1/jobs", params={"limit": 200}).json()["jobs"]
-    return next(job for job in jobs if job["source"] == f"{UPLOADS}/{name}" and job["batch_id"] is None)
+def test_an_upload_that_is_named_over_http_is_its_own_job(stack: Stack, photo: bytes) -> None:
+    name = f"{uuid.uuid4()}.jpg"
+    upload(stack, name, photo)
+    job_id = job_of(stack, name)["job_id"]
+    named = {"blob": f"{UPLOADS}/{name}"}
+    again = stack.client.post("/api/v1/process", json=named)
+    assert (again.status_code, again.json()["job_id"]) == (200, job_id)
+    other = stack.client.post("/api/v1/process", json=named | {"prompt": "on snow"})
+    assert other.status_code == 202
+    assert other.json()["job_id"] != job_id
+    repeated = stack.client.post("/api/v1/process", json=named | {"prompt": "on snow"})
+    assert (repeated.status_code, repeated.json()["job_id"]) == (200, other.json()["job_id"])
+    for each in (job_id, other.json()["job_id"]):
+        assert stack.wait_for_end(str(each))["state"] == "COMPLETED"

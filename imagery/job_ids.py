@@ -1,0 +1,29 @@
+"""Which request is which job: the same thing asked twice must be one job, because each one is paid."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from imagery.contracts import BlobRef, JobOptions
+
+
+def upload_job_id(blob: BlobRef, options: JobOptions) -> str:
+    """The job of one version of an uploaded blob with these options, however often it is asked for.
+
+    A blob event asks with the default options, so naming the same blob over HTTP finds its job.
+    """
+    asked = f"{blob.path}#{blob.etag}"
+    if options != JobOptions():
+        asked += f"#{json.dumps(options.to_json(), sort_keys=True)}"
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, asked))
+
+
+def keyed_job_id(owner_id: str, key: str) -> str:
+    """The job of an ``Idempotency-Key`` of one owner."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{owner_id}/{key}"))
+
+
+def new_job_id() -> str:
+    """A job that nobody can ask for twice."""
+    return str(uuid.uuid4())
