@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import azure.functions as func
+
+_log = logging.getLogger(__name__)
 HANDLED = {
     "httpTrigger",
     "blobTrigger",
@@ -18,6 +22,9 @@ HANDLED = {
     "activityTrigger",
     "entityTrigger",
 }
+
+
+_OTHER_BINDINGS = {"durableClient", "http"}
 
 
 class LoadError(Exception):
@@ -58,12 +65,16 @@ def load(folder: Path) -> App:
     if not (folder / "function_app.py").is_file():
         raise LoadError(f"there is no function_app.py in {folder}")
     sys.path.insert(0, str(folder))
-    module = importlib.import_module("function_app")
-    app = getattr(module, "app", None)
-    if app is None:
-        raise LoadError("function_app.py defines no 'app'")
+    try:
+        module = importlib.import_module("function_app")
+    except Exception as error:
+        _log.exception("function_app.py can't be imported")
+        raise LoadError(f"function_app.py can't be imported: {type(error).__name__}: {error}") from error
+    apps = {id(each): each for each in vars(module).values() if isinstance(each, func.FunctionRegister)}
+    if len(apps) != 1:
+        raise LoadError(f"function_app.py must define one app, not {len(apps)}")
     functions: dict[str, dict[str, Function]] = {}
-    for each in app.get_functions():
+    for each in apps.popitem()[1].get_functions():
         function = _function(each)
         functions.setdefault(function.trigger_type, {})[_key(function)] = function
     return App(functions)
@@ -75,6 +86,9 @@ def _function(built: Any) -> Function:
     if kind not in HANDLED:
         raise LoadError(f"function {built.get_function_name()}: this host does not serve {kind}")
     handler = built.get_user_function()
+    others = {str(binding.type) for binding in built.get_bindings()} - {kind} - _OTHER_BINDINGS
+    if others:
+        raise LoadError(f"function {built.get_function_name()}: this host does not serve {sorted(others)}")
     clients = [binding.name for binding in built.get_bindings() if binding.type == "durableClient"]
     return Function(
         name=built.get_function_name(),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Protocol
 from urllib.parse import quote
 
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobClient, BlobServiceClient
+
+_CONNECT_S = 2
+_READ_S = 30
+# a file that is copied in grows for a while: it counts when it has been left alone this long
+_SETTLE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,23 +48,31 @@ class BlobSource(Protocol):
         """The content now."""
         ...
 
+    def exists(self, blob: BlobVersion) -> bool:
+        """True when a blob of this name is there now, in any version."""
+        ...
+
 
 class AzureBlobs:
     """A storage account, by connection string."""
 
     def __init__(self, connection_string: str) -> None:
         self._service = BlobServiceClient.from_connection_string(connection_string)
+        # the next poll is the retry: a storage that is away must not hold the poller for minutes
+        self._listing = BlobServiceClient.from_connection_string(
+            connection_string, retry_total=0, connection_timeout=_CONNECT_S, read_timeout=_READ_S
+        )
 
     def prepare(self, container: str) -> None:
         """Create the container if it is missing."""
         try:
-            self._service.create_container(container)
+            self._listing.create_container(container)
         except ResourceExistsError:
             return
 
     def blobs(self, container: str) -> Iterator[BlobVersion]:
         """What is in the container now."""
-        for each in self._service.get_container_client(container).list_blobs():
+        for each in self._listing.get_container_client(container).list_blobs():
             yield BlobVersion(container, each.name, str(each.etag).strip('"'), each.size)
 
     def client(self, blob: BlobVersion) -> BlobClient:
@@ -68,6 +83,10 @@ class AzureBlobs:
         """The content now."""
         data: bytes = self.client(blob).download_blob().readall()
         return data
+
+    def exists(self, blob: BlobVersion) -> bool:
+        """True when a blob of this name is there now, in any version."""
+        return bool(self._listing.get_blob_client(blob.container, blob.name).exists())
 
 
 class FolderBlobs:
@@ -81,17 +100,23 @@ class FolderBlobs:
         (self._root / container).mkdir(parents=True, exist_ok=True)
 
     def blobs(self, container: str) -> Iterator[BlobVersion]:
-        """Files that are there now, hidden ones left out."""
+        """Files that are there now: hidden ones and those still being written are left out.
+
+        Raises ``FileNotFoundError`` when there is no such folder.
+        """
         base = self._root / container
+        if not base.is_dir():
+            raise FileNotFoundError(base)
         for path in sorted(base.rglob("*")):
             relative = path.relative_to(base)
             if any(part.startswith(".") for part in relative.parts):
                 continue
             try:
                 stat = path.stat()
-            except FileNotFoundError:
+            except OSError:
                 continue
-            if path.is_file():
+            is_settled = not 0 <= time.time() - stat.st_mtime < _SETTLE_S
+            if S_ISREG(stat.st_mode) and is_settled:
                 etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
                 yield BlobVersion(container, relative.as_posix(), etag, stat.st_size)
 
@@ -101,4 +126,11 @@ class FolderBlobs:
 
     def read(self, blob: BlobVersion) -> bytes:
         """The content now."""
-        return (self._root / blob.container / blob.name).read_bytes()
+        return self._path(blob).read_bytes()
+
+    def exists(self, blob: BlobVersion) -> bool:
+        """True when a file of this name is there now, in any version."""
+        return self._path(blob).is_file()
+
+    def _path(self, blob: BlobVersion) -> Path:
+        return self._root / blob.container / blob.name

@@ -16,28 +16,34 @@ from azure.storage.blob import BlobClient
 from local.host.app import App, Function
 from local.host.blob_sources import AzureBlobs, BlobSource, BlobVersion, FolderBlobs
 from local.host.invocation import Invoker
-from local.host.receipts import Receipts
-from local.host.settings import HostSettings, resolve, setting
+from local.host.receipts import Key, Receipts
+from local.host.settings import HostSettings, SettingsError, resolve, setting
 
 _log = logging.getLogger(__name__)
-_STOP_S = 2.0
-_LONGEST_PAUSE_S = 30.0
+_STOP_S = 0.5
+_LONGEST_PAUSE_S = 5.0
+_WAITING_PER_THREAD = 4
 
 
 class BlobTrigger:
-    """One function and the blobs it waits for."""
+    """One function and the blobs it waits for. Raises ``SettingsError``."""
 
     def __init__(self, function: Function) -> None:
         self.function = function
-        container, _, pattern = resolve(str(function.properties["path"])).partition("/")
-        self.container = container
+        path = resolve(str(function.properties["path"]))
+        self.container, _, pattern = path.partition("/")
+        if "{" in self.container or not pattern:
+            raise SettingsError(f"blob path {path}: this host needs container/name, the container in full")
         self._pattern = _compile(pattern)
-        connection = setting(str(function.properties.get("connection") or "AzureWebJobsStorage"))
-        self.source: BlobSource = (
-            AzureBlobs(connection)
-            if connection
-            else FolderBlobs(Path(setting("LOCAL_STORAGE_PATH") or "data"))
-        )
+        name = resolve(str(function.properties.get("connection") or "AzureWebJobsStorage"))
+        connection = setting(name)
+        folder = Path(setting("LOCAL_STORAGE_PATH") or "data")
+        try:
+            self.source: BlobSource = AzureBlobs(connection) if connection else FolderBlobs(folder)
+        except ValueError as error:
+            raise SettingsError(f"the setting {name} is no connection string: {error}") from error
+        hint = get_type_hints(function.handler).get(function.trigger_name)
+        self._wants_client = isinstance(hint, type) and issubclass(hint, BlobClient)
 
     def matches(self, name: str) -> bool:
         """True when the path pattern fits."""
@@ -45,12 +51,11 @@ class BlobTrigger:
 
     def value(self, blob: BlobVersion) -> Any:
         """What the handler's parameter is bound to: a client, or a stream of the content."""
-        hint = get_type_hints(self.function.handler).get(self.function.trigger_name)
-        if isinstance(hint, type) and issubclass(hint, BlobClient):
+        if self._wants_client:
             return self.source.client(blob)
         data = self.source.read(blob)
         path = f"{blob.container}/{blob.name}"
-        properties = {"ETag": blob.etag, "ContentLength": blob.size}
+        properties = {"ETag": blob.etag, "ContentLength": len(data)}
         return InputStream(data=data, name=path, length=len(data), blob_properties=properties)
 
 
@@ -63,8 +68,9 @@ class BlobPoller:
         self._invoker = invoker
         self._receipts = Receipts(settings.state_dir / "blob-receipts.db")
         self._pool = ThreadPoolExecutor(settings.max_blobs, thread_name_prefix="blob")
-        self._running: set[tuple[str, str, str, str]] = set()
-        self._lock = threading.Lock()
+        self._most_waiting = settings.max_blobs * _WAITING_PER_THREAD
+        self._running: set[Key] = set()
+        self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._main, name="blobs", daemon=True)
 
@@ -74,62 +80,98 @@ class BlobPoller:
             self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more; what is being delivered goes on."""
         self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _main(self) -> None:
-        pause = self._settings.blob_poll_s
-        while not self._stopping.wait(pause):
-            pause = self._settings.blob_poll_s
-            for trigger in self._triggers:
-                try:
-                    self._look(trigger)
-                except ResourceNotFoundError:
-                    trigger.source.prepare(trigger.container)
-                except Exception as error:
-                    # storage that is away for a while must not end the trigger
-                    _log.warning("can't list %s: %s", trigger.container, error)
-                    pause = min(_LONGEST_PAUSE_S, pause * 2)
+        failures = 0
+        while not self._stopping.wait(min(self._settings.blob_poll_s * 2**failures, _LONGEST_PAUSE_S)):
+            problem = self._round()
+            if problem is None:
+                if failures:
+                    _log.info("blob storage answers again")
+                failures = 0
+            else:
+                if not failures:
+                    _log.warning("blob storage can't be listed, trying on: %s", problem)
+                failures = min(failures + 1, 10)
+
+    def _round(self) -> Exception | None:
+        """Look once; storage that is away for a while must not end the triggers."""
+        problem = None
+        for trigger in self._triggers:
+            try:
+                self._look(trigger)
+            except Exception as error:
+                problem = error
+        return problem
 
     def _look(self, trigger: BlobTrigger) -> None:
-        if isinstance(trigger.source, FolderBlobs):
+        try:
+            blobs = trigger.source.blobs(trigger.container)
+            for blob in blobs:
+                if self._stopping.is_set():
+                    return
+                if trigger.matches(blob.name):
+                    self._offer(trigger, blob)
+        except (ResourceNotFoundError, FileNotFoundError):
             trigger.source.prepare(trigger.container)
-        for blob in trigger.source.blobs(trigger.container):
-            key = (trigger.function.name, blob.container, blob.name, blob.etag)
-            if not trigger.matches(blob.name) or not self._receipts.is_due(key):
-                continue
-            with self._lock:
-                if key in self._running or self._stopping.is_set():
-                    continue
-                self._running.add(key)
-            self._pool.submit(self._deliver, trigger, blob, key)
 
-    def _deliver(self, trigger: BlobTrigger, blob: BlobVersion, key: tuple[str, str, str, str]) -> None:
+    def _offer(self, trigger: BlobTrigger, blob: BlobVersion) -> None:
+        key = (trigger.function.name, blob.container, blob.name, blob.etag)
+        with self._changed:
+            # a full queue holds up the listing, which comes back to what it has not reached
+            self._changed.wait_for(lambda: len(self._running) < self._most_waiting or self._stopping.is_set())
+            if key in self._running or self._stopping.is_set() or not self._receipts.is_due(key):
+                return
+            self._running.add(key)
+        self._pool.submit(self._deliver, trigger, blob, key)
+
+    def _deliver(self, trigger: BlobTrigger, blob: BlobVersion, key: Key) -> None:
         try:
             self._invoker.call_from_thread(trigger.function, trigger.value(blob))
-        except (ResourceNotFoundError, FileNotFoundError):
-            _log.info("%s/%s was gone before its turn", blob.container, blob.name)
-        except Exception:
-            attempts = self._receipts.failed(key, self._settings.poison_after)
-            _log.exception(
-                "%s failed for %s/%s (attempt %s of %s)",
-                trigger.function.name,
-                blob.container,
-                blob.name,
-                attempts,
-                self._settings.poison_after,
-            )
-        else:
             self._receipts.done(key)
+        except Exception as error:
+            self._failed(trigger, blob, key, error)
         finally:
-            with self._lock:
+            with self._changed:
                 self._running.discard(key)
+                self._changed.notify_all()
+
+    def _failed(self, trigger: BlobTrigger, blob: BlobVersion, key: Key, error: Exception) -> None:
+        missing = isinstance(error, ResourceNotFoundError | FileNotFoundError)
+        if missing and not self._exists(trigger, blob):
+            _log.info("%s/%s was gone before its turn", blob.container, blob.name)
+            return
+        limit = self._settings.poison_after
+        attempts = self._receipts.failed(key, limit)
+        # the traceback is passed by hand: logged here, outside the except block
+        _log.error(
+            "%s failed for %s/%s (attempt %s of %s)",
+            trigger.function.name,
+            blob.container,
+            blob.name,
+            attempts,
+            limit,
+            exc_info=error,
+        )
+        if attempts >= limit:
+            _log.error("%s/%s is poison: not tried again in this version", blob.container, blob.name)
+
+    def _exists(self, trigger: BlobTrigger, blob: BlobVersion) -> bool:
+        try:
+            return trigger.source.exists(blob)
+        except Exception:
+            return True
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
     """``{name}`` stands for anything, slashes too, as in the real host."""
     parts = re.split(r"(\{\w+\})", pattern)
-    return re.compile("".join(".+" if part.startswith("{") else re.escape(part) for part in parts))
+    text = "".join(".+" if part.startswith("{") else re.escape(part) for part in parts)
+    return re.compile(text, re.DOTALL)

@@ -57,17 +57,43 @@ class InvocationContext(func.Context):
         return None
 
 
-class Invoker:
-    """Runs handlers."""
+class FunctionTimeoutError(Exception):
+    """The function ran longer than ``functionTimeout`` of host.json."""
 
-    def __init__(self, settings: HostSettings, loop: asyncio.AbstractEventLoop) -> None:
+
+class Invoker:
+    """Runs handlers, none longer than the function time-out.
+
+    A sync handler can't be stopped: after its time-out nobody waits for it, but its thread is taken
+    until it ends.
+    """
+
+    def __init__(self, settings: HostSettings) -> None:
         self._settings = settings
-        self._loop = loop
-        self._pool = ThreadPoolExecutor(settings.http_threads, thread_name_prefix="function")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="function")
         self._client = client_binding(settings.base_url)
+        timeout = settings.function_timeout
+        self._timeout_s = timeout.total_seconds() if timeout else None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The loop that async handlers run on."""
+        self._loop = loop
 
     async def call(self, function: Function, value: Any) -> Any:
-        """Call on the event loop's thread; sync handlers go to the pool."""
+        """Call on the event loop's thread; sync handlers go to the pool. Raises what the function raises."""
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            async with limit:
+                return await self._call(function, value)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise FunctionTimeoutError(
+                f"the time-out of {self._settings.function_timeout} was exceeded by {function.name}"
+            ) from error
+
+    async def _call(self, function: Function, value: Any) -> Any:
         arguments = {function.trigger_name: value}
         arguments |= dict.fromkeys(function.client_parameters, self._client)
         if function.takes_context:
@@ -75,14 +101,14 @@ class Invoker:
         if function.is_async:
             return await function.handler(**arguments)
         context = contextvars.copy_context()
-        return await self._loop.run_in_executor(
+        return await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: context.run(lambda: function.handler(**arguments))
         )
 
     def call_from_thread(self, function: Function, value: Any) -> Any:
         """Call from any other thread and wait for the result."""
-        if not function.is_async and not function.client_parameters:
-            return function.handler(**{function.trigger_name: value})
+        if self._loop is None:
+            raise RuntimeError("the host has not started")
         return asyncio.run_coroutine_threadsafe(self.call(function, value), self._loop).result()
 
     def stop(self) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
 import durabletask.internal.orchestrator_service_pb2 as pb
+import grpc
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,11 +19,27 @@ from local.host.app import App
 from local.host.backend import ENDED, STATUS_NAMES, Backend, BackendError, is_conflict
 
 PREFIX = "/runtime/webhooks/durabletask"
+_ALL_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 _MOST_INSTANCES = 1000
 _MAX_BODY = 16 * 1024 * 1024
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_NUMBERS = {name: number for number, name in STATUS_NAMES.items()}
+_LONGEST_ID = 100
+_NUMBERS = {name.lower(): number for number, name in STATUS_NAMES.items()}
+# these can't be rewound: only what failed can
+_NOT_REWOUND = ENDED - {pb.ORCHESTRATION_STATUS_FAILED}
+_GRPC_ANSWERS = {
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.FAILED_PRECONDITION: 410,
+}
 _Handler = Callable[[Request], Awaitable[Response]]
+
+
+class BadRequestError(Exception):
+    """The call is malformed; ``status`` is the answer's."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Management:
@@ -47,30 +65,31 @@ class Management:
             ("GET", "/entities/{name}/{key}", self.entity),
             ("POST", "/entities/{name}/{key}", self.signal),
         ]
-        return [Route(PREFIX + path, _local(handler), methods=[method]) for method, path, handler in table]
+        routes = [Route(PREFIX + path, _local(handler), methods=[method]) for method, path, handler in table]
+        # whatever else is asked for here must not reach the app's functions
+        return [*routes, Route(PREFIX + "/{rest:path}", _local(_nothing), methods=_ALL_METHODS)]
 
     async def start(self, request: Request) -> Response:
         """Start an instance: 202, 400 for an unknown orchestrator, 409 while the id is running."""
         name = request.path_params["name"]
         if name not in self._app.of("orchestrationTrigger"):
-            message = f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function."
-            return JSONResponse({"Message": message, "ExceptionMessage": message}, 400)
-        instance_id = request.path_params.get("instance_id") or uuid.uuid4().hex
+            text = f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function."
+            return _message(text, 400)
+        instance_id = _checked_id(request.path_params.get("instance_id") or uuid.uuid4().hex)
         body = await _body(request)
         try:
             self._backend.start(name, instance_id, body or None, request.query_params.get("version"))
         except BackendError as error:
-            if is_conflict(error):
-                message = f"An Orchestration instance with the status Running already exists: {instance_id}"
-                return JSONResponse({"Message": message, "ExceptionMessage": message}, 409)
-            raise
+            if not is_conflict(error):
+                raise
+            return _message(f"An Orchestration instance {instance_id} is already running.", 409)
         return JSONResponse({"id": instance_id}, 202)
 
     async def status(self, request: Request) -> Response:
         """One instance: 202 while it runs, 200 when it has ended, 404."""
         state = self._backend.get(request.path_params["instance_id"])
         if state is None:
-            return JSONResponse({"Message": "No instance with this id was found."}, 404)
+            return _message("No instance with this id was found.", 404)
         ended = state.orchestrationStatus in ENDED
         return JSONResponse(
             _state(state, show_input=_flag(request, "showInput", default=True)), 200 if ended else 202
@@ -78,15 +97,7 @@ class Management:
 
     async def query(self, request: Request) -> Response:
         """Instances by state, time of creation and prefix."""
-        query = request.query_params
-        names = [name for name in query.get("runtimeStatus", "").split(",") if name]
-        found = self._backend.query(
-            [_NUMBERS[name] for name in names if name in _NUMBERS],
-            _time(query.get("createdTimeFrom")),
-            _time(query.get("createdTimeTo")),
-            query.get("instanceIdPrefix"),
-            _MOST_INSTANCES,
-        )
+        found = self._find(request, request.query_params.get("instanceIdPrefix"))
         shown = _flag(request, "showInput", default=True)
         return JSONResponse([_state(state, show_input=shown) for state in found])
 
@@ -96,15 +107,7 @@ class Management:
 
     async def purge_many(self, request: Request) -> Response:
         """Forget the ended instances of a time span."""
-        query = request.query_params
-        names = [name for name in query.get("runtimeStatus", "").split(",") if name]
-        found = self._backend.query(
-            [_NUMBERS[name] for name in names if name in _NUMBERS],
-            _time(query.get("createdTimeFrom")),
-            _time(query.get("createdTimeTo")),
-            None,
-            _MOST_INSTANCES,
-        )
+        found = self._find(request, None)
         return _purged(self._purge_ended([state.instanceId for state in found]))
 
     async def raise_event(self, request: Request) -> Response:
@@ -129,15 +132,15 @@ class Management:
             "rewind": self._backend.rewind,
         }
         if verb not in actions:
-            return JSONResponse({"Message": f"There is no action '{verb}'."}, 404)
-        gone = self._gone(instance_id, ended_is_gone=verb != "rewind")
+            return _message(f"There is no action '{verb}'.", 404)
+        gone = self._gone(instance_id, _NOT_REWOUND if verb == "rewind" else ENDED)
         if gone is not None:
             return gone
         actions[verb](instance_id, reason)
         return JSONResponse(None, 202)
 
     async def entity(self, request: Request) -> Response:
-        """The state of an entity."""
+        """The state of an entity, 404."""
         state = self._backend.entity_state(_entity_id(request))
         return JSONResponse(None, 404) if state is None else JSONResponse(json.loads(state))
 
@@ -152,13 +155,22 @@ class Management:
             return JSONResponse(None, 404)
         return JSONResponse({"id": self._backend.restart(instance_id, new_id=new_id)}, 202)
 
-    def _gone(self, instance_id: str, *, ended_is_gone: bool = True) -> Response | None:
+    def _gone(self, instance_id: str, gone: Collection[int] = ENDED) -> Response | None:
         state = self._backend.get(instance_id)
         if state is None:
             return JSONResponse(None, 404)
-        if ended_is_gone and state.orchestrationStatus in ENDED:
-            return JSONResponse(None, 410)
-        return None
+        return JSONResponse(None, 410) if state.orchestrationStatus in gone else None
+
+    def _find(self, request: Request, prefix: str | None) -> list[pb.OrchestrationState]:
+        query = request.query_params
+        most = query.get("top", "")
+        return self._backend.query(
+            _statuses(query.get("runtimeStatus", "")),
+            _time(query.get("createdTimeFrom")),
+            _time(query.get("createdTimeTo")),
+            prefix,
+            min(int(most), _MOST_INSTANCES) if most.isdigit() and int(most) else _MOST_INSTANCES,
+        )
 
     def _purge_ended(self, instance_ids: list[str]) -> int:
         purged = 0
@@ -170,12 +182,57 @@ class Management:
 
 
 def _local(handler: _Handler) -> _Handler:
+    """Answer only callers on this machine, and every error as JSON: the SDK parses each body."""
+
     async def guarded(request: Request) -> Response:
-        if request.client is None or request.client.host not in _LOOPBACK:
-            return JSONResponse({"Message": "only callers on this machine"}, 403)
-        return await handler(request)
+        # the Host header too: a page in a browser can make a name of its own point to this machine
+        if not (request.client and _is_loopback(request.client.host) and _is_loopback(request.url.hostname)):
+            return _message("Only callers on this machine are answered.", 403)
+        try:
+            return await handler(request)
+        except BadRequestError as error:
+            return _message(str(error), error.status)
+        except BackendError as error:
+            return _message(str(error), _GRPC_ANSWERS.get(error.code, 500))
 
     return guarded
+
+
+async def _nothing(request: Request) -> Response:
+    return _message(f"There is no {request.method} {request.url.path}.", 404)
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _message(text: str, status: int) -> Response:
+    return JSONResponse({"Message": text, "ExceptionMessage": text}, status)
+
+
+def _checked_id(instance_id: str) -> str:
+    """What the cloud refuses is refused here. Raises ``BadRequestError``."""
+    if len(instance_id) > _LONGEST_ID or instance_id.startswith("@"):
+        raise BadRequestError(f"An instance id has at most {_LONGEST_ID} characters and no leading '@'.")
+    if any(character in "/\\#?" or not character.isprintable() for character in instance_id):
+        raise BadRequestError("An instance id has no '/', '\\', '#', '?' and no control characters.")
+    return instance_id
+
+
+def _statuses(text: str) -> list[pb.OrchestrationStatus]:
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in _NUMBERS]
+    if unknown:
+        # left out it would match every instance, and a purge would take them all
+        raise BadRequestError(f"There is no runtime status '{unknown[0]}'.")
+    return [_NUMBERS[name] for name in names]
 
 
 def _purged(count: int) -> Response:
@@ -187,9 +244,14 @@ async def _body(request: Request) -> str:
     async for chunk in request.stream():
         size += len(chunk)
         if size > _MAX_BODY:
-            raise ValueError("the body is too large")
+            raise BadRequestError(f"The body exceeds {_MAX_BODY} bytes.", 413)
         chunks.append(chunk)
-    return b"".join(chunks).decode()
+    text = b"".join(chunks).decode(errors="replace")
+    try:
+        json.loads(text or "null")
+    except ValueError as error:
+        raise BadRequestError("The body is not JSON.") from error
+    return text
 
 
 def _state(state: pb.OrchestrationState, *, show_input: bool) -> dict[str, Any]:
@@ -224,7 +286,10 @@ def _iso(stamp: Any) -> str:
 def _time(text: str | None) -> datetime | None:
     if not text:
         return None
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise BadRequestError(f"'{text}' is no ISO 8601 time.") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

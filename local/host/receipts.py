@@ -7,6 +7,9 @@ import threading
 import time
 from pathlib import Path
 
+# function, container, name, etag
+Key = tuple[str, str, str, str]
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS receipt (
     function TEXT, container TEXT, name TEXT, etag TEXT,
@@ -18,7 +21,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 class Receipts:
-    """A row for each version that was tried."""
+    """A row for each version that was tried; all of them are held in memory, since each poll asks."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,38 +29,33 @@ class Receipts:
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute(_SCHEMA)
+        self._known: dict[Key, tuple[str, int, float]] = {
+            (row[0], row[1], row[2], row[3]): (row[4], row[5], row[6])
+            for row in self._database.execute("SELECT * FROM receipt")
+        }
 
-    def is_due(self, key: tuple[str, str, str, str]) -> bool:
+    def is_due(self, key: Key) -> bool:
         """True when this version was never tried, or failed and its next try has come."""
         with self._lock:
-            row = self._database.execute(
-                "SELECT state, due FROM receipt WHERE function=? AND container=? AND name=? AND etag=?", key
-            ).fetchone()
-        return row is None or (row[0] == "failed" and row[1] <= time.time())
+            state, _, due = self._known.get(key, ("new", 0, 0.0))
+        return state == "new" or (state == "failed" and due <= time.time())
 
-    def done(self, key: tuple[str, str, str, str]) -> None:
+    def done(self, key: Key) -> None:
         """It was handled."""
         self._write(key, "done", 0, 0.0)
 
-    def failed(self, key: tuple[str, str, str, str], poison_after: int) -> int:
+    def failed(self, key: Key, poison_after: int) -> int:
         """It failed once more: how often by now; at ``poison_after`` it is never tried again."""
         with self._lock:
-            row = self._database.execute(
-                "SELECT attempts FROM receipt WHERE function=? AND container=? AND name=? AND etag=?", key
-            ).fetchone()
-        attempts = (row[0] if row else 0) + 1
+            attempts = self._known.get(key, ("new", 0, 0.0))[1] + 1
         wait = min(_FIRST_WAIT_S * 2 ** (attempts - 1), _LONGEST_WAIT_S)
         state = "poison" if attempts >= poison_after else "failed"
         self._write(key, state, attempts, time.time() + wait)
         return attempts
 
-    def close(self) -> None:
-        """No more."""
-        with self._lock:
-            self._database.close()
-
-    def _write(self, key: tuple[str, str, str, str], state: str, attempts: int, due: float) -> None:
+    def _write(self, key: Key, state: str, attempts: int, due: float) -> None:
         with self._lock:
             self._database.execute(
                 "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, state, attempts, due)
             )
+            self._known[key] = (state, attempts, due)

@@ -6,10 +6,13 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 _SETTING = re.compile(r"%([^%]+)%")
+_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})")
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not bound to
 
 
 class SettingsError(Exception):
@@ -31,41 +34,58 @@ class HostSettings:
     poison_after: int
     blob_poll_s: float
     max_body_bytes: int
-    http_threads: int
+    max_outstanding_requests: int
+    max_concurrent_requests: int
+    threads: int
+    function_timeout: timedelta | None
     faults_file: Path | None
 
     @property
     def base_url(self) -> str:
-        """Where the host listens."""
-        return f"http://{self.address}:{self.port}"
+        """Where the host answers on this machine."""
+        address = _WILDCARDS.get(self.address, self.address)
+        return f"http://[{address}]:{self.port}" if ":" in address else f"http://{address}:{self.port}"
 
 
-def load(app_dir: Path, state_dir: Path, address: str, port: int) -> HostSettings:
+def load(app_dir: Path, state_dir: Path, address: str, port: int, faults_file: Path | None) -> HostSettings:
     """Read all three sources; ``Values`` of ``local.settings.json`` are put into the environment.
 
-    What the environment has already wins, as with Core Tools.
+    What the environment has already wins, as with Core Tools. Raises ``SettingsError``.
     """
-    for name, value in _read_json(app_dir / "local.settings.json").get("Values", {}).items():
+    for name, value in _section(_read_json(app_dir / "local.settings.json"), "Values").items():
         os.environ.setdefault(name, str(value))
     host = _read_json(app_dir / "host.json")
-    extensions = host.get("extensions", {})
-    durable, blobs = extensions.get("durableTask", {}), extensions.get("blobs", {})
-    faults = os.environ.get("HOST_FAULTS_FILE")
+    extensions = _section(host, "extensions")
+    durable, blobs = _section(extensions, "durableTask"), _section(extensions, "blobs")
+    http = _section(extensions, "http")
+    faults = faults_file or setting("HOST_FAULTS_FILE")
     return HostSettings(
         app_dir=app_dir,
         state_dir=state_dir,
         address=address,
         port=port,
-        route_prefix=extensions.get("http", {}).get("routePrefix", "api").strip("/"),
-        max_activities=int(durable.get("maxConcurrentActivityFunctions", 10)),
-        max_orchestrators=int(durable.get("maxConcurrentOrchestratorFunctions", 10)),
-        max_blobs=int(blobs.get("maxDegreeOfParallelism", 8)),
-        poison_after=int(blobs.get("poisonBlobThreshold", 5)),
-        blob_poll_s=float(os.environ.get("HOST_BLOB_POLL_S", "0.5")),
-        max_body_bytes=int(os.environ.get("HOST_MAX_BODY_BYTES", str(100 * 1024 * 1024))),
-        http_threads=int(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT", "16")),
-        faults_file=Path(faults) if faults else None,
+        route_prefix=str(http.get("routePrefix", "api")).strip("/"),
+        max_activities=_positive(durable, "maxConcurrentActivityFunctions", 10),
+        max_orchestrators=_positive(durable, "maxConcurrentOrchestratorFunctions", 10),
+        max_blobs=_positive(blobs, "maxDegreeOfParallelism", 8),
+        poison_after=_positive(blobs, "poisonBlobThreshold", 5),
+        blob_poll_s=_number("HOST_BLOB_POLL_S", 0.5),
+        max_body_bytes=int(_number("HOST_MAX_BODY_BYTES", 100 * 1024 * 1024)),
+        max_outstanding_requests=_positive(http, "maxOutstandingRequests", 200),
+        max_concurrent_requests=_positive(http, "maxConcurrentRequests", 100),
+        threads=int(_number("PYTHON_THREADPOOL_THREAD_COUNT", 16)),
+        function_timeout=_timeout(str(host.get("functionTimeout", "00:30:00"))),
+        faults_file=Path(faults).resolve() if faults else None,
     )
+
+
+def time_span(text: str) -> timedelta | None:
+    """``[d.]hh:mm:ss``; None when the text has another form."""
+    span = _SPAN.fullmatch(text.strip())
+    if span is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in span.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def setting(name: str) -> str | None:
@@ -85,9 +105,46 @@ def resolve(text: str) -> str:
     return _SETTING.sub(value, text)
 
 
+def _timeout(text: str) -> timedelta | None:
+    if text == "-1":
+        return None
+    span = time_span(text)
+    if not span:
+        raise SettingsError(f"functionTimeout in host.json is no time span: {text}")
+    return span
+
+
+def _positive(section: dict[str, Any], name: str, default: int) -> int:
+    """A bound from host.json; -1 asks for none there, and gets the default here: all is bounded."""
+    value = section.get(name, default)
+    if value == -1:
+        return default
+    if not isinstance(value, int) or value < 1:
+        raise SettingsError(f"{name} in host.json must be a positive whole number, not {value!r}")
+    return value
+
+
+def _number(name: str, default: float) -> float:
+    text = setting(name)
+    try:
+        value = default if text is None else float(text)
+    except ValueError as error:
+        raise SettingsError(f"the setting {name} must be a number, not {text!r}") from error
+    if not 0 < value < float("inf"):
+        raise SettingsError(f"the setting {name} must be positive, not {text!r}")
+    return value
+
+
+def _section(content: dict[str, Any], name: str) -> dict[str, Any]:
+    section = content.get(name, {})
+    if not isinstance(section, dict):
+        raise SettingsError(f"'{name}' must be a JSON object")
+    return section
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except ValueError as error:

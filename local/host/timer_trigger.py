@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure.functions import meta
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from local.host.app import App, Function
 from local.host.invocation import Invoker
-from local.host.settings import SettingsError, resolve
+from local.host.settings import SettingsError, resolve, time_span
 
 _log = logging.getLogger(__name__)
-_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})")
+_DRAIN_S = 1.0
+_LONGEST_NAP_S = 60.0
+_PAST_DUE_AFTER = timedelta(seconds=5)
 _CONVERTERS: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
 
@@ -26,11 +28,7 @@ class Schedule:
 
     def __init__(self, text: str) -> None:
         self._text = text.strip()
-        span = _SPAN.fullmatch(self._text)
-        self._every: timedelta | None = None
-        if span:
-            days, hours, minutes, seconds = (int(part or 0) for part in span.groups())
-            self._every = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        self._every = time_span(self._text)
         if self._every == timedelta() or (self._every is None and not self._is_cron()):
             raise SettingsError(f"'{text}' is neither a six-field NCRONTAB expression nor a time span")
 
@@ -38,12 +36,22 @@ class Schedule:
         """The next time after ``moment`` (UTC)."""
         if self._every is not None:
             return moment + self._every
-        following: datetime = croniter(self._text, moment, second_at_beginning=True).get_next(datetime)
+        return self._following(moment)
+
+    def _following(self, moment: datetime) -> datetime:
+        # NCRONTAB wants day of month and day of week to fit, where cron is content with one of them
+        cron = croniter(self._text, moment, second_at_beginning=True, day_or=False)
+        following: datetime = cron.get_next(datetime)
         return following
 
     def _is_cron(self) -> bool:
-        fields = len(self._text.split())
-        return fields == 6 and croniter.is_valid(self._text, second_at_beginning=True)
+        if len(self._text.split()) != 6 or not croniter.is_valid(self._text, second_at_beginning=True):
+            return False
+        try:
+            self._following(datetime.now(UTC))
+        except CroniterError:
+            return False
+        return True
 
 
 class Timers:
@@ -54,14 +62,18 @@ class Timers:
         self._functions = list(app.of("timerTrigger").values())
         self._schedules = [Schedule(resolve(str(each.properties["schedule"]))) for each in self._functions]
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         """Begin; call on the event loop."""
         for function, schedule in zip(self._functions, self._schedules, strict=True):
             self._tasks.append(asyncio.create_task(self._main(function, schedule)))
 
-    def stop(self) -> None:
-        """No more runs."""
+    async def stop(self) -> None:
+        """No more runs; one that is under way gets a moment to end."""
+        self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_DRAIN_S)
         for task in self._tasks:
             task.cancel()
 
@@ -69,11 +81,19 @@ class Timers:
         if function.properties.get("runOnStartup"):
             await self._run(function, past_due=False)
         due = schedule.after(datetime.now(UTC))
-        while True:
-            await asyncio.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
-            await self._run(function, past_due=False)
+        while not await self._stops_before(due):
+            late = datetime.now(UTC) - due > _PAST_DUE_AFTER
+            await self._run(function, past_due=late)
             # what fell due while the function was running is left out, not made up for
             due = schedule.after(max(due, datetime.now(UTC)))
+
+    async def _stops_before(self, due: datetime) -> bool:
+        """Wait for ``due``: False then, True when the host stops first."""
+        while (wait := (due - datetime.now(UTC)).total_seconds()) > 0 and not self._stopping.is_set():
+            # in parts, so that a clock that is set or a machine that slept is noticed
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), min(wait, _LONGEST_NAP_S))
+        return self._stopping.is_set()
 
     async def _run(self, function: Function, *, past_due: bool) -> None:
         info = json.dumps({"IsPastDue": past_due, "ScheduleStatus": {}, "Schedule": {}})
