@@ -21,6 +21,7 @@ from local.processes import Child, StartError, Supervisor, stop_all
 from local.state import AlreadyRunningError, RunFolder
 
 _LOOK_EVERY_S = 0.5
+_TELL_EVERY_S = 15.0
 _FAILED = 1
 _BAD_START = 2
 
@@ -115,7 +116,17 @@ class Stack:
 
     def _wait(self, child: Child) -> None:
         started = time.monotonic()
-        child.wait_ready(self._options.start_limit_s, self._stop_if_asked)
+        told = started
+
+        def look() -> None:
+            nonlocal told
+            self._stop_if_asked()
+            if time.monotonic() - told >= _TELL_EVERY_S:
+                told = time.monotonic()
+                # the very first start compiles, which takes a minute or so
+                self._say(f"{child.name} is still starting ({told - started:.0f} s; log: {child.log})")
+
+        child.wait_ready(self._options.start_limit_s, look)
         self._say(f"{child.name} is healthy ({time.monotonic() - started:.1f} s, pid {child.pid})")
         self._look()
 
