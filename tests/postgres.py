@@ -27,6 +27,15 @@ def _bin() -> Path:
     return Path(on_path).parent
 
 
+def is_installed() -> bool:
+    """True when a server can be started here."""
+    try:
+        _bin()
+    except PostgresMissingError:
+        return False
+    return True
+
+
 def free_port() -> int:
     """A TCP port that was free a moment ago."""
     with socket.socket() as probe:

@@ -11,20 +11,25 @@ from imagery.database.migrate import upgrade
 from tests.azurite import Azurite
 from tests.conftest import new_database
 from tests.e2e.stack import PHOTO, Stack
-from tests.postgres import Postgres
+from tests.postgres import Postgres, is_installed
 
 
 def environment_of(kind: str, request: pytest.FixtureRequest, folder: str) -> dict[str, str]:
-    """ENV=PROD with Azurite and PostgreSQL, or ENV=DEV with files and SQLite: variables only."""
+    """ENV=PROD with Azurite and PostgreSQL (SQLite where none is installed), or ENV=DEV with files and
+    SQLite: variables only.
+    """
     if kind == "DEV":
         return {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": folder}
     azurite: Azurite = request.getfixturevalue("azurite")
+    production = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string}
+    if not is_installed():
+        return production
     postgres: Postgres = request.getfixturevalue("postgres")
     url = new_database(postgres)
     engine = make_engine(url)
     upgrade(engine)
     engine.dispose()
-    return {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string, "DATABASE_URL": url}
+    return production | {"DATABASE_URL": url}
 
 
 @pytest.fixture(scope="session", params=["PROD", "DEV"])
