@@ -48,6 +48,8 @@ class BackgroundRemover:
         providers = _providers(device)
         _check_file(self.name, settings.model_cache)
         os.environ["U2NET_HOME"] = str(settings.model_cache)
+        # rembg imports an alpha matting library that compiles for a minute at its first import; unused here
+        os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
         from rembg import new_session
 
         try:

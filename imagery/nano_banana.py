@@ -198,7 +198,7 @@ def reference_image(cutout: bytes, max_side: int, *, max_megapixels: float) -> t
     except DECODE_ERRORS as error:
         raise Rejected("invalid_image", "The upscaled cut-out can't be read.") from error
     buffer = io.BytesIO()
-    small.save(buffer, "PNG", compress_level=6)
+    small.save(buffer, "PNG", compress_level=1)
     if buffer.tell() <= _MAX_REFERENCE_BYTES:
         return buffer.getvalue(), "image/png"
     buffer = io.BytesIO()
