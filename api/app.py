@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
 from api import errors, health
-from api.middleware import BodyLimit, RequestId
+from api.middleware import BodyLimit, LastResort, RequestId
 from api.v1 import router
 from imagery import __version__
 from imagery.settings import get_settings
@@ -22,6 +22,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Imagery Guardrail & Hybrid Pipeline", version=__version__, description=_DESCRIPTION)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=get_settings().max_upload_bytes)
+    app.add_middleware(LastResort)
     app.add_middleware(RequestId)
     app.include_router(router)
     app.include_router(health.router)

@@ -100,15 +100,15 @@ async def _storage(_: Request, error: Exception) -> JSONResponse:
     return _answer(ApiError(503, "storage_unavailable", "Storage does not answer. Try again."))
 
 
-async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+def unexpected(error: Exception) -> JSONResponse:
+    """The answer to what nobody foresaw: logged in full, told without internals."""
     _log.error("internal_error", exc_info=error)
     return _answer(ApiError(500, "internal_error", "Something went wrong on our side. Try again."))
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem."""
+    """Make every foreseen error of ``app`` a problem; ``middleware.LastResort`` sees to the others."""
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(StorageError, _storage)
-    app.add_exception_handler(Exception, _unexpected)

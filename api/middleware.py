@@ -10,7 +10,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import PROBLEM_JSON
+from api.errors import PROBLEM_JSON, unexpected
 from imagery.contracts import Problem
 from imagery.telemetry.logs import log_context
 
@@ -38,6 +38,32 @@ class RequestId:
 
         with log_context(request_id=request_id):
             await self._app(scope, receive, send_with_id)
+
+
+class LastResort:
+    """Answers an unforeseen error with a problem.
+
+    A handler for ``Exception`` would answer too, but the framework raises the error once more behind it,
+    and then the Functions worker throws the answer away.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting_send(message: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await unexpected(error)(scope, receive, send)
 
 
 class BodyLimit:

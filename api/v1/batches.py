@@ -14,6 +14,7 @@ from api.durable import durable_client
 from api.errors import ApiError
 from api.problems import PROBLEM_RESPONSES
 from api.v1.process import BlobRequest, uploaded
+from api.v1.status import is_id
 from api.views import JobStatus, job_status
 from imagery.contracts import JobOptions, JobRequest, JobState
 from imagery.database.tables import ImageJob
@@ -90,6 +91,8 @@ async def batch_status(batch_id: str) -> BatchStatus:
 
 
 async def _load(batch_id: str) -> BatchStatus:
+    if not is_id(batch_id):
+        raise _batch_not_found(batch_id)
     services = get_services()
     page = await asyncio.to_thread(
         services.jobs.page,
@@ -98,7 +101,7 @@ async def _load(batch_id: str) -> BatchStatus:
         limit=services.settings.batch_max_items,
     )
     if not page.jobs:
-        raise ApiError(404, "batch_not_found", f"There is no batch '{batch_id[:100]}'.")
+        raise _batch_not_found(batch_id)
     jobs = [job_status(view) for view in reversed(page.jobs)]
     ended = sum(job.state.is_terminal for job in jobs)
     return BatchStatus(
@@ -109,6 +112,10 @@ async def _load(batch_id: str) -> BatchStatus:
         states=dict(Counter(job.state for job in jobs)),
         jobs=jobs,
     )
+
+
+def _batch_not_found(batch_id: str) -> ApiError:
+    return ApiError(404, "batch_not_found", f"There is no batch '{batch_id[:100]}'.")
 
 
 def _create_jobs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from imagery.services import get_services
 
 router = APIRouter(tags=["jobs"])
 _LOOK_EVERY_S = 0.2
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 @router.get("/status/{job_id}", responses=PROBLEM_RESPONSES)
@@ -37,10 +39,17 @@ async def status(
 
 async def load(job_id: str) -> JobView:
     """The caller's job. Raises ``ApiError`` 404."""
+    if not is_id(job_id):
+        raise job_not_found(job_id)
     view = await asyncio.to_thread(get_services().jobs.view, job_id)
     if view is None or view.job.owner_id != current_owner():
         raise job_not_found(job_id)
     return view
+
+
+def is_id(text: str) -> bool:
+    """True when the text could be an id of ours; anything else is kept away from the database."""
+    return _ID.fullmatch(text) is not None
 
 
 def _ended(view: JobView) -> bool:

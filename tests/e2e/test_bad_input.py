@@ -121,6 +121,9 @@ def test_bad_options_name_their_field(stack: Stack) -> None:
         ("/api/v1/batches/nobody", "batch_not_found"),
         ("/api/v1/logs?job_id=nobody", "job_not_found"),
         ("/api/v1/nothing", "not_found"),
+        ("/api/v1/status/%00", "job_not_found"),
+        ("/api/v1/batches/%00", "batch_not_found"),
+        ("/api/v1/logs?job_id=%00", "job_not_found"),
     ],
 )
 def test_what_does_not_exist_is_404(stack: Stack, path: str, code: str) -> None:

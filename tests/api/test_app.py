@@ -1,0 +1,74 @@
+"""What the app does before and after its routes, without a host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import azure.functions as func
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.app import create_app
+from imagery.settings import get_settings
+
+
+@pytest.fixture
+def app() -> Iterator[FastAPI]:
+    app = create_app()
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise RuntimeError("a secret detail")
+
+    yield app
+
+
+def call(app: FastAPI, method: str, path: str, **more: object) -> httpx.Response:
+    async def go() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **more)  # type: ignore[arg-type]
+
+    return asyncio.run(go())
+
+
+def test_an_unforeseen_error_is_a_problem_without_internals(app: FastAPI) -> None:
+    answer = call(app, "GET", "/broken")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+    assert "secret" not in answer.text
+
+
+def test_the_problem_survives_the_functions_adapter(app: FastAPI) -> None:
+    request = func.HttpRequest("GET", "http://test/broken", body=b"")
+    answer = asyncio.run(func.AsgiMiddleware(app).handle_async(request, _context()))
+    assert answer.status_code == 500
+    assert b"internal_error" in answer.get_body()
+
+
+def _context() -> func.Context:
+    from pathlib import Path
+
+    from local.host.invocation import InvocationContext
+    from tests.orchestrators.replay import load_app
+
+    return InvocationContext(load_app().of("httpTrigger")["http"], str(Path()))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/api/v1/jobs", 405)]
+)
+def test_routing_errors_are_problems(app: FastAPI, method: str, path: str, status: int) -> None:
+    answer = call(app, method, path)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_declared_length_over_the_limit_is_refused_unread(app: FastAPI) -> None:
+    too_much = get_settings().max_upload_bytes + 10**6
+    headers = {"Content-Length": str(too_much), "Content-Type": "multipart/form-data; boundary=x"}
+    answer = call(app, "POST", "/api/v1/process", headers=headers, content=b"x")
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
