@@ -73,8 +73,13 @@ def load(folder: Path) -> App:
     apps = {id(each): each for each in vars(module).values() if isinstance(each, func.FunctionRegister)}
     if len(apps) != 1:
         raise LoadError(f"function_app.py must define one app, not {len(apps)}")
+    return index(apps.popitem()[1])
+
+
+def index(app: func.FunctionRegister) -> App:
+    """Sort the functions of ``app``; the SDK allows it once an app. Raises ``LoadError``."""
     functions: dict[str, dict[str, Function]] = {}
-    for each in apps.popitem()[1].get_functions():
+    for each in app.get_functions():
         function = _function(each)
         functions.setdefault(function.trigger_type, {})[_key(function)] = function
     return App(functions)

@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 
 from local.host.history import Event, Kind
-from local.host.http import compile_route
-from local.host.replay import ActionError, Replay, retry_delay
-from local.host.settings import SettingsError
-from local.host.timer_trigger import Schedule
+from local.host.replay import ActionError, NonDeterminismError, Replay, retry_delay
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RETRY = {"firstRetryIntervalInMilliseconds": 1000, "maxNumberOfAttempts": 3, "backoffCoefficient": 2.0}
@@ -178,32 +175,64 @@ def test_the_wait_grows_up_to_its_cap(attempt: int, seconds: int) -> None:
     assert retry_delay(options, attempt) == timedelta(seconds=seconds)
 
 
+def test_the_wait_is_capped_at_six_days_where_the_policy_has_no_cap() -> None:
+    assert retry_delay(RETRY, 60) == timedelta(days=6)
+    assert retry_delay(RETRY, 5000) == timedelta(days=6)
+
+
+def test_without_a_coefficient_every_wait_is_the_first() -> None:
+    options = {"firstRetryIntervalInMilliseconds": 1500, "backoffCoefficient": None}
+    assert [retry_delay(options, attempt).total_seconds() for attempt in (1, 2, 3)] == [1.5, 1.5, 1.5]
+
+
+def test_the_time_out_counts_from_the_first_attempt() -> None:
+    options = RETRY | {"retryTimeoutInMilliseconds": 3000}
+    assert retry_delay(options, 2, timedelta(seconds=2.9)) == timedelta(seconds=2)
+    assert retry_delay(options, 2, timedelta(seconds=3)) == timedelta()
+
+
+def test_a_retry_that_timed_out_asks_for_no_timer_and_is_told() -> None:
+    history = History()
+    actions = [retried("a") | {"retryOptions": RETRY | {"retryTimeoutInMilliseconds": 500}}]
+    history.scheduled(0)
+    history.failed(0)
+    replay = Replay("i", history.events, actions)
+    assert (ids(replay), replay.timed_out) == ([], {"a"})
+
+
 @pytest.mark.parametrize(
-    ("template", "path", "expected"),
+    ("action", "message"),
     [
-        ("{*path}", "", {"path": ""}),
-        ("{*path}", "a/b", {"path": "a/b"}),
-        ("jobs/{id}", "jobs/7", {"id": "7"}),
-        ("jobs/{id}", "jobs/7/8", None),
-        ("jobs/{id:int}", "jobs/x", None),
-        ("jobs/{id?}", "jobs", {"id": None}),
-        ("a.b", "aXb", None),
+        (call("b"), "task 0 calls 'a' in the history, and now 'b'"),
+        (
+            {"actionType": 5, "fireAt": "2026-01-02T00:00:00Z", "isCanceled": False},
+            "task 0 is task_scheduled in the history, and now a timer",
+        ),
     ],
 )
-def test_route_templates(template: str, path: str, expected: dict[str, Any] | None) -> None:
-    match = compile_route(template).fullmatch(path)
-    assert (match.groupdict() if match else None) == expected
+def test_a_replay_that_asks_for_something_else_is_an_error(action: dict[str, Any], message: str) -> None:
+    history = History()
+    history.add(Kind.TASK_SCHEDULED, 0, Name="a")
+    with pytest.raises(NonDeterminismError, match=message):
+        Replay("i", history.events, [action])
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("*/15 * * * * *", 15), ("0 */5 * * * *", 300), ("00:00:20", 20), ("1.00:00:00", 86400)],
-)
-def test_schedules(text: str, seconds: int) -> None:
-    assert Schedule(text).after(START) == START + timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("text", ["", "* * * * *", "61 * * * * *", "00:00:00", "never"])
-def test_a_schedule_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError):
-        Schedule(text)
+def test_children_without_an_id_and_entity_calls_are_named_after_the_execution() -> None:
+    actions = [
+        {
+            "actionType": 12,
+            "compoundActions": [
+                {"actionType": 2, "functionName": "child", "input": None},
+                {"actionType": 7, "instanceId": "@e@k", "operation": "get", "input": None},
+            ],
+        }
+    ]
+    history = History()
+    replay = Replay("i:0a", history.events, actions)
+    assert [(each.kind, each.instance_id) for each in replay.new] == [("sub", "i:0a:0"), ("call", "@e@k")]
+    history.add(Kind.SUB_CREATED, 0, Name="child")
+    history.add(Kind.EVENT_SENT, 1)
+    history.turn()
+    history.add(Kind.SUB_COMPLETED, TaskScheduledId=0)
+    history.add(Kind.EVENT_RAISED, Name="i:0a:1")
+    assert Replay("i:0a", history.events, actions).finished

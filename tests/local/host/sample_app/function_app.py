@@ -1,8 +1,11 @@
 """A small app with one of everything that the host has to run."""
 
+import asyncio
 import datetime as dt
 import json
+import logging
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -14,10 +17,18 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 NOTES = Path(os.environ["NOTES"])
 
 
+NOTING = threading.Lock()
+
+
 def note(kind: str, **values: object) -> None:
     """Write one line that the tests read."""
-    with NOTES.open("a") as file:
+    with NOTING, NOTES.open("a") as file:
         file.write(json.dumps({"kind": kind, "at": time.time(), **values}) + "\n")
+
+
+def noted(kind: str, **values: object) -> int:
+    lines = [json.loads(line) for line in NOTES.read_text().splitlines()]
+    return sum(line["kind"] == kind and values.items() <= line.items() for line in lines)
 
 
 @app.route(route="echo/{id:int}/{word?}", methods=["GET", "POST"])
@@ -36,6 +47,47 @@ def echo(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="bytes")
 async def binary(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(bytes(range(256)), mimetype="application/octet-stream")
+
+
+@app.route(route="texts/{text}", methods=["GET", "HEAD"])
+def texts(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    logging.getLogger("sample").info("one line for %s", req.route_params["text"])
+    shown = {
+        "url": req.url,
+        "text": req.route_params["text"],
+        "types": [type(req).__module__, type(req).__name__, type(req.get_body()).__name__],
+        "function": context.function_name,
+    }
+    return func.HttpResponse(json.dumps(shown), mimetype="application/json")
+
+
+@app.route(route="cookies")
+def cookies(req: func.HttpRequest) -> func.HttpResponse:
+    response = func.HttpResponse("")
+    response.headers.add("Set-Cookie", "a=1; Path=/")
+    response.headers.add("Set-Cookie", "b=2")
+    return response
+
+
+@app.route(route="texts/special")
+def special(req: func.HttpRequest) -> str:
+    return "the literal route"
+
+
+@app.route(route="size", methods=["POST"])
+def size(req: func.HttpRequest) -> str:
+    return str(len(req.get_body()))
+
+
+@app.route(route="sleep/{milliseconds:int}")
+async def sleep(req: func.HttpRequest) -> str:
+    await asyncio.sleep(int(req.route_params["milliseconds"]) / 1000)
+    return "slept"
+
+
+@app.route(route="nothing_back")
+def nothing_back(req: func.HttpRequest) -> None:
+    return None
 
 
 @app.route(route="broken")
@@ -72,6 +124,9 @@ async def use_client(req: func.HttpRequest, client) -> func.HttpResponse:
         await client.raise_event(instance_id, "go", {"x": 1})
     elif verb == "terminate":
         await client.terminate(instance_id, "enough")
+    elif verb == "query":
+        found = await client.get_status_by(runtime_status=[df.OrchestrationRuntimeStatus.Failed])
+        return func.HttpResponse(json.dumps([each.instance_id for each in found]))
     elif verb == "purge":
         purged = await client.purge_instance_history(instance_id)
         return func.HttpResponse(str(purged.instances_deleted))
@@ -89,6 +144,11 @@ class Policy(df.RetryOptions):
     def to_json(self):
         more = {"backoffCoefficient": 2.0, "maxRetryIntervalInMilliseconds": 500}
         return super().to_json() | more
+
+
+class Limited(df.RetryOptions):
+    def to_json(self):
+        return super().to_json() | {"retryTimeoutInMilliseconds": 600}
 
 
 @app.orchestration_trigger(context_name="context")
@@ -162,6 +222,102 @@ def eternal(context: df.DurableOrchestrationContext):
 
 
 @app.orchestration_trigger(context_name="context")
+def limited(context: df.DurableOrchestrationContext):
+    yield context.call_activity_with_retry("flaky", Limited(400, 9), context.get_input())
+
+
+@app.orchestration_trigger(context_name="context")
+def five(context: df.DurableOrchestrationContext):
+    for number in range(5):
+        yield context.call_activity("add_one", number)
+
+
+@app.orchestration_trigger(context_name="context")
+def generations(context: df.DurableOrchestrationContext):
+    """Leaves a timer and an activity behind that end in the next generation's time."""
+    if context.get_input() == 1:
+        return (yield context.call_activity("nap", 0.8))
+    timer = context.create_timer(context.current_utc_datetime + dt.timedelta(seconds=0.3))
+    slow, quick = context.call_activity("nap", 0.4), context.call_activity("add_one", 1)
+    yield context.task_any([timer, slow, quick])
+    context.continue_as_new(1)
+    return None
+
+
+@app.orchestration_trigger(context_name="context")
+def naps(context: df.DurableOrchestrationContext):
+    first = yield context.call_activity("nap", 0.5)
+    second = yield context.call_activity("nap", 0.01)
+    return [first, second]
+
+
+@app.orchestration_trigger(context_name="context")
+def many_naps(context: df.DurableOrchestrationContext):
+    yield context.task_all([context.call_activity("nap", 0.2) for _ in range(10)])
+
+
+@app.orchestration_trigger(context_name="context")
+def fails_fast(context: df.DurableOrchestrationContext):
+    yield context.task_all([context.call_activity("boom", "at once"), context.call_activity("nap", 0.6)])
+
+
+@app.orchestration_trigger(context_name="context")
+def fragile(context: df.DurableOrchestrationContext):
+    first = yield context.call_activity("add_one", 1)
+    second = yield context.call_sub_orchestrator("fragile_child", context.instance_id)
+    return [first, second]
+
+
+@app.orchestration_trigger(context_name="context")
+def fragile_child(context: df.DurableOrchestrationContext):
+    key = context.get_input()
+    before = yield context.call_activity("add_one", 10)
+    return [before, (yield context.call_activity("flaky", {"key": key, "succeed_at": 2}))]
+
+
+@app.orchestration_trigger(context_name="context")
+def retried_child(context: df.DurableOrchestrationContext):
+    return (
+        yield context.call_sub_orchestrator_with_retry("fragile_child", Policy(50, 3), context.instance_id)
+    )
+
+
+@app.orchestration_trigger(context_name="context")
+def told(context: df.DurableOrchestrationContext):
+    """Catches its activity's failure and hands its text on."""
+    try:
+        yield context.call_activity("boom", "the reason")
+    except Exception as error:
+        return str(error)
+
+
+@app.orchestration_trigger(context_name="context")
+def fickle(context: df.DurableOrchestrationContext):
+    """Not deterministic: asks for another activity each time it runs."""
+    note("fickle", id=context.instance_id)
+    if noted("fickle", id=context.instance_id) == 1:
+        return (yield context.call_activity("add_one", 1))
+    return (yield context.call_activity("nap", 0))
+
+
+@app.orchestration_trigger(context_name="context")
+def guarded_log(context: df.DurableOrchestrationContext):
+    for step in range(3):
+        if not context.is_replaying:
+            note("step", step=step, id=context.instance_id)
+        yield context.call_activity("add_one", step)
+
+
+@app.orchestration_trigger(context_name="context")
+def failing_entity(context: df.DurableOrchestrationContext):
+    entity = df.EntityId("counter", context.instance_id)
+    try:
+        yield context.call_entity(entity, "fail")
+    except Exception as error:
+        return [str(error), (yield context.call_entity(entity, "add", 3))]
+
+
+@app.orchestration_trigger(context_name="context")
 def counting(context: df.DurableOrchestrationContext):
     entity = df.EntityId("counter", context.get_input())
     context.signal_entity(entity, "add", 2)
@@ -183,9 +339,34 @@ async def flaky(given: dict) -> str:
     return f"after {tries}"
 
 
+@app.activity_trigger(input_name="seconds")
+def nap(seconds: float) -> str:
+    note("nap begins")
+    time.sleep(seconds)
+    note("nap ends")
+    return "napped"
+
+
+@app.activity_trigger(input_name="why")
+def boom(why: str) -> None:
+    raise ValueError(why)
+
+
+@app.activity_trigger(input_name="nothing")
+async def never(nothing: None) -> None:
+    await asyncio.sleep(60)
+
+
+@app.orchestration_trigger(context_name="context")
+def waits_for_never(context: df.DurableOrchestrationContext):
+    yield context.call_activity("never", None)
+
+
 @app.entity_trigger(context_name="context")
 def counter(context: df.DurableEntityContext):
     value = context.get_state(lambda: 0)
+    if context.operation_name == "fail":
+        raise ValueError("not this one")
     if context.operation_name == "add":
         value += context.get_input()
     context.set_state(value)
@@ -196,14 +377,25 @@ def counter(context: df.DurableEntityContext):
 def by_client(upload: blob.BlobClient) -> None:
     note("client", name=upload.blob_name, container=upload.container_name)
     if "poison" in upload.blob_name:
-        raise RuntimeError("never")
+        # a file that the function misses is its failure, not a blob that is gone
+        raise FileNotFoundError("never")
+    if "vanishing" in upload.blob_name:
+        (Path(os.environ["LOCAL_STORAGE_PATH"]) / upload.container_name / upload.blob_name).unlink()
+        raise FileNotFoundError(upload.blob_name)
 
 
 @app.blob_trigger(arg_name="stream", path="streams/{name}.txt", connection="AzureWebJobsStorage")
 def by_stream(stream: func.InputStream) -> None:
-    note("stream", name=stream.name, text=stream.read().decode())
+    note("stream", name=stream.name, text=stream.read().decode(), length=stream.length)
 
 
 @app.timer_trigger(arg_name="timer", schedule="%SAMPLE_SCHEDULE%", use_monitor=False)
 async def tick(timer: func.TimerRequest) -> None:
     note("tick", past_due=timer.past_due)
+
+
+@app.timer_trigger(arg_name="timer", schedule="00:00:01", run_on_startup=True, use_monitor=False)
+def slow_tick(timer: func.TimerRequest) -> None:
+    note("slow tick begins")
+    time.sleep(1.3)
+    note("slow tick ends")
