@@ -102,10 +102,14 @@ class Stack:
         self._write_state()
         self._wait_for_migration()
         for child in before:
-            self._wait(child)
+            if child.name == "azurite":
+                self._wait(child)
+        # the host needs storage and tables; models may load beside it
         host.start()
         self._write_state()
-        self._wait(host)
+        for child in self._children:
+            if child.name != "azurite":
+                self._wait(child)
 
     def _wait_for_migration(self) -> None:
         until = time.monotonic() + self._options.start_limit_s
