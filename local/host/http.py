@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _PART = re.compile(r"\{(\*{0,2})(\w+)(?::(\w+))?(\?)?\}")
 _KINDS = {None: r"[^/]+", "int": r"-?\d+", "guid": r"[0-9a-fA-F-]{36}", "alpha": r"[A-Za-z]+"}
 _ALL_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+_SLASH = re.compile("%2f", re.IGNORECASE)
 _RETRY_AFTER_S = "1"
 _CONVERTERS: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
 
@@ -191,11 +192,16 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, meta.Datum]:
     return {name: meta.Datum(value, "string") for name, value in values.items()}
 
 
+def _decoded(text: str) -> str:
+    """Unescaped once, but for slashes, which the real host leaves as they were sent."""
+    return unquote(_SLASH.sub(lambda match: f"%25{match[0][1:]}", text))
+
+
 def _request(request: Request, body: bytes, match: re.Match[str]) -> func.HttpRequest:
     """The SDK's own request object, through its own converter."""
     url = f"{request.url.scheme}://{request.url.netloc}{raw_path(request)}"
     query = request.scope["query_string"].decode("latin-1")
-    parameters = {name: unquote(value) for name, value in match.groupdict().items() if value is not None}
+    parameters = {name: _decoded(value) for name, value in match.groupdict().items() if value is not None}
     datum = meta.Datum(
         {
             "method": meta.Datum(request.method, "string"),

@@ -45,7 +45,15 @@ def test_a_function_gets_the_types_of_the_real_worker(host: HostProcess) -> None
 
 
 @pytest.mark.parametrize(
-    ("sent", "text"), [("a%20b", "a b"), ("100%25", "100%"), ("a%3Fb", "a?b"), ("%C3%BC", "ü")]
+    ("sent", "text"),
+    [
+        ("a%20b", "a b"),
+        ("100%25", "100%"),
+        ("100%2525", "100%25"),
+        ("a%2Fb", "a%2Fb"),
+        ("a%3Fb", "a?b"),
+        ("%C3%BC", "ü"),
+    ],
 )
 def test_an_escaped_path_is_decoded_once(host: HostProcess, sent: str, text: str) -> None:
     shown = host.client.get(f"/texts/{sent}").json()
