@@ -27,10 +27,11 @@ from imagery.nano_banana import (
     ServiceUnavailable,
 )
 from imagery.services import Services
-from imagery.spend import NotPayableError, Reservation, SpendState
+from imagery.spend import AlreadySentError, NotPayableError, Reservation, SpendState
 
 _PNG = "image/png"
 _PAYMENT_UNKNOWN = "payment_unknown"
+_LOOK_AGAIN_S = 20.0
 _UNKNOWN = (
     "The paid call went out but its answer was lost, so it may have been charged. It is not repeated "
     "by itself; an operator has to settle it."
@@ -60,16 +61,16 @@ def _place(services: Services, order: StageInput, begun: Begun) -> StageOutcome:
 def _standing(services: Services, order: StageInput, reservation: Reservation) -> StageOutcome:
     """Answer for an entry that this attempt may not touch."""
     if reservation.state is SpendState.SENT:
-        return retry_later(
-            services,
-            order,
-            "payment_pending",
-            "An earlier attempt sent the paid call; waiting for its answer.",
-            reservation.wait_s or 1.0,
-        )
+        return _pending(services, order, reservation.wait_s or _LOOK_AGAIN_S)
     if reservation.state is SpendState.SETTLED:
         return failed(services, order, "result_missing", "The picture was paid but is no longer stored.")
     return failed(services, order, _PAYMENT_UNKNOWN, _UNKNOWN)
+
+
+def _pending(services: Services, order: StageInput, wait_s: float) -> StageOutcome:
+    """Another attempt's call is under way: its picture may be there at the next look."""
+    message = "Another attempt sent the paid call; waiting for its answer."
+    return retry_later(services, order, "payment_pending", message, min(wait_s, _LOOK_AGAIN_S))
 
 
 def _call(
@@ -87,6 +88,8 @@ def _call(
         )
     except NotPayableError:
         return StageOutcome(stage=Stage.NANO_BANANA, outcome=Outcome.CANCELLED)
+    except AlreadySentError:
+        return _pending(services, order, _LOOK_AGAIN_S)
     except PaymentUnknown as error:
         ledger.mark_unknown(entry_id, error.message)
         return failed(services, order, _PAYMENT_UNKNOWN, f"{_UNKNOWN} ({error.message})")

@@ -135,7 +135,8 @@ class Settings(BaseSettings):
     reconcile_max_starts: int = Field(
         50, gt=0, description="Orchestrations that one reconciler tick starts again."
     )
-    reconcile_page: int = Field(500, gt=0, description="Jobs that one reconciler tick looks at.")
+    reconcile_page: int = Field(500, gt=0, description="Jobs that the reconciler reads at once.")
+    reconcile_max_jobs: int = Field(10_000, gt=0, description="Jobs that one reconciler tick looks at.")
 
     status_wait_max_s: float = Field(30.0, ge=0, description="Longest long-poll of /status.")
     logs_wait_s: float = Field(20.0, ge=0, description="Longest wait for the first event in /logs.")

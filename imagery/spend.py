@@ -33,7 +33,11 @@ class SpendState(StrEnum):
 
 
 class NotPayableError(Exception):
-    """The call must not be made: the job has ended, or another caller has sent it."""
+    """The call must not be made: the job has ended, or runs anew."""
+
+
+class AlreadySentError(Exception):
+    """Another delivery of the same work has sent the call; look for its result a little later."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ class Ledger:
     def mark_sent(self, entry_id: int, run: int) -> None:
         """Claim the right to send the request, in the moment before it goes out.
 
-        Raises ``NotPayableError`` when the job has ended meanwhile or another caller was first.
+        Raises ``NotPayableError`` when the job has ended meanwhile, ``AlreadySentError`` when another
+        caller was first.
         """
         with self._database.write() as session:
             # the job's lock comes first, as everywhere, so that two writers can't wait for each other
@@ -94,7 +99,7 @@ class Ledger:
             entry = _load(session, entry_id)
             session.refresh(entry)
             if entry.state != SpendState.RESERVED:
-                raise NotPayableError(f"the entry is {entry.state}")
+                raise AlreadySentError(f"the entry is {entry.state}")
             entry.state = SpendState.SENT
             entry.sent_at = utc_now()
             entry.calls += 1

@@ -19,34 +19,60 @@ _ALIVE = {"Pending", "Running", "ContinuedAsNew", "Suspended"}
 
 async def reconcile(client: df.DurableOrchestrationClient) -> int:
     """One tick: how many jobs were started again or ended."""
-    services = get_services()
-    settings = services.settings
-    since = utc_now() - timedelta(seconds=settings.reconcile_grace_s)
-    jobs = await asyncio.to_thread(services.jobs.unfinished, since, settings.reconcile_page)
-    repaired = 0
-    for job in jobs:
-        if repaired >= settings.reconcile_max_starts:
-            break
-        with log_context(job_id=job.job_id, stage=job.stage):
-            repaired += await _look_after(client, job)
-    if repaired:
-        _log.info("reconciled", looked_at=len(jobs), repaired=repaired)
-    return repaired
+    return await Tick(client).run()
 
 
-async def _look_after(client: df.DurableOrchestrationClient, job: ImageJob) -> bool:
-    if utc_now() >= job.deadline + timedelta(seconds=get_services().settings.reconcile_grace_s):
-        return await _fail(client, job, "deadline_exceeded", "The job's deadline has passed.")
-    status = await _runtime_status(client, job.instance_id)
-    if status in _ALIVE:
-        return False
-    if status is None:
-        if job.batch_id and await _runtime_status(client, batch_instance_id(job.batch_id)) in _ALIVE:
-            return False  # its turn in the batch has not come yet
-        return await _restart(client, job)
-    return await _fail(
-        client, job, "orchestration_ended", f"The orchestration ended ({status}) without a result."
-    )
+class Tick:
+    """One look at every job that nobody has touched for a while."""
+
+    def __init__(self, client: df.DurableOrchestrationClient) -> None:
+        self._client = client
+        self._services = get_services()
+        self._batches: dict[str, bool] = {}
+
+    async def run(self) -> int:
+        """Page by page, so that many jobs that merely wait can't hide one that is lost."""
+        settings = self._services.settings
+        since = utc_now() - timedelta(seconds=settings.reconcile_grace_s)
+        repaired = looked_at = 0
+        while looked_at < settings.reconcile_max_jobs:
+            jobs = await asyncio.to_thread(
+                self._services.jobs.unfinished, since, settings.reconcile_page, looked_at
+            )
+            looked_at += len(jobs)
+            for job in jobs:
+                with log_context(job_id=job.job_id, stage=job.stage):
+                    repaired += await self._look_after(job)
+                if repaired >= settings.reconcile_max_starts:
+                    return repaired
+            if len(jobs) < settings.reconcile_page:
+                break
+        if repaired:
+            _log.info("reconciled", looked_at=looked_at, repaired=repaired)
+        return repaired
+
+    async def _look_after(self, job: ImageJob) -> bool:
+        client = self._client
+        if utc_now() >= job.deadline + timedelta(seconds=self._services.settings.reconcile_grace_s):
+            return await _fail(client, job, "deadline_exceeded", "The job's deadline has passed.")
+        if job.state == JobState.QUEUED and await self._waits_in_a_batch(job):
+            return False
+        status = await _runtime_status(client, job.instance_id)
+        if status in _ALIVE:
+            return False
+        if status is None:
+            return await _restart(client, job)
+        message = f"The orchestration ended ({status}) without a result."
+        return await _fail(client, job, "orchestration_ended", message)
+
+    async def _waits_in_a_batch(self, job: ImageJob) -> bool:
+        """True while the job's batch is alive: its turn will come. Asked once a batch and tick."""
+        if job.batch_id is None:
+            return False
+        if job.batch_id not in self._batches:
+            status = await _runtime_status(self._client, batch_instance_id(job.batch_id))
+            self._batches[job.batch_id] = status in _ALIVE
+        return self._batches[job.batch_id]
 
 
 async def _runtime_status(client: df.DurableOrchestrationClient, instance_id: str) -> str | None:

@@ -113,14 +113,15 @@ class Jobs:
         more = len(found) > limit
         return Page(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
 
-    def unfinished(self, untouched_since: datetime, limit: int) -> list[ImageJob]:
+    def unfinished(self, untouched_since: datetime, limit: int, offset: int = 0) -> list[ImageJob]:
         """Jobs that are not terminal and were not changed since then, oldest first."""
         query = (
             select(ImageJob)
             .where(col(ImageJob.state).not_in(TERMINAL_STATES))
             .where(col(ImageJob.updated_at) < untouched_since)
-            .order_by(col(ImageJob.updated_at))
+            .order_by(col(ImageJob.updated_at), col(ImageJob.job_id))
             .limit(limit)
+            .offset(offset)
         )
         with self._database.read() as session:
             return list(session.exec(query))

@@ -10,7 +10,7 @@ import pytest
 from imagery.contracts import Stage
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
-from imagery.spend import Ledger, NotPayableError, SpendState
+from imagery.spend import AlreadySentError, Ledger, NotPayableError, SpendState
 from tests.imagery.test_database import make_job
 
 STAGE = Stage.NANO_BANANA
@@ -27,7 +27,7 @@ def test_of_many_callers_one_may_send(database: Database) -> None:
     def send(_: int) -> bool:
         try:
             ledger.mark_sent(entry, 1)
-        except NotPayableError:
+        except AlreadySentError:
             return False
         return True
 
