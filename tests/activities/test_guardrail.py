@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from activities.guardrail import guardrail
@@ -25,27 +22,8 @@ from imagery.contracts import (
     StageInput,
     stage_output,
 )
-from imagery.database.engine import get_database
 from imagery.database.tables import utc_now
-from imagery.services import Services, get_services
-from imagery.settings import get_settings
-from imagery.storage import get_storage
-
-_CACHES = (get_services, get_database, get_storage, get_settings)
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    """The services of a process whose environment names files and SQLite."""
-    monkeypatch.setenv("ENV", "DEV")
-    monkeypatch.setenv("AzureWebJobsStorage", "")
-    monkeypatch.setenv("LOCAL_STORAGE_PATH", str(tmp_path / "store"))
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'imagery.db'}")
-    for cache in _CACHES:
-        cache.cache_clear()
-    yield get_services()
-    for cache in _CACHES:
-        cache.cache_clear()
+from imagery.services import Services
 
 
 def photo(size: tuple[int, int] = (90, 60), **save: object) -> bytes:

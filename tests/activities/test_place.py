@@ -1,0 +1,98 @@
+"""The paid stage's activity: delivered twice, cut off or cancelled, it pays at most once."""
+
+from __future__ import annotations
+
+import io
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from PIL import Image
+
+from activities.place import place
+from imagery.contracts import (
+    UPLOADS,
+    BlobRef,
+    JobRequest,
+    JsonObject,
+    Outcome,
+    Stage,
+    StageInput,
+    stage_output,
+)
+from imagery.database.tables import utc_now
+from imagery.services import Services
+from imagery.spend import SpendState
+from tests.servers import Server
+
+
+def make_job(services: Services) -> str:
+    """A job whose upscaled cut-out is there."""
+    source = BlobRef(container=UPLOADS, name="x")
+    request = JobRequest(job_id=str(uuid.uuid4()), source=source, owner_id="me")
+    deadline = utc_now() + timedelta(hours=1)
+    services.jobs.create(request, instance_id=f"{request.job_id}-1", deadline=deadline)
+    buffer = io.BytesIO()
+    Image.new("RGBA", (64, 64), (200, 40, 40, 255)).save(buffer, "PNG")
+    services.storage.write(stage_output(request.job_id, Stage.REALESRGAN), buffer.getvalue(), "image/png")
+    return request.job_id
+
+
+def message(job_id: str) -> JsonObject:
+    deadline = utc_now() + timedelta(hours=1)
+    return StageInput(job_id=job_id, run=1, stage=Stage.NANO_BANANA, deadline=deadline).to_json()
+
+
+def billed(simulator: Server, job_id: str) -> tuple[int, int]:
+    jobs = simulator.client.get("/_simulator/bill").json()["by_job"]
+    job = jobs.get(job_id, {"calls": 0, "billed": 0})
+    return job["calls"], job["billed"]
+
+
+def test_two_deliveries_at_once_pay_once(services: Services, simulator: Server) -> None:
+    job_id = make_job(services)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: place(message(job_id)), range(4)))
+    outcomes = sorted(answer["outcome"] for answer in answers)
+    assert outcomes.count(Outcome.SUCCEEDED) >= 1
+    assert set(outcomes) <= {Outcome.SUCCEEDED, Outcome.RETRY_LATER}
+    waiting = [answer for answer in answers if answer["outcome"] == Outcome.RETRY_LATER]
+    assert all(0 < answer["retry_after_s"] <= 20 for answer in waiting)
+    assert place(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    assert billed(simulator, job_id) == (1, 1)
+
+
+def test_a_stored_picture_is_settled_without_a_call(services: Services, simulator: Server) -> None:
+    job_id = make_job(services)
+    entry = services.ledger.reserve(job_id, 1, Stage.NANO_BANANA, 0.08)
+    services.ledger.mark_sent(entry.entry_id, 1)
+    services.storage.write(stage_output(job_id, Stage.NANO_BANANA), b"the paid picture", "image/png")
+    answer = place(message(job_id))
+    assert (answer["outcome"], answer["cost_usd"]) == (Outcome.SUCCEEDED, 0.08)
+    standing = services.ledger.reserve(job_id, 1, Stage.NANO_BANANA, 0.08)
+    assert standing.state is SpendState.SETTLED
+    assert billed(simulator, job_id) == (0, 0)
+
+
+def test_a_job_cancelled_before_the_call_is_not_paid(services: Services, simulator: Server) -> None:
+    job_id = make_job(services)
+    services.jobs.cancel(job_id)
+    assert place(message(job_id))["outcome"] == Outcome.CANCELLED
+    assert billed(simulator, job_id) == (0, 0)
+
+
+def test_a_job_cancelled_during_the_call_keeps_what_was_paid(services: Services, simulator: Server) -> None:
+    job_id = make_job(services)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(place, message(job_id))
+        until = time.monotonic() + 10
+        while billed(simulator, job_id)[0] == 0 and time.monotonic() < until:
+            time.sleep(0.02)
+        services.jobs.cancel(job_id)
+        running.result()
+    assert billed(simulator, job_id) == (1, 1)
+    assert services.storage.exists(stage_output(job_id, Stage.NANO_BANANA))
+    view = services.jobs.view(job_id)
+    assert view is not None
+    assert (view.job.state, view.stages[0].cost_usd) == ("CANCELLED", 0.08)
