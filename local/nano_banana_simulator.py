@@ -113,11 +113,13 @@ class Simulator:
         if not request.headers.get("x-goog-api-key"):
             return _error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
         fault = self._faults.take()
-        refusal = await self._before_billing(request, fault)
-        if refusal is not None:
-            return refusal
         try:
-            order = await asyncio.to_thread(_read, await _body(request))
+            # read to its end before any answer: a server that answers early cuts the sender off
+            body = await _body(request)
+            refusal = await self._before_billing(request, fault)
+            if refusal is not None:
+                return refusal
+            order = await asyncio.to_thread(_read, body)
         except BadRequest as error:
             return _error(400, "INVALID_ARGUMENT", str(error))
         await asyncio.sleep(self._options.latency_s)
