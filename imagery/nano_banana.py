@@ -96,7 +96,9 @@ class NanoBanana:
         self._client = client or httpx.Client(
             base_url=settings.nano_banana_base_url,
             transport=httpx.HTTPTransport(
-                retries=0, limits=httpx.Limits(max_connections=settings.http_connections)
+                # no kept-alive connection either: one that went stale would look like a lost answer
+                retries=0,
+                limits=httpx.Limits(max_connections=settings.http_connections, max_keepalive_connections=0),
             ),
             timeout=httpx.Timeout(settings.nano_banana_timeout_s, connect=_CONNECT_TIMEOUT_S),
         )
@@ -140,6 +142,11 @@ class NanoBanana:
         status, headers, answer = self._send(request)
         return self._read(status, headers, answer)
 
+    def _without_key(self, text: str) -> str:
+        """The service's own words may repeat the key; ours never do."""
+        key = self._settings.nano_banana_api_key
+        return text.replace(key.get_secret_value(), "***") if key else text
+
     def _send(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         """Send once and read the answer within the time and size limits."""
         until = time.monotonic() + self._settings.nano_banana_timeout_s
@@ -149,6 +156,8 @@ class NanoBanana:
             raise ServiceUnavailable(
                 "nano_banana_unreachable", "The image model can't be reached."
             ) from error
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise Rejected("nano_banana_bad_request", "NANO_BANANA_BASE_URL can't be called.") from error
         except httpx.HTTPError as error:
             raise PaymentUnknown(f"The call broke after it was sent ({type(error).__name__}).") from error
         try:
@@ -173,16 +182,22 @@ class NanoBanana:
         if status == _OK:
             return _picture(_json(answer), self._settings.nano_banana_model)
         error = _google_error(answer)
-        text = str(error.get("message", ""))[:_MAX_TEXT]
+        text = self._without_key(str(error.get("message", "")))[:_MAX_TEXT]
         if status == _RATE_LIMITED:
             wait = _retry_after_s(error, headers)
             message = f"The image model's rate limit is reached. {text}".strip()
             raise RateLimited("nano_banana_rate_limited", message, wait)
         if status == _UNAVAILABLE:
             raise ServiceUnavailable("nano_banana_unavailable", "The image model is overloaded (503).")
-        if status in _PERMANENT:
-            raise Rejected(_PERMANENT[status], f"The image model refused the call ({status}). {text}".strip())
+        if _is_permanent(status):
+            code = _PERMANENT.get(status, "nano_banana_rejected")
+            raise Rejected(code, f"The image model refused the call ({status}). {text}".strip())
         raise PaymentUnknown(f"The image model answered {status}.")
+
+
+def _is_permanent(status: int) -> bool:
+    """Redirects and client errors were not executed; 408 says that the request was cut off half-way."""
+    return 300 <= status < 500 and status != httpx.codes.REQUEST_TIMEOUT
 
 
 def reference_image(cutout: bytes, max_side: int, *, max_megapixels: float) -> tuple[bytes, str]:
@@ -236,7 +251,7 @@ def _request_body(
 def _json(answer: bytes) -> dict[str, Any]:
     try:
         body = json.loads(answer)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PaymentUnknown("The answer is not valid JSON.") from error
     if not isinstance(body, dict):
         raise PaymentUnknown("The answer is not a JSON object.")
@@ -257,9 +272,10 @@ def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
         raise Refused("nano_banana_safety", f"The image model blocked the request ({blocked}).")
     candidates = body.get("candidates") or []
     if not candidates:
-        raise Refused("nano_banana_no_image", "The image model answered without a picture.")
+        raise PaymentUnknown("The answer holds neither a picture nor a reason.")
     candidate = candidates[0]
-    parts = (candidate.get("content") or {}).get("parts") or []
+    every = (candidate.get("content") or {}).get("parts") or []
+    parts = [part for part in every if not part.get("thought")]  # drafts are not the result
     text = " ".join(part["text"] for part in parts if "text" in part)[:_MAX_TEXT]
     inline = next((part["inlineData"] for part in parts if "inlineData" in part), None)
     if inline is not None:
@@ -285,7 +301,7 @@ def _decoded(data: str, model: str, text: str) -> PlacedImage:
 def _google_error(answer: bytes) -> dict[str, Any]:
     try:
         error = json.loads(answer)["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     return error if isinstance(error, dict) else {}
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image, ImageDraw
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from imagery.nano_banana import (
     NanoBanana,
@@ -228,3 +234,54 @@ def test_the_bill_is_right_under_load(simulator: Server) -> None:
     assert bill(simulator, "load") == (24, placed)
     total = simulator.client.get("/_simulator/bill").json()
     assert total["usd"] == pytest.approx(0.08 * placed)
+
+
+PICTURE = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(cutout()).decode()}}
+DRAFT = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+ODD_ANSWERS: dict[str, tuple[int, str, type[NanoBananaError]]] = {
+    "empty object": (200, "{}", PaymentUnknown),
+    "no candidates": (200, '{"candidates": []}', PaymentUnknown),
+    "wrong shape": (200, '{"candidates": [7]}', PaymentUnknown),
+    "bottomless": (200, "[" * 200_000, PaymentUnknown),
+    "blocked": (200, '{"promptFeedback": {"blockReason": "SAFETY"}}', Refused),
+    "redirect": (302, "", Rejected),
+    "too large": (413, "", Rejected),
+    "cut off": (408, "", PaymentUnknown),
+    "broken": (500, "", PaymentUnknown),
+    "key repeated": (403, '{"error": {"message": "api_key:secret-key is suspended"}}', Rejected),
+}
+
+
+def answering(status: int, body: str) -> Server:
+    async def answer(request: Request) -> Response:
+        await request.body()
+        return Response(body, status, media_type="application/json")
+
+    return Server(Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])]))
+
+
+@pytest.mark.parametrize("name", ODD_ANSWERS)
+def test_an_odd_answer_is_classified_by_what_it_may_have_cost(name: str) -> None:
+    status, body, kind = ODD_ANSWERS[name]
+    server = answering(status, body)
+    try:
+        with pytest.raises(kind) as caught:
+            place(NanoBanana(settings_of(server.url)))
+    finally:
+        server.stop()
+    assert "secret-key" not in str(caught.value)
+
+
+def test_a_draft_is_not_the_result() -> None:
+    answer = {"candidates": [{"content": {"parts": [DRAFT, PICTURE]}, "finishReason": "STOP"}]}
+    server = answering(200, json.dumps(answer))
+    try:
+        placed = place(NanoBanana(settings_of(server.url)))
+    finally:
+        server.stop()
+    assert (placed.width, placed.height) == (200, 160)
+
+
+def test_an_address_that_is_none_was_not_called() -> None:
+    with pytest.raises(Rejected):
+        place(NanoBanana(settings_of("ftp://127.0.0.1")))
