@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
+from types import FrameType
 
 import uvicorn
 
 from gpu_container.server import create_app
 from gpu_container.settings import get_gpu_settings
+from gpu_container.stages import Stages
 from imagery.contracts import JOBS
 from imagery.settings import get_settings
 from imagery.storage import get_storage
 from imagery.telemetry.logs import configure_logging
+
+_ANSWER_S = 3.0
 
 
 def main(arguments: list[str]) -> int:
@@ -27,16 +33,37 @@ def main(arguments: list[str]) -> int:
     configure_logging(get_settings().log_level)
     storage = get_storage()
     storage.ensure_containers(JOBS)
-    uvicorn.run(
-        create_app(settings, storage),
+    app = create_app(settings, storage)
+    config = uvicorn.Config(
+        app,
         host=given.host,
         port=given.port,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
+    _Server(config, app.state.stages, settings.drain_s - _ANSWER_S).run()
     return 0
 
 
+class _Server(uvicorn.Server):
+    """Drains from the signal on, beside the server's own shutdown."""
+
+    def __init__(self, config: uvicorn.Config, stages: Stages, within_s: float) -> None:
+        super().__init__(config)
+        self._stages = stages
+        self._within_s = max(0.0, within_s)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT: finish or hand back what runs, so that every answer still goes out."""
+        if not self._stages.admission.closed:
+            drain = threading.Thread(target=self._stages.drain, args=(self._within_s,), daemon=True)
+            drain.start()
+        super().handle_exit(sig, frame)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    # a batch that still computes must not hold the process beyond the drain; every answer has been sent
+    os._exit(code)

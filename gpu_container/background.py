@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +20,24 @@ from gpu_container.settings import GpuSettings
 _NOTHING = "The network sees no subject in this picture: there is nothing to cut out."
 _VISIBLE = 128
 
+OnDevice = Callable[[Callable[[], Any], float], Any]
 
-class _Recorder:
-    """Stands before an onnxruntime session and keeps the raw prediction.
 
-    rembg stretches every prediction to 0..1, so afterwards nobody can tell a subject from noise.
+class _DeviceSession:
+    """Stands before an onnxruntime session: runs it on the device's thread and keeps the raw prediction.
+
+    So rembg prepares and finishes pictures in the callers' threads, and only the network waits for the
+    device. rembg stretches every prediction to 0..1: afterwards nobody can tell a subject from noise.
     """
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, on_device: OnDevice) -> None:
         self._session = session
-        self.prediction = np.zeros((1, 1))
+        self._on_device = on_device
+        self.caller = threading.local()
 
     def run(self, names: Any, inputs: Any) -> Any:
-        outputs = self._session.run(names, inputs)
-        self.prediction = np.asarray(outputs[0])
+        outputs = self._on_device(lambda: self._session.run(names, inputs), self.caller.deadline)
+        self.caller.prediction = np.asarray(outputs[0])
         return outputs
 
     def __getattr__(self, name: str) -> Any:
@@ -39,10 +45,10 @@ class _Recorder:
 
 
 class BackgroundRemover:
-    """One rembg session. Not safe between threads."""
+    """One rembg session; safe between threads."""
 
-    def __init__(self, settings: GpuSettings, device: str) -> None:
-        """Load the model. Raises ``ModelUnavailable``."""
+    def __init__(self, settings: GpuSettings, device: str, on_device: OnDevice) -> None:
+        """Load the model. ``on_device(run, deadline)`` runs the network. Raises ``ModelUnavailable``."""
         self.name = settings.background_model
         self._settings = settings
         providers = _providers(device)
@@ -53,45 +59,57 @@ class BackgroundRemover:
         from rembg import new_session
 
         try:
-            session = new_session(self.name, providers=providers)
+            session = new_session(self.name, sess_opts=_options(settings), providers=providers)
         except Exception as error:
             raise ModelUnavailable(f"rembg could not load {self.name}: {type(error).__name__}") from error
         if device == "cuda" and "CUDAExecutionProvider" not in session.inner_session.get_providers():
             raise ModelUnavailable("CUDA was asked for, but onnxruntime could not load its CUDA provider")
-        self._recorder = _Recorder(session.inner_session)
-        session.inner_session = self._recorder
+        self._on_device = _DeviceSession(session.inner_session, on_device)
+        session.inner_session = self._on_device
         self._session = session
 
-    def remove(self, picture: Image.Image) -> Image.Image:
-        """``picture`` (RGB or RGBA) with everything but its subject transparent, same size, RGBA.
+    def remove(self, picture: Image.Image, deadline: float) -> np.ndarray:
+        """``picture`` (RGB or RGBA) with everything but its subject transparent: (H, W, 4) uint8.
 
-        The colour of visible pixels is not touched. Raises ``NoSubjectFound``.
+        The colour of visible pixels is not touched. Raises ``NoSubjectFound``, ``DeadlineExceeded``.
         """
-        colour = picture.convert("RGB")
+        colour = picture if picture.mode == "RGB" else picture.convert("RGB")
+        self._on_device.caller.deadline = deadline
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             # a flat prediction makes rembg divide by zero; it is found out just below
             warnings.simplefilter("ignore", RuntimeWarning)
-            mask = self._session.predict(colour)[0]
+            mask = np.asarray(self._session.predict(colour)[0])
         self._check(mask)
-        alpha = np.asarray(mask)
         if picture.mode == "RGBA":
             # what was transparent before stays so
-            alpha = np.minimum(alpha, np.asarray(picture.getchannel("A")))
-        colour.putalpha(Image.fromarray(np.ascontiguousarray(alpha)))
-        return colour
+            mask = np.minimum(mask, np.asarray(picture.getchannel("A")))
+        cutout = np.empty((*mask.shape, 4), np.uint8)
+        cutout[..., :3] = np.asarray(colour)
+        cutout[..., 3] = mask
+        # what nobody sees must not be handed on, and empty areas compress to nothing
+        cutout[mask == 0] = 0
+        return cutout
 
-    def _check(self, mask: Image.Image) -> None:
-        prediction, settings = self._recorder.prediction, self._settings
+    def _check(self, mask: np.ndarray) -> None:
+        prediction, settings = self._on_device.caller.prediction, self._settings
         peak, lowest = float(prediction.max()), float(prediction.min())
         if not np.isfinite([peak, lowest]).all():
             raise NoSubjectFound(_NOTHING)
-        coverage = float((np.asarray(mask) >= _VISIBLE).mean())
+        coverage = float((mask >= _VISIBLE).mean())
         if (
             peak < settings.min_confidence
             or peak - lowest < settings.min_contrast
             or coverage < settings.min_coverage
         ):
             raise NoSubjectFound(_NOTHING)
+
+
+def _options(settings: GpuSettings) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    # threads that spin while they wait for the next picture take the processor from the upscaling network
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _providers(device: str) -> list[str]:

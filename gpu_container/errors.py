@@ -53,6 +53,12 @@ class DeadlineExceeded(StageError):
     code, status = "deadline_exceeded", 504
 
 
+class DeviceFailed(StageError):
+    """The network or its device failed on this picture."""
+
+    code, status = "gpu_failed", 500
+
+
 class ModelUnavailable(StageError):
     """The stage's model could not be loaded."""
 
@@ -74,3 +80,10 @@ class Busy(StageError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Stopping(StageError):
+    """The replica is being stopped; another one, or the next one, will do it."""
+
+    code, status = "gpu_stopping", 503
+    retry_after_s = 2.0

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from gpu_container import compat, ncnn
@@ -50,24 +49,31 @@ class UpscaleModel:
     """An upscaling network.
 
     ``overlap``: pixels at an inner tile edge whose output is thrown away, so that what is kept equals the
-    untiled output within 1/255. ``align``: tile sides are multiples of it.
+    untiled output within 1/255. ``align``: tile sides are multiples of it. ``bytes_per_pixel_16``: memory
+    that a batch takes for each pixel it reads, in 16 bits, as measured.
     """
 
     name: str
     file: ModelFile
     scale: int
+    channels: int
     align: int
     overlap: int
+    bytes_per_pixel_16: int
     build: Callable[[], nn.Module]
 
-    def load(self, cache: Path, device: torch.device) -> nn.Module:
-        """The network with its weights, ready to run. Raises ``ModelUnavailable``."""
+    def bytes_per_pixel(self, precision: str) -> int:
+        """Memory of a batch for each of its pixels. ``precision``: fp32, fp16 or bf16."""
+        return self.bytes_per_pixel_16 * (2 if precision == "fp32" else 1)
+
+    def load(self, cache: Path) -> nn.Module:
+        """The network with its weights, on the processor. Raises ``ModelUnavailable``."""
         problem = self.file.problem(cache)
         if problem:
             raise ModelUnavailable(f"{problem}: run python -m gpu_container.fetch_models")
         network = self.build()
         network.load_state_dict(ncnn.read_state(self.file.path(cache), network))
-        return network.eval().requires_grad_(False).to(device)
+        return network.eval().requires_grad_(False)
 
 
 def _compact() -> nn.Module:
@@ -108,7 +114,9 @@ UPSCALE_MODELS = {
             "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
         ),
         scale=4,
+        channels=3,
         align=8,
+        bytes_per_pixel_16=750,
         overlap=20,  # 18 convolutions of 3x3: nothing reaches further than 18 pixels
         build=_compact,
     ),
@@ -121,7 +129,9 @@ UPSCALE_MODELS = {
             "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
         ),
         scale=4,
+        channels=3,
         align=8,
+        bytes_per_pixel_16=7200,
         overlap=64,  # what reaches further changes no output by half a step of 8 bits, as measured
         build=_x4plus,
     ),

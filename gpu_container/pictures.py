@@ -1,45 +1,108 @@
-"""Pictures in and out of blobs."""
+"""Pictures in and out of blobs: whatever comes in leaves as upright 8-bit sRGB."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
+from typing import BinaryIO
 
-import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from gpu_container.errors import ImageTooLarge, InvalidImage
+from gpu_container.png import PngWriter
 from imagery.bounded_picture import DECODE_ERRORS, TooManyPixelsError, open_picture
+from imagery.telemetry.logs import get_logger
 
+_log = get_logger(__name__)
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-_COMPRESSION = 1
+_SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
+_STEPS_OF_16_IN_8 = 257
+_SRGB = ImageCms.createProfile("sRGB")
 
 
-def read(data: bytes, max_megapixels: float) -> Image.Image:
-    """Decode to RGB or RGBA, upright. Raises ``InvalidImage``, ``ImageTooLarge``."""
+def size_of(data: bytes, max_megapixels: float | None = None) -> tuple[int, int]:
+    """Width and height, from the header. Raises ``InvalidImage``, ``ImageTooLarge``."""
     try:
         with open_picture(data, _FORMATS, max_megapixels) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            has_alpha = upright.has_transparency_data
-            return upright.convert("RGBA" if has_alpha else "RGB")
+            return opened.width, opened.height
     except TooManyPixelsError as error:
         raise ImageTooLarge(f"The picture is too large: {error}.") from error
     except DECODE_ERRORS as error:
         raise InvalidImage("The source is no picture, or a damaged one.") from error
 
 
-def size_of(data: bytes) -> tuple[int, int]:
-    """Width and height, from the header."""
-    with Image.open(io.BytesIO(data)) as opened:
-        return opened.width, opened.height
+def read(data: bytes, max_megapixels: float) -> Image.Image:
+    """Decode to upright RGB or RGBA in sRGB; of an animation the first frame.
+
+    Raises ``InvalidImage``, ``ImageTooLarge``.
+    """
+    try:
+        with open_picture(data, _FORMATS, max_megapixels) as opened:
+            return _plain(ImageOps.exif_transpose(opened))
+    except TooManyPixelsError as error:
+        raise ImageTooLarge(f"The picture is too large: {error}.") from error
+    except DECODE_ERRORS as error:
+        raise InvalidImage("The source is no picture, or a damaged one.") from error
 
 
-def encode(pixels: np.ndarray) -> bytes:
-    """``pixels`` (H, W, 3 or 4) RGB(A) uint8 as PNG without metadata, compressed lightly."""
-    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    done, buffer = cv2.imencode(
-        ".png", cv2.cvtColor(pixels, order), [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION]
-    )
-    if not done:
-        raise InvalidImage("The result could not be encoded.")
-    return buffer.tobytes()
+def write(bands: Iterable[np.ndarray], width: int, height: int, channels: int, level: int) -> BinaryIO:
+    """PNG of row bands (rows, width, channels) uint8 in a temporary file, which the caller closes.
+
+    A file and not memory: the largest results have hundreds of MB.
+    """
+    from tempfile import SpooledTemporaryFile
+
+    file: BinaryIO = SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # type: ignore[assignment]  # noqa: SIM115
+    try:
+        writer = PngWriter(file, width, height, channels, level)
+        for band in bands:
+            writer.write(band)
+        writer.close()
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+_SPOOL_BYTES = 16 * 1024 * 1024
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    if image.mode in _SIXTEEN_BITS:
+        return _from_sixteen_bits(image)
+    if image.mode == "F":
+        raise InvalidImage("Pixels are floating point numbers of unknown range; send 8 or 16 bits.")
+    alpha = None
+    if image.has_transparency_data:
+        image = image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert("L" if image.mode == "LA" else "RGB")
+    colour = _to_srgb(image)
+    if alpha is not None:
+        colour.putalpha(alpha)
+    return colour
+
+
+def _from_sixteen_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, which Pillow would clip at 255 instead of scaling it."""
+    steps = np.asarray(image).astype(np.float32) / _STEPS_OF_16_IN_8
+    grey = np.clip(np.rint(steps), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Colour by the picture's own profile where it has one, else as if it were sRGB."""
+    embedded = image.info.get("icc_profile")
+    if embedded:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
+            if "srgb" not in ImageCms.getProfileDescription(profile).lower():
+                converted = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+                if converted is not None:
+                    return converted
+        except (ImageCms.PyCMSError, OSError, ValueError) as error:
+            # a damaged or unfitting profile must not cost the picture
+            _log.warning("colour_profile_ignored", error=type(error).__name__)
+    return image.convert("RGB")

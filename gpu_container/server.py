@@ -26,7 +26,9 @@ from imagery.telemetry.logs import get_logger, log_context
 
 _log = get_logger(__name__)
 _PROBLEM = "application/problem+json"
+_STOP_S = 2.0
 _HEALTHY = {State.READY, State.BUSY}
+_STAGES = (Stage.REMBG, Stage.REALESRGAN)
 
 
 def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
@@ -38,9 +40,11 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         worker.start()
         yield
-        await asyncio.to_thread(worker.stop, settings.drain_s)
+        stages.admission.close()
+        await asyncio.to_thread(worker.stop, _STOP_S)
 
     app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
+    app.state.stages = stages
     _install_errors(app)
 
     async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
@@ -71,23 +75,23 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
         """Alive: always 200; ``state`` and ``models`` say more."""
-        used_gb, peak_gb = worker.vram_used_gb()
-        problems = worker.loaded.problems
+        used_gb, peak_gb = worker.vram_gb()
         return {
             "state": worker.state,
+            "stopping": stages.admission.closed,
             "version": __version__,
             "device": worker.device,
             "replica": settings.replica,
-            "models": {stage: problems.get(stage, "ok") for stage in ("rembg", "realesrgan")},
-            "queue": {"waiting": worker.waiting, "limit": settings.queue_limit},
+            "models": {stage.value: worker.problems.get(stage.value, "ok") for stage in _STAGES},
+            "queue": {"running": stages.running, "limit": settings.queue_limit},
             "vram_used_gb": used_gb,
             "vram_peak_gb": peak_gb,
         }
 
     @app.get("/readyz")
     async def readyz(response: Response) -> dict[str, Any]:
-        """Ready: 200 when both stages can work."""
-        ready = worker.state in _HEALTHY
+        """Ready: 200 when both stages can work and the service is not stopping."""
+        ready = worker.state in _HEALTHY and not stages.admission.closed
         response.status_code = 200 if ready else 503
         return {"ready": ready, "state": worker.state}
 
@@ -96,9 +100,12 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         """Prometheus text."""
         registry = CollectorRegistry()
         gauge = Gauge("gpu_vram_usage_gauge", "GPU memory in use, GB.", ["replica"], registry=registry)
-        gauge.labels(settings.replica).set(worker.vram_used_gb()[0])
-        waiting = Gauge("gpu_queue_waiting", "Requests that wait for the device.", registry=registry)
-        waiting.set(worker.waiting)
+        used_gb, peak_gb = worker.vram_gb()
+        gauge.labels(settings.replica).set(used_gb)
+        peak = Gauge("gpu_vram_peak_gauge", "Its peak, GB.", ["replica"], registry=registry)
+        peak.labels(settings.replica).set(peak_gb)
+        running = Gauge("gpu_requests_running", "Requests that are worked on.", registry=registry)
+        running.set(stages.running)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
     return app

@@ -26,6 +26,23 @@ class AlphaMethod(StrEnum):
     NETWORK = "network"
 
 
+class Runtime(StrEnum):
+    """What runs the upscaling network."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
+class Precision(StrEnum):
+    """Numbers that the upscaling network computes with."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
 def default_cache() -> Path:
     """The folder of model files in the user's cache."""
     return Path.home() / ".cache" / "imagery-guardrail" / "models"
@@ -48,8 +65,24 @@ class GpuSettings(BaseSettings):
     upscale_model: str = Field(
         "auto", description="Name of the upscaling model; auto: x4plus on CUDA, the compact one on CPU."
     )
-    tile: int = Field(512, ge=64, description="Side of a tile, input pixels.")
+    runtime: Runtime = Field(
+        Runtime.AUTO, description="torch or openvino; auto: torch on CUDA, else openvino."
+    )
+    precision: Precision = Field(
+        Precision.AUTO,
+        description="fp32, fp16 or bf16; auto: fp16 on CUDA, bf16 on processors that have it, else fp32.",
+    )
+    threads: int = Field(0, ge=0, description="Threads of the networks on the processor; 0: one a core.")
+    compile: bool = Field(False, description="torch.compile: faster batches on CUDA, minutes at first use.")
+    max_graphs: int = Field(8, ge=1, description="Batch shapes whose CUDA graphs and buffers are kept.")
+    tile: int = Field(512, ge=64, description="Largest side of a tile, input pixels.")
     min_tile: int = Field(96, ge=64, description="Smallest side after out-of-memory halvings.")
+    max_batch: int = Field(16, ge=1, description="Most tiles of one batch, of one job or of several.")
+    memory_share: float = Field(
+        0.8, gt=0, le=1, description="Share of the device's free memory that batches may take."
+    )
+    cpu_memory_gb: float = Field(2.0, gt=0, description="Memory that batches may take on the processor, GB.")
+    bands_ahead: int = Field(1, ge=0, description="Row bands computed while an earlier one is encoded.")
     alpha: AlphaMethod = Field(AlphaMethod.FILTER, description="filter (bicubic) or network.")
     min_confidence: float = Field(
         0.5, ge=0, le=1, description="A prediction whose peak is lower holds no subject."
@@ -60,8 +93,13 @@ class GpuSettings(BaseSettings):
     min_coverage: float = Field(
         0.002, ge=0, le=1, description="Smallest share of the picture that a subject covers."
     )
-    queue_limit: int = Field(8, ge=1, description="Requests that may wait; one more is answered 429.")
+    queue_limit: int = Field(16, ge=1, description="Requests worked on at once; one more is answered 429.")
+    max_retry_after_s: float = Field(120.0, ge=1, description="Longest Retry-After of a 429.")
     max_megapixels: float = Field(70.0, gt=0, description="Most pixels of an input, millions.")
+    megapixels_in_flight: float = Field(
+        140.0, gt=0, description="Decoded pixels in memory at once, millions; further requests wait."
+    )
+    png_level: int = Field(1, ge=0, le=3, description="Compression of results, 0 (fastest) to 3.")
     max_bytes: int = Field(300 * 1024 * 1024, gt=0, description="Largest blob that is read.")
     default_deadline_s: float = Field(600.0, gt=0, description="Deadline of a request that names none.")
     drain_s: float = Field(25.0, gt=0, description="Time to finish after SIGTERM.")

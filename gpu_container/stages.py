@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from gpu_container import pictures
-from gpu_container.errors import (
-    DeadlineExceeded,
-    ImageTooLarge,
-    SourceNotFound,
-    StorageUnavailable,
-)
-from gpu_container.worker import Loaded, Worker, remove_background, upscale
+from gpu_container.admission import Admission
+from gpu_container.errors import ImageTooLarge, SourceNotFound, StorageUnavailable
+from gpu_container.scheduler import Lane
+from gpu_container.worker import Worker
 from imagery.contracts import GpuReport, GpuRequest, Stage
 from imagery.storage import (
     BlobNameError,
@@ -30,41 +29,64 @@ from imagery.storage import (
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-Work = Callable[[Loaded, Image.Image, float], tuple[np.ndarray, int]]
-_GRACE_S = 1.0
+_HEADER_BYTES = 64 * 1024
+_CONTENT_TYPE = "image/png"
+
+
+@dataclass
+class _Result:
+    """An encoded picture and what it took."""
+
+    file: BinaryIO
+    width: int
+    height: int
+    model: str
+    tiles: int
 
 
 class Stages:
     """The two stages over one worker and one storage."""
 
     def __init__(self, worker: Worker, storage: Storage) -> None:
+        self.admission = Admission(worker)
         self._worker = worker
         self._storage = storage
         self._lock = threading.Lock()
         self._running: dict[str, Future[GpuReport]] = {}
-        # reading and writing blobs goes on beside the device
-        self._pool = ThreadPoolExecutor(worker.settings.queue_limit + 1, thread_name_prefix="stage")
+        # reading, decoding, encoding and writing go on beside the device
+        self._pool = ThreadPoolExecutor(worker.settings.queue_limit, thread_name_prefix="stage")
+
+    @property
+    def running(self) -> int:
+        """Requests that are worked on."""
+        return len(self._running)
 
     def submit(self, stage: Stage, request: GpuRequest, deadline: float) -> Future[GpuReport]:
         """Start the stage, or join the run that is writing the same target already.
 
         A caller's connection may end before the work does; the caller comes back and joins it.
+        Raises ``Starting``, ``Busy``, ``Stopping``.
         """
         with self._lock:
             running = self._running.get(request.target.path)
             if running is not None:
                 return running
-            if len(self._running) > self._worker.settings.queue_limit:
-                raise self._worker.busy(len(self._running))
+            self.admission.check(len(self._running))
             context = copy_context()
             future = self._pool.submit(context.run, self._process, stage, request, deadline)
             self._running[request.target.path] = future
         future.add_done_callback(lambda _: self._forget(request.target.path))
         return future
 
-    def stop(self) -> None:
-        """Wait for what is running."""
-        self._pool.shutdown(wait=True)
+    def drain(self, within_s: float) -> None:
+        """Admit nothing more, let what runs finish, and hand back what does not within the time."""
+        self.admission.close()
+        with self._lock:
+            running = list(self._running.values())
+        _log.info("draining", running=len(running), within_s=within_s)
+        _, late = wait(running, within_s)
+        self._worker.stop(0.0)
+        _log.info("drained", handed_back=len(late))
 
     def _forget(self, path: str) -> None:
         with self._lock:
@@ -75,43 +97,37 @@ class Stages:
         existing = self._existing(stage, request)
         if existing is not None:
             return existing
-        picture = pictures.read(self._read(request), self._worker.settings.max_megapixels)
-        work = _WORK[stage]
-        task = self._worker.submit(lambda loaded: self._timed(work, loaded, picture, deadline), deadline)
-        try:
-            result = task.result(max(0.0, deadline - time.monotonic()) + _GRACE_S)
-        except TimeoutError:
-            task.cancel()
-            raise DeadlineExceeded("The caller's deadline passed.") from None
-        pixels, tiles, used_gb, peak_gb = result
-        self._write(request, pictures.encode(pixels))
+        settings = self._worker.settings
+        data = self._read(request)
+        width, height = pictures.size_of(data, settings.max_megapixels)
+        with self.admission.memory_for(width * height, deadline):
+            picture = pictures.read(data, settings.max_megapixels)
+            del data
+            result = _WORK[stage](self._worker, picture, deadline)
+            with result.file:
+                self._write(request, result.file)
         duration_ms = round((time.monotonic() - started) * 1000, 1)
+        used_gb, peak_gb = self._worker.vram_gb()
         report = GpuReport(
             output=request.target,
-            width=pixels.shape[1],
-            height=pixels.shape[0],
+            width=result.width,
+            height=result.height,
             duration_ms=duration_ms,
             vram_used_gb=used_gb,
             vram_peak_gb=peak_gb,
             device=self._worker.device,
-            model=self._model(stage),
-            tiles=tiles,
+            model=result.model,
+            tiles=result.tiles,
         )
-        _log.info("gpu_stage_finished", duration_ms=duration_ms, vram_used_gb=used_gb, tiles=tiles)
+        _log.info("gpu_stage_finished", duration_ms=duration_ms, vram_used_gb=used_gb, tiles=result.tiles)
         return report
-
-    def _timed(
-        self, work: Work, loaded: Loaded, picture: Image.Image, deadline: float
-    ) -> tuple[np.ndarray, int, float, float]:
-        pixels, tiles = work(loaded, picture, deadline)
-        return pixels, tiles, *self._worker.vram_used_gb()
 
     def _existing(self, stage: Stage, request: GpuRequest) -> GpuReport | None:
         """The report of a target that an earlier call has finished."""
         try:
-            if not self._storage.exists(request.target):
-                return None
-            width, height = pictures.size_of(self._storage.read(request.target))
+            width, height = pictures.size_of(self._storage.read_start(request.target, _HEADER_BYTES))
+        except BlobNotFoundError:
+            return None
         except BlobNameError:
             raise
         except (StorageError, OSError) as error:
@@ -124,7 +140,7 @@ class Stages:
             vram_used_gb=0.0,
             vram_peak_gb=0.0,
             device=self._worker.device,
-            model=self._model(stage),
+            model=_model(self._worker, stage),
             reused=True,
         )
 
@@ -140,26 +156,38 @@ class Stages:
         except Exception as error:
             raise StorageUnavailable("The source could not be read.") from error
 
-    def _write(self, request: GpuRequest, data: bytes) -> None:
+    def _write(self, request: GpuRequest, file: BinaryIO) -> None:
         try:
-            self._storage.write(request.target, data, "image/png")
+            self._storage.write(request.target, file, _CONTENT_TYPE)
         except Exception as error:
             raise StorageUnavailable("The result could not be written.") from error
 
-    def _model(self, stage: Stage) -> str:
-        loaded = self._worker.loaded
-        if stage is Stage.REMBG:
-            return loaded.background.name if loaded.background else "none"
-        return loaded.upscaler.model.name if loaded.upscaler else "none"
+
+def remove_background(worker: Worker, picture: Image.Image, deadline: float) -> _Result:
+    """The cut-out as PNG. Raises ``StageError``."""
+    remover = worker.background
+    cutout = remover.remove(picture, deadline)
+    height, width, channels = cutout.shape
+    file = pictures.write([cutout], width, height, channels, worker.settings.png_level)
+    return _Result(file, width, height, remover.name, 0)
 
 
-def _remove(loaded: Loaded, picture: Image.Image, _: float) -> tuple[np.ndarray, int]:
-    return np.asarray(remove_background(loaded, picture)), 0
+def upscale(worker: Worker, picture: Image.Image, deadline: float) -> _Result:
+    """The upscaled picture as PNG, encoded while later rows are computed. Raises ``StageError``."""
+    upscaler = worker.upscaler
+    pixels = np.asarray(picture)
+    height, width, channels = pixels.shape
+    scale = upscaler.model.scale
+    lane = Lane(deadline)
+    bands: Iterator[np.ndarray] = upscaler.bands(pixels, lane)
+    file = pictures.write(bands, width * scale, height * scale, channels, worker.settings.png_level)
+    return _Result(file, width * scale, height * scale, upscaler.model.name, lane.computed)
 
 
-def _upscale(loaded: Loaded, picture: Image.Image, deadline: float) -> tuple[np.ndarray, int]:
-    done = upscale(loaded, picture, deadline)
-    return done.pixels, done.tiles
+def _model(worker: Worker, stage: Stage) -> str:
+    if stage.value in worker.problems:
+        return "none"
+    return worker.background.name if stage is Stage.REMBG else worker.upscaler.model.name
 
 
-_WORK: dict[Stage, Work] = {Stage.REMBG: _remove, Stage.REALESRGAN: _upscale}
+_WORK = {Stage.REMBG: remove_background, Stage.REALESRGAN: upscale}

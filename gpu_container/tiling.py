@@ -1,8 +1,11 @@
-"""Where tiles lie: all of one shape, no more of them than needed, each sure of the part it answers for."""
+"""Where tiles lie: all of one shape, no more and no larger than needed, each exact where it answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,21 @@ class Span:
     keep_from: int
     keep_to: int
 
+    @property
+    def end(self) -> int:
+        """One behind the last pixel that is read."""
+        return self.start + self.size
+
+    def halves(self, overlap: int) -> tuple[Span, Span]:
+        """Two spans that together answer for the same pixels and read nothing beyond this one."""
+        middle = (self.keep_from + self.keep_to) // 2
+        first_end = min(middle + overlap, self.end)
+        second_start = max(middle - overlap, self.start)
+        return (
+            Span(self.start, first_end - self.start, self.keep_from, middle),
+            Span(second_start, self.end - second_start, middle, self.keep_to),
+        )
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -22,27 +40,102 @@ class Tile:
     rows: Span
     columns: Span
 
+    @property
+    def pixels(self) -> int:
+        """Pixels that the network reads."""
+        return self.rows.size * self.columns.size
 
-def spans(length: int, tile: int, overlap: int, align: int) -> list[Span]:
-    """Tiles along an axis of ``length`` pixels.
+    def read(self, plane: np.ndarray) -> np.ndarray:
+        """The view of ``plane`` (H, W, ...) that the network reads."""
+        return plane[self.rows.start : self.rows.end, self.columns.start : self.columns.end]
 
-    The first tile begins and the last one ends exactly at the picture's border, because the network pads
-    with zeros there; between two tiles at least ``2 * overlap`` pixels are shared and cut in the middle.
+    def halves(self, overlap: int, smallest: int) -> tuple[Tile, Tile] | None:
+        """Two smaller tiles in the place of this one; None when a side would not shrink or get too small."""
+        along_rows = self.rows.size >= self.columns.size
+        span = self.rows if along_rows else self.columns
+        parts = span.halves(overlap)
+        largest = max(part.size for part in parts)
+        if largest >= span.size or largest < smallest:
+            return None
+        if along_rows:
+            return Tile(parts[0], self.columns), Tile(parts[1], self.columns)
+        return Tile(self.rows, parts[0]), Tile(self.rows, parts[1])
+
+
+@dataclass(frozen=True)
+class Band:
+    """Rows of the picture that are finished together: ``start..end``, and the tiles that answer for them."""
+
+    start: int
+    end: int
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of a picture in which anything is visible."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How large tiles are at most, how much of an inner edge is thrown away, what sides are multiples of."""
+
+    tile: int
+    overlap: int
+    step: int
+
+
+def spans(length: int, grid: Grid, offset: int = 0) -> list[Span]:
+    """Tiles along an axis of ``length`` pixels that begins at ``offset``.
+
+    As few as tiles of at most ``grid.tile`` pixels allow, then as small as that number allows. The first
+    tile begins and the last one ends exactly at the ends, because at a picture's border the network pads
+    with zeros; between two tiles at least ``2 * overlap`` pixels are shared and cut in the middle.
     """
-    size = max(align, tile // align * align)
-    if length <= size:
-        return [Span(0, length, 0, length)]
-    step = size - 2 * overlap
-    if step <= 0:
-        raise ValueError(f"a tile of {size} px leaves nothing beside an overlap of {overlap} px")
-    count = -(-(length - 2 * overlap) // step)
+    overlap, step = grid.overlap, grid.step
+    largest = max(step, grid.tile // step * step)
+    if length <= largest:
+        return [Span(offset, length, offset, offset + length)]
+    stride = largest - 2 * overlap
+    if stride <= 0:
+        raise ValueError(f"a tile of {largest} px leaves nothing beside an overlap of {overlap} px")
+    count = -(-(length - 2 * overlap) // stride)
+    needed = -(-(length + 2 * overlap * (count - 1)) // count)
+    size = min(largest, -(-needed // step) * step)
     starts = [round(number * (length - size) / (count - 1)) for number in range(count)]
     cuts = [(starts[n + 1] + starts[n] + size) // 2 for n in range(count - 1)]
     bounds = [0, *cuts, length]
-    return [Span(start, size, bounds[n], bounds[n + 1]) for n, start in enumerate(starts)]
+    return [
+        Span(offset + start, size, offset + bounds[n], offset + bounds[n + 1])
+        for n, start in enumerate(starts)
+    ]
 
 
-def tiles(height: int, width: int, tile: int, overlap: int, align: int) -> list[Tile]:
-    """The tiles of a picture, row by row."""
-    rows, columns = spans(height, tile, overlap, align), spans(width, tile, overlap, align)
-    return [Tile(row, column) for row in rows for column in columns]
+def bands(
+    height: int, width: int, grid: Grid, region: Region | None, needed: Callable[[Tile], bool]
+) -> list[Band]:
+    """The picture from top to bottom in bands of at most ``grid.tile`` rows.
+
+    Only ``needed`` tiles in ``region`` are computed (None: nothing at all).
+    """
+    if region is None:
+        return _blank(0, height, grid.tile)
+    columns = spans(region.right - region.left, grid, region.left)
+    computed = []
+    for row in spans(region.bottom - region.top, grid, region.top):
+        tiles = [tile for tile in (Tile(row, column) for column in columns) if needed(tile)]
+        computed.append(Band(row.keep_from, row.keep_to, tuple(tiles)))
+    return [
+        *_blank(0, region.top, grid.tile),
+        *computed,
+        *_blank(region.bottom, height, grid.tile),
+    ]
+
+
+def _blank(start: int, end: int, most: int) -> list[Band]:
+    return [Band(top, min(top + most, end), ()) for top in range(start, end, most)]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import torch
-from torch import nn
 
-from gpu_container.errors import DeadlineExceeded, OutOfMemory
+from gpu_container.engine import Engine
 from gpu_container.models import UpscaleModel
-from gpu_container.settings import AlphaMethod
-from gpu_container.tiling import Tile, tiles
+from gpu_container.scheduler import Lane, Scheduler
+from gpu_container.settings import AlphaMethod, GpuSettings
+from gpu_container.tiling import Band, Grid, Region, Tile, bands
 
 _CHANNELS_WITH_ALPHA = 4
+# beside a visible pixel this many are computed too, so that no viewer's filter finds black next to it
+_FRINGE = 4
+# bicubic interpolation looks two pixels far
+_FILTER_REACH = 2
+_BLEED_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -28,107 +32,220 @@ class Upscaled:
 
 
 class Upscaler:
-    """One network on one device. Not safe between threads: one thread owns the device."""
+    """One network behind a scheduler; safe between threads."""
 
     def __init__(
-        self,
-        model: UpscaleModel,
-        network: nn.Module,
-        device: torch.device,
-        *,
-        tile: int,
-        min_tile: int,
-        alpha: AlphaMethod,
+        self, model: UpscaleModel, engine: Engine, scheduler: Scheduler, settings: GpuSettings
     ) -> None:
         self.model = model
-        self.device = device
-        self._dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self._network = network.to(dtype=self._dtype, memory_format=torch.channels_last)
-        self._tile = tile
-        self._min_tile = max(min_tile, 2 * model.overlap + model.align)
-        self._alpha = alpha
+        self.engine = engine
+        self.scheduler = scheduler
+        self._settings = settings
+        scheduler.use(engine, self._most_pixels)
+
+    def bands(self, pixels: np.ndarray, lane: Lane) -> Iterator[np.ndarray]:
+        """Upscale ``pixels`` (H, W, 3 or 4) uint8: yields (rows, W*scale, 3 or 4) from top to bottom.
+
+        Raises ``OutOfMemory`` after the smallest tile, ``DeadlineExceeded``, ``DeviceFailed``, ``Stopping``.
+        """
+        job = _Job(pixels, self.model, self._settings)
+        plan = self._plan(pixels)
+        lane.left = sum(tile.pixels for band in plan for tile in band.tiles)
+        self.scheduler.enter(lane)
+        try:
+            yield from self._run(job, plan, lane)
+        finally:
+            self.scheduler.leave(lane)
 
     def upscale(self, pixels: np.ndarray, deadline: float) -> Upscaled:
-        """Upscale ``pixels`` (H, W, 3 or 4) uint8. ``deadline``: time.monotonic() seconds.
+        """The whole picture at once. ``deadline``: time.monotonic() seconds. Raises what ``bands`` raises."""
+        lane = Lane(deadline)
+        whole = np.concatenate(list(self.bands(pixels, lane)))
+        return Upscaled(whole, lane.computed)
 
-        Raises ``OutOfMemory`` after the smallest tile, ``DeadlineExceeded``.
-        """
-        if pixels.shape[2] != _CHANNELS_WITH_ALPHA:
-            colour, count = self._in_tiles(pixels, None, deadline)
-            return Upscaled(colour, count)
-        alpha = pixels[..., 3]
-        colour, count = self._in_tiles(bleed(pixels), alpha > 0, deadline)
-        matte, more = self._matte(alpha, deadline)
-        return Upscaled(np.dstack([colour, matte]), count + more)
+    def _run(self, job: _Job, plan: list[Band], lane: Lane) -> Iterator[np.ndarray]:
+        ahead: deque[_Canvas] = deque()
+        for band in plan:
+            canvas = job.canvas(band)
+            self.scheduler.put(lane, canvas.work)
+            ahead.append(canvas)
+            if len(ahead) > self._settings.bands_ahead:
+                yield _finished(ahead.popleft(), lane)
+        while ahead:
+            yield _finished(ahead.popleft(), lane)
 
-    def untiled(self, colour: np.ndarray) -> np.ndarray:
-        """The network on the whole picture (H, W, 3) at once: the reference of the tests."""
-        return self._run(colour)
+    def _most_pixels(self) -> int:
+        """Of one batch, from free memory and the model's appetite."""
+        free = self.engine.memory().free
+        settings = self._settings
+        bytes_free = settings.cpu_memory_gb * 1e9 if free is None else free * settings.memory_share
+        fitting = int(bytes_free / self.model.bytes_per_pixel(self.engine.precision))
+        return min(fitting, self.engine.useful_pixels)
 
-    def _matte(self, alpha: np.ndarray, deadline: float) -> tuple[np.ndarray, int]:
-        if self._alpha is AlphaMethod.FILTER or alpha.min() == alpha.max():
-            return _resize(alpha, self.model.scale), 0
-        grey = np.repeat(alpha[..., None], 3, axis=2)
-        edges = cv2.morphologyEx(alpha, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-        matte, count = self._in_tiles(grey, edges, deadline)
-        return matte[..., 0], count
+    def _plan(self, pixels: np.ndarray) -> list[Band]:
+        """The cheapest of a few tile sizes: small tiles skip more of what is transparent."""
+        height, width, channels = pixels.shape
+        step, overlap = self.engine.tile_step, self.model.overlap
+        smallest = self._smallest(step)
+        fitting = int(self._most_pixels() ** 0.5) // step * step
+        largest = max(smallest, min(self._settings.tile, fitting))
+        if channels != _CHANNELS_WITH_ALPHA:
+            whole = Region(0, height, 0, width)
+            return bands(height, width, Grid(largest, overlap, step), whole, lambda _: True)
+        visible = _Visible(pixels[..., 3], overlap)
+        sizes = [size for size in (largest, largest // 2, largest // 4) if size >= smallest]
+        plans = [
+            bands(height, width, Grid(size, overlap, step), visible.region, visible.in_tile) for size in sizes
+        ]
+        return min(plans, key=lambda plan: sum(tile.pixels for band in plan for tile in band.tiles))
 
-    def _in_tiles(
-        self, colour: np.ndarray, needed: np.ndarray | None, deadline: float
-    ) -> tuple[np.ndarray, int]:
-        """All tiles, halving the tile when memory runs out; tiles without a ``needed`` pixel are resized."""
-        tile = self._tile
-        while True:
-            try:
-                return self._pass(colour, needed, deadline, tile)
-            except torch.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
-                if tile // 2 < self._min_tile:
-                    message = f"not even a tile of {tile} px fits into the device's memory"
-                    raise OutOfMemory(message) from error
-                tile //= 2
+    def _smallest(self, step: int) -> int:
+        return max(self._settings.min_tile, 2 * self.model.overlap + step)
 
-    def _pass(
-        self, colour: np.ndarray, needed: np.ndarray | None, deadline: float, tile: int
-    ) -> tuple[np.ndarray, int]:
-        height, width, _ = colour.shape
-        scale, model = self.model.scale, self.model
-        out = np.empty((height * scale, width * scale, 3), np.uint8)
-        computed = 0
-        for each in tiles(height, width, tile, model.overlap, model.align):
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded("the caller's deadline passed while tiles were computed")
-            if needed is None or _any(needed, each):
-                source: Callable[[np.ndarray], np.ndarray] = self._run
-                computed += 1
-            else:
-                source = self._plain
-            _keep(out, source(_read(colour, each)), each, scale)
-        return out, computed
 
-    def _run(self, colour: np.ndarray) -> np.ndarray:
-        """The network on (H, W, 3) uint8; rounding and clipping happen on the device."""
-        with torch.inference_mode():
-            given = torch.from_numpy(np.ascontiguousarray(colour)).to(self.device)
-            batch = given.permute(2, 0, 1)[None].to(self._dtype).div_(255)
-            result = self._network(batch.contiguous(memory_format=torch.channels_last))
-            steps = result[0].float().mul_(255).round_().clamp_(0, 255).to(torch.uint8)
-            return steps.permute(1, 2, 0).cpu().numpy()
+class _Visible:
+    """Where a matte (H, W) uint8 is not zero."""
 
-    def _plain(self, colour: np.ndarray) -> np.ndarray:
-        return _resize(colour, self.model.scale)
+    def __init__(self, alpha: np.ndarray, overlap: int) -> None:
+        height, width = alpha.shape
+        self._counts = cv2.integral((alpha > 0).astype(np.uint8))
+        left, top, columns, rows = cv2.boundingRect((alpha > 0).astype(np.uint8))
+        reach = overlap + _FRINGE
+        self.region = (
+            Region(
+                max(0, top - reach),
+                min(height, top + rows + reach),
+                max(0, left - reach),
+                min(width, left + columns + reach),
+            )
+            if rows
+            else None
+        )
+
+    def in_tile(self, tile: Tile) -> bool:
+        """True when anything is visible where the tile answers, or just beside it."""
+        top, left = max(0, tile.rows.keep_from - _FRINGE), max(0, tile.columns.keep_from - _FRINGE)
+        height, width = self._counts.shape
+        bottom = min(height - 1, tile.rows.keep_to + _FRINGE)
+        right = min(width - 1, tile.columns.keep_to + _FRINGE)
+        counts = self._counts
+        visible = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
+        return bool(visible > 0)
+
+
+class _Job:
+    """One picture: what the network reads, and the canvases it writes."""
+
+    def __init__(self, pixels: np.ndarray, model: UpscaleModel, settings: GpuSettings) -> None:
+        self.model = model
+        self.smallest = settings.min_tile
+        self.channels = pixels.shape[2]
+        self.alpha: np.ndarray | None = None
+        self.edges: np.ndarray | None = None
+        self.colour = pixels
+        if self.channels == _CHANNELS_WITH_ALPHA:
+            self.alpha = np.ascontiguousarray(pixels[..., 3])
+            self.colour = bleed(pixels)
+            if settings.alpha is AlphaMethod.NETWORK:
+                self.edges = cv2.morphologyEx(self.alpha, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+
+    def canvas(self, band: Band) -> _Canvas:
+        """An empty band, its matte filtered already, and the work that fills it."""
+        scale, width = self.model.scale, self.colour.shape[1]
+        out = np.zeros(((band.end - band.start) * scale, width * scale, self.channels), np.uint8)
+        if self.alpha is not None:
+            out[..., 3] = resize_rows(self.alpha, band.start, band.end, scale)
+        canvas = _Canvas(band, out)
+        for tile in band.tiles:
+            canvas.add(_TileWork(self, canvas, tile, tile.read(self.colour), slice(0, 3)))
+            if self.alpha is not None and self.edges is not None and tile.read(self.edges).any():
+                grey = np.repeat(tile.read(self.alpha)[..., None], 3, axis=2)
+                canvas.add(_TileWork(self, canvas, tile, grey, slice(3, 4)))
+        return canvas
+
+
+@dataclass
+class _Canvas:
+    """A band of the output that is being filled."""
+
+    band: Band
+    out: np.ndarray
+    work: list[_TileWork] = field(default_factory=list)
+    pending: int = 0
+
+    def add(self, work: _TileWork) -> None:
+        """One more tile to wait for."""
+        self.work.append(work)
+        self.pending += 1
+
+
+@dataclass(frozen=True)
+class _TileWork:
+    """One tile of a canvas; ``target``: the channels it fills."""
+
+    job: _Job
+    canvas: _Canvas
+    tile: Tile
+    pixels: np.ndarray
+    target: slice
+
+    def deliver(self, result: np.ndarray) -> None:
+        rows, columns, scale = self.tile.rows, self.tile.columns, self.job.model.scale
+        top, left = (rows.keep_from - rows.start) * scale, (columns.keep_from - columns.start) * scale
+        height, width = (rows.keep_to - rows.keep_from) * scale, (columns.keep_to - columns.keep_from) * scale
+        y, x = (rows.keep_from - self.canvas.band.start) * scale, columns.keep_from * scale
+        channels = self.target.stop - self.target.start
+        kept = result[top : top + height, left : left + width, :channels]
+        self.canvas.out[y : y + height, x : x + width, self.target] = kept
+        self.canvas.pending -= 1
+
+    def halves(self) -> Sequence[_TileWork]:
+        halves = self.tile.halves(self.job.model.overlap, self.job.smallest)
+        if halves is None:
+            return ()
+        self.canvas.pending += 1
+        rows, columns = self.tile.rows.start, self.tile.columns.start
+        return [
+            _TileWork(
+                self.job,
+                self.canvas,
+                half,
+                self.pixels[
+                    half.rows.start - rows : half.rows.end - rows,
+                    half.columns.start - columns : half.columns.end - columns,
+                ],
+                self.target,
+            )
+            for half in halves
+        ]
+
+
+def _finished(canvas: _Canvas, lane: Lane) -> np.ndarray:
+    lane.wait(lambda: canvas.pending == 0)
+    return canvas.out
 
 
 def bleed(pixels: np.ndarray) -> np.ndarray:
     """The colour (H, W, 3) with every transparent pixel given the colour of the nearest visible one.
 
     The network and every later filter look across the cut-out's edge; what they see there must not be
-    the black or the old background of transparent pixels, or a fringe appears.
+    the black or the old background of transparent pixels, or a fringe appears. Worked on in strips, so
+    that memory does not grow with the picture; strips overlap by more than any network looks.
     """
+    height = len(pixels)
+    out = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, height, _BLEED_ROWS):
+        bottom = min(top + _BLEED_ROWS, height)
+        first, last = max(0, top - _BLEED_ROWS // 4), min(height, bottom + _BLEED_ROWS // 4)
+        out[top:bottom] = _bleed_strip(pixels[first:last])[top - first : bottom - first]
+    return out
+
+
+def _bleed_strip(pixels: np.ndarray) -> np.ndarray:
     colour, alpha = pixels[..., :3], pixels[..., 3]
     hidden = (alpha == 0).astype(np.uint8)
     if not hidden.any() or hidden.all():
-        return np.ascontiguousarray(colour)
+        return colour
     _, labels = cv2.distanceTransformWithLabels(hidden, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     visible = hidden == 0
     nearest = np.zeros((int(labels.max()) + 1, 3), np.uint8)
@@ -136,26 +253,13 @@ def bleed(pixels: np.ndarray) -> np.ndarray:
     return nearest[labels]
 
 
-def _resize(pixels: np.ndarray, scale: int) -> np.ndarray:
-    """Bicubic; OpenCV clips overshoot, so that flat areas stay exactly what they are."""
-    height, width = pixels.shape[:2]
-    return cv2.resize(pixels, (width * scale, height * scale), interpolation=cv2.INTER_CUBIC)
+def resize_rows(plane: np.ndarray, start: int, end: int, scale: int) -> np.ndarray:
+    """Rows ``start..end`` of ``plane`` (H, W) resized by bicubic interpolation, as if all were resized.
 
-
-def _read(pixels: np.ndarray, tile: Tile) -> np.ndarray:
-    rows, columns = tile.rows, tile.columns
-    return pixels[rows.start : rows.start + rows.size, columns.start : columns.start + columns.size]
-
-
-def _any(needed: np.ndarray, tile: Tile) -> bool:
-    rows, columns = tile.rows, tile.columns
-    return bool(needed[rows.keep_from : rows.keep_to, columns.keep_from : columns.keep_to].any())
-
-
-def _keep(out: np.ndarray, result: np.ndarray, tile: Tile, scale: int) -> None:
-    rows, columns = tile.rows, tile.columns
-    top, left = (rows.keep_from - rows.start) * scale, (columns.keep_from - columns.start) * scale
-    height, width = (rows.keep_to - rows.keep_from) * scale, (columns.keep_to - columns.keep_from) * scale
-    out[
-        rows.keep_from * scale : rows.keep_to * scale, columns.keep_from * scale : columns.keep_to * scale
-    ] = result[top : top + height, left : left + width]
+    OpenCV clips overshoot, so that flat areas stay exactly what they are.
+    """
+    first, last = max(0, start - _FILTER_REACH), min(len(plane), end + _FILTER_REACH)
+    part = plane[first:last]
+    size = (part.shape[1] * scale, part.shape[0] * scale)
+    resized = cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)
+    return resized[(start - first) * scale : (end - first) * scale]

@@ -1,38 +1,29 @@
-"""The one thread that owns the device, its bounded queue, and what it loads at start."""
+"""Loads the models, owns the scheduler and its thread, and tells the truth about both."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from queue import Empty, Full, Queue
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from torch import nn
 
 from gpu_container.background import BackgroundRemover
-from gpu_container.errors import (
-    Busy,
-    DeadlineExceeded,
-    ModelUnavailable,
-    OutOfMemory,
-    StageError,
-    Starting,
-)
-from gpu_container.models import AUTO_UPSCALE, UPSCALE_MODELS
-from gpu_container.settings import Device, GpuSettings
-from gpu_container.upscaler import Upscaled, Upscaler
+from gpu_container.engine import DeviceMemory, Engine
+from gpu_container.errors import ModelUnavailable, StageError, Stopping
+from gpu_container.models import AUTO_UPSCALE, UPSCALE_MODELS, UpscaleModel
+from gpu_container.scheduler import Scheduler
+from gpu_container.settings import Device, GpuSettings, Runtime
+from gpu_container.upscaler import Upscaler
+from imagery.contracts import Stage
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
 _GB = 1e9
-_IDLE_S = 0.5
-_FIRST_GUESS_S = 5.0
+_WARM_UP_SIDE = 64
 
 
 class State(StrEnum):
@@ -46,34 +37,22 @@ class State(StrEnum):
 
 @dataclass
 class Loaded:
-    """The models, or why one is missing."""
+    """The models, or why one is missing (by stage)."""
 
     background: BackgroundRemover | None = None
     upscaler: Upscaler | None = None
     problems: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Task:
-    """Work for the device. ``deadline``: time.monotonic() seconds."""
-
-    work: Callable[[Loaded], Any]
-    deadline: float
-    done: Future[Any]
-
-
 class Worker:
-    """Loads the models and runs tasks one after the other."""
+    """The models on their device."""
 
     def __init__(self, settings: GpuSettings) -> None:
         self.settings = settings
-        self.loaded = Loaded()
+        self.scheduler = Scheduler(settings.max_batch)
         self.device = "cpu"
-        self._queue: Queue[Task] = Queue(settings.queue_limit)
+        self._loaded = Loaded()
         self._set_up = threading.Event()
-        self._stopping = threading.Event()
-        self._running = False
-        self._average_s = _FIRST_GUESS_S
         self._thread = threading.Thread(target=self._main, name="device", daemon=True)
 
     def start(self) -> None:
@@ -81,141 +60,139 @@ class Worker:
         self._thread.start()
 
     def stop(self, within_s: float) -> None:
-        """Take nothing more and finish what was taken, within a bound."""
-        self._stopping.set()
+        """End every job that is left, and the thread after the batch it is at, within a bound."""
+        self.scheduler.cancel_all(Stopping("The service is stopping; the picture was handed back."))
         self._thread.join(within_s)
 
     @property
-    def waiting(self) -> int:
-        """Tasks in the queue."""
-        return self._queue.qsize()
+    def started(self) -> bool:
+        """True once loading has ended, well or not."""
+        return self._set_up.is_set()
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why a stage can't work, by stage."""
+        return self._loaded.problems
 
     @property
     def state(self) -> State:
         """The truth about this service."""
-        if not self._set_up.is_set():
+        if not self.started:
             return State.STARTING
-        if self.loaded.problems:
+        if self._loaded.problems:
             return State.SETUP_FAILED
-        return State.BUSY if self._running else State.READY
+        return State.BUSY if self.scheduler.busy else State.READY
 
-    def submit(self, work: Callable[[Loaded], Any], deadline: float) -> Future[Any]:
-        """Queue ``work``. Raises ``Starting``, ``Busy``."""
-        if not self._set_up.is_set():
-            raise Starting("The models are being loaded.")
-        if self._stopping.is_set():
-            raise Busy("The service is stopping.", 1.0)
-        task: Task = Task(work, deadline, Future())
-        try:
-            self._queue.put_nowait(task)
-        except Full:
-            raise self.busy(self.waiting) from None
-        return task.done
+    @property
+    def background(self) -> BackgroundRemover:
+        """Raises ``ModelUnavailable``."""
+        if self._loaded.background is None:
+            raise self._unavailable(Stage.REMBG)
+        return self._loaded.background
 
-    def busy(self, waiting: int) -> Busy:
-        """The refusal of one request too many, with the time after which there should be room."""
-        return Busy(f"{waiting} requests are being worked on already.", max(1.0, round(self._average_s, 1)))
+    @property
+    def upscaler(self) -> Upscaler:
+        """Raises ``ModelUnavailable``."""
+        if self._loaded.upscaler is None:
+            raise self._unavailable(Stage.REALESRGAN)
+        return self._loaded.upscaler
 
-    def vram_used_gb(self) -> tuple[float, float]:
-        """Memory of the device in use now, and its peak since the last reset, GB."""
-        if self.device != "cuda":
-            return 0.0, 0.0
-        return torch.cuda.memory_allocated() / _GB, torch.cuda.max_memory_allocated() / _GB
+    def memory(self) -> DeviceMemory:
+        """Of the device; zeros before the models are loaded, and on the processor."""
+        upscaler = self._loaded.upscaler
+        return upscaler.engine.memory() if upscaler else DeviceMemory(0, 0, None)
+
+    def vram_gb(self) -> tuple[float, float]:
+        """Memory of the device in use now, and its peak since the device was last idle, GB."""
+        memory = self.memory()
+        return memory.used / _GB, memory.peak / _GB
+
+    def _unavailable(self, stage: Stage) -> StageError:
+        reason = self._loaded.problems.get(stage.value, "no reason")
+        return ModelUnavailable(f"The model of {stage.value} is not loaded: {reason}")
 
     def _main(self) -> None:
         started = time.monotonic()
         self._load()
         self._set_up.set()
+        upscaler = self._loaded.upscaler
         _log.info(
             "models_loaded",
             duration_ms=round((time.monotonic() - started) * 1000),
             device=self.device,
-            problems=self.loaded.problems or None,
+            runtime=upscaler.engine.name if upscaler else None,
+            precision=upscaler.engine.precision if upscaler else None,
+            problems=self._loaded.problems or None,
         )
-        while not (self._stopping.is_set() and self._queue.empty()):
-            try:
-                task = self._queue.get(timeout=_IDLE_S)
-            except Empty:
-                continue
-            self._run(task)
+        self.scheduler.run()
 
     def _load(self) -> None:
+        loaders = {Stage.REMBG: self._load_background, Stage.REALESRGAN: self._load_upscaler}
         try:
-            self.device = _choose_device(self.settings.device)
+            self.device = choose_device(self.settings.device)
         except ModelUnavailable as error:
-            self.loaded.problems = {"rembg": str(error), "realesrgan": str(error)}
+            self._loaded.problems = {stage.value: str(error) for stage in loaders}
             return
-        loaders = {"rembg": self._load_background, "realesrgan": self._load_upscaler}
         for stage, load in loaders.items():
             try:
                 load()
             except Exception as error:
                 # one model that does not load must not take the other stage with it
-                self.loaded.problems[stage] = str(error)
-                _log.error("model_unavailable", stage=stage, error=str(error))
+                self._loaded.problems[stage.value] = str(error)
+                _log.error("model_unavailable", stage=stage.value, error=str(error))
 
     def _load_background(self) -> None:
-        remover = BackgroundRemover(self.settings, self.device)
-        self.loaded.background = remover
+        self._loaded.background = BackgroundRemover(self.settings, self.device, self.scheduler.call)
 
     def _load_upscaler(self) -> None:
-        name = self.settings.upscale_model
-        if name == "auto":
-            name = AUTO_UPSCALE[self.device]
-        model = UPSCALE_MODELS.get(name)
-        if model is None:
-            raise ModelUnavailable(f"there is no upscaling model '{name}': {', '.join(UPSCALE_MODELS)}")
-        device = torch.device(self.device)
-        self.loaded.upscaler = Upscaler(
-            model,
-            model.load(self.settings.model_cache, device),
-            device,
-            tile=self.settings.tile,
-            min_tile=self.settings.min_tile,
-            alpha=self.settings.alpha,
-        )
-
-    def _run(self, task: Task) -> None:
-        if not task.done.set_running_or_notify_cancel():
-            return
-        self._running = True
-        started = time.monotonic()
-        try:
-            if started > task.deadline:
-                raise DeadlineExceeded("the caller's deadline passed in the queue")
-            task.done.set_result(task.work(self.loaded))
-        except torch.OutOfMemoryError as error:
-            problem = OutOfMemory("the device's memory is used up")
-            problem.__cause__ = error
-            task.done.set_exception(problem)
-        except Exception as error:
-            task.done.set_exception(error)
-        finally:
-            self._running = False
-            self._average_s += 0.3 * (time.monotonic() - started - self._average_s)
+        model = choose_model(self.settings, self.device)
+        engine = make_engine(model, model.load(self.settings.model_cache), self.settings, self.device)
+        # the first batch compiles kernels: let nobody's picture wait for it
+        engine.start(np.zeros((1, _WARM_UP_SIDE, _WARM_UP_SIDE, model.channels), np.uint8)).result()
+        self._loaded.upscaler = Upscaler(model, engine, self.scheduler, self.settings)
 
 
-def remove_background(loaded: Loaded, picture: Image.Image) -> Image.Image:
-    """The cut-out. Raises ``ModelUnavailable``, ``NoSubjectFound``."""
-    if loaded.background is None:
-        raise _unavailable(loaded, "rembg")
-    return loaded.background.remove(picture)
-
-
-def upscale(loaded: Loaded, picture: Image.Image, deadline: float) -> Upscaled:
-    """The upscaled picture. Raises ``ModelUnavailable``, ``OutOfMemory``, ``DeadlineExceeded``."""
-    if loaded.upscaler is None:
-        raise _unavailable(loaded, "realesrgan")
-    return loaded.upscaler.upscale(np.array(picture), deadline)
-
-
-def _unavailable(loaded: Loaded, stage: str) -> StageError:
-    return ModelUnavailable(f"The model of {stage} is not loaded: {loaded.problems.get(stage, 'no reason')}")
-
-
-def _choose_device(wanted: Device) -> str:
+def choose_device(wanted: Device) -> str:
+    """``cuda`` or ``cpu``. Raises ``ModelUnavailable`` when CUDA is asked for and missing."""
     if wanted is Device.AUTO:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted is Device.CUDA and not torch.cuda.is_available():
         raise ModelUnavailable("GPU_DEVICE=cuda, but torch finds no CUDA device")
     return wanted.value
+
+
+def choose_model(settings: GpuSettings, device: str) -> UpscaleModel:
+    """The upscaling model by its name in the settings. Raises ``ModelUnavailable``."""
+    name = AUTO_UPSCALE[device] if settings.upscale_model == "auto" else settings.upscale_model
+    model = UPSCALE_MODELS.get(name)
+    if model is None:
+        raise ModelUnavailable(f"there is no upscaling model '{name}': {', '.join(UPSCALE_MODELS)}")
+    return model
+
+
+def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, device: str) -> Engine:
+    """What runs ``network`` on ``device``. Raises ``ModelUnavailable`` where they don't fit."""
+    runtime = settings.runtime
+    if runtime is Runtime.AUTO:
+        runtime = Runtime.TORCH if device == "cuda" else Runtime.OPENVINO
+    if runtime is Runtime.OPENVINO:
+        if device != "cpu":
+            raise ModelUnavailable("GPU_RUNTIME=openvino runs on the processor only")
+        try:
+            from gpu_container.openvino_engine import OpenVinoEngine
+        except ImportError as error:
+            raise ModelUnavailable("OpenVINO is not installed; set GPU_RUNTIME=torch") from error
+
+        return OpenVinoEngine(
+            network, precision=settings.precision, tile_step=model.align, threads=settings.threads
+        )
+    from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
+
+    return TorchEngine(
+        network,
+        CudaPlatform() if device == "cuda" else HostPlatform(),
+        precision=settings.precision,
+        tile_step=model.align,
+        max_graphs=settings.max_graphs,
+        compiled=settings.compile,
+    )

@@ -17,7 +17,7 @@ _HEALTH_TIMEOUT_S = 2.0
 _CONNECT_TIMEOUT_S = 10.0
 _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
-_BUSY_CODES = {"gpu_busy", "gpu_starting"}
+_BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
 _REFUSED_STATUSES = {400, 404, 413, 415, 422}
 _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import BinaryIO
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
@@ -86,7 +87,18 @@ class AzureBlobStorage:
             raise StorageError(f"{ref.path} could not be read: {error.reason}") from error
         return data
 
-    def write(self, ref: BlobRef, data: bytes, content_type: str, *, overwrite: bool = True) -> BlobRef:
+    def read_start(self, ref: BlobRef, length: int) -> bytes:
+        try:
+            start: bytes = self._client(ref).download_blob(offset=0, length=length).readall()
+        except AzureNotFoundError:
+            raise BlobNotFoundError(f"{ref.path} does not exist") from None
+        except HttpResponseError as error:
+            raise StorageError(f"{ref.path} could not be read: {error.reason}") from error
+        return start
+
+    def write(
+        self, ref: BlobRef, data: bytes | BinaryIO, content_type: str, *, overwrite: bool = True
+    ) -> BlobRef:
         client = self._client(ref)
         settings = ContentSettings(content_type=content_type)
         try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from imagery.contracts import BlobRef
 from imagery.storage.protocol import (
@@ -70,7 +72,16 @@ class LocalStorage:
         except FileNotFoundError:
             raise BlobNotFoundError(f"{ref.path} does not exist") from None
 
-    def write(self, ref: BlobRef, data: bytes, content_type: str, *, overwrite: bool = True) -> BlobRef:
+    def read_start(self, ref: BlobRef, length: int) -> bytes:
+        try:
+            with self._path(ref).open("rb") as file:
+                return file.read(length)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise BlobNotFoundError(f"{ref.path} does not exist") from None
+
+    def write(
+        self, ref: BlobRef, data: bytes | BinaryIO, content_type: str, *, overwrite: bool = True
+    ) -> BlobRef:
         path, type_path = self._path(ref), self._type_path(ref)
         for each in (path, type_path):
             each.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +89,10 @@ class LocalStorage:
         handle, temporary = tempfile.mkstemp(dir=self._root, prefix=".write-")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    shutil.copyfileobj(data, file)
             if overwrite:
                 Path(temporary).replace(path)
             else:

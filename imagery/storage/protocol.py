@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from imagery.contracts import BlobRef
 
@@ -75,8 +75,14 @@ class Storage(Protocol):
         """
         ...
 
-    def write(self, ref: BlobRef, data: bytes, content_type: str, *, overwrite: bool = True) -> BlobRef:
-        """Write atomically and return the reference with its etag.
+    def read_start(self, ref: BlobRef, length: int) -> bytes:
+        """At most the first ``length`` bytes. Raises ``BlobNotFoundError``."""
+        ...
+
+    def write(
+        self, ref: BlobRef, data: bytes | BinaryIO, content_type: str, *, overwrite: bool = True
+    ) -> BlobRef:
+        """Write bytes, or a file from where it stands, atomically; return the reference with its etag.
 
         With ``overwrite`` False an existing blob is kept, and its reference returned.
         """

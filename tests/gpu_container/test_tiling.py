@@ -4,48 +4,111 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_container.tiling import spans
+from gpu_container.tiling import Band, Grid, Region, Span, Tile, bands, spans
 
 LENGTHS = st.integers(1, 9000)
-SHAPES = st.tuples(st.sampled_from([64, 96, 128, 512]), st.sampled_from([4, 20, 24]))
+GRIDS = st.builds(
+    Grid, st.sampled_from([64, 96, 128, 512]), st.sampled_from([4, 20, 24]), st.sampled_from([1, 8, 32])
+)
 
 
-@given(length=LENGTHS, shape=SHAPES)
-def test_every_pixel_is_answered_for_once(length: int, shape: tuple[int, int]) -> None:
-    tile, overlap = shape
-    covered = [(span.keep_from, span.keep_to) for span in spans(length, tile, overlap, 8)]
-    assert covered[0][0] == 0
-    assert covered[-1][1] == length
+@given(length=LENGTHS, grid=GRIDS, offset=st.integers(0, 50))
+def test_every_pixel_is_answered_for_once(length: int, grid: Grid, offset: int) -> None:
+    covered = [(span.keep_from, span.keep_to) for span in spans(length, grid, offset)]
+    assert covered[0][0] == offset
+    assert covered[-1][1] == offset + length
     assert all(before[1] == after[0] for before, after in itertools.pairwise(covered))
     assert all(start < end for start, end in covered)
 
 
-@given(length=LENGTHS, shape=SHAPES)
-def test_tiles_have_one_size_and_end_at_the_borders(length: int, shape: tuple[int, int]) -> None:
-    tile, overlap = shape
-    made = spans(length, tile, overlap, 8)
-    assert {span.size for span in made} == {min(length, tile)}
+@given(length=LENGTHS, grid=GRIDS)
+def test_tiles_have_one_size_and_end_at_the_borders(length: int, grid: Grid) -> None:
+    made = spans(length, grid)
+    sizes = {span.size for span in made}
+    assert len(sizes) == 1
+    assert sizes.pop() <= grid.tile
     assert made[0].start == 0
-    assert made[-1].start + made[-1].size == length
+    assert made[-1].end == length
 
 
-@given(length=LENGTHS, shape=SHAPES)
-def test_what_is_kept_lies_an_overlap_away_from_inner_edges(length: int, shape: tuple[int, int]) -> None:
-    tile, overlap = shape
-    for span in spans(length, tile, overlap, 8):
+@given(length=LENGTHS, grid=GRIDS)
+def test_what_is_kept_is_far_from_inner_edges(length: int, grid: Grid) -> None:
+    for span in spans(length, grid):
         if span.start > 0:
-            assert span.keep_from - span.start >= overlap
-        if span.start + span.size < length:
-            assert span.start + span.size - span.keep_to >= overlap
+            assert span.keep_from - span.start >= grid.overlap
+        if span.end < length:
+            assert span.end - span.keep_to >= grid.overlap
 
 
-@given(length=LENGTHS, shape=SHAPES)
-def test_there_is_no_tile_too_many(length: int, shape: tuple[int, int]) -> None:
-    tile, overlap = shape
-    count = len(spans(length, tile, overlap, 8))
-    if count > 1:
-        most_by_fewer = (count - 1) * (tile - 2 * overlap) + 2 * overlap
-        assert most_by_fewer < length
+@given(length=LENGTHS, grid=GRIDS)
+def test_there_is_no_tile_too_many_and_none_too_large(length: int, grid: Grid) -> None:
+    made = spans(length, grid)
+    count, overlap = len(made), grid.overlap
+    if count == 1:
+        return
+    largest = grid.tile // grid.step * grid.step
+    assert (count - 1) * (largest - 2 * overlap) + 2 * overlap < length, "one tile fewer would do"
+    smaller = made[0].size - grid.step
+    assert count * (smaller - 2 * overlap) + 2 * overlap < length, "smaller tiles would do"
+
+
+def test_a_tile_that_keeps_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing beside an overlap"):
+        spans(500, Grid(128, 64, 8))
+
+
+@given(
+    height=st.integers(1, 600),
+    width=st.integers(1, 600),
+    overlap=st.sampled_from([4, 20]),
+    times=st.integers(1, 4),
+)
+def test_halves_answer_for_the_same_pixels_and_keep_their_distance(
+    height: int, width: int, overlap: int, times: int
+) -> None:
+    tiles = [Tile(Span(0, height, 0, height), Span(0, width, 0, width))]
+    for _ in range(times):
+        tiles = [part for tile in tiles for part in tile.halves(overlap, 1) or (tile,)]
+    counted = np.zeros((height, width), np.uint8)
+    for tile in tiles:
+        rows, columns = tile.rows, tile.columns
+        counted[rows.keep_from : rows.keep_to, columns.keep_from : columns.keep_to] += 1
+        for span, length in ((rows, height), (columns, width)):
+            assert span.keep_from - span.start >= overlap or span.start == 0
+            assert span.end - span.keep_to >= overlap or span.end == length
+    assert (counted == 1).all()
+
+
+def test_the_smallest_tile_is_not_halved() -> None:
+    span = Span(0, 100, 0, 100)
+    assert Tile(span, span).halves(20, smallest=96) is None
+    assert Tile(span, span).halves(20, smallest=64) is not None
+
+
+@given(
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    top=st.integers(0, 200),
+    rows=st.integers(1, 200),
+)
+def test_bands_cover_the_picture_from_top_to_bottom(height: int, width: int, top: int, rows: int) -> None:
+    top = min(top, height - 1)
+    region = Region(top, min(height, top + rows), 0, width)
+    made = bands(height, width, Grid(64, 4, 8), region, lambda _: True)
+    assert made[0].start == 0
+    assert made[-1].end == height
+    assert all(before.end == after.start for before, after in itertools.pairwise(made))
+    assert all(band.end - band.start <= 64 for band in made)
+
+
+def test_nothing_is_computed_where_nothing_is_visible() -> None:
+    assert bands(130, 90, Grid(64, 4, 8), None, lambda _: True) == [
+        Band(0, 64, ()),
+        Band(64, 128, ()),
+        Band(128, 130, ()),
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +14,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gpu_container.errors import DeadlineExceeded, ModelUnavailable, OutOfMemory
-from gpu_container.models import UPSCALE_MODELS
-from gpu_container.settings import AlphaMethod
-from gpu_container.upscaler import Upscaler, bleed
+from gpu_container.engine import Engine
+from gpu_container.errors import DeadlineExceeded, ModelUnavailable, OutOfMemory, StageError, Stopping
+from gpu_container.models import UPSCALE_MODELS, UpscaleModel
+from gpu_container.scheduler import Lane, Scheduler
+from gpu_container.settings import AlphaMethod, GpuSettings, Precision, Runtime
+from gpu_container.torch_engine import HostPlatform, TorchEngine
+from gpu_container.upscaler import Upscaler, bleed, resize_rows
+from gpu_container.worker import make_engine
 
-CPU = torch.device("cpu")
 FOREVER = math.inf
 COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
+X4PLUS = UPSCALE_MODELS["realesrgan-x4plus"]
+
+Make = Callable[..., Upscaler]
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -31,61 +39,127 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(base + random.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
 
 
+def untiled(engine: Engine, colour: np.ndarray) -> np.ndarray:
+    """The network on the whole picture at once."""
+    return engine.start(colour[None]).result()[0].copy()
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> int:
+    assert one.shape == other.shape
+    return int(np.abs(one.astype(int) - other).max())
+
+
+def torch_engine(network: nn.Module) -> TorchEngine:
+    return TorchEngine(
+        network, HostPlatform(), precision=Precision.AUTO, tile_step=8, max_graphs=4, compiled=False
+    )
+
+
 @pytest.fixture(scope="session")
 def compact(cache: Path) -> nn.Module:
-    return COMPACT.load(cache, CPU)
+    return COMPACT.load(cache)
 
 
-def upscaler_of(network: nn.Module, tile: int = 64, alpha: AlphaMethod = AlphaMethod.FILTER) -> Upscaler:
-    return Upscaler(COMPACT, network, CPU, tile=tile, min_tile=64, alpha=alpha)
+@pytest.fixture(scope="session", params=["torch", "openvino"])
+def engine(request: pytest.FixtureRequest, cache: Path) -> Engine:
+    runtime = Runtime(request.param)
+    return make_engine(COMPACT, COMPACT.load(cache), GpuSettings(runtime=runtime), "cpu")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(height=st.integers(1, 150), width=st.integers(1, 150), seed=st.integers(0, 9))
-def test_tiled_equals_untiled_everywhere(compact: nn.Module, height: int, width: int, seed: int) -> None:
-    upscaler, pixels = upscaler_of(compact), picture(height, width, seed)
-    tiled = upscaler.upscale(pixels, FOREVER).pixels.astype(int)
-    whole = upscaler.untiled(pixels).astype(int)
-    assert tiled.shape == (height * 4, width * 4, 3)
-    assert np.abs(tiled - whole).max() <= 1
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Upscalers, each behind a running scheduler."""
+    schedulers = []
+
+    def upscaler(
+        engine: Engine, model: UpscaleModel = COMPACT, max_batch: int = 4, **settings: object
+    ) -> Upscaler:
+        scheduler = Scheduler(max_batch)
+        given = GpuSettings.model_validate({"tile": 64, "min_tile": 64, **settings})
+        made = Upscaler(model, engine, scheduler, given)
+        threading.Thread(target=scheduler.run, daemon=True).start()
+        schedulers.append(scheduler)
+        return made
+
+    yield upscaler
+    for scheduler in schedulers:
+        scheduler.cancel_all(Stopping("the test is over"))
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (64, 65)])
-def test_odd_shapes_equal_the_untiled_network(compact: nn.Module, height: int, width: int) -> None:
-    upscaler, pixels = upscaler_of(compact), picture(height, width)
-    difference = upscaler.upscale(pixels, FOREVER).pixels.astype(int) - upscaler.untiled(pixels)
-    assert np.abs(difference).max() <= 1
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(height=st.integers(1, 200), width=st.integers(1, 200), seed=st.integers(0, 9))
+def test_tiled_equals_untiled_everywhere(
+    make: Make, engine: Engine, height: int, width: int, seed: int
+) -> None:
+    pixels = picture(height, width, seed)
+    tiled = make(engine).upscale(pixels, FOREVER).pixels
+    assert difference(tiled, untiled(engine, pixels)) <= 1
 
 
-def test_x4plus_tiles_equal_the_untiled_network(cache: Path) -> None:
-    model = UPSCALE_MODELS["realesrgan-x4plus"]
-    network = model.load(cache, CPU)
-    upscaler = Upscaler(model, network, CPU, tile=168, min_tile=136, alpha=AlphaMethod.FILTER)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (64, 65), (1, 10_000)])
+def test_odd_shapes_equal_the_untiled_network(make: Make, engine: Engine, height: int, width: int) -> None:
+    pixels = picture(height, width)
+    assert difference(make(engine).upscale(pixels, FOREVER).pixels, untiled(engine, pixels)) <= 1
+
+
+def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
+    pixels = picture(90, 70)
+    reference = untiled(torch_engine(compact), pixels)
+    exact = make_engine(COMPACT, COMPACT.load(cache), GpuSettings(precision=Precision.FP32), "cpu")
+    assert difference(untiled(exact, pixels), reference) <= 1
+    fast = make_engine(COMPACT, COMPACT.load(cache), GpuSettings(precision=Precision.BF16), "cpu")
+    error = untiled(fast, pixels).astype(float) - reference
+    assert 10 * math.log10(255**2 / max(1e-9, (error**2).mean())) > 50, "PSNR in dB"
+
+
+def test_x4plus_tiles_equal_the_untiled_network(make: Make, cache: Path) -> None:
+    settings = GpuSettings(precision=Precision.FP32)
+    engine = make_engine(X4PLUS, X4PLUS.load(cache), settings, "cpu")
     pixels = picture(24, 176)
-    result = upscaler.upscale(pixels, FOREVER)
+    result = make(engine, X4PLUS, tile=160, min_tile=136).upscale(pixels, FOREVER)
     assert result.tiles == 2
-    assert np.abs(result.pixels.astype(int) - upscaler.untiled(pixels)).max() <= 1
+    assert difference(result.pixels, untiled(engine, pixels)) <= 1
 
 
 @pytest.mark.parametrize("method", list(AlphaMethod))
-def test_alpha_is_kept(compact: nn.Module, method: AlphaMethod) -> None:
+def test_alpha_is_kept(make: Make, engine: Engine, method: AlphaMethod) -> None:
     pixels = np.dstack([picture(96, 96), np.zeros((96, 96), np.uint8)])
     pixels[32:64, 32:64, 3] = 255
     pixels[40, 40:56, 3] = 128
-    matte = upscaler_of(compact, alpha=method).upscale(pixels, FOREVER).pixels[..., 3]
+    matte = make(engine, alpha=method).upscale(pixels, FOREVER).pixels[..., 3]
     assert matte.shape == (384, 384)
     assert matte[: 28 * 4].max() <= 2
     assert matte[50 * 4 : 60 * 4, 40 * 4 : 60 * 4].min() >= 253
     assert 60 < matte[40 * 4 + 1 : 40 * 4 + 3, 44 * 4 : 52 * 4].mean() < 220
 
 
-def test_a_cut_out_has_no_fringe_of_its_old_background(compact: nn.Module) -> None:
+def test_a_matte_of_the_network_shares_batches_with_the_colour(make: Make, engine: Engine) -> None:
+    pixels = np.dstack([picture(60, 60), np.zeros((60, 60), np.uint8)])
+    pixels[10:50, 10:50, 3] = 255
+    upscaler = make(engine, alpha=AlphaMethod.NETWORK)
+    result = upscaler.upscale(pixels, FOREVER)
+    assert result.tiles == 2, "one for the colour, one for the matte"
+    assert upscaler.scheduler.batches == 1
+
+
+def test_rows_are_filtered_as_if_all_were(engine: Engine) -> None:
+    plane = picture(70, 50)[..., 0]
+    whole = resize_rows(plane, 0, 70, 4)
+    parts = [resize_rows(plane, start, min(start + 16, 70), 4) for start in range(0, 70, 16)]
+    assert (np.concatenate(parts) == whole).all()
+
+
+@pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255)])
+def test_a_cut_out_has_no_fringe_of_its_old_background(
+    make: Make, engine: Engine, background: tuple[int, int, int]
+) -> None:
     pixels = np.zeros((80, 80, 4), np.uint8)
+    pixels[..., :3] = background
     pixels[20:60, 20:60] = (200, 60, 40, 255)
-    result = upscaler_of(compact).upscale(pixels, FOREVER).pixels
+    result = make(engine).upscale(pixels, FOREVER).pixels
     visible = result[..., 3] > 8
     worst = np.abs(result[visible][:, :3].astype(int) - (200, 60, 40)).max()
-    assert worst <= 24, "black of transparent pixels bled into the visible edge"
+    assert worst <= 24, "the colour of transparent pixels bled into the visible edge"
 
 
 def test_bleeding_changes_no_visible_pixel() -> None:
@@ -97,44 +171,153 @@ def test_bleeding_changes_no_visible_pixel() -> None:
     assert (filled[39, 39] == pixels[19, 19, :3]).all()
 
 
-def test_transparent_tiles_are_not_computed(compact: nn.Module) -> None:
+def test_bleeding_of_a_high_picture_reaches_over_its_strips() -> None:
+    pixels = np.zeros((2100, 8, 4), np.uint8)
+    pixels[1030] = (10, 20, 30, 255)
+    filled = bleed(pixels)
+    assert (filled[1000:1100] == (10, 20, 30)).all()
+
+
+def test_transparent_tiles_are_not_computed(make: Make, engine: Engine) -> None:
     pixels = np.dstack([picture(64, 400), np.zeros((64, 400), np.uint8)])
     pixels[:, 350:, 3] = 255
-    result = upscaler_of(compact).upscale(pixels, FOREVER)
+    result = make(engine).upscale(pixels, FOREVER)
     assert 0 < result.tiles <= 3
+    assert result.pixels[:, : 300 * 4].max() == 0
+
+
+def test_what_is_visible_does_not_depend_on_what_is_skipped(make: Make, engine: Engine) -> None:
+    pixels = np.dstack([picture(200, 200), np.zeros((200, 200), np.uint8)])
+    pixels[:40, :30, 3] = pixels[150:, 170:, 3] = 255
+    result = make(engine).upscale(pixels, FOREVER).pixels
+    whole = untiled(engine, bleed(pixels))
+    visible = np.repeat(np.repeat(pixels[..., 3] > 0, 4, axis=0), 4, axis=1)
+    assert difference(result[visible][:, :3], whole[visible]) <= 1
+
+
+def test_a_fully_transparent_picture_needs_no_network(make: Make, engine: Engine) -> None:
+    result = make(engine).upscale(np.zeros((30, 500, 4), np.uint8), FOREVER)
+    assert (result.pixels.shape, result.pixels.max(), result.tiles) == ((120, 2000, 4), 0, 0)
 
 
 class ScarceMemory(nn.Module):
-    """A device with memory for ``most`` pixels, in front of the real network."""
+    """An allocator with ``most`` bytes for activations, in front of the real network."""
+
+    BYTES_PER_PIXEL = 1000
 
     def __init__(self, network: nn.Module, most: int) -> None:
         super().__init__()
         self.network = network
         self.most = most
+        self.asked: list[int] = []
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        if batch.shape[2] * batch.shape[3] > self.most:
-            raise torch.OutOfMemoryError("no memory for this tile")
+        asked = batch.shape[0] * batch.shape[2] * batch.shape[3] * self.BYTES_PER_PIXEL
+        self.asked.append(asked)
+        if asked > self.most:
+            raise torch.OutOfMemoryError("no memory for this batch")
         result: torch.Tensor = self.network(batch)
         return result
 
 
-def test_tiles_shrink_when_memory_runs_out(compact: nn.Module) -> None:
+def test_batches_shrink_first_and_then_tiles(make: Make, compact: nn.Module) -> None:
+    pixels = picture(120, 380)
+    scarce = ScarceMemory(compact, 12_000_000)
+    upscaler = make(torch_engine(scarce), tile=128)
+    plenty = make(torch_engine(compact), tile=128).upscale(pixels, FOREVER)
+    result = upscaler.upscale(pixels, FOREVER)
+    assert difference(result.pixels, plenty.pixels) <= 1
+    failures = [asked for asked in scarce.asked if asked > scarce.most]
+    tile = 120 * 128 * ScarceMemory.BYTES_PER_PIXEL
+    assert failures == [4 * tile, 2 * tile, tile], "a batch of 4, of 2, of one; then halves of the tile"
+
+
+def test_finished_tiles_are_kept_when_memory_runs_out_later(make: Make, compact: nn.Module) -> None:
+    class SuddenlyScarce(ScarceMemory):
+        def forward(self, batch: torch.Tensor) -> torch.Tensor:
+            if len(self.asked) == 3:
+                self.most = 120 * 100 * self.BYTES_PER_PIXEL
+            return super().forward(batch)
+
+    scarce = SuddenlyScarce(compact, 10**12)
     pixels = picture(200, 200)
-    scarce = upscaler_of(ScarceMemory(compact, 64 * 64), tile=256).upscale(pixels, FOREVER)
-    plenty = upscaler_of(compact, tile=256).upscale(pixels, FOREVER)
-    assert scarce.tiles > plenty.tiles
-    assert np.abs(scarce.pixels.astype(int) - plenty.pixels).max() <= 1
+    result = make(torch_engine(scarce), tile=128, max_batch=1).upscale(pixels, FOREVER)
+    plenty = make(torch_engine(compact), tile=128).upscale(pixels, FOREVER)
+    assert difference(result.pixels, plenty.pixels) <= 1
+    tile = 120 * 120 * ScarceMemory.BYTES_PER_PIXEL
+    assert scarce.asked.count(tile) == 4, "three went well, the fourth did not, none of them again"
+    assert result.tiles == 5
 
 
-def test_after_the_smallest_tile_memory_is_really_out(compact: nn.Module) -> None:
-    with pytest.raises(OutOfMemory):
-        upscaler_of(ScarceMemory(compact, 100), tile=256).upscale(picture(200, 200), FOREVER)
+def test_after_the_smallest_tile_memory_is_really_out(make: Make, compact: nn.Module) -> None:
+    upscaler = make(torch_engine(ScarceMemory(compact, 100)), tile=256)
+    with pytest.raises(OutOfMemory, match="Not even a tile"):
+        upscaler.upscale(picture(200, 200), FOREVER)
 
 
-def test_a_deadline_that_passed_ends_the_work(compact: nn.Module) -> None:
+def test_memory_that_is_back_is_used_again(make: Make, compact: nn.Module) -> None:
+    scarce = ScarceMemory(compact, 80 * 80 * ScarceMemory.BYTES_PER_PIXEL)
+    upscaler = make(torch_engine(scarce), tile=256)
+    few = upscaler.upscale(picture(200, 200), FOREVER)
+    scarce.most = 10**12
+    while upscaler.scheduler.busy:
+        threading.Event().wait(0.01)
+    assert upscaler.upscale(picture(200, 200), FOREVER).tiles == 1 < few.tiles
+
+
+class NotANumber(nn.Module):
+    """Answers with infinity where the picture is white."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.network(batch)
+        return torch.where(batch.amin(dim=(1, 2, 3), keepdim=True) == 1, torch.inf, result)
+
+
+def test_a_network_that_overflows_fails_only_the_picture_it_overflows_on(
+    make: Make, compact: nn.Module
+) -> None:
+    upscaler = make(torch_engine(NotANumber(compact)))
+    pictures = [picture(40, 40, seed) for seed in range(3)] + [np.full((40, 40, 3), 255, np.uint8)]
+    outcomes: dict[int, object] = {}
+
+    def one(number: int) -> None:
+        try:
+            outcomes[number] = upscaler.upscale(pictures[number], FOREVER).pixels
+        except StageError as error:
+            outcomes[number] = error.code
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes[3] == "gpu_failed"
+    healthy = torch_engine(compact)
+    for number in range(3):
+        result = outcomes[number]
+        assert isinstance(result, np.ndarray)
+        assert difference(result, untiled(healthy, pictures[number])) <= 1
+
+
+def test_a_deadline_that_passed_ends_the_work(make: Make, engine: Engine) -> None:
     with pytest.raises(DeadlineExceeded):
-        upscaler_of(compact).upscale(picture(80, 80), deadline=0.0)
+        make(engine).upscale(picture(80, 80), deadline=0.0)
+
+
+def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: Engine) -> None:
+    upscaler = make(engine, bands_ahead=1)
+    lane = Lane(FOREVER)
+    rows = upscaler.bands(picture(1000, 40), lane)
+    next(rows)
+    while upscaler.scheduler.busy:
+        threading.Event().wait(0.01)
+    assert lane.computed <= 3
+    assert len(np.concatenate(list(rows))) > 3000
+    assert lane.computed > 20
 
 
 def test_a_corrupt_weights_file_is_told(tmp_path: Path, cache: Path) -> None:
@@ -142,4 +325,4 @@ def test_a_corrupt_weights_file_is_told(tmp_path: Path, cache: Path) -> None:
     data[1000] ^= 1
     COMPACT.file.path(tmp_path).write_bytes(data)
     with pytest.raises(ModelUnavailable, match="corrupt"):
-        COMPACT.load(tmp_path, CPU)
+        COMPACT.load(tmp_path)

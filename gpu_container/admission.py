@@ -1,0 +1,69 @@
+"""How much is let in: requests at once, decoded pixels at once, nothing while the service stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gpu_container.errors import Busy, DeadlineExceeded, Starting, Stopping
+from gpu_container.settings import GpuSettings
+from gpu_container.worker import Worker
+
+_LEAST_RETRY_AFTER_S = 1.0
+
+
+class Admission:
+    """The door of the service."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._settings: GpuSettings = worker.settings
+        self._changed = threading.Condition()
+        self._pixels = 0
+        self._closed = threading.Event()
+
+    @property
+    def closed(self) -> bool:
+        """True while the service stops."""
+        return self._closed.is_set()
+
+    def close(self) -> None:
+        """Admit nobody any more."""
+        self._closed.set()
+
+    def check(self, running: int) -> None:
+        """Admit one more beside ``running`` requests. Raises ``Stopping``, ``Starting``, ``Busy``."""
+        if self.closed:
+            raise Stopping("The service is stopping.")
+        if not self._worker.started:
+            raise Starting("The models are being loaded.")
+        if running >= self._settings.queue_limit:
+            asked = self._worker.scheduler.next_end_s()
+            wait_s = min(max(_LEAST_RETRY_AFTER_S, asked), self._settings.max_retry_after_s)
+            raise Busy(f"{running} requests are being worked on already.", round(wait_s, 1))
+
+    @contextmanager
+    def memory_for(self, pixels: int, deadline: float) -> Iterator[None]:
+        """Wait until ``pixels`` more may be decoded; one picture alone always may.
+
+        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceeded``, ``Stopping``.
+        """
+        most = self._settings.megapixels_in_flight * 1e6
+        with self._changed:
+            while self._pixels and self._pixels + pixels > most:
+                if time.monotonic() > deadline:
+                    raise DeadlineExceeded(
+                        "The caller's deadline passed while other pictures were in memory."
+                    )
+                if self.closed:
+                    raise Stopping("The service is stopping.")
+                self._changed.wait(0.5)
+            self._pixels += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pixels -= pixels
+                self._changed.notify_all()

@@ -1,0 +1,358 @@
+"""The thread that owns the device: it fills batches with tiles of all jobs, fairly, within its memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpu_container.engine import DeviceMemoryError, Engine, NotFiniteError, Running
+from gpu_container.errors import DeadlineExceeded, DeviceFailed, OutOfMemory, StageError, Stopping
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+_IDLE_S = 0.5
+_LEARNING_RATE = 0.2
+
+
+class Work(Protocol):
+    """One tile that waits for the device."""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        ...
+
+    def deliver(self, result: np.ndarray) -> None:
+        """Take the upscaled tile (H*scale, W*scale, 3) uint8; it is only valid during the call."""
+        ...
+
+    def halves(self) -> Sequence[Work]:
+        """Smaller tiles in the place of this one; empty when it is the smallest."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Something else than a tile that needs the device."""
+
+    run: Callable[[], Any]
+
+
+class Lane:
+    """One job's place in the scheduler: its waiting tiles, and how it ended.
+
+    ``left``: what is still to be computed, pixels; only for the estimate of waiting times.
+    """
+
+    def __init__(self, deadline: float, left: int = 0) -> None:
+        """``deadline``: time.monotonic() seconds."""
+        self.deadline = deadline
+        self.left = left
+        self.changed = threading.Condition()
+        self.computed = 0
+        self._error: StageError | None = None
+        self.waiting: deque[Work | _Call] = deque()
+
+    def fail(self, error: StageError) -> None:
+        """End the job; its waiting tiles are dropped and the first error stays."""
+        with self.changed:
+            self._error = self._error or error
+            self.waiting.clear()
+            self.changed.notify_all()
+
+    @property
+    def over(self) -> bool:
+        """True when the job has failed, was cancelled or ran out of time."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Raise what ended the job, or ``DeadlineExceeded``."""
+        if self._error is None and time.monotonic() > self.deadline:
+            self.fail(DeadlineExceeded("The caller's deadline passed before the device was done."))
+        if self._error is not None:
+            raise self._error
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Wait until ``done``. Raises ``StageError``."""
+        with self.changed:
+            while not done():
+                self.check()
+                self.changed.wait(max(0.0, min(self.deadline - time.monotonic(), _IDLE_S)))
+            if self._error is not None:
+                raise self._error
+
+
+@dataclass
+class _Batch:
+    items: list[tuple[Lane, Work]]
+
+    @property
+    def pixels(self) -> int:
+        """Of all tiles."""
+        height, width, _ = self.items[0][1].pixels.shape
+        return len(self.items) * height * width
+
+
+class Scheduler:
+    """Owns the device. Every method but ``run`` may be called from any thread."""
+
+    def __init__(self, max_batch: int) -> None:
+        self._max_batch = max_batch
+        self._engine: Engine | None = None
+        self._budget = lambda: 0
+        self._lanes: deque[Lane] = deque()
+        self._changed = threading.Condition()
+        self._flights: deque[tuple[_Batch, Running, float]] = deque()
+        self._limit = 0
+        self._stopping = False
+        self._busy = False
+        # measured while working; a guess would be wrong by the factor between devices
+        self._s_per_pixel = 0.0
+        self._s_per_call = 0.0
+        self.batches = 0
+        self.largest_batch = 0
+
+    def use(self, engine: Engine, budget: Callable[[], int]) -> None:
+        """Compute tiles with ``engine``; ``budget()``: most pixels of one batch, from free memory."""
+        self._engine, self._budget = engine, budget
+
+    def enter(self, lane: Lane) -> None:
+        """Let a job take part."""
+        with self._changed:
+            if self._stopping:
+                raise Stopping("The service is stopping.")
+            self._lanes.append(lane)
+
+    def leave(self, lane: Lane) -> None:
+        """The job is over; what still waits of it is dropped."""
+        lane.fail(Stopping("The job has left."))
+        with self._changed:
+            if lane in self._lanes:
+                self._lanes.remove(lane)
+            if not self._lanes:
+                # memory that others had may be free by the next time
+                self._limit = 0
+
+    def put(self, lane: Lane, works: Sequence[Work]) -> None:
+        """Queue tiles of a job that has entered."""
+        with self._changed:
+            if not lane.over:
+                lane.waiting.extend(works)
+            self._changed.notify()
+
+    def call(self, run: Callable[[], Any], deadline: float) -> Any:
+        """Run something on the device's thread and wait for it. Raises what it raises, ``StageError``."""
+        lane = Lane(deadline)
+        answer: list[Any] = []
+
+        def work() -> None:
+            try:
+                answer.append(run())
+            except Exception as error:
+                answer.append(error)
+
+        self.enter(lane)
+        try:
+            with self._changed:
+                lane.waiting.append(_Call(work))
+                self._changed.notify()
+            lane.wait(lambda: bool(answer))
+        finally:
+            self.leave(lane)
+        if isinstance(answer[0], Exception):
+            raise answer[0]
+        return answer[0]
+
+    def cancel_all(self, error: StageError) -> None:
+        """End every job with ``error`` and admit no new one."""
+        with self._changed:
+            self._stopping = True
+            lanes = list(self._lanes)
+            self._changed.notify()
+        for lane in lanes:
+            lane.fail(error)
+
+    @property
+    def busy(self) -> bool:
+        """True while the device computes."""
+        return self._busy
+
+    @property
+    def jobs(self) -> int:
+        """Jobs that take part."""
+        return len(self._lanes)
+
+    def next_end_s(self) -> float:
+        """Estimated time until the first of the jobs ends: they take turns, so the shortest one does."""
+        with self._changed:
+            if not self._lanes:
+                return 0.0
+            shortest = min(
+                lane.left * self._s_per_pixel if lane.left else self._s_per_call for lane in self._lanes
+            )
+            return shortest * len(self._lanes)
+
+    def run(self) -> None:
+        """The device's thread: work until ``cancel_all``."""
+        while not (self._stopping and not self._flights):
+            try:
+                self._turn()
+            except Exception as error:
+                # a fault of ours: the jobs of this moment are lost, the service is not
+                _log.error("device_thread_failed", exc_info=error)
+                self._flights.clear()
+                for lane in list(self._lanes):
+                    lane.fail(DeviceFailed("The device's thread failed."))
+
+    def _turn(self) -> None:
+        with self._changed:
+            item = self._next()
+            self._busy = item is not None or bool(self._flights)
+            if not self._busy:
+                if not self._stopping:
+                    self._changed.wait(_IDLE_S)
+                return
+        if isinstance(item, _Batch):
+            self._start(item)
+        elif item is not None:
+            self._run_call(*item)
+        room = self._engine.max_in_flight if self._engine else 1
+        if self._flights and (item is None or len(self._flights) >= room):
+            self._finish()
+
+    def _next(self) -> _Batch | tuple[Lane, _Call] | None:
+        """What to do next, the job after the last one's turn first."""
+        for _ in range(len(self._lanes)):
+            lane = self._lanes[0]
+            self._lanes.rotate(-1)
+            if lane.waiting and time.monotonic() > lane.deadline:
+                lane.fail(DeadlineExceeded("The caller's deadline passed while tiles were waiting."))
+            if not lane.waiting:
+                continue
+            first = lane.waiting.popleft()
+            if isinstance(first, _Call):
+                return lane, first
+            return self._fill(lane, first)
+        return None
+
+    def _fill(self, lane: Lane, first: Work) -> _Batch:
+        """A batch of equal tiles: one of each job in turn, again and again, until it is full."""
+        height, width, _ = first.pixels.shape
+        batch = _Batch([(lane, first)])
+        most = min(self._max_batch, max(1, self._most_pixels() // (height * width)))
+        added = True
+        while added and len(batch.items) < most:
+            added = False
+            for other in self._lanes:
+                if len(batch.items) == most:
+                    break
+                work = other.waiting[0] if other.waiting else None
+                if work is None or isinstance(work, _Call) or work.pixels.shape != first.pixels.shape:
+                    continue
+                other.waiting.popleft()
+                batch.items.append((other, work))
+                added = True
+        return batch
+
+    def _most_pixels(self) -> int:
+        if not self._limit:
+            self._limit = max(1, self._budget())
+        return self._limit
+
+    def _start(self, batch: _Batch) -> None:
+        engine = self._engine
+        if engine is None:
+            raise RuntimeError("tiles before an engine")
+        if len(batch.items) == 1 and batch.pixels > self._most_pixels() and self._halve(batch):
+            return
+        batch.items = [(lane, work) for lane, work in batch.items if not lane.over]
+        if not batch.items:
+            return
+        started = time.monotonic()
+        try:
+            running = engine.start(np.stack([work.pixels for _, work in batch.items]))
+        except Exception as error:
+            self._failed(batch, error)
+            return
+        self.batches += 1
+        self.largest_batch = max(self.largest_batch, len(batch.items))
+        self._flights.append((batch, running, started))
+
+    def _finish(self) -> None:
+        batch, running, started = self._flights.popleft()
+        try:
+            results = running.result()
+        except Exception as error:
+            self._failed(batch, error)
+            return
+        # with another batch in flight the wait began before this one's turn: overestimates a little
+        taken = (time.monotonic() - started) / batch.pixels
+        self._s_per_pixel = _learnt(self._s_per_pixel, taken / (1 + len(self._flights)))
+        for (lane, work), result in zip(batch.items, results, strict=True):
+            with lane.changed:
+                if not lane.over:
+                    work.deliver(result)
+                    lane.computed += 1
+                    lane.left = max(0, lane.left - work.pixels.shape[0] * work.pixels.shape[1])
+                    lane.changed.notify_all()
+
+    def _run_call(self, lane: Lane, call: _Call) -> None:
+        started = time.monotonic()
+        call.run()
+        self._s_per_call = _learnt(self._s_per_call, time.monotonic() - started)
+        with lane.changed:
+            lane.changed.notify_all()
+
+    def _failed(self, batch: _Batch, error: Exception) -> None:
+        """Halve the batch, then the tile, when memory ran out; find the one to blame for anything else."""
+        if isinstance(error, DeviceMemoryError):
+            _log.warning("device_out_of_memory", tiles=len(batch.items), batch_pixels=batch.pixels)
+            if self._engine and not self._flights:
+                self._engine.release()
+            if len(batch.items) > 1:
+                self._limit = batch.pixels // 2
+                self._put_back(batch)
+            elif self._halve(batch):
+                # the tiles behind it are not tried in a size that just failed
+                self._limit = min(self._most_pixels(), batch.pixels - 1)
+            else:
+                height, width, _ = batch.items[0][1].pixels.shape
+                message = f"Not even a tile of {width}x{height} px fits into the device's memory."
+                batch.items[0][0].fail(OutOfMemory(message))
+            return
+        if len(batch.items) > 1:
+            for item in batch.items:
+                self._start(_Batch([item]))
+                if self._flights:
+                    self._finish()
+            return
+        lane, _ = batch.items[0]
+        _log.error("device_failed", exc_info=error)
+        reason = str(error) if isinstance(error, NotFiniteError) else type(error).__name__
+        lane.fail(DeviceFailed(f"The network failed on this picture: {reason}."))
+
+    def _halve(self, batch: _Batch) -> bool:
+        """Put the batch's only tile back as smaller ones; False when it is the smallest already."""
+        lane, work = batch.items[0]
+        halves = work.halves()
+        if not halves:
+            return False
+        with self._changed:
+            lane.waiting.extendleft(reversed(halves))
+        return True
+
+    def _put_back(self, batch: _Batch) -> None:
+        with self._changed:
+            for lane, work in reversed(batch.items):
+                if not lane.over:
+                    lane.waiting.appendleft(work)
+
+
+def _learnt(average: float, measured: float) -> float:
+    return measured if average == 0 else average + _LEARNING_RATE * (measured - average)
