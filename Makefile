@@ -50,6 +50,10 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: bench
+bench: setup ## the GPU stages against the usual script, in one run (QUICK=1: under five minutes)
+	@$(BIN)/python -m gpu_container.benchmarks $(if $(QUICK),--quick) $(BENCH_ARGS)
+
 .PHONY: doctor
 doctor: ## name what is missing and how to mend it
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)

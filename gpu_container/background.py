@@ -53,9 +53,7 @@ class BackgroundRemover:
         self._settings = settings
         providers = _providers(device)
         _check_file(self.name, settings.model_cache)
-        os.environ["U2NET_HOME"] = str(settings.model_cache)
-        # rembg imports an alpha matting library that compiles for a minute at its first import; unused here
-        os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+        prepare_rembg(settings.model_cache)
         from rembg import new_session
 
         try:
@@ -102,6 +100,13 @@ class BackgroundRemover:
             or coverage < settings.min_coverage
         ):
             raise NoSubjectFound(_NOTHING)
+
+
+def prepare_rembg(cache: Path) -> None:
+    """Call before rembg is imported: it finds its models in ``cache`` and imports quickly."""
+    os.environ["U2NET_HOME"] = str(cache)
+    # it imports an alpha matting library that compiles for a minute at its first import; unused here
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 
 def _options(settings: GpuSettings) -> onnxruntime.SessionOptions:

@@ -1,0 +1,43 @@
+"""Our stages as the service runs them, from encoded bytes to encoded bytes."""
+
+from __future__ import annotations
+
+import time
+
+from gpu_container import pictures, stages
+from gpu_container.settings import GpuSettings
+from gpu_container.worker import Worker
+
+_FOREVER_S = 3600.0
+
+
+class Ours:
+    """One worker, loaded."""
+
+    def __init__(self, settings: GpuSettings) -> None:
+        self.worker = Worker(settings)
+        self.worker.start()
+        while not self.worker.started:
+            time.sleep(0.01)
+        if self.worker.problems:
+            raise RuntimeError(f"the models could not be loaded: {self.worker.problems}")
+
+    def upscale(self, data: bytes) -> bytes:
+        """The upscaling stage: decode, upscale, encode."""
+        picture = pictures.read(data, self.worker.settings.max_megapixels)
+        with stages.upscale(self.worker, picture, time.monotonic() + _FOREVER_S).file as file:
+            return file.read()
+
+    def cut_out(self, data: bytes) -> bytes:
+        """The background removal stage: decode, cut out, encode."""
+        picture = pictures.read(data, self.worker.settings.max_megapixels)
+        with stages.remove_background(self.worker, picture, time.monotonic() + _FOREVER_S).file as file:
+            return file.read()
+
+    def cut_out_and_upscale(self, data: bytes) -> bytes:
+        """Both stages, with the picture encoded and decoded again between them, as in the pipeline."""
+        return self.upscale(self.cut_out(data))
+
+    def stop(self) -> None:
+        """End the device's thread."""
+        self.worker.stop(10.0)

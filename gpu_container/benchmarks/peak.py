@@ -1,0 +1,54 @@
+"""``python -m gpu_container.benchmarks.peak SIDE MODE``: peak memory of one upscaling, as JSON.
+
+A process of its own, because a process never forgets its peak. ``MODE``: RGB or RGBA.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from gpu_container.benchmarks.concurrency import Service
+from gpu_container.benchmarks.pictures import encoded, half_transparent, photo
+from gpu_container.settings import get_gpu_settings
+from imagery.contracts import JOBS, BlobRef
+
+_UNITS_PER_MB = 1024 if sys.platform != "darwin" else 1024 * 1024
+
+
+def peak_mb() -> float:
+    """Of this process so far, MB (2**20 bytes)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_PER_MB
+
+
+def main(side: int, mode: str) -> None:
+    """Upscale one picture through the service's HTTP door and print what it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        service = Service(get_gpu_settings(), Path(folder))
+        loaded_mb = peak_mb()
+        picture = photo(side, side) if mode == "RGB" else half_transparent(side, side)
+        service.storage.write(BlobRef(container=JOBS, name="in"), encoded(picture), "image/png")
+        del picture
+        before_mb, started = peak_mb(), time.perf_counter()
+        service.call("upscale", "in", "out")
+        took_s = time.perf_counter() - started
+        output = service.storage.properties(BlobRef(container=JOBS, name="out")).size
+        service.stop()
+    report = {
+        "side": side,
+        "mode": mode,
+        "loaded_mb": loaded_mb,
+        "before_mb": before_mb,
+        "peak_mb": peak_mb(),
+        "seconds": took_s,
+        "output_mb": output / 2**20,
+    }
+    sys.stdout.write(json.dumps(report) + "\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

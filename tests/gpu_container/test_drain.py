@@ -1,0 +1,108 @@
+"""SIGTERM to the real process: what can finish does, what can't is handed back, in time."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from imagery.contracts import JOBS, BlobRef
+from imagery.storage import LocalStorage
+from tests.postgres import free_port
+
+DRAIN_S = 8.0
+
+
+class Process:
+    """``python -m gpu_container`` with a folder as its store."""
+
+    def __init__(self, cache: Path, folder: Path, **settings: str) -> None:
+        self.storage = LocalStorage(folder / "store")
+        port = free_port()
+        environment = {
+            **os.environ,
+            "LOCAL_STORAGE_PATH": str(folder / "store"),
+            "ENV": "DEV",
+            "GPU_MODEL_CACHE": str(cache),
+            "GPU_PORT": str(port),
+            "GPU_DRAIN_S": str(DRAIN_S),
+            **settings,
+        }
+        environment.pop("AzureWebJobsStorage", None)
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gpu_container"], env=environment, stdout=log, stderr=log
+            )
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
+        until = time.monotonic() + 90
+        while time.monotonic() < until:
+            try:
+                if self.client.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def upscale(self, side: int) -> tuple[threading.Thread, list[httpx.Response]]:
+        """Begin to upscale a picture; the answer appears in the list."""
+        buffer = io.BytesIO()
+        Image.effect_noise((side, side), 80).convert("RGB").save(buffer, "PNG")
+        self.storage.write(BlobRef(container=JOBS, name="in"), buffer.getvalue(), "image/png")
+        answers: list[httpx.Response] = []
+        body = {
+            "job_id": "j",
+            "source": {"container": JOBS, "name": "in"},
+            "target": {"container": JOBS, "name": "out"},
+        }
+        thread = threading.Thread(target=lambda: answers.append(self.client.post("/v1/upscale", json=body)))
+        thread.start()
+        until = time.monotonic() + 20
+        while self.client.get("/healthz").json()["state"] != "BUSY" and time.monotonic() < until:
+            time.sleep(0.02)
+        return thread, answers
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture
+def started(cache: Path, tmp_path: Path) -> Iterator[Process]:
+    process = Process(cache, tmp_path)
+    yield process
+    process.end()
+
+
+def test_what_can_finish_finishes_before_the_process_ends(started: Process) -> None:
+    thread, answers = started.upscale(600)
+    started.process.send_signal(signal.SIGTERM)
+    thread.join(30)
+    assert answers[0].status_code == 200, started.log.read_text()
+    assert started.storage.exists(BlobRef(container=JOBS, name="out"))
+    assert started.process.wait(10) == 0
+
+
+def test_what_can_not_finish_is_handed_back_in_time(started: Process) -> None:
+    thread, answers = started.upscale(4000)
+    began = time.monotonic()
+    started.process.send_signal(signal.SIGTERM)
+    thread.join(30)
+    assert started.process.wait(20) == 0
+    assert time.monotonic() - began < DRAIN_S + 2
+    assert answers[0].status_code == 503, started.log.read_text()
+    assert answers[0].json()["code"] == "gpu_stopping"
+    assert float(answers[0].headers["Retry-After"]) > 0
+    assert not started.storage.exists(BlobRef(container=JOBS, name="out"))

@@ -1,0 +1,217 @@
+"""The scheduler: batches of several jobs, turns, deadlines, cancellation, estimates."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from gpu_container.engine import DeviceMemory
+from gpu_container.errors import DeadlineExceeded, StageError, Stopping
+from gpu_container.scheduler import Lane, Scheduler
+
+FOREVER = math.inf
+SIDE = 8
+
+
+@dataclass
+class Echo:
+    """A device that takes ``takes_s`` a batch and answers each tile with itself, four times as large."""
+
+    takes_s: float = 0.0
+    name: str = "echo"
+    device: str = "cpu"
+    precision: str = "fp32"
+    tile_step: int = 1
+    max_in_flight: int = 2
+    useful_pixels: int = 10**9
+    batches: list[list[int]] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, batch: np.ndarray) -> Answer:
+        self.gate.wait(10)
+        self.batches.append([int(tile.flat[0]) for tile in batch])
+        return Answer(batch, self.takes_s)
+
+    def release(self) -> None: ...
+
+    def memory(self) -> DeviceMemory:
+        return DeviceMemory(0, 0, None)
+
+    def reset_peak(self) -> None: ...
+
+
+@dataclass
+class Answer:
+    batch: np.ndarray
+    takes_s: float
+
+    def result(self) -> np.ndarray:
+        time.sleep(self.takes_s)
+        return self.batch.repeat(4, axis=1).repeat(4, axis=2)
+
+
+@dataclass
+class Tile:
+    """A tile all of one number."""
+
+    number: int
+    side: int = SIDE
+    answer: np.ndarray | None = None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return np.full((self.side, self.side, 3), self.number, np.uint8)
+
+    def deliver(self, result: np.ndarray) -> None:
+        self.answer = result.copy()
+
+    def halves(self) -> list[Tile]:
+        return []
+
+
+def job(scheduler: Scheduler, tiles: list[Tile], deadline: float = FOREVER) -> Lane:
+    lane = Lane(deadline, left=sum(tile.side**2 for tile in tiles))
+    scheduler.enter(lane)
+    scheduler.put(lane, tiles)
+    return lane
+
+
+def finished(tiles: list[Tile]) -> bool:
+    return all(tile.answer is not None for tile in tiles)
+
+
+@pytest.fixture
+def device() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def scheduler(device: Echo) -> Iterator[Scheduler]:
+    made = Scheduler(max_batch=4)
+    made.use(device, lambda: device.useful_pixels)
+    thread = threading.Thread(target=made.run, daemon=True)
+    thread.start()
+    yield made
+    device.gate.set()
+    made.cancel_all(Stopping("the test is over"))
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_tiles_of_several_jobs_share_a_batch_in_turns(scheduler: Scheduler, device: Echo) -> None:
+    first = [Tile(0)]
+    blocked = job(scheduler, first)
+    while not device.batches and scheduler.jobs and not scheduler.busy:
+        time.sleep(0.001)
+    many = [Tile(1) for _ in range(6)]
+    others = [[Tile(2)], [Tile(3)]]
+    lanes = [job(scheduler, tiles) for tiles in (many, *others)]
+    device.gate.set()
+    for lane, tiles in zip([blocked, *lanes], [first, many, *others], strict=True):
+        lane.wait(lambda tiles=tiles: finished(tiles))
+    assert device.batches[0] == [0]
+    assert sorted(device.batches[1]) == [1, 1, 2, 3], "each job once, then the first one again"
+    assert device.batches[2] == [1, 1, 1, 1]
+
+
+def test_every_job_gets_its_own_pixels(scheduler: Scheduler, device: Echo) -> None:
+    device.gate.set()
+    jobs = {number: [Tile(number) for _ in range(5)] for number in range(1, 30)}
+    lanes = {number: job(scheduler, tiles) for number, tiles in jobs.items()}
+    for number, lane in lanes.items():
+        lane.wait(lambda number=number: finished(jobs[number]))
+    for number, tiles in jobs.items():
+        assert all((tile.answer == number).all() for tile in tiles)
+
+
+def test_tiles_of_different_shapes_are_not_mixed(scheduler: Scheduler, device: Echo) -> None:
+    device.gate.set()
+    tiles = [Tile(1), Tile(2, side=6), Tile(3)]
+    job(scheduler, tiles).wait(lambda: finished(tiles))
+    assert all(tile.answer is not None and tile.answer.shape[0] == tile.side * 4 for tile in tiles)
+
+
+def test_a_small_job_does_not_wait_for_a_large_one(scheduler: Scheduler, device: Echo) -> None:
+    device.takes_s = 0.005
+    device.gate.set()
+    large, small = [Tile(1) for _ in range(400)], [Tile(2) for _ in range(4)]
+    lane = job(scheduler, large)
+    job(scheduler, small).wait(lambda: finished(small))
+    assert not finished(large)
+    scheduler.leave(lane)
+
+
+def test_a_deadline_removes_the_tiles_of_its_job_only(scheduler: Scheduler, device: Echo) -> None:
+    late, other = [Tile(1) for _ in range(50)], [Tile(2) for _ in range(3)]
+    lane = job(scheduler, late, deadline=time.monotonic() + 0.05)
+    fine = job(scheduler, other)
+    with pytest.raises(DeadlineExceeded):
+        lane.wait(lambda: finished(late))
+    device.gate.set()
+    fine.wait(lambda: finished(other))
+    assert not lane.waiting
+    assert sum(batch.count(1) for batch in device.batches) <= 8, "only what had been started"
+
+
+def test_a_job_that_leaves_takes_its_tiles_along(scheduler: Scheduler, device: Echo) -> None:
+    gone, other = [Tile(1) for _ in range(50)], [Tile(2) for _ in range(3)]
+    scheduler.leave(job(scheduler, gone))
+    device.gate.set()
+    job(scheduler, other).wait(lambda: finished(other))
+    assert sum(batch.count(1) for batch in device.batches) <= 8
+
+
+def test_stopping_ends_everybody_with_the_reason(scheduler: Scheduler, device: Echo) -> None:
+    tiles = [Tile(1) for _ in range(50)]
+    lane = job(scheduler, tiles)
+    scheduler.cancel_all(Stopping("handed back"))
+    with pytest.raises(Stopping, match="handed back"):
+        lane.wait(lambda: finished(tiles))
+    with pytest.raises(Stopping):
+        scheduler.enter(Lane(FOREVER))
+
+
+def test_other_work_takes_its_turn_on_the_devices_thread(scheduler: Scheduler, device: Echo) -> None:
+    device.gate.set()
+    assert scheduler.call(threading.current_thread, FOREVER) is not threading.current_thread()
+
+    def fail() -> None:
+        raise ValueError("of its own")
+
+    with pytest.raises(ValueError, match="of its own"):
+        scheduler.call(fail, FOREVER)
+
+
+def test_a_job_that_breaks_the_devices_thread_breaks_no_later_one(scheduler: Scheduler, device: Echo) -> None:
+    class Broken(Tile):
+        def deliver(self, result: np.ndarray) -> None:
+            raise RuntimeError("a fault of ours")
+
+    device.gate.set()
+    with pytest.raises(StageError, match="thread failed"):
+        job(scheduler, [Broken(1)]).wait(lambda: False)
+    tiles = [Tile(2)]
+    job(scheduler, tiles).wait(lambda: finished(tiles))
+
+
+def test_the_estimate_follows_what_was_measured(scheduler: Scheduler, device: Echo) -> None:
+    device.takes_s = 0.02
+    device.max_in_flight = 1
+    device.gate.set()
+    assert scheduler.next_end_s() == 0.0
+    warm_up = [Tile(1) for _ in range(40)]
+    lane = job(scheduler, warm_up)
+    lane.wait(lambda: finished(warm_up))
+    scheduler.leave(lane)
+    device.gate.clear()
+    lanes = [job(scheduler, [Tile(1) for _ in range(40)]) for _ in range(3)]
+    # 40 tiles of each of 3 jobs, 4 tiles a batch, 20 ms a batch
+    assert scheduler.next_end_s() == pytest.approx(0.6, rel=0.5)
+    for each in lanes:
+        scheduler.leave(each)
