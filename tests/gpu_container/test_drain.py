@@ -21,6 +21,8 @@ from imagery.storage import LocalStorage
 from tests.postgres import free_port
 
 DRAIN_S = 8.0
+# the server ends itself with the signal it was sent, once it has drained
+ENDED = {0, -signal.SIGTERM}
 
 
 class Process:
@@ -92,7 +94,7 @@ def test_what_can_finish_finishes_before_the_process_ends(started: Process) -> N
     thread.join(30)
     assert answers[0].status_code == 200, started.log.read_text()
     assert started.storage.exists(BlobRef(container=JOBS, name="out"))
-    assert started.process.wait(10) == 0
+    assert started.process.wait(10) in ENDED
 
 
 def test_what_can_not_finish_is_handed_back_in_time(started: Process) -> None:
@@ -100,7 +102,7 @@ def test_what_can_not_finish_is_handed_back_in_time(started: Process) -> None:
     began = time.monotonic()
     started.process.send_signal(signal.SIGTERM)
     thread.join(30)
-    assert started.process.wait(20) == 0
+    assert started.process.wait(20) in ENDED
     assert time.monotonic() - began < DRAIN_S + 2
     assert answers[0].status_code == 503, started.log.read_text()
     assert answers[0].json()["code"] == "gpu_stopping"

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
 
+from gpu_container import pictures
 from gpu_container.models import ALL_FILES, BACKGROUND_MODELS
 from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings
@@ -78,6 +80,16 @@ class Service:
 def service(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     storage = LocalStorage(tmp_path_factory.mktemp("store"))
     running = Service(GpuSettings(model_cache=cache, queue_limit=2, max_megapixels=1.0), storage)
+    running.wait()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def roomy(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that takes many requests at once."""
+    storage = LocalStorage(tmp_path_factory.mktemp("roomy"))
+    running = Service(GpuSettings(model_cache=cache, queue_limit=100, max_megapixels=1.0), storage)
     running.wait()
     yield running
     running.stop()
@@ -161,6 +173,86 @@ def _flat() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), (90, 90, 90)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def odd_pictures() -> dict[str, bytes]:
+    """Every unusual picture that is one."""
+    wide = Image.fromarray(np.tile(np.linspace(0, 65535, 30).astype(np.uint16), (40, 1)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = {
+        "16 bits": (wide, "PNG", {}),
+        "cmyk": (Image.new("CMYK", (30, 40), (0, 255, 255, 0)), "JPEG", {}),
+        "palette": (Image.radial_gradient("L").resize((30, 40)).convert("P"), "PNG", {"transparency": 3}),
+        "grey": (Image.radial_gradient("L").resize((30, 40)), "PNG", {}),
+        "1 bit": (Image.radial_gradient("L").resize((30, 40)).convert("1"), "PNG", {}),
+        "rotated": (Image.new("RGB", (40, 30), (9, 99, 199)), "JPEG", {"exif": exif}),
+        "1x1": (Image.new("RGB", (1, 1), (200, 100, 50)), "PNG", {}),
+        "10000x1": (Image.linear_gradient("L").resize((10000, 1)).convert("RGB"), "PNG", {}),
+        "flat black": (Image.new("RGB", (30, 40)), "PNG", {}),
+        "flat white": (Image.new("RGB", (30, 40), (255, 255, 255)), "WEBP", {"lossless": True}),
+        "transparent": (Image.new("RGBA", (30, 40)), "PNG", {}),
+    }
+    encoded = {}
+    for name, (image, kind, options) in made.items():
+        image.save(buffer := io.BytesIO(), kind, **options)
+        encoded[name] = buffer.getvalue()
+    frames = [Image.new("RGB", (30, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(buffer := io.BytesIO(), "PNG", save_all=True, append_images=frames[1:])
+    return {**encoded, "animated": buffer.getvalue()}
+
+
+def broken_pictures() -> dict[str, bytes]:
+    """Every file that is no picture."""
+    photo = PHOTO.read_bytes()
+    whole = png((60, 60))
+    return {
+        "cut photo": photo[: len(photo) // 2],
+        "cut header": whole[:20],
+        "cut png": whole[: len(whole) * 2 // 3],
+        "empty": b"",
+        "text": b"GIF89a is no picture",
+        "wrong checksum": whole[:50] + bytes([whole[50] ^ 255]) + whole[51:],
+    }
+
+
+def expected(data: bytes) -> np.ndarray:
+    """Four times as large by plain interpolation: near enough to tell one picture from another."""
+    picture = pictures.read(data, 1.0)
+    pixels = np.asarray(picture.convert("RGBA").resize((picture.width * 4, picture.height * 4)))
+    return pixels[..., :3].astype(int) * (pixels[..., 3:] > 0)
+
+
+def test_odd_and_broken_pictures_at_once_never_mix(roomy: Service) -> None:
+    good, bad = odd_pictures(), broken_pictures()
+    for name, data in (good | bad).items():
+        roomy.put(f"h/{name}", data)
+    names = [*good, *bad] * 3
+    with ThreadPoolExecutor(len(names)) as pool:
+        calls = [
+            pool.submit(roomy.call, "upscale", f"h/{name}", f"h/{number}-out.png")
+            for number, name in enumerate(names)
+        ]
+        answers = [call.result() for call in calls]
+    for number, (name, answer) in enumerate(zip(names, answers, strict=True)):
+        if name in bad:
+            assert problem(answer) == (422, "invalid_image"), name
+            assert not roomy.storage.exists(BlobRef(container=JOBS, name=f"h/{number}-out.png"))
+            continue
+        assert answer.status_code == 200, (name, answer.text)
+        with roomy.get(f"h/{number}-out.png") as upscaled:
+            pixels = np.asarray(upscaled.convert("RGBA"))
+        colour = pixels[..., :3].astype(int) * (pixels[..., 3:] > 0)
+        wanted = expected(good[name])
+        assert colour.shape == wanted.shape, name
+        assert np.abs(colour - wanted).mean() < 30, name
+
+
+@pytest.mark.parametrize("name", ["flat black", "flat white", "transparent", "1x1"])
+def test_pictures_without_a_subject_are_refused_and_not_invented(service: Service, name: str) -> None:
+    service.put(f"i/{name}", odd_pictures()[name])
+    answer = service.call("remove-background", f"i/{name}", f"i/{name}-out.png")
+    assert problem(answer) == (422, "no_subject_found")
 
 
 def test_a_deadline_that_passed_is_504(service: Service) -> None:

@@ -1,0 +1,95 @@
+"""The door: requests at once, pixels at once, nothing while stopping."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpu_container.admission import Admission
+from gpu_container.errors import Busy, DeadlineExceeded, Starting, Stopping
+from gpu_container.scheduler import Lane
+from gpu_container.settings import GpuSettings
+from gpu_container.worker import Worker
+
+FOREVER = float("inf")
+
+
+@pytest.fixture(scope="module")
+def worker(cache: Path) -> Iterator[Worker]:
+    settings = GpuSettings(model_cache=cache, queue_limit=3, megapixels_in_flight=1.0, max_retry_after_s=30.0)
+    made = Worker(settings)
+    made.start()
+    while not made.started:
+        time.sleep(0.01)
+    yield made
+    made.stop(5)
+
+
+def test_nobody_is_let_in_before_the_models_are_loaded(cache: Path) -> None:
+    with pytest.raises(Starting):
+        Admission(Worker(GpuSettings(model_cache=cache))).check(0)
+
+
+def test_one_too_many_hears_when_to_come_back(worker: Worker) -> None:
+    door = Admission(worker)
+    door.check(2)
+    with pytest.raises(Busy) as refused:
+        door.check(3)
+    assert refused.value.retry_after_s == 1.0, "nothing is computed: as soon as one likes"
+
+
+def test_the_time_to_come_back_grows_with_the_queue(worker: Worker) -> None:
+    import numpy as np
+
+    worker.upscaler.upscale(np.zeros((256, 256, 3), np.uint8), FOREVER)
+    lanes = [Lane(FOREVER, left=pixels) for pixels in (40_000_000, 80_000_000)]
+    for lane in lanes:
+        worker.scheduler.enter(lane)
+    try:
+        with pytest.raises(Busy) as refused:
+            Admission(worker).check(3)
+        assert refused.value.retry_after_s == 30.0, "bounded by the settings"
+        lanes[0].left = 1_000_000
+        with pytest.raises(Busy) as sooner:
+            Admission(worker).check(3)
+        assert sooner.value.retry_after_s is not None
+        assert 1.0 <= sooner.value.retry_after_s < 30.0
+    finally:
+        for lane in lanes:
+            worker.scheduler.leave(lane)
+
+
+def test_pictures_wait_for_the_memory_of_others(worker: Worker) -> None:
+    door, entered = Admission(worker), threading.Event()
+
+    def second() -> None:
+        with door.memory_for(600_000, FOREVER):
+            entered.set()
+
+    with door.memory_for(600_000, FOREVER):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(5)
+    thread.join()
+
+
+def test_one_picture_alone_is_never_too_large(worker: Worker) -> None:
+    with Admission(worker).memory_for(70_000_000, FOREVER):
+        pass
+
+
+def test_waiting_for_memory_ends_with_the_deadline_and_with_the_service(worker: Worker) -> None:
+    door = Admission(worker)
+    with door.memory_for(1_000_000, FOREVER):
+        with pytest.raises(DeadlineExceeded), door.memory_for(1, time.monotonic() + 0.1):
+            pass
+        door.close()
+        with pytest.raises(Stopping), door.memory_for(1, FOREVER):
+            pass
+    with pytest.raises(Stopping):
+        door.check(0)
