@@ -21,6 +21,8 @@ _FRINGE = 4
 # bicubic interpolation looks two pixels far
 _FILTER_REACH = 2
 _BLEED_ROWS = 1024
+_THIN = 4
+_FRAME = 10
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ class Upscaler:
 
         Raises ``OutOfMemory`` after the smallest tile, ``DeadlineExceeded``, ``DeviceFailed``, ``Stopping``.
         """
+        framed, frame = _framed(pixels)
+        if frame:
+            inner = slice(frame * self.model.scale, -frame * self.model.scale)
+            whole = np.concatenate(list(self._bands(framed, lane)))
+            yield whole[inner, inner]
+            return
+        yield from self._bands(pixels, lane)
+
+    def _bands(self, pixels: np.ndarray, lane: Lane) -> Iterator[np.ndarray]:
         job = _Job(pixels, self.model, self._settings)
         plan = self._plan(pixels)
         lane.left = sum(tile.pixels for band in plan for tile in band.tiles)
@@ -218,6 +229,17 @@ class _TileWork:
             )
             for half in halves
         ]
+
+
+def _framed(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+    """A picture of a few pixels in a frame of its own border, and the frame's width; others as they are.
+
+    Surrounded by the network's padding alone, the colour of one pixel comes out wrong by 40 of 255.
+    """
+    if min(pixels.shape[:2]) >= _THIN:
+        return pixels, 0
+    edges = (_FRAME, _FRAME, _FRAME, _FRAME)
+    return cv2.copyMakeBorder(pixels, *edges, cv2.BORDER_REPLICATE), _FRAME
 
 
 def _finished(canvas: _Canvas, lane: Lane) -> np.ndarray:

@@ -40,8 +40,11 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def untiled(engine: Engine, colour: np.ndarray) -> np.ndarray:
-    """The network on the whole picture at once."""
-    return engine.start(colour[None]).result()[0].copy()
+    """The network on the whole picture at once; what has fewer than 4 rows or columns in a frame of 10."""
+    if min(colour.shape[:2]) >= 4:
+        return engine.start(colour[None]).result()[0].copy()
+    framed = np.pad(colour, ((10, 10), (10, 10), (0, 0)), mode="edge")
+    return engine.start(framed[None]).result()[0][40:-40, 40:-40].copy()
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> int:
@@ -100,6 +103,14 @@ def test_tiled_equals_untiled_everywhere(
 def test_odd_shapes_equal_the_untiled_network(make: Make, engine: Engine, height: int, width: int) -> None:
     pixels = picture(height, width)
     assert difference(make(engine).upscale(pixels, FOREVER).pixels, untiled(engine, pixels)) <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 40), (3, 7), (4, 4)])
+def test_a_few_pixels_keep_their_colour(make: Make, engine: Engine, size: tuple[int, int]) -> None:
+    for colour in ((200, 100, 50), (0, 0, 0), (255, 255, 255)):
+        result = make(engine).upscale(np.full((*size, 3), colour, np.uint8), FOREVER).pixels
+        assert result.shape == (size[0] * 4, size[1] * 4, 3)
+        assert np.abs(result.astype(int) - colour).mean() < 6
 
 
 def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
