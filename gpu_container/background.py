@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnxruntime
 from PIL import Image
@@ -19,6 +20,7 @@ from gpu_container.settings import GpuSettings
 
 _NOTHING = "The network sees no subject in this picture: there is nothing to cut out."
 _VISIBLE = 128
+_LOOKED_AT = 1024
 
 OnDevice = Callable[[Callable[[], Any], float], Any]
 
@@ -71,21 +73,22 @@ class BackgroundRemover:
 
         The colour of visible pixels is not touched. Raises ``NoSubjectFound``, ``DeadlineExceeded``.
         """
-        colour = picture if picture.mode == "RGB" else picture.convert("RGB")
+        colour = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        height, width, _ = colour.shape
         self._on_device.caller.deadline = deadline
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             # a flat prediction makes rembg divide by zero; it is found out just below
             warnings.simplefilter("ignore", RuntimeWarning)
-            mask = np.asarray(self._session.predict(colour)[0])
+            mask = np.asarray(self._session.predict(Image.fromarray(_reduced(colour)))[0])
         self._check(mask)
+        if mask.shape != (height, width):
+            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_CUBIC)
         if picture.mode == "RGBA":
             # what was transparent before stays so
             mask = np.minimum(mask, np.asarray(picture.getchannel("A")))
-        cutout = np.empty((*mask.shape, 4), np.uint8)
-        cutout[..., :3] = np.asarray(colour)
-        cutout[..., 3] = mask
         # what nobody sees must not be handed on, and empty areas compress to nothing
-        cutout[mask == 0] = 0
+        cutout: np.ndarray = cv2.cvtColor(cv2.copyTo(colour, mask), cv2.COLOR_RGB2RGBA)
+        cutout[..., 3] = mask
         return cutout
 
     def _check(self, mask: np.ndarray) -> None:
@@ -100,6 +103,19 @@ class BackgroundRemover:
             or coverage < settings.min_coverage
         ):
             raise NoSubjectFound(_NOTHING)
+
+
+def _reduced(colour: np.ndarray) -> np.ndarray:
+    """Large pictures smaller: every network of rembg looks at 1024 px or less.
+
+    rembg's own filters on all pixels of a large picture would take longer than the network does.
+    """
+    height, width, _ = colour.shape
+    factor = _LOOKED_AT / max(height, width)
+    if factor >= 1:
+        return colour
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
 
 
 def prepare_rembg(cache: Path) -> None:

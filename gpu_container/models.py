@@ -139,4 +139,7 @@ UPSCALE_MODELS = {
 
 AUTO_UPSCALE = {"cuda": "realesrgan-x4plus", "cpu": "realesr-animevideov3"}
 
-ALL_FILES = tuple(model.file for model in [*BACKGROUND_MODELS.values(), *UPSCALE_MODELS.values()])
+ALL_FILES = (
+    *(model.file for model in BACKGROUND_MODELS.values()),
+    *(model.file for model in UPSCALE_MODELS.values()),
+)

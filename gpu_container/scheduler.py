@@ -105,7 +105,7 @@ class Scheduler:
     def __init__(self, max_batch: int) -> None:
         self._max_batch = max_batch
         self._engine: Engine | None = None
-        self._budget = lambda: 0
+        self._budget: Callable[[], int] = lambda: 0
         self._lanes: deque[Lane] = deque()
         self._changed = threading.Condition()
         self._flights: deque[tuple[_Batch, Running, float]] = deque()

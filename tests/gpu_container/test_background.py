@@ -43,9 +43,9 @@ def test_the_cup_stays_and_the_table_goes(remover: BackgroundRemover) -> None:
     assert pixels[~visible].max() == 0, "what was cut off must not be handed on"
 
 
-@pytest.mark.parametrize("size", [(512, 512), (1024, 700)])
+@pytest.mark.parametrize(("size", "most"), [((512, 512), 1), ((1024, 700), 1), ((2048, 1500), 12)])
 def test_the_matte_is_that_of_rembg_itself(
-    remover: BackgroundRemover, cache: Path, size: tuple[int, int]
+    remover: BackgroundRemover, size: tuple[int, int], most: int
 ) -> None:
     import rembg
 
@@ -53,7 +53,9 @@ def test_the_matte_is_that_of_rembg_itself(
         photo = opened.convert("RGB").resize(size)
     session = rembg.new_session("u2netp", providers=["CPUExecutionProvider"])
     peer = np.asarray(rembg.remove(photo, session=session))[..., 3].astype(int)
-    assert np.abs(remover.remove(photo, FOREVER)[..., 3] - peer).max() <= 1
+    difference = np.abs(remover.remove(photo, FOREVER)[..., 3] - peer)
+    assert difference.max() <= most
+    assert difference.mean() < 0.5
 
 
 def test_what_was_transparent_stays_so(remover: BackgroundRemover) -> None:
