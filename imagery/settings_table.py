@@ -5,28 +5,32 @@ from __future__ import annotations
 import sys
 from enum import Enum
 
-from pydantic import SecretStr
+from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
 
 from imagery.settings import Settings
 
 
-def variable(name: str, field: FieldInfo) -> str:
+def variable(name: str, field: FieldInfo, model: type[BaseSettings] = Settings) -> str:
     """The environment variable of a field."""
-    return field.alias or name.upper()
+    if isinstance(field.validation_alias, AliasChoices):
+        return str(field.validation_alias.choices[0])
+    return field.alias or f"{model.model_config.get('env_prefix', '')}{name}".upper()
 
 
-def settings_table() -> str:
+def settings_table(model: type[BaseSettings] = Settings) -> str:
     """One row a setting: variable, default, meaning."""
     rows = [
-        f"| `{variable(name, field)}` | {_default(field.default)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
+        f"| `{variable(name, field, model)}` | {_default(field.default)} | {field.description} |"
+        for name, field in model.model_fields.items()
     ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
 def _default(value: object) -> str:
-    if value is None:
+    if value is None or value is PydanticUndefined:
         return ""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from gpu_container.settings import GpuSettings
 from imagery.settings import Settings
 from imagery.settings_table import settings_table, variable
 
@@ -16,6 +17,8 @@ def test_the_readme_explains_every_setting() -> None:
     readme = (ROOT / "README.md").read_text()
     table = readme.split("<!-- settings:begin -->")[1].split("<!-- settings:end -->")[0]
     assert table.strip() == settings_table(), "run: python -m imagery.settings_table"
+    gpu = readme.split("<!-- gpu-settings:begin -->")[1].split("<!-- gpu-settings:end -->")[0]
+    assert gpu.strip() == settings_table(GpuSettings), "run: python -m gpu_container.settings_table"
 
 
 def test_the_example_settings_exist_and_are_valid() -> None:

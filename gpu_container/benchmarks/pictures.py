@@ -19,9 +19,10 @@ def photo(width: int, height: int) -> Image.Image:
 
 def half_transparent(width: int, height: int) -> Image.Image:
     """A cut-out whose visible half is a slanted stripe with soft edges, RGBA."""
-    y, x = np.mgrid[0:height, 0:width]
+    x = np.arange(width, dtype=np.float32) - width / 2
+    y = np.arange(height, dtype=np.float32)[:, None] - height / 2
     # distance from the stripe's axis; half of the pixels lie within it
-    distance = np.abs(x - width / 2 + (y - height / 2) * 0.2)
+    distance = np.abs(x + y * np.float32(0.2))
     alpha = np.clip((width / 4 - distance) * 64, 0, 255).astype(np.uint8)
     cutout = photo(width, height)
     cutout.putalpha(Image.fromarray(alpha))
