@@ -60,10 +60,9 @@ class Lane:
         self.waiting: deque[Work | _Call] = deque()
 
     def fail(self, error: StageError) -> None:
-        """End the job; its waiting tiles are dropped and the first error stays."""
+        """End the job; the first error stays, and the scheduler drops its tiles at its next turn."""
         with self.changed:
             self._error = self._error or error
-            self.waiting.clear()
             self.changed.notify_all()
 
     @property
@@ -127,12 +126,15 @@ class Scheduler:
         with self._changed:
             if self._stopping:
                 raise Stopping("The service is stopping.")
+            if not self._lanes and self._engine:
+                self._engine.reset_peak()
             self._lanes.append(lane)
 
     def leave(self, lane: Lane) -> None:
         """The job is over; what still waits of it is dropped."""
         lane.fail(Stopping("The job has left."))
         with self._changed:
+            lane.waiting.clear()
             if lane in self._lanes:
                 self._lanes.remove(lane)
             if not self._lanes:
@@ -231,15 +233,22 @@ class Scheduler:
         for _ in range(len(self._lanes)):
             lane = self._lanes[0]
             self._lanes.rotate(-1)
-            if lane.waiting and time.monotonic() > lane.deadline:
-                lane.fail(DeadlineExceeded("The caller's deadline passed while tiles were waiting."))
-            if not lane.waiting:
+            if not lane.waiting or not self._alive(lane):
                 continue
             first = lane.waiting.popleft()
             if isinstance(first, _Call):
                 return lane, first
             return self._fill(lane, first)
         return None
+
+    @staticmethod
+    def _alive(lane: Lane) -> bool:
+        """False, and without waiting tiles, when the job is over or out of time."""
+        if time.monotonic() > lane.deadline:
+            lane.fail(DeadlineExceeded("The caller's deadline passed while tiles were waiting."))
+        if lane.over:
+            lane.waiting.clear()
+        return not lane.over
 
     def _fill(self, lane: Lane, first: Work) -> _Batch:
         """A batch of equal tiles: one of each job in turn, again and again, until it is full."""
@@ -252,7 +261,7 @@ class Scheduler:
             for other in self._lanes:
                 if len(batch.items) == most:
                     break
-                work = other.waiting[0] if other.waiting else None
+                work = other.waiting[0] if other.waiting and self._alive(other) else None
                 if work is None or isinstance(work, _Call) or work.pixels.shape != first.pixels.shape:
                     continue
                 other.waiting.popleft()

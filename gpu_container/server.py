@@ -48,7 +48,8 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     _install_errors(app)
 
     async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
-        remaining = settings.default_deadline_s if deadline is None else deadline - time.time()
+        asked = settings.default_deadline_s if deadline is None else deadline - time.time()
+        remaining = min(asked, settings.default_deadline_s)
         with log_context(job_id=order.job_id, stage=stage.value, request_id=request_id):
             future = stages.submit(stage, order, time.monotonic() + remaining)
             # shielded: the work goes on for the caller's next try when this connection is gone
@@ -57,7 +58,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     @app.post("/v1/remove-background")
     async def remove_background(
         order: GpuRequest,
-        x_deadline: Annotated[float | None, Header()] = None,
+        x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,
         x_request_id: Annotated[str, Header(max_length=100)] = "",
     ) -> GpuReport:
         """Cut the subject of ``source`` out into ``target`` (PNG, RGBA, same size)."""
@@ -66,7 +67,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     @app.post("/v1/upscale")
     async def upscale(
         order: GpuRequest,
-        x_deadline: Annotated[float | None, Header()] = None,
+        x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,
         x_request_id: Annotated[str, Header(max_length=100)] = "",
     ) -> GpuReport:
         """Upscale ``source`` 4x into ``target`` (PNG, alpha kept)."""

@@ -101,7 +101,9 @@ class GpuSettings(BaseSettings):
     )
     png_level: int = Field(1, ge=0, le=3, description="Compression of results, 0 (fastest) to 3.")
     max_bytes: int = Field(300 * 1024 * 1024, gt=0, description="Largest blob that is read.")
-    default_deadline_s: float = Field(600.0, gt=0, description="Deadline of a request that names none.")
+    default_deadline_s: float = Field(
+        600.0, gt=0, description="Longest deadline, and that of requests without one."
+    )
     drain_s: float = Field(25.0, gt=0, description="Time to finish after SIGTERM.")
     replica: str = Field(default_factory=socket.gethostname, description="Label of the metrics.")
 

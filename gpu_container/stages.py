@@ -15,7 +15,13 @@ from PIL import Image
 
 from gpu_container import pictures
 from gpu_container.admission import Admission
-from gpu_container.errors import ImageTooLarge, SourceNotFound, StorageUnavailable
+from gpu_container.errors import (
+    ImageTooLarge,
+    InvalidImage,
+    OutOfMemory,
+    SourceNotFound,
+    StorageUnavailable,
+)
 from gpu_container.scheduler import Lane
 from gpu_container.worker import Worker
 from imagery.contracts import GpuReport, GpuRequest, Stage
@@ -101,9 +107,12 @@ class Stages:
         data = self._read(request)
         width, height = pictures.size_of(data, settings.max_megapixels)
         with self.admission.memory_for(width * height, deadline):
-            picture = pictures.read(data, settings.max_megapixels)
-            del data
-            result = _WORK[stage](self._worker, picture, deadline)
+            try:
+                picture = pictures.read(data, settings.max_megapixels)
+                del data
+                result = _WORK[stage](self._worker, picture, deadline)
+            except MemoryError as error:
+                raise OutOfMemory("The machine's memory is used up.") from error
             with result.file:
                 self._write(request, result.file)
         duration_ms = round((time.monotonic() - started) * 1000, 1)
@@ -126,7 +135,8 @@ class Stages:
         """The report of a target that an earlier call has finished."""
         try:
             width, height = pictures.size_of(self._storage.read_start(request.target, _HEADER_BYTES))
-        except BlobNotFoundError:
+        except (BlobNotFoundError, InvalidImage):
+            # what is no picture is not what an earlier call wrote; it is replaced
             return None
         except BlobNameError:
             raise

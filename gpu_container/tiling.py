@@ -23,7 +23,10 @@ class Span:
         return self.start + self.size
 
     def halves(self, overlap: int) -> tuple[Span, Span]:
-        """Two spans that together answer for the same pixels and read nothing beyond this one."""
+        """Two spans that together answer for the same pixels and read nothing beyond this one.
+
+        Only for a span that answers for two pixels or more.
+        """
         middle = (self.keep_from + self.keep_to) // 2
         first_end = min(middle + overlap, self.end)
         second_start = max(middle - overlap, self.start)
@@ -53,6 +56,8 @@ class Tile:
         """Two smaller tiles in the place of this one; None when a side would not shrink or get too small."""
         along_rows = self.rows.size >= self.columns.size
         span = self.rows if along_rows else self.columns
+        if span.keep_to - span.keep_from < 2:
+            return None
         parts = span.halves(overlap)
         largest = max(part.size for part in parts)
         if largest >= span.size or largest < smallest:

@@ -12,7 +12,9 @@ from torch import nn
 
 from gpu_container.engine import DeviceMemory, DeviceMemoryError, NotFiniteError
 from gpu_container.settings import Precision
+from imagery.telemetry.logs import get_logger
 
+_log = get_logger(__name__)
 _STEPS = 255
 _CUDA_STEP = 64
 _WARM_UPS = 2
@@ -260,7 +262,15 @@ class _Slot:
         self._uses += 1
         if self._uses == _WARM_UPS:
             # most shapes of small pictures come once; a graph is worth its memory for those that come back
-            self._graph = self._platform.record(self._forward)
+            self._graph = self._record()
+
+    def _record(self) -> _Replay | None:
+        try:
+            return self._platform.record(self._forward)
+        except RuntimeError as error:
+            # without a graph the batch is slower, not wrong; its result is there already
+            _log.warning("graph_not_recorded", shape=list(self._pixels.shape), error=str(error))
+            return None
 
     def _forward(self) -> None:
         planes = self._pixels.permute(0, 3, 1, 2).to(self._kind).div_(_STEPS)

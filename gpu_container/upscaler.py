@@ -59,7 +59,7 @@ class Upscaler:
         yield from self._bands(pixels, lane)
 
     def _bands(self, pixels: np.ndarray, lane: Lane) -> Iterator[np.ndarray]:
-        job = _Job(pixels, self.model, self._settings)
+        job = _Job(pixels, self.model, self._smallest(self.engine.tile_step), self._settings.alpha)
         plan = self._plan(pixels)
         lane.left = sum(tile.pixels for band in plan for tile in band.tiles)
         self.scheduler.enter(lane)
@@ -147,9 +147,9 @@ class _Visible:
 class _Job:
     """One picture: what the network reads, and the canvases it writes."""
 
-    def __init__(self, pixels: np.ndarray, model: UpscaleModel, settings: GpuSettings) -> None:
+    def __init__(self, pixels: np.ndarray, model: UpscaleModel, smallest: int, alpha: AlphaMethod) -> None:
         self.model = model
-        self.smallest = settings.min_tile
+        self.smallest = smallest
         self.channels = pixels.shape[2]
         self.alpha: np.ndarray | None = None
         self.edges: np.ndarray | None = None
@@ -157,7 +157,7 @@ class _Job:
         if self.channels == _CHANNELS_WITH_ALPHA:
             self.alpha = np.ascontiguousarray(pixels[..., 3])
             self.colour = bleed(pixels)
-            if settings.alpha is AlphaMethod.NETWORK:
+            if alpha is AlphaMethod.NETWORK:
                 self.edges = cv2.morphologyEx(self.alpha, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
 
     def canvas(self, band: Band) -> _Canvas:

@@ -155,6 +155,7 @@ def test_a_deadline_removes_the_tiles_of_its_job_only(scheduler: Scheduler, devi
         lane.wait(lambda: finished(late))
     device.gate.set()
     fine.wait(lambda: finished(other))
+    scheduler.leave(lane)
     assert not lane.waiting
     assert sum(batch.count(1) for batch in device.batches) <= 8, "only what had been started"
 

@@ -84,6 +84,11 @@ def test_halves_answer_for_the_same_pixels_and_keep_their_distance(
     assert (counted == 1).all()
 
 
+def test_halving_ends_where_nothing_is_won() -> None:
+    span = Span(0, 129, 64, 65)
+    assert Tile(span, span).halves(64, smallest=1) is None
+
+
 def test_the_smallest_tile_is_not_halved() -> None:
     span = Span(0, 100, 0, 100)
     assert Tile(span, span).halves(20, smallest=96) is None

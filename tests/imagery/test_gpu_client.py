@@ -109,7 +109,9 @@ def test_a_problem_means_what_its_code_says(
     assert error.message == "why"
 
 
-@pytest.mark.parametrize(("status", "code"), [(429, "gpu_busy"), (503, "gpu_starting")])
+@pytest.mark.parametrize(
+    ("status", "code"), [(429, "gpu_busy"), (503, "gpu_starting"), (503, "gpu_stopping")]
+)
 def test_a_busy_service_says_when_to_come_back(
     client: GpuClient, answers: Answers, status: int, code: str
 ) -> None:

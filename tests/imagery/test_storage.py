@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from tempfile import SpooledTemporaryFile
 
 import httpx
 import pytest
@@ -35,6 +36,25 @@ def test_what_was_written_is_read_with_its_type(storage: Storage, container: str
     properties = storage.properties(ref)
     assert (properties.size, properties.content_type) == (6, "image/png")
     assert properties.etag == written.etag
+
+
+def test_a_file_is_written_from_where_it_stands(storage: Storage, container: str) -> None:
+    ref = BlobRef(container=container, name="a/large.bin")
+    content = bytes(range(256)) * 40_000
+    with SpooledTemporaryFile(max_size=1000) as file:
+        file.write(content)
+        file.seek(256)
+        storage.write(ref, file, "application/octet-stream")
+    assert storage.read(ref) == content[256:]
+
+
+def test_the_start_of_a_blob_is_read_alone(storage: Storage, container: str) -> None:
+    ref = BlobRef(container=container, name="a/b.txt")
+    storage.write(ref, b"0123456789", "text/plain")
+    assert storage.read_start(ref, 4) == b"0123"
+    assert storage.read_start(ref, 100) == b"0123456789"
+    with pytest.raises(BlobNotFoundError):
+        storage.read_start(BlobRef(container=container, name="nothing"), 4)
 
 
 def test_a_missing_blob_is_not_found(storage: Storage, container: str) -> None:
