@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
@@ -102,7 +103,9 @@ class AzureBlobStorage:
         client = self._client(ref)
         settings = ContentSettings(content_type=content_type)
         try:
-            answer = client.upload_blob(data, overwrite=overwrite, content_settings=settings)
+            answer = client.upload_blob(
+                data, length=_length(data), overwrite=overwrite, content_settings=settings
+            )
         except ResourceExistsError:
             return ref.model_copy(update={"etag": self.properties(ref).etag})
         except HttpResponseError as error:
@@ -162,3 +165,13 @@ class AzureBlobStorage:
             key = self._service.get_user_delegation_key(now - self._KEY_MARGIN, expiry)
             self._delegation = (expiry, key)
         return self._delegation[1]
+
+
+def _length(data: bytes | BinaryIO) -> int:
+    """Bytes from where the file stands; the SDK would take those before it too."""
+    if isinstance(data, bytes):
+        return len(data)
+    position = data.tell()
+    length = data.seek(0, os.SEEK_END) - position
+    data.seek(position)
+    return length
