@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 _PEAK = 255.0
+_WARM_UP_FROM = 5
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def compare(peer: Callable[[], object], ours: Callable[[], object], rounds: int) -> Pair:
-    """Medians of ``rounds`` after one warm-up of each, in turns, so that a noisy moment meets both."""
-    ours()
-    peer()
+    """Medians of ``rounds``, in turns, so that a noisy moment meets both; after a warm-up if there are many."""
+    if rounds >= _WARM_UP_FROM:
+        ours()
+        peer()
     times = [(seconds(peer), seconds(ours)) for _ in range(rounds)]
     return Pair(statistics.median(peer for peer, _ in times), statistics.median(ours for _, ours in times))
 
