@@ -12,6 +12,7 @@ from gpu_container.settings import GpuSettings
 from gpu_container.worker import Worker
 
 _LEAST_RETRY_AFTER_S = 1.0
+_LOOK_S = 0.5
 
 
 class Admission:
@@ -22,6 +23,7 @@ class Admission:
         self._settings: GpuSettings = worker.settings
         self._changed = threading.Condition()
         self._pixels = 0
+        self._readers = threading.BoundedSemaphore(self._settings.readers)
         self._closed = threading.Event()
 
     @property
@@ -45,6 +47,19 @@ class Admission:
             raise Busy(f"{running} requests are being worked on already.", round(wait_s, 1))
 
     @contextmanager
+    def reading(self, deadline: float) -> Iterator[None]:
+        """Wait for one of the few places in which encoded files are held in memory.
+
+        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceeded``, ``Stopping``.
+        """
+        while not self._readers.acquire(timeout=_LOOK_S):
+            self._still_wanted(deadline)
+        try:
+            yield
+        finally:
+            self._readers.release()
+
+    @contextmanager
     def memory_for(self, pixels: int, deadline: float) -> Iterator[None]:
         """Wait until ``pixels`` more may be decoded; one picture alone always may.
 
@@ -53,13 +68,8 @@ class Admission:
         most = self._settings.megapixels_in_flight * 1e6
         with self._changed:
             while self._pixels and self._pixels + pixels > most:
-                if time.monotonic() > deadline:
-                    raise DeadlineExceeded(
-                        "The caller's deadline passed while other pictures were in memory."
-                    )
-                if self.closed:
-                    raise Stopping("The service is stopping.")
-                self._changed.wait(0.5)
+                self._still_wanted(deadline)
+                self._changed.wait(_LOOK_S)
             self._pixels += pixels
         try:
             yield
@@ -67,3 +77,9 @@ class Admission:
             with self._changed:
                 self._pixels -= pixels
                 self._changed.notify_all()
+
+    def _still_wanted(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("The caller's deadline passed before memory was free.")
+        if self.closed:
+            raise Stopping("The service is stopping.")

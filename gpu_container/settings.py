@@ -96,6 +96,7 @@ class GpuSettings(BaseSettings):
     queue_limit: int = Field(16, ge=1, description="Requests worked on at once; one more is answered 429.")
     max_retry_after_s: float = Field(120.0, ge=1, description="Longest Retry-After of a 429.")
     max_megapixels: float = Field(70.0, gt=0, description="Most pixels of an input, millions.")
+    readers: int = Field(4, ge=1, description="Encoded files held in memory at once.")
     megapixels_in_flight: float = Field(
         140.0, gt=0, description="Decoded pixels in memory at once, millions; further requests wait."
     )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -103,14 +104,9 @@ class Stages:
         existing = self._existing(stage, request)
         if existing is not None:
             return existing
-        settings = self._worker.settings
-        data = self._read(request)
-        width, height = pictures.size_of(data, settings.max_megapixels)
-        with self.admission.memory_for(width * height, deadline):
+        with ExitStack() as held:
             try:
-                picture = pictures.read(data, settings.max_megapixels)
-                del data
-                result = _WORK[stage](self._worker, picture, deadline)
+                result = _WORK[stage](self._worker, self._decode(request, deadline, held), deadline)
             except MemoryError as error:
                 raise OutOfMemory("The machine's memory is used up.") from error
             with result.file:
@@ -130,6 +126,15 @@ class Stages:
         )
         _log.info("gpu_stage_finished", duration_ms=duration_ms, vram_used_gb=used_gb, tiles=result.tiles)
         return report
+
+    def _decode(self, request: GpuRequest, deadline: float, held: ExitStack) -> Image.Image:
+        """The source's picture; what it takes of the memory's bound is given back with ``held``."""
+        most = self._worker.settings.max_megapixels
+        with self.admission.reading(deadline):
+            data = self._read(request)
+            width, height = pictures.size_of(data, most)
+            held.enter_context(self.admission.memory_for(width * height, deadline))
+            return pictures.read(data, most)
 
     def _existing(self, stage: Stage, request: GpuRequest) -> GpuReport | None:
         """The report of a target that an earlier call has finished."""
@@ -186,6 +191,8 @@ def upscale(worker: Worker, picture: Image.Image, deadline: float) -> _Result:
     """The upscaled picture as PNG, encoded while later rows are computed. Raises ``StageError``."""
     upscaler = worker.upscaler
     pixels = np.asarray(picture)
+    # one copy of the largest pictures in memory is enough
+    del picture
     height, width, channels = pixels.shape
     scale = upscaler.model.scale
     lane = Lane(deadline)

@@ -9,7 +9,6 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,17 @@ from gpu_container.benchmarks.measure import Pair, compare, decoded, largest_dif
 from gpu_container.benchmarks.ours import Ours
 from gpu_container.benchmarks.peer import Peer
 from gpu_container.benchmarks.pictures import encoded, half_transparent, photo
-from gpu_container.models import UPSCALE_MODELS
-from gpu_container.settings import GpuSettings, Precision, Runtime, get_gpu_settings
-from gpu_container.worker import choose_device, make_engine
+from gpu_container.models import UPSCALE_MODELS, UpscaleModel
+from gpu_container.settings import Device, GpuSettings, Precision, Runtime, get_gpu_settings
+from gpu_container.worker import make_engine
 from imagery.telemetry.logs import configure_logging
 
 _COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
 _X4PLUS = UPSCALE_MODELS["realesrgan-x4plus"]
 _RESULTS = Path(__file__).with_name("results.json")
 _PEAK_LIMIT_S = 900
+_QUICK_SIDE = 512
+_ODD_SIZES = ((522, 389), (1000, 37))
 
 
 class Report:
@@ -66,9 +67,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=_RESULTS, help="where to write the results as JSON")
     given = parser.parse_args(arguments)
     configure_logging("ERROR")
-    settings = get_gpu_settings()
+    # the same rows on every machine; one with CUDA adds its own
+    settings = get_gpu_settings().model_copy(update={"device": Device.CPU})
     report = Report()
-    report.found |= _machine(settings, given.quick, given.rounds)
+    report.found |= _machine(given.quick, given.rounds)
     report.tell(f"{report.found['device']}, medians of {given.rounds}")
     _compact_rows(report, settings, given.rounds, given.quick)
     _x4plus_rows(report, settings, given.rounds, 128 if given.quick else 256)
@@ -78,18 +80,19 @@ def main(arguments: list[str]) -> int:
     if torch.cuda.is_available():
         from gpu_container.benchmarks import cuda
 
-        report.found["cuda"] = cuda.rows(settings, given.rounds, report.tell)
+        report.found["cuda"] = cuda.rows(settings, _X4PLUS, cuda.Extent(), given.rounds, report.tell)
     given.out.write_text(json.dumps(report.found, indent=2) + "\n")
     report.tell(f"written to {given.out.name}")
     return 0
 
 
-def _machine(settings: GpuSettings, quick: bool, rounds: int) -> dict[str, Any]:
-    device = choose_device(settings.device)
-    name = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores {_processor()}"
+def _machine(quick: bool, rounds: int) -> dict[str, Any]:
+    device = f"cpu: {os.cpu_count()} cores {_processor()}"
+    if torch.cuda.is_available():
+        device += f"; cuda: {torch.cuda.get_device_name()}"
     packages = ("torch", "openvino", "onnxruntime", "rembg", "realesrgan", "pillow")
     return {
-        "device": f"{device}: {name}",
+        "device": device,
         "quick": quick,
         "rounds": rounds,
         "python": platform.python_version(),
@@ -107,45 +110,39 @@ def _processor() -> str:
 
 
 def _compact_rows(report: Report, settings: GpuSettings, rounds: int, quick: bool) -> None:
-    device = choose_device(settings.device)
-    peer = Peer(_COMPACT, settings, device)
+    peer = Peer(_COMPACT, settings, "cpu")
     ours = Ours(settings.model_copy(update={"upscale_model": _COMPACT.name}))
-    engine = Reference(settings)
 
-    def row(key: str, title: str, data: bytes, work: Callable[[Any], Callable[[bytes], bytes]]) -> None:
-        pair = compare(lambda: work(peer)(data), lambda: work(ours)(data), times)
-        report.pair(key, title, pair)
+    def cut_out(key: str, data: bytes, times: int) -> None:
+        pair = compare(lambda: peer.cut_out_and_upscale(data), lambda: ours.cut_out_and_upscale(data), times)
+        report.pair(f"cutout_{key}", f"decode, cut out, 4x RGBA, encode, {key} px", pair)
 
-    def upscale(side: Any) -> Callable[[bytes], bytes]:
-        result: Callable[[bytes], bytes] = side.upscale
-        return result
+    def upscale(key: str, kind: str, data: bytes, times: int) -> None:
+        pair = compare(lambda: peer.upscale(data), lambda: ours.upscale(data), times)
+        report.pair(f"{kind}_{key}", f"decode, 4x {kind}, encode, {key} px", pair)
 
-    def both(side: Any) -> Callable[[bytes], bytes]:
-        result: Callable[[bytes], bytes] = side.cut_out_and_upscale
-        return result
-
-    sides = [512] if quick else [512, 1024, 2048]
-    for side in sides:
-        # the script takes minutes for the largest
-        times = {512: rounds, 1024: min(rounds, 3)}.get(side, 1)
-        picture = photo(side, side)
-        row(f"cutout_{side}", f"decode, cut out, 4x RGBA, encode, {side} px", encoded(picture), both)
-        row(f"photo_{side}", f"decode, 4x RGB, encode, {side} px", encoded(picture), upscale)
+    # the script takes minutes for the largest
+    for side, times in {512: rounds, 1024: min(rounds, 3), 2048: 1}.items():
+        if quick and side > _QUICK_SIDE:
+            continue
+        picture = encoded(photo(side, side))
+        cut_out(str(side), picture, times)
+        upscale(str(side), "photo", picture, times)
         if not quick:
-            cutout = half_transparent(side, side)
-            row(f"rgba_{side}", f"decode, 4x half transparent, encode, {side} px", encoded(cutout), upscale)
-    if not quick:
-        times = rounds
-        for width, height in ((522, 389), (1000, 37)):
-            key, title = f"odd_{width}x{height}", f"decode, 4x RGB, encode, {width}x{height} px"
-            row(key, title, encoded(photo(width, height)), upscale)
-    pixels = np.asarray(photo(512, 512))
-    reference, result = engine.untiled(pixels), decoded(ours.upscale(encoded(photo(512, 512))))
-    tiles = settings.model_copy(update={"upscale_model": _COMPACT.name, "tile": 200})
-    tiled = Ours(tiles)
-    seams = largest_difference(decoded(tiled.upscale(encoded(photo(512, 512)))), result)
-    tiled.stop()
+            upscale(str(side), "rgba", encoded(half_transparent(side, side)), times)
+    for width, height in () if quick else _ODD_SIZES:
+        upscale(f"{width}x{height}", "photo", encoded(photo(width, height)), rounds)
+    _compact_quality(report, settings, ours)
     ours.stop()
+
+
+def _compact_quality(report: Report, settings: GpuSettings, ours: Ours) -> None:
+    picture = photo(_QUICK_SIDE, _QUICK_SIDE)
+    reference = Reference(settings, _COMPACT).untiled(np.asarray(picture))
+    result = decoded(ours.upscale(encoded(picture)))
+    tiled = Ours(settings.model_copy(update={"upscale_model": _COMPACT.name, "tile": 200}))
+    seams = largest_difference(decoded(tiled.upscale(encoded(picture))), result)
+    tiled.stop()
     report.found |= {
         "compact_psnr_db": round(psnr_db(result, reference), 2),
         "compact_max_error": largest_difference(result, reference),
@@ -158,9 +155,9 @@ def _compact_rows(report: Report, settings: GpuSettings, rounds: int, quick: boo
 
 
 class Reference:
-    """The compact network in fp32 by torch, untiled."""
+    """A network in fp32 by torch, untiled."""
 
-    def __init__(self, settings: GpuSettings, model: Any = _COMPACT) -> None:
+    def __init__(self, settings: GpuSettings, model: UpscaleModel) -> None:
         exact = settings.model_copy(update={"runtime": Runtime.TORCH, "precision": Precision.FP32})
         self._engine = make_engine(model, model.load(settings.model_cache), exact, "cpu")
 
@@ -170,8 +167,7 @@ class Reference:
 
 
 def _x4plus_rows(report: Report, settings: GpuSettings, rounds: int, side: int) -> None:
-    device = choose_device(settings.device)
-    peer = Peer(_X4PLUS, settings, device)
+    peer = Peer(_X4PLUS, settings, "cpu")
     ours = Ours(settings.model_copy(update={"upscale_model": _X4PLUS.name}))
     pixels = np.asarray(photo(side, side))
     data = encoded(photo(side, side))

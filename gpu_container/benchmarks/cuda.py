@@ -6,6 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -15,15 +17,28 @@ from gpu_container.benchmarks.measure import seconds
 from gpu_container.benchmarks.ours import Ours
 from gpu_container.benchmarks.peer import Peer
 from gpu_container.benchmarks.pictures import encoded, photo
-from gpu_container.models import UPSCALE_MODELS
-from gpu_container.settings import GpuSettings, Precision
+from gpu_container.engine import Running
+from gpu_container.models import UpscaleModel
+from gpu_container.settings import Device, GpuSettings, Precision, Runtime
 from gpu_container.worker import make_engine
+from imagery.contracts import Stage
 
-_SIDE = 512
-_BATCHES = 12
-_MATMUL = 8192
 _TERA = 1e12
-_TARGET_JOBS = 64
+_WARM_UPS = 6
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured. ``side``: of the pictures, px; ``matmul``: side of the matrices."""
+
+    device: Device = Device.CUDA
+    side: int = 512
+    matmul: int = 8192
+    precisions: tuple[Precision, ...] = (Precision.FP16, Precision.BF16)
+    compiled: tuple[bool, ...] = (False, True)
+    batches: tuple[int, ...] = (1, 4, 8, 16)
+    repeats: int = 12
+    jobs: int = 64
 
 
 def flop_per_pixel(network: nn.Module) -> float:
@@ -45,79 +60,108 @@ def flop_per_pixel(network: nn.Module) -> float:
     return counted / side**2
 
 
-def matmul_peak_tflops() -> float:
-    """The most this card multiplies matrices at in fp16, as measured here and now."""
-    one = torch.randn(_MATMUL, _MATMUL, device="cuda", dtype=torch.float16)
+def matmul_peak_tflops(extent: Extent) -> float:
+    """The most this device multiplies matrices at in the first precision, as measured here and now."""
+    kind = torch.float16 if extent.precisions[0] is Precision.FP16 else torch.float32
+    one = torch.randn(extent.matmul, extent.matmul, device=extent.device.value, dtype=kind)
     other = torch.randn_like(one)
 
     def run(times: int) -> None:
         for _ in range(times):
             torch.mm(one, other)
-        torch.cuda.synchronize()
+        _wait(extent.device)
 
     run(3)
     best = min(seconds(lambda: run(10)) / 10 for _ in range(3))
-    return 2.0 * _MATMUL**3 / best / _TERA
+    return 2.0 * extent.matmul**3 / best / _TERA
 
 
-def rows(settings: GpuSettings, rounds: int, tell: Callable[[str], None]) -> dict[str, float]:
-    """Measure x4plus at 512 -> 2048 with every precision and batch, against RealESRGANer in fp16."""
-    model = UPSCALE_MODELS["realesrgan-x4plus"]
-    flop = flop_per_pixel(model.load(settings.model_cache)) * _SIDE**2
-    peak = matmul_peak_tflops()
-    pixels = np.asarray(photo(_SIDE, _SIDE))
-    found: dict[str, float] = {"matmul_peak_tflops": peak, "tflop_per_image": flop / _TERA}
-    tell(f"matmul peak (fp16) {peak:.0f} TFLOP/s; one image takes {flop / _TERA:.2f} TFLOP")
-    for precision in (Precision.FP16, Precision.BF16):
-        for compiled in (False, True):
-            for batch in (1, 4, 8, 16):
-                chosen = settings.model_copy(update={"precision": precision, "compile": compiled})
-                name = f"{precision.value}{'_compiled' if compiled else ''}_batch{batch}"
-                try:
-                    rate = _images_per_s(chosen, pixels, batch)
-                except Exception as error:  # one configuration that fails must not cost the others
-                    tell(f"{name:24s} failed: {type(error).__name__}: {error}")
-                    continue
-                found[f"images_per_s_{name}"] = rate
-                reached = rate * flop / _TERA
-                tell(f"{name:24s} {rate:7.2f} images/s {reached:7.0f} TFLOP/s {reached / peak:6.1%} of peak")
-    compute = max(rate for name, rate in found.items() if name.startswith("images_per_s_fp16_batch"))
-    found["compute_images_per_s"] = compute
-    peer = Peer(model, settings, "cuda")
-    peer.enhance(pixels)
-    peer_rate = 1 / min(seconds(lambda: peer.enhance(pixels)) for _ in range(rounds))
-    found |= {"peer_images_per_s": peer_rate, "x4plus_ratio": compute / peer_rate}
-    end_to_end = _end_to_end_per_s(settings.model_copy(update={"upscale_model": model.name}))
-    found |= {"end_to_end_images_per_s": end_to_end, "end_to_end_share": end_to_end / compute}
-    return found
+def rows(
+    settings: GpuSettings,
+    model: UpscaleModel,
+    extent: Extent,
+    rounds: int,
+    tell: Callable[[str], None],
+) -> dict[str, float]:
+    """Measure every precision and batch, the peer in 16 bits, and the whole stage with many jobs at once."""
+    settings = settings.model_copy(update={"device": extent.device, "runtime": Runtime.TORCH})
+    flop = flop_per_pixel(model.load(settings.model_cache)) * extent.side**2
+    peak = matmul_peak_tflops(extent)
+    pixels = np.asarray(photo(extent.side, extent.side))
+    tell(f"matmul peak {peak:.2f} TFLOP/s; one image takes {flop / _TERA:.3f} TFLOP")
+    rates: dict[str, float] = {}
+    best, best_rate = settings, 0.0
+    for precision, compiled, batch in product(extent.precisions, extent.compiled, extent.batches):
+        chosen = settings.model_copy(update={"precision": precision, "compile": compiled})
+        name = f"{precision.value}{'_compiled' if compiled else ''}_batch{batch}"
+        try:
+            rate = _images_per_s(chosen, model, extent, np.repeat(pixels[None], batch, axis=0))
+        except Exception as error:  # one configuration that fails must not cost the others
+            tell(f"{name:24s} failed: {type(error).__name__}: {error}")
+            continue
+        rates[f"images_per_s_{name}"] = rate
+        reached = rate * flop / _TERA
+        tell(f"{name:24s} {rate:7.2f} images/s {reached:8.2f} TFLOP/s {reached / peak:6.1%} of the peak")
+        if rate > best_rate:
+            best, best_rate = chosen, rate
+    peer = _peer_per_s(settings, model, extent, pixels, rounds)
+    tell(f"compute {best_rate:.2f} images/s, {best_rate / peer:.2f}x the peer's {peer:.2f}")
+    end_to_end = _end_to_end_per_s(best, model, extent)
+    tell(f"whole stage {end_to_end:.2f} images/s, {end_to_end / best_rate:.1%} of compute")
+    return {
+        "matmul_peak_tflops": peak,
+        "tflop_per_image": flop / _TERA,
+        **rates,
+        "compute_images_per_s": best_rate,
+        "share_of_matmul_peak": best_rate * flop / _TERA / peak,
+        "peer_images_per_s": peer,
+        "x4plus_ratio": best_rate / peer,
+        "end_to_end_images_per_s": end_to_end,
+        "end_to_end_share": end_to_end / best_rate,
+    }
 
 
-def _images_per_s(settings: GpuSettings, pixels: np.ndarray, batch: int) -> float:
+def _wait(device: Device) -> None:
+    if device is Device.CUDA:
+        torch.cuda.synchronize()
+
+
+def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, batch: np.ndarray) -> float:
     """Compute-only throughput of the engine with its pipeline full."""
-    model = UPSCALE_MODELS["realesrgan-x4plus"]
-    engine = make_engine(model, model.load(settings.model_cache), settings, "cuda")
-    tiles = np.repeat(pixels[None], batch, axis=0)
-    for _ in range(6):
-        engine.start(tiles).result()
-    flights: deque[object] = deque()
+    engine = make_engine(model, model.load(settings.model_cache), settings, extent.device.value)
+    for _ in range(_WARM_UPS):
+        engine.start(batch).result()
+    flights: deque[Running] = deque()
     started = time.perf_counter()
-    for _ in range(_BATCHES):
-        flights.append(engine.start(tiles))
+    for _ in range(extent.repeats):
+        flights.append(engine.start(batch))
         if len(flights) == engine.max_in_flight:
-            flights.popleft().result()  # type: ignore[attr-defined]
+            flights.popleft().result()
     while flights:
-        flights.popleft().result()  # type: ignore[attr-defined]
-    rate = _BATCHES * batch / (time.perf_counter() - started)
+        flights.popleft().result()
+    rate = extent.repeats * len(batch) / (time.perf_counter() - started)
     engine.release()
     return rate
 
 
-def _end_to_end_per_s(settings: GpuSettings) -> float:
+def _peer_per_s(
+    settings: GpuSettings, model: UpscaleModel, extent: Extent, pixels: np.ndarray, rounds: int
+) -> float:
+    peer = Peer(model, settings, extent.device.value)
+    peer.enhance(pixels)
+    return 1 / min(seconds(lambda: peer.enhance(pixels)) for _ in range(rounds))
+
+
+def _end_to_end_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent) -> float:
     """Of the whole stage: decode, upscale, encode, many jobs at once."""
-    ours = Ours(settings)
-    data = encoded(photo(_SIDE, _SIDE))
+    ours = Ours(settings.model_copy(update={"upscale_model": model.name}), (Stage.REALESRGAN,))
+    data = encoded(photo(extent.side, extent.side))
+
+    def run(jobs: int) -> None:
+        list(pool.map(lambda _: ours.upscale(data), range(jobs)))
+
     with ThreadPoolExecutor(settings.queue_limit) as pool:
-        list(pool.map(lambda _: ours.upscale(data), range(settings.queue_limit)))
-        took = seconds(lambda: list(pool.map(lambda _: ours.upscale(data), range(_TARGET_JOBS))))
+        run(min(extent.jobs, settings.queue_limit))
+        took = seconds(lambda: run(extent.jobs))
     ours.stop()
-    return _TARGET_JOBS / took
+    return extent.jobs / took

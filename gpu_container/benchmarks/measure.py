@@ -37,7 +37,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def compare(peer: Callable[[], object], ours: Callable[[], object], rounds: int) -> Pair:
-    """Medians of ``rounds``, in turns, so that a noisy moment meets both; after a warm-up if there are many."""
+    """Medians of ``rounds``, in turns, so that a noisy moment meets both; many come after a warm-up."""
     if rounds >= _WARM_UP_FROM:
         ours()
         peer()

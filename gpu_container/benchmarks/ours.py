@@ -7,6 +7,9 @@ import time
 from gpu_container import pictures, stages
 from gpu_container.settings import GpuSettings
 from gpu_container.worker import Worker
+from imagery.contracts import Stage
+
+GPU_STAGES = (Stage.REMBG, Stage.REALESRGAN)
 
 _FOREVER_S = 3600.0
 
@@ -14,12 +17,14 @@ _FOREVER_S = 3600.0
 class Ours:
     """One worker, loaded."""
 
-    def __init__(self, settings: GpuSettings) -> None:
+    def __init__(self, settings: GpuSettings, needed: tuple[Stage, ...] = GPU_STAGES) -> None:
+        """Raises ``RuntimeError`` when the model of a ``needed`` stage does not load."""
         self.worker = Worker(settings)
         self.worker.start()
         while not self.worker.started:
             time.sleep(0.01)
-        if self.worker.problems:
+        missing = [stage for stage in needed if stage.value in self.worker.problems]
+        if missing:
             raise RuntimeError(f"the models could not be loaded: {self.worker.problems}")
 
     def upscale(self, data: bytes) -> bytes:

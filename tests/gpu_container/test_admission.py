@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,17 @@ def test_pictures_wait_for_the_memory_of_others(worker: Worker) -> None:
         assert not entered.wait(0.3)
     assert entered.wait(5)
     thread.join()
+
+
+def test_only_so_many_files_are_read_at_once(worker: Worker) -> None:
+    door = Admission(worker)
+    with ExitStack() as held:
+        for _ in range(worker.settings.readers):
+            held.enter_context(door.reading(FOREVER))
+        with pytest.raises(DeadlineExceeded), door.reading(time.monotonic() + 0.1):
+            pass
+    with door.reading(time.monotonic() + 0.1):
+        pass
 
 
 def test_one_picture_alone_is_never_too_large(worker: Worker) -> None:
