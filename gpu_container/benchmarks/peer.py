@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from contextlib import redirect_stdout
 from typing import Any
 
 import cv2
@@ -52,7 +53,9 @@ class Peer:
         to_bgr = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         to_rgb = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
         tile = 0 if pixels.shape[0] * pixels.shape[1] <= _UNTILED_MOST else _TILE
-        upscaled, _ = self._upscalers[tile].enhance(cv2.cvtColor(pixels, to_bgr))
+        with redirect_stdout(io.StringIO()):
+            # it prints a line a tile
+            upscaled, _ = self._upscalers[tile].enhance(cv2.cvtColor(pixels, to_bgr))
         result: np.ndarray = cv2.cvtColor(upscaled, to_rgb)
         return result
 
