@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 import httpx
 import uvicorn
@@ -43,11 +44,36 @@ class Concurrency:
         return self.in_turn_s / self.at_once_s
 
 
-class Service:
-    """The service on a free port of this machine, blobs in a folder."""
+class DistantStorage(LocalStorage):
+    """Files that are ``distance_s`` away, as blobs are on another machine: the service's processor is idle."""
 
-    def __init__(self, settings: GpuSettings, folder: Path) -> None:
-        self.storage = LocalStorage(folder)
+    def __init__(self, root: Path, distance_s: float) -> None:
+        super().__init__(root)
+        self._distance_s = distance_s
+
+    def read_start(self, ref: BlobRef, length: int) -> bytes:
+        """See ``Storage``."""
+        time.sleep(self._distance_s)
+        return super().read_start(ref, length)
+
+    def read(self, ref: BlobRef, max_bytes: int | None = None) -> bytes:
+        """See ``Storage``. Two requests on Azure: properties, content."""
+        time.sleep(2 * self._distance_s)
+        return super().read(ref, max_bytes)
+
+    def write(
+        self, ref: BlobRef, data: bytes | BinaryIO, content_type: str, *, overwrite: bool = True
+    ) -> BlobRef:
+        """See ``Storage``."""
+        time.sleep(self._distance_s)
+        return super().write(ref, data, content_type, overwrite=overwrite)
+
+
+class Service:
+    """The service on a free port of this machine, blobs in a folder, near or ``distance_s`` away."""
+
+    def __init__(self, settings: GpuSettings, folder: Path, distance_s: float = 0.0) -> None:
+        self.storage = DistantStorage(folder, distance_s) if distance_s else LocalStorage(folder)
         config = uvicorn.Config(create_app(settings, self.storage), port=0, log_config=None)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
@@ -77,10 +103,13 @@ class Service:
         self.client.close()
 
 
-def measure(settings: GpuSettings, jobs: int, rounds: int, kinds: list[str]) -> dict[str, Concurrency]:
+def measure(
+    settings: GpuSettings, jobs: int, rounds: int, kinds: list[str], distance_s: float = 0.0
+) -> dict[str, Concurrency]:
     """Medians of ``rounds``, for each of ``kinds`` of job."""
+    limited = settings.model_copy(update={"queue_limit": max(jobs, 1)})
     with TemporaryDirectory() as folder:
-        service = Service(settings.model_copy(update={"queue_limit": max(jobs, 1)}), Path(folder))
+        service = Service(limited, Path(folder), distance_s)
         try:
             for name, picture in (("photo", photo(_SIDE, _SIDE)), ("cutout", half_transparent(_SIDE, _SIDE))):
                 service.storage.write(BlobRef(container=JOBS, name=name), encoded(picture), "image/png")
