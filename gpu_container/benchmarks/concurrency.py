@@ -45,7 +45,7 @@ class Concurrency:
 
 
 class DistantStorage(LocalStorage):
-    """Files that are ``distance_s`` away, as blobs are on another machine: the service's processor is idle."""
+    """Files that are ``distance_s`` away, as blobs on another machine are: no processor time passes."""
 
     def __init__(self, root: Path, distance_s: float) -> None:
         super().__init__(root)
