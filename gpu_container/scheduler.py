@@ -7,84 +7,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from gpu_container.engine import DeviceMemoryError, Engine, NotFiniteError, Running
 from gpu_container.errors import DeadlineExceeded, DeviceFailed, OutOfMemory, StageError, Stopping
+from gpu_container.lane import Call, Lane, Work
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
 _IDLE_S = 0.5
 _LEARNING_RATE = 0.2
-
-
-class Work(Protocol):
-    """One tile that waits for the device."""
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
-        ...
-
-    def deliver(self, result: np.ndarray) -> None:
-        """Take the upscaled tile (H*scale, W*scale, 3) uint8; it is only valid during the call."""
-        ...
-
-    def halves(self) -> Sequence[Work]:
-        """Smaller tiles in the place of this one; empty when it is the smallest."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Call:
-    """Something else than a tile that needs the device."""
-
-    run: Callable[[], Any]
-
-
-class Lane:
-    """One job's place in the scheduler: its waiting tiles, and how it ended.
-
-    ``left``: what is still to be computed, pixels; only for the estimate of waiting times.
-    """
-
-    def __init__(self, deadline: float, left: int = 0) -> None:
-        """``deadline``: time.monotonic() seconds."""
-        self.deadline = deadline
-        self.left = left
-        self.changed = threading.Condition()
-        self.computed = 0
-        self._error: StageError | None = None
-        self.waiting: deque[Work | _Call] = deque()
-
-    def fail(self, error: StageError) -> None:
-        """End the job; the first error stays, and the scheduler drops its tiles at its next turn."""
-        with self.changed:
-            self._error = self._error or error
-            self.changed.notify_all()
-
-    @property
-    def over(self) -> bool:
-        """True when the job has failed, was cancelled or ran out of time."""
-        return self._error is not None
-
-    def check(self) -> None:
-        """Raise what ended the job, or ``DeadlineExceeded``."""
-        if self._error is None and time.monotonic() > self.deadline:
-            self.fail(DeadlineExceeded("The caller's deadline passed before the device was done."))
-        if self._error is not None:
-            raise self._error
-
-    def wait(self, done: Callable[[], bool]) -> None:
-        """Wait until ``done``. Raises ``StageError``."""
-        with self.changed:
-            while not done():
-                self.check()
-                self.changed.wait(max(0.0, min(self.deadline - time.monotonic(), _IDLE_S)))
-            if self._error is not None:
-                raise self._error
 
 
 @dataclass
@@ -162,7 +96,7 @@ class Scheduler:
         self.enter(lane)
         try:
             with self._changed:
-                lane.waiting.append(_Call(work))
+                lane.waiting.append(Call(work))
                 self._changed.notify()
             lane.wait(lambda: bool(answer))
         finally:
@@ -228,7 +162,7 @@ class Scheduler:
         if self._flights and (item is None or len(self._flights) >= room):
             self._finish()
 
-    def _next(self) -> _Batch | tuple[Lane, _Call] | None:
+    def _next(self) -> _Batch | tuple[Lane, Call] | None:
         """What to do next, the job after the last one's turn first."""
         for _ in range(len(self._lanes)):
             lane = self._lanes[0]
@@ -236,7 +170,7 @@ class Scheduler:
             if not lane.waiting or not self._alive(lane):
                 continue
             first = lane.waiting.popleft()
-            if isinstance(first, _Call):
+            if isinstance(first, Call):
                 return lane, first
             return self._fill(lane, first)
         return None
@@ -262,7 +196,7 @@ class Scheduler:
                 if len(batch.items) == most:
                     break
                 work = other.waiting[0] if other.waiting and self._alive(other) else None
-                if work is None or isinstance(work, _Call) or work.pixels.shape != first.pixels.shape:
+                if work is None or isinstance(work, Call) or work.pixels.shape != first.pixels.shape:
                     continue
                 other.waiting.popleft()
                 batch.items.append((other, work))
@@ -311,7 +245,7 @@ class Scheduler:
                     lane.left = max(0, lane.left - work.pixels.shape[0] * work.pixels.shape[1])
                     lane.changed.notify_all()
 
-    def _run_call(self, lane: Lane, call: _Call) -> None:
+    def _run_call(self, lane: Lane, call: Call) -> None:
         started = time.monotonic()
         call.run()
         self._s_per_call = _learnt(self._s_per_call, time.monotonic() - started)

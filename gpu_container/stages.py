@@ -23,7 +23,7 @@ from gpu_container.errors import (
     SourceNotFound,
     StorageUnavailable,
 )
-from gpu_container.scheduler import Lane
+from gpu_container.lane import Lane
 from gpu_container.worker import Worker
 from imagery.contracts import GpuReport, GpuRequest, Stage
 from imagery.storage import (

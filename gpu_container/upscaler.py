@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from gpu_container.engine import Engine
+from gpu_container.lane import Lane
 from gpu_container.models import UpscaleModel
-from gpu_container.scheduler import Lane, Scheduler
+from gpu_container.scheduler import Scheduler
 from gpu_container.settings import AlphaMethod, GpuSettings
 from gpu_container.tiling import Band, Grid, Region, Tile, bands
 

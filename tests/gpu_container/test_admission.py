@@ -12,7 +12,7 @@ import pytest
 
 from gpu_container.admission import Admission
 from gpu_container.errors import Busy, DeadlineExceeded, Starting, Stopping
-from gpu_container.scheduler import Lane
+from gpu_container.lane import Lane
 from gpu_container.settings import GpuSettings
 from gpu_container.worker import Worker
 

@@ -13,7 +13,8 @@ import pytest
 
 from gpu_container.engine import DeviceMemory
 from gpu_container.errors import DeadlineExceeded, StageError, Stopping
-from gpu_container.scheduler import Lane, Scheduler
+from gpu_container.lane import Lane
+from gpu_container.scheduler import Scheduler
 
 FOREVER = math.inf
 SIDE = 8

@@ -16,8 +16,9 @@ from torch import nn
 
 from gpu_container.engine import Engine
 from gpu_container.errors import DeadlineExceeded, ModelUnavailable, OutOfMemory, StageError, Stopping
+from gpu_container.lane import Lane
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
-from gpu_container.scheduler import Lane, Scheduler
+from gpu_container.scheduler import Scheduler
 from gpu_container.settings import AlphaMethod, GpuSettings, Precision, Runtime
 from gpu_container.torch_engine import HostPlatform, TorchEngine
 from gpu_container.upscaler import Upscaler, bleed, resize_rows

@@ -1,0 +1,83 @@
+"""One job's place in the scheduler: the tiles that wait for the device, and how the job ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpu_container.errors import DeadlineExceeded, StageError
+
+_LOOK_S = 0.5
+
+
+class Work(Protocol):
+    """One tile that waits for the device."""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        ...
+
+    def deliver(self, result: np.ndarray) -> None:
+        """Take the upscaled tile (H*scale, W*scale, 3) uint8; it is only valid during the call."""
+        ...
+
+    def halves(self) -> Sequence[Work]:
+        """Smaller tiles in the place of this one; empty when it is the smallest."""
+        ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """Something else than a tile that needs the device."""
+
+    run: Callable[[], Any]
+
+
+class Lane:
+    """One job's place in the scheduler: its waiting tiles, and how it ended.
+
+    ``left``: what is still to be computed, pixels; only for the estimate of waiting times.
+    """
+
+    def __init__(self, deadline: float, left: int = 0) -> None:
+        """``deadline``: time.monotonic() seconds."""
+        self.deadline = deadline
+        self.left = left
+        self.changed = threading.Condition()
+        self.computed = 0
+        self._error: StageError | None = None
+        self.waiting: deque[Work | Call] = deque()
+
+    def fail(self, error: StageError) -> None:
+        """End the job; the first error stays, and the scheduler drops its tiles at its next turn."""
+        with self.changed:
+            self._error = self._error or error
+            self.changed.notify_all()
+
+    @property
+    def over(self) -> bool:
+        """True when the job has failed, was cancelled or ran out of time."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Raise what ended the job, or ``DeadlineExceeded``."""
+        if self._error is None and time.monotonic() > self.deadline:
+            self.fail(DeadlineExceeded("The caller's deadline passed before the device was done."))
+        if self._error is not None:
+            raise self._error
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Wait until ``done``. Raises ``StageError``."""
+        with self.changed:
+            while not done():
+                self.check()
+                self.changed.wait(max(0.0, min(self.deadline - time.monotonic(), _LOOK_S)))
+            if self._error is not None:
+                raise self._error
