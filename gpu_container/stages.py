@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -196,8 +195,9 @@ def upscale(worker: Worker, picture: Image.Image, deadline: float) -> _Result:
     height, width, channels = pixels.shape
     scale = upscaler.model.scale
     lane = Lane(deadline)
-    bands: Iterator[np.ndarray] = upscaler.bands(pixels, lane)
-    file = pictures.write(bands, width * scale, height * scale, channels, worker.settings.png_level)
+    # closed at once also when writing fails: what still waits of the job must not keep the device busy
+    with closing(upscaler.bands(pixels, lane)) as bands:
+        file = pictures.write(bands, width * scale, height * scale, channels, worker.settings.png_level)
     return _Result(file, width * scale, height * scale, upscaler.model.name, lane.computed)
 
 

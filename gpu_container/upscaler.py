@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -46,7 +46,7 @@ class Upscaler:
         self._settings = settings
         scheduler.use(engine, self._most_pixels)
 
-    def bands(self, pixels: np.ndarray, lane: Lane) -> Iterator[np.ndarray]:
+    def bands(self, pixels: np.ndarray, lane: Lane) -> Generator[np.ndarray]:
         """Upscale ``pixels`` (H, W, 3 or 4) uint8: yields (rows, W*scale, 3 or 4) from top to bottom.
 
         Raises ``OutOfMemory`` after the smallest tile, ``DeadlineExceeded``, ``DeviceFailed``, ``Stopping``.

@@ -332,6 +332,15 @@ def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: Engine)
     assert lane.computed > 20
 
 
+def test_a_job_whose_rows_are_no_longer_wanted_leaves_the_device(make: Make, engine: Engine) -> None:
+    upscaler = make(engine)
+    rows = upscaler.bands(picture(1000, 40), Lane(FOREVER))
+    next(rows)
+    assert upscaler.scheduler.jobs == 1
+    rows.close()
+    assert upscaler.scheduler.jobs == 0
+
+
 def test_a_corrupt_weights_file_is_told(tmp_path: Path, cache: Path) -> None:
     data = bytearray(COMPACT.file.path(cache).read_bytes())
     data[1000] ^= 1
