@@ -6,6 +6,7 @@ from azurefunctions.extensions.bindings import blob
 
 from activities.guardrail import guardrail
 from activities.job_records import finish_job
+from activities.notify import notify
 from activities.place import place
 from activities.remove_background import remove_background
 from activities.upscale import upscale
@@ -16,6 +17,7 @@ from imagery.settings import BlobTriggerSource, get_settings
 from imagery.telemetry.azure_monitor import configure_exporter
 from imagery.telemetry.logs import configure_logging
 from orchestrators.batch import batch
+from orchestrators.callback import callback
 from orchestrators.image_pipeline import image_pipeline
 from orchestrators.reconciler import reconcile
 
@@ -31,10 +33,10 @@ blob_source = (
     else func.BlobSource.LOGS_AND_CONTAINER_SCAN
 )
 
-for orchestrator in (image_pipeline, batch):
+for orchestrator in (image_pipeline, batch, callback):
     app.orchestration_trigger(context_name="context")(orchestrator)
 
-for activity in (guardrail, remove_background, upscale, place, finish_job):
+for activity in (guardrail, remove_background, upscale, place, finish_job, notify):
     app.activity_trigger(input_name="message")(activity)
 
 

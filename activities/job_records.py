@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imagery.contracts import FinishInput, JobState, JobSummary, JsonObject, Stage
+from imagery.database.callbacks import delivery_id
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
 
@@ -33,4 +34,5 @@ def _finish(order: FinishInput) -> JobSummary:
         state=JobState(job.state),
         stage=Stage(job.stage) if job.stage else None,
         error_code=job.error_code,
+        delivery_id=delivery_id(job.job_id, job.run) if job.callback_url else None,
     )

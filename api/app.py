@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
+from starlette.middleware.cors import CORSMiddleware
 
 from api import errors, health
-from api.middleware import BodyLimit, LastResort, RequestId
+from api.auth import Authentication
+from api.middleware import BodyLimit, LastResort, RequestId, SecurityHeaders
 from api.v1 import router
 from imagery import __version__
 from imagery.settings import get_settings
@@ -21,8 +23,22 @@ def create_app() -> FastAPI:
     """The app that the HTTP function serves."""
     app = FastAPI(title="Imagery Guardrail & Hybrid Pipeline", version=__version__, description=_DESCRIPTION)
     errors.install(app)
-    app.add_middleware(BodyLimit, max_bytes=get_settings().max_upload_bytes)
+    settings = get_settings()
+    # the last one added is the first to see a request
+    app.add_middleware(
+        BodyLimit, max_file_bytes=settings.max_upload_bytes, max_json_bytes=settings.max_json_bytes
+    )
+    app.add_middleware(Authentication)
     app.add_middleware(LastResort)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"],
+            expose_headers=["Location", "Retry-After", "X-Request-Id"],
+        )
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
     app.include_router(router)
     app.include_router(health.router)

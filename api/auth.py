@@ -1,10 +1,124 @@
-"""Who is calling. Until users have keys everybody is the same owner."""
+"""Who is calling: an API key, or a sign-in that the platform vouches for."""
 
 from __future__ import annotations
 
-ANONYMOUS = "anonymous"
+import asyncio
+import base64
+import binascii
+import json
+import re
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import ApiError, answer
+from imagery.principal import Principal, Role
+from imagery.services import get_services
+from imagery.telemetry.logs import log_context
+
+_PROTECTED = "/api/"
+_CALLER = "caller"
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_OBJECT_ID = {"oid", "http://schemas.microsoft.com/identity/claims/objectidentifier"}
+_NAME = ("name", "preferred_username")
+_MAX_PRINCIPAL = 16 * 1024
+_HEADERS = {"WWW-Authenticate": "Bearer"}
+_NO_KEY = "An API key is needed: send it as 'X-API-Key: ...' or 'Authorization: Bearer ...'."
+_BAD_KEY = "The API key is not valid: it is wrong, revoked, expired, or its user is disabled."
 
 
-def current_owner() -> str:
-    """The owner of what this request creates and sees."""
-    return ANONYMOUS
+class Authentication:
+    """Lets nobody without a valid credential reach /api/, before a byte of the body is looked at."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        caller = await asyncio.to_thread(authenticate, headers)
+        if caller is None and scope["path"].startswith(_PROTECTED):
+            given = _given_key(headers) is not None or _signed_in(headers)
+            code, detail = ("invalid_api_key", _BAD_KEY) if given else ("missing_api_key", _NO_KEY)
+            await answer(ApiError(401, code, detail, headers=_HEADERS))(scope, receive, send)
+            return
+        scope.setdefault("state", {})[_CALLER] = caller
+        with log_context(caller=caller.user_id if caller else None):
+            await self._app(scope, receive, send)
+
+
+def authenticate(headers: Headers) -> Principal | None:
+    """The caller of a request with ``headers``; None when there is no valid credential."""
+    if _signed_in(headers):
+        return _by_sign_in(headers["x-ms-client-principal"])
+    key = _given_key(headers)
+    return get_services().users.authenticate(key) if key else None
+
+
+def optional_caller(request: Request) -> Principal | None:
+    """The caller where one is known: for routes that are open to everybody."""
+    caller: Principal | None = request.scope.get("state", {}).get(_CALLER)
+    return caller
+
+
+def current_caller(request: Request) -> Principal:
+    """The caller. Every route under /api/ has one."""
+    caller = optional_caller(request)
+    if caller is None:
+        raise ApiError(401, "missing_api_key", _NO_KEY, headers=_HEADERS)
+    return caller
+
+
+def require_admin(request: Request) -> Principal:
+    """The caller, who must be an admin."""
+    caller = current_caller(request)
+    if caller.role is not Role.ADMIN:
+        raise ApiError(403, "admin_only", "Only administrators may do this.")
+    return caller
+
+
+Caller = Annotated[Principal, Depends(current_caller)]
+MaybeCaller = Annotated[Principal | None, Depends(optional_caller)]
+Admin = Annotated[Principal, Depends(require_admin)]
+# what OpenAPI tells; the middleware above is what looks
+SECURITY = (
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="ApiKey")),
+    Security(HTTPBearer(auto_error=False, scheme_name="Bearer")),
+)
+
+
+def _given_key(headers: Headers) -> str | None:
+    key = headers.get("x-api-key")
+    if key:
+        return key.strip()
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _signed_in(headers: Headers) -> bool:
+    """True when the platform has signed somebody in. Without the platform anybody could send the header."""
+    return get_services().settings.easy_auth and "x-ms-client-principal" in headers
+
+
+def _by_sign_in(encoded: str) -> Principal | None:
+    """The user of an App Service Authentication principal: base64 of JSON with ``claims``."""
+    if len(encoded) > _MAX_PRINCIPAL:
+        return None
+    try:
+        told: Any = json.loads(base64.b64decode(encoded, validate=True))
+        claims = [(str(each["typ"]), str(each["val"])) for each in told["claims"]]
+        role_type = str(told.get("role_typ") or "roles")
+    except (binascii.Error, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    user_id = next((value for kind, value in claims if kind in _OBJECT_ID), "")
+    if not _ID.fullmatch(user_id):
+        return None
+    name = next((value for kind, value in claims if kind in _NAME), user_id)
+    roles = {value.lower().split(".")[-1] for kind, value in claims if kind in {role_type, "roles"}}
+    role = next((role for role in (Role.ADMIN, Role.OPERATOR) if role.value in roles), Role.USER)
+    return get_services().users.sign_in(user_id, name[:200], role)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -12,11 +13,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from imagery.contracts import GuardrailReport, Problem
+from imagery.database.quotas import QuotaExceededError
+from imagery.guardrail import ContentSafetyUnavailableError, SandboxError
+from imagery.safe_http import RefusedUrlError
 from imagery.storage import BlobNameError, BlobNotFoundError, StorageError
 from imagery.telemetry.logs import get_logger
+from imagery.webhooks import SigningKeyError
 
 PROBLEM_JSON = "application/problem+json"
 _log = get_logger(__name__)
+_TRY_AGAIN_S = "5"
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 _REFUSAL_STATUS = {
     "file_too_large": 413,
@@ -55,7 +61,7 @@ class ApiError(Exception):
 def refusal(report: GuardrailReport) -> ApiError:
     """The error of an image that the guardrail refused."""
     code = report.code or "rejected"
-    checks = [check.to_json() for check in report.checks if not check.passed]
+    checks = [check.to_json() for check in report.checks if check.passed is False]
     return ApiError(_REFUSAL_STATUS.get(code, 422), code, report.message, errors=checks)
 
 
@@ -64,14 +70,15 @@ def job_not_found(job_id: str) -> ApiError:
     return ApiError(404, "job_not_found", f"There is no job '{job_id[:100]}'.")
 
 
-def _answer(error: ApiError) -> JSONResponse:
+def answer(error: ApiError) -> JSONResponse:
+    """The problem as it is sent."""
     body = error.problem.model_dump(mode="json", exclude_none=True)
     return JSONResponse(body, error.problem.status, headers=error.headers, media_type=PROBLEM_JSON)
 
 
 async def _api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return _answer(error)
+    return answer(error)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -81,29 +88,46 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
         for each in error.errors()
     ]
     summary = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
-    return _answer(ApiError(422, "validation_error", summary or "The request is not valid.", errors=errors))
+    return answer(ApiError(422, "validation_error", summary or "The request is not valid.", errors=errors))
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"))
     headers = dict(error.headers) if error.headers else None
-    return _answer(ApiError(error.status_code, code, str(error.detail), headers=headers))
+    return answer(ApiError(error.status_code, code, str(error.detail), headers=headers))
 
 
 async def _storage(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, BlobNameError):
-        return _answer(ApiError(422, error.code, f"The blob name is not accepted: {error}."))
+        return answer(ApiError(422, error.code, f"The blob name is not accepted: {error}."))
     if isinstance(error, BlobNotFoundError):
-        return _answer(ApiError(404, error.code, "The blob does not exist."))
+        return answer(ApiError(404, error.code, "The blob does not exist."))
     _log.error("storage_error", error=str(error))
-    return _answer(ApiError(503, "storage_unavailable", "Storage does not answer. Try again."))
+    return answer(ApiError(503, "storage_unavailable", "Storage does not answer. Try again."))
+
+
+async def _quota(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, QuotaExceededError)
+    headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
+    return answer(ApiError(402 if error.is_money else 429, error.code, str(error), headers=headers))
+
+
+async def _guardrail(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SandboxError | ContentSafetyUnavailableError)
+    return answer(ApiError(503, error.code, str(error), headers={"Retry-After": _TRY_AGAIN_S}))
+
+
+async def _callback(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, RefusedUrlError):
+        return answer(ApiError(422, error.code, f"The callback URL is refused: {error}."))
+    return answer(ApiError(422, SigningKeyError.code, str(error)))
 
 
 def unexpected(error: Exception) -> JSONResponse:
     """The answer to what nobody foresaw: logged in full, told without internals."""
     _log.error("internal_error", exc_info=error)
-    return _answer(ApiError(500, "internal_error", "Something went wrong on our side. Try again."))
+    return answer(ApiError(500, "internal_error", "Something went wrong on our side. Try again."))
 
 
 def install(app: FastAPI) -> None:
@@ -112,3 +136,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(StorageError, _storage)
+    app.add_exception_handler(QuotaExceededError, _quota)
+    app.add_exception_handler(RefusedUrlError, _callback)
+    app.add_exception_handler(SigningKeyError, _callback)
+    app.add_exception_handler(SandboxError, _guardrail)
+    app.add_exception_handler(ContentSafetyUnavailableError, _guardrail)

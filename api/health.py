@@ -11,6 +11,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from api.auth import MaybeCaller
 from api.durable import durable_client
 from imagery import __version__
 from imagery.contracts import UPLOADS, BlobRef
@@ -40,8 +41,11 @@ class Health(BaseModel):
 
 
 @router.get("/healthz", responses={503: {"model": Health, "description": "Jobs can't be taken."}})
-async def healthz(response: Response) -> Health:
-    """200 while jobs are taken (also degraded, when they wait for a stage), 503 when they are not."""
+async def healthz(response: Response, caller: MaybeCaller) -> Health:
+    """200 while jobs are taken (also degraded, when they wait for a stage), 503 when they are not.
+
+    Reasons are told to those who have a key.
+    """
     checks: dict[str, Callable[[], Awaitable[Dependency]]] = {
         "database": lambda: asyncio.to_thread(_database),
         "storage": lambda: asyncio.to_thread(_storage),
@@ -50,7 +54,8 @@ async def healthz(response: Response) -> Health:
         "nano_banana": lambda: asyncio.to_thread(_nano_banana),
     }
     found = await asyncio.gather(*(_limited(check) for check in checks.values()))
-    dependencies = dict(zip(checks, found, strict=True))
+    told = found if caller else [each.model_copy(update={"reason": None}) for each in found]
+    dependencies = dict(zip(checks, told, strict=True))
     status: State = "ok"
     if any(each.state == "down" for each in found):
         status = "down"

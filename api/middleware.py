@@ -1,4 +1,4 @@
-"""What every request gets: an id, and a limit on its body before anything reads it."""
+"""What every request gets: an id, headers for browsers, and a limit on its body before anything reads it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,33 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import PROBLEM_JSON, unexpected
-from imagery.contracts import Problem
+from api.errors import ApiError, answer, unexpected
 from imagery.telemetry.logs import log_context
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _MULTIPART_ALLOWANCE = 64 * 1024
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    # browsers heed it over https only
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cache-Control": "no-store",
+}
+_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_DOCS = {"/docs", "/redoc"}
+# the documentation's page loads its viewer from these two places
+_DOCS_POLICY = (
+    "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    "img-src 'self' data: https://fastapi.tiangolo.com"
+)
 
 
 class RequestId:
@@ -67,24 +86,57 @@ class LastResort:
 
 
 class BodyLimit:
-    """Refuses a body whose declared length exceeds the upload limit."""
+    """Refuses a body over the limit: by its declared length, and by what really comes."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_file_bytes: int, max_json_bytes: int) -> None:
         self._app = app
-        self._max_bytes = max_bytes + _MULTIPART_ALLOWANCE
+        self._max_file = max_file_bytes + _MULTIPART_ALLOWANCE
+        self._max_json = max_json_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        declared = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
-        if not declared.isdigit() or int(declared) <= self._max_bytes:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        problem = Problem(
-            title="Content Too Large",
-            status=413,
-            detail=f"The body has {declared} bytes, the limit is {self._max_bytes}.",
-            code="body_too_large",
-        )
-        body = problem.model_dump_json(exclude_none=True).encode()
-        headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 413, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        headers = Headers(scope=scope)
+        is_form = headers.get("content-type", "").lower().startswith("multipart/")
+        most = self._max_file if is_form else self._max_json
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > most:
+            detail = f"The body has {declared} bytes, the limit is {most}."
+            await answer(ApiError(413, "body_too_large", detail))(scope, receive, send)
+            return
+        received = 0
+
+        async def counting_receive() -> MutableMapping[str, Any]:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body") or b"")
+            if received > most:
+                # of the framework's own kind, which is what its parsers let through
+                raise HTTPException(413, f"The body has more than {most} bytes.")
+            return message
+
+        await self._app(scope, counting_receive, send)
+
+
+class SecurityHeaders:
+    """Tells browsers to take answers for what they are, to show them nowhere else, and to keep none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        policy = _DOCS_POLICY if scope["path"] in _DOCS else _POLICY
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Content-Security-Policy", policy)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

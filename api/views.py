@@ -7,8 +7,9 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from imagery.contracts import JobState, Stage, StageState
+from imagery.database.callbacks import CallbackState
 from imagery.database.jobs import JobView
-from imagery.database.tables import ImageJob, StageRun
+from imagery.database.tables import CallbackDelivery, ImageJob, StageRun
 
 
 class ErrorView(BaseModel):
@@ -33,6 +34,18 @@ class StageView(BaseModel):
     waiting_until: datetime | None = None
     output: str | None = Field(default=None, description="Link to the stage's picture.")
     error: ErrorView | None = None
+
+
+class CallbackView(BaseModel):
+    """How telling the callback URL goes: `pending`, `delivered` or `failed` (given up)."""
+
+    url: str
+    state: CallbackState
+    attempts: int
+    last_status: int | None = Field(default=None, description="HTTP status of the last attempt.")
+    last_error: str | None = None
+    next_attempt_at: datetime | None = None
+    delivered_at: datetime | None = None
 
 
 class Links(BaseModel):
@@ -61,6 +74,7 @@ class JobStatus(BaseModel):
     cost_usd: float
     run: int
     stages: list[StageView]
+    callback: CallbackView | None = None
     links: Links
 
 
@@ -123,6 +137,7 @@ def job_status(view: JobView) -> JobStatus:
         cost_usd=round(sum(stage.cost_usd for stage in stages), 6),
         run=job.run,
         stages=stages,
+        callback=_callback(view.callback),
         links=links(job.job_id, completed=state is JobState.COMPLETED),
     )
 
@@ -143,6 +158,21 @@ def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
         waiting_until=row.waiting_until,
         output=image_path(job.job_id, stage) if state is StageState.SUCCEEDED else None,
         error=_error(row.error_code, row.error_message, stage.value),
+    )
+
+
+def _callback(row: CallbackDelivery | None) -> CallbackView | None:
+    if row is None:
+        return None
+    state = CallbackState(row.state)
+    return CallbackView(
+        url=row.url,
+        state=state,
+        attempts=row.attempts,
+        last_status=row.last_status,
+        last_error=row.last_error,
+        next_attempt_at=row.next_attempt_at if state is CallbackState.PENDING else None,
+        delivered_at=row.delivered_at,
     )
 
 

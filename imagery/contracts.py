@@ -149,6 +149,7 @@ class JobRequest(Message):
     content_type: str | None = None
     request_hash: str = ""
     batch_id: str | None = None
+    callback_url: str | None = None
 
 
 class RetryPolicy(Message):
@@ -236,6 +237,28 @@ class JobSummary(Message):
     state: JobState
     stage: Stage | None = None
     error_code: str | None = None
+    delivery_id: str | None = None
+
+
+class CallbackOrder(Message):
+    """Input of the ``notify`` activity."""
+
+    delivery_id: str
+
+
+class CallbackInput(Message):
+    """Input of the ``callback`` orchestrator."""
+
+    delivery_id: str
+    max_attempts: int
+    records_retry: RetryPolicy
+
+
+class CallbackOutcome(Message):
+    """Answer of ``notify``. ``retry_after_s`` None: delivered, or given up."""
+
+    delivered: bool = False
+    retry_after_s: float | None = None
 
 
 class PipelineStatus(Message):
@@ -283,10 +306,13 @@ class Problem(Message):
 
 
 class CheckResult(Message):
-    """One check of the guardrail: what was measured against which limit."""
+    """One check of the guardrail: what was measured against which limit.
+
+    ``passed`` None: not measured, because something cheaper had refused already or it is switched off.
+    """
 
     name: str
-    passed: bool
+    passed: bool | None
     measured: str
     limit: str
     code: str | None = None

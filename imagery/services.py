@@ -7,11 +7,16 @@ from datetime import timedelta
 from functools import lru_cache
 
 from imagery.contracts import JOBS, UPLOADS
+from imagery.database.callbacks import Callbacks
 from imagery.database.engine import Database, get_database
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import upgrade
+from imagery.database.quotas import Quotas
 from imagery.database.stages import Stages
+from imagery.database.tickets import Tickets
+from imagery.database.users import Users
 from imagery.gpu_client import GpuClient
+from imagery.guardrail import Guardrail
 from imagery.nano_banana import NanoBanana
 from imagery.settings import Settings, get_settings
 from imagery.spend import Ledger
@@ -22,13 +27,18 @@ _ANSWER_MARGIN_S = 30.0
 
 @dataclass(frozen=True)
 class Services:
-    """Storage, tables, ledger and the two clients."""
+    """Storage, tables, guardrail, ledger and the two clients."""
 
     settings: Settings
     storage: Storage
     database: Database
     jobs: Jobs
     stages: Stages
+    users: Users
+    quotas: Quotas
+    tickets: Tickets
+    callbacks: Callbacks
+    guardrail: Guardrail
     ledger: Ledger
     gpu: GpuClient
     nano_banana: NanoBanana
@@ -46,8 +56,13 @@ def get_services() -> Services:
         settings=settings,
         storage=storage,
         database=database,
-        jobs=Jobs(database),
+        jobs=Jobs(database, timedelta(seconds=settings.callback_lifetime_s)),
         stages=Stages(database),
+        users=Users(database),
+        quotas=Quotas.of(settings),
+        tickets=Tickets(database),
+        callbacks=Callbacks(database),
+        guardrail=Guardrail(settings),
         ledger=Ledger(
             database, answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S)
         ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from imagery.contracts import RetryPolicy
 
@@ -32,6 +34,42 @@ class BlobTriggerSource(StrEnum):
 
     POLLING = "polling"
     EVENT_GRID = "eventgrid"
+
+
+class ContentSafetyFallback(StrEnum):
+    """What happens while Azure AI Content Safety does not answer."""
+
+    LOCAL = "local"
+    WAIT = "wait"
+
+
+def _split(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _filled(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for word in words if word)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+class ImageFormat(StrEnum):
+    """Formats that the guardrail can read."""
+
+    PNG = "PNG"
+    JPEG = "JPEG"
+    WEBP = "WEBP"
+    AVIF = "AVIF"
+    TIFF = "TIFF"
+    BMP = "BMP"
+    HEIF = "HEIF"
+
+
+Formats = Annotated[tuple[ImageFormat, ...], NoDecode, BeforeValidator(_split), BeforeValidator(_upper)]
+# a comma separated list in one variable
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_filled)]
 
 
 class Settings(BaseSettings):
@@ -112,13 +150,110 @@ class Settings(BaseSettings):
     job_deadline_s: float = Field(3600.0, gt=0, description="A job older than this is failed.")
 
     max_upload_bytes: int = Field(25 * 1024 * 1024, gt=0, description="Largest accepted file.")
+    allowed_formats: Formats = Field(
+        tuple(ImageFormat),
+        min_length=1,
+        description="Accepted image formats by content, comma separated.",
+    )
+    strict_content_type: bool = Field(
+        False, description="Refuse an image that was declared as another image type."
+    )
     max_megapixels: float = Field(50.0, gt=0, description="Most pixels of an input, in millions.")
-    min_side_px: int = Field(32, gt=0, description="Shortest accepted side.")
-    max_side_px: int = Field(8192, gt=0, description="Longest accepted side.")
     max_output_megapixels: float = Field(
         200.0, gt=0, description="Most pixels after upscaling 4x, in millions."
     )
+    min_side_px: int = Field(32, gt=0, description="Shortest accepted side.")
+    max_side_px: int = Field(8192, gt=0, description="Longest accepted side.")
+    max_frames: int = Field(1, ge=1, description="Most frames or pages; only the first one is used.")
+    max_compression_ratio: float = Field(
+        2000.0, gt=0, description="Most bytes that a byte of a file from 1 MP on may unpack to."
+    )
+    max_metadata_bytes: int = Field(
+        4 * 1024 * 1024, gt=0, description="Most bytes of EXIF, XMP, ICC and the like (never kept)."
+    )
+    min_contrast: float = Field(
+        2.0, ge=0, description="Least standard deviation of the colours (0 to 255) of an input."
+    )
+    max_uniform_share: float = Field(
+        0.999, gt=0, le=1, description="Largest share of an input that may have one colour."
+    )
+    min_sharpness: float = Field(
+        5.0, ge=0, description="Least variance of the Laplacian in the sharpest 64th of an input; 0: off."
+    )
+    min_highlight: float = Field(
+        24.0, ge=0, le=255, description="The brightest half percent must reach this luminance."
+    )
+    max_shadow: float = Field(
+        235.0, ge=0, le=255, description="The darkest half percent must not exceed this luminance."
+    )
+    max_nsfw_score: float = Field(
+        0.8, ge=0, le=1, description="Highest accepted score of the open_nsfw network; 1: off."
+    )
+    blocked_picture_hashes: Words = Field(
+        (), description="pHashes (16 hex digits, comma separated) of pictures that are refused."
+    )
+    blocked_picture_distance: int = Field(
+        6, ge=0, le=64, description="Differing bits up to which a picture counts as a blocked one."
+    )
     max_prompt_chars: int = Field(2000, gt=0, description="Longest accepted prompt.")
+    blocked_prompt_words: Words = Field(
+        (), description="Words or phrases, comma separated, that a prompt must not hold."
+    )
+    content_safety_endpoint: str | None = Field(
+        None, description="Azure AI Content Safety: judges picture and prompt too; empty: not used."
+    )
+    content_safety_key: SecretStr | None = Field(None, description="Its key; empty: a managed identity.")
+    content_safety_max_severity: int = Field(
+        3, ge=0, le=7, description="Highest accepted severity of any category (0, 2, 4 or 6)."
+    )
+    content_safety_timeout_s: float = Field(5.0, gt=0, description="Time limit of each of its calls.")
+    content_safety_fallback: ContentSafetyFallback = Field(
+        ContentSafetyFallback.LOCAL,
+        description="When it does not answer: local (own network and lists decide) or wait (try later).",
+    )
+
+    guardrail_workers: int = Field(2, ge=1, description="Processes that decode pictures of strangers.")
+    guardrail_timeout_s: float = Field(
+        15.0, gt=0, description="A worker that takes longer for a picture is killed, the picture refused."
+    )
+    guardrail_memory_mb: int = Field(
+        640, ge=400, description="Address space of a worker, about 260 of it for itself; more is refused."
+    )
+    guardrail_thumbnail_memory_mb: int = Field(
+        1536, ge=400, description="The same while it makes a thumbnail, also of an upscaled picture."
+    )
+    guardrail_queue_s: float = Field(20.0, gt=0, description="Longest wait for a free worker.")
+    guardrail_worker_pictures: int = Field(
+        200, ge=1, description="Pictures after which a worker is replaced."
+    )
+
+    easy_auth: bool = Field(
+        False,
+        alias="WEBSITE_AUTH_ENABLED",
+        description="Set by Azure where App Service Authentication stands before the app: its headers count.",
+    )
+    quota_jobs_per_minute: int = Field(120, ge=0, description="Jobs a user may start in a minute.")
+    quota_concurrent_jobs: int = Field(200, ge=0, description="Jobs of a user that may be open at once.")
+    quota_usd_per_day: float = Field(20.0, ge=0, description="USD a user may spend in a day (UTC).")
+
+    webhook_signing_key: SecretStr | None = Field(
+        None, description="Master key of callback signatures, 32 characters or more; empty: no callbacks."
+    )
+    callback_timeout_s: float = Field(10.0, gt=0, description="Time limit of one callback, all in all.")
+    callback_retry_first_s: float = Field(5.0, gt=0, description="First wait after a failed callback.")
+    callback_retry_coefficient: float = Field(4.0, ge=1, description="Growth of the wait.")
+    callback_retry_cap_s: float = Field(14_400.0, gt=0, description="Longest single wait.")
+    callback_lifetime_s: float = Field(
+        86_400.0, gt=0, description="Callbacks that still fail after this time are given up."
+    )
+    callback_max_attempts: int = Field(50, ge=1, description="Most attempts of one callback.")
+
+    cors_origins: Words = Field(
+        (), description="Origins of web pages that may call the API, comma separated; empty: none."
+    )
+    max_json_bytes: int = Field(
+        4 * 1024 * 1024, gt=0, description="Longest body that is no file, such as a batch."
+    )
 
     batch_max_items: int = Field(1000, gt=0, description="Most items of a batch.")
     batch_parallel: int = Field(8, gt=0, description="Jobs of a batch that run at once.")
@@ -181,6 +316,15 @@ class Settings(BaseSettings):
             cap_s=30.0,
             attempts=self.records_retry_attempts,
         )
+
+
+# what a child process needs to run at all; everything else, the secrets among it, it does not get
+_HARMLESS = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT")
+
+
+def harmless_environment() -> dict[str, str]:
+    """The environment of a child process that handles strangers' files."""
+    return {name: os.environ[name] for name in _HARMLESS if name in os.environ}
 
 
 @lru_cache(maxsize=1)

@@ -36,7 +36,9 @@ def _default(value: object) -> str:
         value = value.get_secret_value()
     if isinstance(value, Enum):
         value = value.value
-    return f"`{value}`"
+    if isinstance(value, tuple):
+        value = ",".join(str(each) for each in value)
+    return f"`{value}`" if value != "" else ""
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,6 +38,7 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
         "ENV": "DEV",
         "LOCAL_STORAGE_PATH": str(options.run_dir / "storage"),
         "DATABASE_URL": f"sqlite:///{options.run_dir / 'imagery.db'}",
+        "WEBHOOK_SIGNING_KEY": _kept_secret(options.run_dir / "webhook-signing.key"),
         "RECONCILE_SCHEDULE": "*/10 * * * * *",
         "RECONCILE_GRACE_S": "5",
         "GPU_RETRY_FIRST_S": "1",
@@ -70,6 +73,35 @@ def migrate(options: Options, ports: dict[str, int]) -> Child:
     child = _child(options, "database", command, settings(options, ports), url="")
     child.hint = "Is DATABASE_URL right, and does that database run?"
     return child
+
+
+def development_key(options: Options, ports: dict[str, int]) -> tuple[str, bool]:
+    """The key of this machine's developer, and whether it was made just now. Raises ``StartError``."""
+    file = options.run_dir / "api.key"
+    command = [sys.executable, "-m", "imagery.users", "develop", "--key-file", str(file)]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=settings(options, ports),
+            capture_output=True,
+            text=True,
+            timeout=options.start_limit_s,
+            check=True,
+        )
+        return file.read_text().strip(), bool(done.stdout.strip())
+    except (OSError, subprocess.SubprocessError) as error:
+        told = getattr(error, "stderr", None) or str(error)
+        raise StartError(f"the development key could not be made: {str(told).strip()[-500:]}") from error
+
+
+def _kept_secret(file: Path) -> str:
+    """A random secret that stays the same as long as its file stands."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(32) + "\n")
+    return file.read_text().strip()
 
 
 def pieces(options: Options, ports: dict[str, int]) -> list[Child]:

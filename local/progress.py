@@ -75,7 +75,10 @@ def download(client: httpx.Client, job_id: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for stage, name in _FILES.items():
-        answer = client.get(f"/api/v1/jobs/{job_id}/images/{stage}", follow_redirects=True)
+        answer = client.get(f"/api/v1/jobs/{job_id}/images/{stage}")
+        if answer.has_redirect_location:
+            # the link is signed by itself: the key is none of the store's business
+            answer = httpx.get(answer.headers["Location"], timeout=client.timeout, trust_env=False)
         if answer.is_success:
             (folder / name).write_bytes(answer.content)
             files.append(folder / name)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from local import progress
 from local.options import ROOT, Options, parse
-from local.pieces import connection_string, is_simulated, migrate, pieces, settings
+from local.pieces import connection_string, development_key, is_simulated, migrate, pieces, settings
 from local.ports import PortTakenError, choose, holder
 from local.processes import Child, StartError, Supervisor, stop_all
 from local.state import AlreadyRunningError, RunFolder
@@ -43,6 +43,7 @@ class Stack:
         self._migration = migrate(options, self._ports)
         self._children = pieces(options, self._ports)
         self._supervisor = Supervisor(self._children, self._say)
+        self._key: str | None = None
         self._url = f"http://127.0.0.1:{self._ports['PORT']}"
         self._started_at = time.time()
 
@@ -101,6 +102,10 @@ class Stack:
         self._migration.start()
         self._write_state()
         self._wait_for_migration()
+        self._key, is_new = development_key(self._options, self._ports)
+        if is_new:
+            self._say("API key of this machine's developer, shown this once (kept in .run/api.key):")
+            self._console.print(f"  {self._key}", markup=False, highlight=False, soft_wrap=True)
         for child in before:
             if child.name == "azurite":
                 self._wait(child)
@@ -136,7 +141,8 @@ class Stack:
 
     def _run_picture(self) -> int:
         image = self._options.image
-        with httpx.Client(base_url=self._url, timeout=30, trust_env=False) as client:
+        headers = {"X-API-Key": self._key or ""}
+        with httpx.Client(base_url=self._url, headers=headers, timeout=30, trust_env=False) as client:
             try:
                 job_id = progress.submit(client, image)
                 self._say(f"{image.name} is job {job_id}")
@@ -164,7 +170,7 @@ class Stack:
             "health": f"{self._url}/healthz",
             "metrics": f"{self._url}/api/v1/metrics",
             "logs": str(self._folder.path / "logs"),
-            "state": f"{self._folder.state_file} (addresses, connection string)",
+            "state": f"{self._folder.state_file} (addresses, connection string, API key)",
         }
         if self._options.storage == "azurite":
             shown["uploads"] = f"container 'uploads' of Azurite, blob port {self._ports['AZURITE_BLOB_PORT']}"
@@ -174,6 +180,7 @@ class Stack:
         if is_simulated(self._options):
             port = self._ports["NANO_BANANA_PORT"]
             shown["bill (simulated)"] = f"http://127.0.0.1:{port}/_simulator/bill"
+        shown["try it"] = f'curl -H "X-API-Key: $(cat {self._folder.path / "api.key"})" {self._url}/api/v1/me'
         for name, where in shown.items():
             self._console.print(f"  {name:18}{where}", markup=False, highlight=False, soft_wrap=True)
         self._say("serving; Ctrl-C ends everything")
@@ -209,7 +216,7 @@ class Stack:
             "local_storage_path": None if options.storage == "azurite" else environment["LOCAL_STORAGE_PATH"],
             "database_url": environment["DATABASE_URL"],
             "nano_banana_simulated": is_simulated(options),
-            "api_key": None,
+            "api_key": self._key,
             "started_at": self._started_at,
         }
         self._folder.write(state)

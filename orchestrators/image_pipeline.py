@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import azure.durable_functions as df
 
 from imagery.contracts import (
+    CallbackOrder,
     FinishInput,
     JobState,
+    JobSummary,
     Outcome,
     PipelineInput,
     PipelineStatus,
@@ -111,7 +113,19 @@ def _finish(
     options = ExponentialRetryOptions(pipeline.records_retry)
     summary = yield context.call_activity_with_retry("finish_job", options, message)
     _tell(context, result.stage if result else None, state.value.lower())
+    delivery = JobSummary.from_json(summary).delivery_id
+    if delivery is not None:
+        yield from _first_callback(context, delivery)
     return summary
+
+
+def _first_callback(context: df.DurableOrchestrationContext, delivery: str) -> Steps:
+    """Tell the callback URL at once; further attempts, if it needs any, are an orchestration of their own."""
+    try:
+        yield context.call_activity("notify", CallbackOrder(delivery_id=delivery).to_json())
+    except Exception:
+        # the delivery stays due, and the reconciler sees to it
+        return
 
 
 def _failed(stage: Stage, code: str, message: str) -> StageOutcome:

@@ -11,7 +11,7 @@ from imagery.contracts import JobState, Stage
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger, log_context
-from orchestrators.starter import batch_instance_id, try_start
+from orchestrators.starter import batch_instance_id, callback_instance_id, start_callback, try_start
 
 _log = get_logger(__name__)
 _ALIVE = {"Pending", "Running", "ContinuedAsNew", "Suspended"}
@@ -47,9 +47,23 @@ class Tick:
                     return repaired
             if len(jobs) < settings.reconcile_page:
                 break
+        repaired += await self._deliver_callbacks()
         if repaired:
             _log.info("reconciled", looked_at=looked_at, repaired=repaired)
         return repaired
+
+    async def _deliver_callbacks(self) -> int:
+        """Start what should deliver a callback that is due; what is due has nobody that waits for it."""
+        started = 0
+        due = await asyncio.to_thread(
+            self._services.callbacks.due, self._services.settings.reconcile_max_starts
+        )
+        for delivery in due:
+            with log_context(job_id=delivery.job_id):
+                status = await _runtime_status(self._client, callback_instance_id(delivery.delivery_id))
+                if status not in _ALIVE:
+                    started += await start_callback(self._client, delivery.delivery_id)
+        return started
 
     async def _look_after(self, job: ImageJob) -> bool:
         client = self._client

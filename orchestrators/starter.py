@@ -7,7 +7,8 @@ from datetime import datetime
 
 import azure.durable_functions as df
 
-from imagery.contracts import BatchInput, BatchItem, JobRequest, PipelineInput
+from imagery.contracts import BatchInput, BatchItem, CallbackInput, JobRequest, JobState, PipelineInput
+from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.settings import Settings
@@ -43,6 +44,7 @@ async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> 
     """Create the job and start it; a job that exists is answered as it is (False).
 
     If the orchestration can't be started now the job stays QUEUED, and the reconciler starts it.
+    Raises ``QuotaExceededError``.
     """
     job, created = await asyncio.to_thread(create, request)
     if created:
@@ -50,12 +52,35 @@ async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> 
     return job, created
 
 
+async def submit_upload(client: df.DurableOrchestrationClient, request: JobRequest) -> tuple[ImageJob, bool]:
+    """``submit`` for what nobody waits for an answer to: over its quota it is a failed job, to be retried."""
+    try:
+        return await submit(client, request)
+    except QuotaExceededError as error:
+        return await asyncio.to_thread(refuse, request, JobState.FAILED, error.code, str(error)), True
+
+
 def create(request: JobRequest) -> tuple[ImageJob, bool]:
-    """Write the job's row without starting it."""
+    """Write the job's row without starting it. Raises ``QuotaExceededError``."""
     services = get_services()
     return services.jobs.create(
+        request,
+        instance_id=instance_id_of(request.job_id, 1),
+        deadline=_deadline(services.settings),
+        quotas=services.quotas,
+    )
+
+
+def refuse(request: JobRequest, state: JobState, code: str, message: str) -> ImageJob:
+    """Write the row of a job that ends before it begins, so that its owner learns why."""
+    services = get_services()
+    job, created = services.jobs.create(
         request, instance_id=instance_id_of(request.job_id, 1), deadline=_deadline(services.settings)
     )
+    if not created:
+        return job
+    ended = services.jobs.finish(job.job_id, job.run, state, error_code=code, message=message)
+    return ended or job
 
 
 async def try_start(client: df.DurableOrchestrationClient, job: ImageJob) -> bool:
@@ -86,7 +111,10 @@ async def start_batch(client: df.DurableOrchestrationClient, batch_id: str, jobs
 
 
 async def rerun(client: df.DurableOrchestrationClient, job: ImageJob) -> ImageJob | None:
-    """Run an ended job again from its failed stage; None when it may not (any more)."""
+    """Run an ended job again from its failed stage; None when it may not (any more).
+
+    Raises ``QuotaExceededError``.
+    """
     services = get_services()
     run = job.run + 1
     queued = await asyncio.to_thread(
@@ -95,10 +123,32 @@ async def rerun(client: df.DurableOrchestrationClient, job: ImageJob) -> ImageJo
         instance_id=instance_id_of(job.job_id, run),
         run=run,
         deadline=_deadline(services.settings),
+        quotas=services.quotas,
     )
     if queued is not None:
         await try_start(client, queued)
     return queued
+
+
+async def start_callback(client: df.DurableOrchestrationClient, delivery: str) -> bool:
+    """Start the orchestration that delivers a callback; False when the durable backend does not take it."""
+    settings = get_services().settings
+    message = CallbackInput(
+        delivery_id=delivery,
+        max_attempts=settings.callback_max_attempts,
+        records_retry=settings.records_retry,
+    )
+    try:
+        await client.start_new("callback", callback_instance_id(delivery), message.to_json())
+    except Exception as error:
+        _log.warning("start_deferred", delivery_id=delivery, error=str(error))
+        return False
+    return True
+
+
+def callback_instance_id(delivery: str) -> str:
+    """The instance id of a delivery."""
+    return f"callback-{delivery}"
 
 
 def _deadline(settings: Settings) -> datetime:

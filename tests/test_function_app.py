@@ -27,11 +27,13 @@ def test_every_function_of_the_design_is_registered() -> None:
     assert kinds == {
         "image_pipeline": "orchestrationTrigger",
         "batch": "orchestrationTrigger",
+        "callback": "orchestrationTrigger",
         "guardrail": "activityTrigger",
         "remove_background": "activityTrigger",
         "upscale": "activityTrigger",
         "place": "activityTrigger",
         "finish_job": "activityTrigger",
+        "notify": "activityTrigger",
         "http": "httpTrigger",
         "uploads": "blobTrigger",
         "reconciler": "timerTrigger",

@@ -2,8 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.v1 import batches, guardrail, jobs, logs, metrics, process, status, uploads
+from api.auth import SECURITY
+from api.problems import PROBLEM_RESPONSES
+from api.v1 import batches, guardrail, jobs, logs, me, metrics, process, status, uploads
 
-router = APIRouter(prefix="/api/v1")
-for module in (process, status, jobs, uploads, guardrail, batches, metrics, logs):
+router = APIRouter(prefix="/api/v1", dependencies=list(SECURITY), responses=PROBLEM_RESPONSES)
+for module in (process, status, jobs, uploads, guardrail, batches, metrics, logs, me):
     router.include_router(module.router)

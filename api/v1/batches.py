@@ -9,21 +9,25 @@ from collections import Counter
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from api.auth import current_owner
+from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError
-from api.problems import PROBLEM_RESPONSES
-from api.v1.process import BlobRequest, uploaded
+from api.v1.process import BlobRequest, checked_callback, uploaded
 from api.v1.status import is_id
 from api.views import JobStatus, job_status
 from imagery.contracts import JobOptions, JobRequest, JobState
+from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob
 from imagery.job_ids import upload_job_id
+from imagery.principal import Principal
+from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
 from imagery.storage import StorageError
+from imagery.uploads import owner_of
+from imagery.webhooks import SigningKeyError
 from orchestrators.starter import create, start_batch
 
-router = APIRouter(prefix="/batches", tags=["batches"], responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"
 
 
@@ -63,7 +67,7 @@ class BatchStatus(BaseModel):
 
 
 @router.post("", status_code=202)
-async def create_batch(request: BatchRequest, response: Response) -> BatchStatus:
+async def create_batch(request: BatchRequest, response: Response, caller: Caller) -> BatchStatus:
     """Start a job for each item; items that can't start are told in `refused` and cost nothing.
 
     A blob whose upload has started its job already joins the batch with that job.
@@ -72,7 +76,7 @@ async def create_batch(request: BatchRequest, response: Response) -> BatchStatus
     if len(request.items) > most:
         raise ApiError(422, "batch_too_large", f"A batch takes up to {most} items.")
     batch_id = str(uuid.uuid4())
-    jobs, refused = await asyncio.to_thread(_create_jobs, batch_id, current_owner(), request.items)
+    jobs, refused = await asyncio.to_thread(_create_jobs, batch_id, caller, request.items)
     if len(refused) == len(request.items):
         errors = [item.model_dump() for item in refused]
         raise ApiError(422, "batch_empty", "None of the items can be processed.", errors=errors)
@@ -80,23 +84,23 @@ async def create_batch(request: BatchRequest, response: Response) -> BatchStatus
         await start_batch(durable_client(), batch_id, jobs)
     response.headers["Location"] = f"/api/v1/batches/{batch_id}"
     response.headers["Retry-After"] = _RETRY_AFTER_S
-    status = await _load(batch_id)
+    status = await _load(batch_id, caller)
     return status.model_copy(update={"refused": refused})
 
 
 @router.get("/{batch_id}")
-async def batch_status(batch_id: str) -> BatchStatus:
+async def batch_status(batch_id: str, caller: Caller) -> BatchStatus:
     """State of a batch and of each of its jobs."""
-    return await _load(batch_id)
+    return await _load(batch_id, caller)
 
 
-async def _load(batch_id: str) -> BatchStatus:
+async def _load(batch_id: str, caller: Principal) -> BatchStatus:
     if not is_id(batch_id):
         raise _batch_not_found(batch_id)
     services = get_services()
     page = await asyncio.to_thread(
         services.jobs.page,
-        owner_id=current_owner(),
+        owner_id=caller.scope,
         batch_id=batch_id,
         limit=services.settings.batch_max_items,
     )
@@ -119,7 +123,7 @@ def _batch_not_found(batch_id: str) -> ApiError:
 
 
 def _create_jobs(
-    batch_id: str, owner: str, items: list[BlobRequest]
+    batch_id: str, caller: Principal, items: list[BlobRequest]
 ) -> tuple[list[ImageJob], list[RefusedItem]]:
     """The jobs that this batch has to start, and the items that get none."""
     jobs: list[ImageJob] = []
@@ -127,13 +131,19 @@ def _create_jobs(
     taken: set[str] = set()
     for index, item in enumerate(items):
         try:
-            request = _job_request(batch_id, owner, item)
+            request = _job_request(batch_id, caller, item)
             if request.job_id in taken:
                 raise ItemError("duplicate_item", "The batch names this blob with these options twice.")
             job, created = create(request)
             if not created and get_services().jobs.adopt(job.job_id, batch_id) is None:
                 raise ItemError("in_another_batch", "Another batch has this blob with these options.")
-        except (StorageError, ItemError) as error:
+        except (
+            StorageError,
+            ItemError,
+            QuotaExceededError,
+            RefusedUrlError,
+            SigningKeyError,
+        ) as error:
             refused.append(RefusedItem(index=index, blob=item.blob, code=error.code, message=str(error)))
             continue
         taken.add(job.job_id)
@@ -142,16 +152,18 @@ def _create_jobs(
     return jobs, refused
 
 
-def _job_request(batch_id: str, owner: str, item: BlobRequest) -> JobRequest:
-    source = uploaded(item.blob)
+def _job_request(batch_id: str, caller: Principal, item: BlobRequest) -> JobRequest:
+    source = uploaded(item.blob, caller)
+    url = checked_callback(item.callback_url)
     properties = get_services().storage.properties(source)
     pinned = source.model_copy(update={"etag": properties.etag})
-    options = JobOptions.model_validate(item.model_dump(exclude={"blob"}))
+    options = JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"}))
     return JobRequest(
         job_id=upload_job_id(pinned, options),
         source=pinned,
-        owner_id=owner,
+        owner_id=owner_of(source),
         options=options,
         content_type=properties.content_type,
         batch_id=batch_id,
+        callback_url=url,
     )

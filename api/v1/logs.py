@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
-from api.problems import PROBLEM_RESPONSES
+from api.auth import Caller
 from api.v1.status import load
 from imagery import __version__
 from imagery.contracts import Stage
@@ -18,7 +18,7 @@ from imagery.database.events import events_after
 from imagery.database.tables import JobEvent
 from imagery.services import get_services
 
-router = APIRouter(tags=["operations"], responses=PROBLEM_RESPONSES)
+router = APIRouter(tags=["operations"])
 _PAGE = 500
 _LOOK_EVERY_S = 0.3
 _RECONNECT_MS = 500
@@ -40,19 +40,20 @@ class LogQuery(BaseModel):
 
 @router.get("/logs", response_class=Response)
 async def logs(
+    caller: Caller,
     query: Annotated[LogQuery, Query()],
     accept: Annotated[str, Header()] = "text/event-stream",
     last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None,
 ) -> Response:
     """Events after ``after`` (or `Last-Event-ID`). The answer ends; EventSource reconnects by itself."""
     if query.job_id is not None:
-        await load(query.job_id)
+        await load(query.job_id, caller)
     lines = _NDJSON in accept
     longest = get_services().settings.logs_wait_s
     patience = min(query.wait if query.wait is not None else (0.0 if lines else longest), longest)
     if last_event_id is not None:
         query = query.model_copy(update={"after": int(last_event_id)})
-    events = await _wait_for_events(query, patience)
+    events = await _wait_for_events(query, patience, caller.scope)
     if lines:
         body = "".join(json.dumps(_line(event)) + "\n" for event in events)
         return Response(body, media_type=_NDJSON)
@@ -62,7 +63,7 @@ async def logs(
     return Response(body, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _wait_for_events(query: LogQuery, patience_s: float) -> list[JobEvent]:
+async def _wait_for_events(query: LogQuery, patience_s: float, owner_id: str | None) -> list[JobEvent]:
     until = time.monotonic() + patience_s
     while True:
         events = await asyncio.to_thread(
@@ -70,6 +71,7 @@ async def _wait_for_events(query: LogQuery, patience_s: float) -> list[JobEvent]
             get_services().database,
             query.after,
             _PAGE,
+            owner_id=owner_id,
             job_id=query.job_id,
             level=query.level,
             stage=query.stage.value if query.stage else None,

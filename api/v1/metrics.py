@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
+from api.auth import Caller
 from imagery.services import get_services
 from imagery.telemetry.metrics import exposition
 
@@ -13,10 +14,10 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(accept: Annotated[str, Header()] = "") -> Response:
-    """Prometheus text, or OpenMetrics where the caller asks for it."""
+def metrics(caller: Caller, accept: Annotated[str, Header()] = "") -> Response:
+    """Prometheus text, or OpenMetrics where asked for: of everybody for operators, else one's own."""
     services = get_services()
     body, content_type = exposition(
-        services.database, services.gpu, services.settings.nano_banana_price_usd, accept
+        services.database, services.gpu, services.settings.nano_banana_price_usd, accept, caller.scope
     )
     return Response(body, media_type=content_type)

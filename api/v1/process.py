@@ -12,28 +12,35 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 
-from api.auth import current_owner
+from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError, refusal
-from api.problems import PROBLEM_RESPONSES
 from api.views import Accepted, accepted
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
-from imagery.guardrail import examine
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
+from imagery.principal import Principal
+from imagery.safe_http import check_url
 from imagery.services import Services, get_services
-from imagery.storage import BlobNameError, checked
+from imagery.settings import Environment
+from imagery.storage import BlobNameError, BlobNotFoundError, checked
+from imagery.uploads import owner_of
+from imagery.webhooks import webhook_secret
 from orchestrators.starter import submit
 
 router = APIRouter(tags=["jobs"])
 _RETRY_AFTER_S = "2"
 _MAX_KEY = 200
+CALLBACK_DESCRIPTION = (
+    "Where to POST how the job ended: https, a public host; signed as Standard Webhooks has it."
+)
 
 
 class BlobRequest(JobOptions):
     """Process a blob that is in ``uploads`` already."""
 
     blob: str = Field(description="`uploads/<name>`.", examples=["uploads/photo.jpg"])
+    callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
 class UploadForm(BaseModel):
@@ -43,6 +50,7 @@ class UploadForm(BaseModel):
     prompt: str | None = None
     aspect_ratio: str | None = None
     image_size: str | None = None
+    callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
 _BODY = {
@@ -65,12 +73,14 @@ class Incoming:
     content_type: str | None = None
     data: bytes | None = None
     source: BlobRef | None = None
+    callback_url: str | None = None
 
 
-@router.post("/process", status_code=202, responses=PROBLEM_RESPONSES, openapi_extra=_BODY)
+@router.post("/process", status_code=202, openapi_extra=_BODY)
 async def process(
     request: Request,
     response: Response,
+    caller: Caller,
     idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
 ) -> Accepted:
     """Start a job. The same `Idempotency-Key` with the same body answers the same job (200).
@@ -78,9 +88,9 @@ async def process(
     Without a key, a blob that is named again with the same options is the same job too: an upload
     starts its job by itself, and must not be paid twice.
     """
-    incoming = await _read(request)
-    owner = current_owner()
-    job_id = _job_id(owner, idempotency_key, incoming)
+    incoming = await _read(request, caller)
+    owner = owner_of(incoming.source) if incoming.source else caller.user_id
+    job_id = _job_id(caller.user_id, idempotency_key, incoming)
     services = get_services()
     existing = await asyncio.to_thread(services.jobs.get, job_id) if idempotency_key else None
     if existing is None:
@@ -92,6 +102,7 @@ async def process(
             options=incoming.options,
             content_type=incoming.content_type,
             request_hash=incoming.fingerprint,
+            callback_url=incoming.callback_url,
         )
         existing, created = await submit(durable_client(), job_request)
     else:
@@ -110,12 +121,12 @@ async def process(
     return answer
 
 
-async def _read(request: Request) -> Incoming:
+async def _read(request: Request, caller: Principal) -> Incoming:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _read_form(request)
     if kind == "application/json":
-        return await _read_json(request)
+        return await _read_json(request, caller)
     raise ApiError(
         415,
         "unsupported_media_type",
@@ -132,16 +143,18 @@ async def _read_form(request: Request) -> Incoming:
         fields = {name: form[name] for name in JobOptions.model_fields if form.get(name)}
         data = await file.read()
         options = _options(fields)
+        url = await _callback(form.get("callback_url") or None)
         digest = hashlib.sha256(data).hexdigest()
         return Incoming(
             options=options,
-            fingerprint=_fingerprint(digest, options),
+            fingerprint=_fingerprint(digest, options, url),
             content_type=file.content_type,
             data=data,
+            callback_url=url,
         )
 
 
-async def _read_json(request: Request) -> Incoming:
+async def _read_json(request: Request, caller: Principal) -> Incoming:
     try:
         body = json.loads(await request.body())
     except ValueError:
@@ -151,24 +164,53 @@ async def _read_json(request: Request) -> Incoming:
     blob = body.get("blob")
     if not isinstance(blob, str) or not blob:
         raise ApiError(422, "missing_field", "The field 'blob' is missing: send \"uploads/<name>\".")
-    source = uploaded(blob)
+    source = await asyncio.to_thread(uploaded, blob, caller)
     options = _options({name: body[name] for name in JobOptions.model_fields if name in body})
+    refuse_prompt(options.prompt)
+    url = await _callback(body.get("callback_url"))
     properties = await asyncio.to_thread(get_services().storage.properties, source)
     pinned = source.model_copy(update={"etag": properties.etag})
     return Incoming(
         options=options,
-        fingerprint=_fingerprint(f"{pinned.path}#{pinned.etag}", options),
+        fingerprint=_fingerprint(f"{pinned.path}#{pinned.etag}", options, url),
         content_type=properties.content_type,
         source=pinned,
+        callback_url=url,
     )
 
 
-def uploaded(blob: str) -> BlobRef:
-    """The blob that a caller names: only uploads may be named."""
+def uploaded(blob: str, caller: Principal) -> BlobRef:
+    """The blob that a caller names: only uploads that the caller may see can be named."""
     container, _, name = blob.partition("/")
     if container != UPLOADS:
         raise BlobNameError(f"it must begin with '{UPLOADS}/'")
-    return checked(BlobRef(container=container, name=name))
+    ref = checked(BlobRef(container=container, name=name))
+    if not caller.may_see(owner_of(ref)):
+        raise BlobNotFoundError("it does not exist")
+    return ref
+
+
+def refuse_prompt(prompt: str) -> None:
+    """Raise ``ApiError`` 422 for a prompt that the guardrail would refuse: no need to upload for that."""
+    failed = [check for check in get_services().guardrail.check_prompt(prompt) if check.passed is False]
+    if failed:
+        code = failed[0].code or "rejected"
+        raise ApiError(422, code, failed[0].message, errors=[check.to_json() for check in failed])
+
+
+def checked_callback(url: str | None) -> str | None:
+    """The callback URL as it will be called. Raises ``RefusedUrlError``, ``SigningKeyError``."""
+    if not url:
+        return None
+    settings = get_services().settings
+    webhook_secret(settings.webhook_signing_key, "anybody", 1)
+    return check_url(url, allow_loopback=settings.env is Environment.DEV)
+
+
+async def _callback(given: object) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise ApiError(422, "validation_error", "callback_url: it must be a string")
+    return await asyncio.to_thread(checked_callback, given)
 
 
 def _options(fields: dict[str, Any]) -> JobOptions:
@@ -183,8 +225,8 @@ def _options(fields: dict[str, Any]) -> JobOptions:
         raise ApiError(422, "validation_error", summary, errors=errors) from None
 
 
-def _fingerprint(content: str, options: JobOptions) -> str:
-    text = json.dumps([content, options.to_json()], sort_keys=True)
+def _fingerprint(content: str, options: JobOptions, callback_url: str | None) -> str:
+    text = json.dumps([content, options.to_json(), *([callback_url] if callback_url else [])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -197,15 +239,16 @@ def _job_id(owner: str, key: str | None, incoming: Incoming) -> str:
 
 
 def _store(services: Services, owner: str, job_id: str, incoming: Incoming) -> BlobRef:
-    """Admit an uploaded image and keep it where no blob trigger sees it; answer what the job reads."""
+    """Admit an image and keep its clean copy where no blob trigger sees it; answer what the job reads."""
     if incoming.source is not None:
         return incoming.source
     data = incoming.data or b""
-    report = examine(data, incoming.content_type, incoming.options, services.settings).report
-    if not report.admitted:
-        log_verdict(services.database, report, owner_id=owner, size_bytes=len(data))
+    found = services.guardrail.examine(data, incoming.content_type, incoming.options, picture=True)
+    report = found.report
+    admitted_job = job_id if report.admitted else None
+    log_verdict(services.database, report, owner_id=owner, size_bytes=len(data), job_id=admitted_job)
+    if found.picture is None:
         raise refusal(report)
-    kind = report.content_type or "application/octet-stream"
     # the fingerprint keeps a second body under the same key from replacing the first one's bytes
-    name = f"{job_id}/source-{incoming.fingerprint[:16]}"
-    return services.storage.write(BlobRef(container=JOBS, name=name), data, kind)
+    name = f"{job_id}/source-{incoming.fingerprint[:16]}.png"
+    return services.storage.write(BlobRef(container=JOBS, name=name), found.picture, "image/png")

@@ -11,27 +11,28 @@ from pathlib import PurePosixPath
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from api.auth import Caller
 from api.errors import ApiError
-from api.problems import PROBLEM_RESPONSES
-from imagery.contracts import UPLOADS, BlobRef
-from imagery.database.tables import utc_now
-from imagery.services import get_services
+from api.v1.process import CALLBACK_DESCRIPTION, checked_callback, refuse_prompt
+from imagery.contracts import UPLOADS, BlobRef, JobOptions
+from imagery.services import Services, get_services
 from imagery.storage import LinkUnsupportedError
 
-router = APIRouter(tags=["uploads"], responses=PROBLEM_RESPONSES)
+router = APIRouter(tags=["uploads"])
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class UploadRequest(BaseModel):
-    """What will be uploaded. ``size`` in bytes."""
+class UploadRequest(JobOptions):
+    """What will be uploaded, and for which job. ``size`` in bytes, exactly."""
 
     filename: str = Field(min_length=1, max_length=255)
-    content_type: str = Field(max_length=100, examples=["image/jpeg"])
-    size: int = Field(gt=0)
+    content_type: str = Field(pattern=r"^[\w.+-]{1,48}/[\w.+-]{1,48}$", examples=["image/jpeg"])
+    size: int = Field(gt=0, description="Bytes of the file; an upload of another size is rejected.")
+    callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
 class UploadTicket(BaseModel):
-    """PUT the bytes to ``url`` with the headers; the job starts by itself."""
+    """PUT the bytes to ``url`` with the headers; the job starts by itself. `GET /jobs?source=` finds it."""
 
     url: str
     blob: str
@@ -40,22 +41,40 @@ class UploadTicket(BaseModel):
 
 
 @router.post("/uploads", status_code=201)
-async def uploads(request: UploadRequest) -> UploadTicket:
-    """A write-only link for one blob, valid for a quarter of an hour."""
-    settings = get_services().settings
-    if request.size > settings.max_upload_bytes:
-        detail = f"The file has {request.size} bytes, the limit is {settings.max_upload_bytes}."
-        raise ApiError(413, "file_too_large", detail)
+async def uploads(request: UploadRequest, caller: Caller) -> UploadTicket:
+    """A link that creates one blob, once, valid for a quarter of an hour."""
+    services = get_services()
+    most = services.settings.max_upload_bytes
+    if request.size > most:
+        raise ApiError(413, "file_too_large", f"The file has {request.size} bytes, the limit is {most}.")
+    refuse_prompt(request.prompt)
+    return await asyncio.to_thread(_ticket, services, request, caller.user_id)
+
+
+def _ticket(services: Services, request: UploadRequest, owner_id: str) -> UploadTicket:
+    url = checked_callback(request.callback_url)
+    ticket_id = str(uuid.uuid4())
     plain = _UNSAFE.sub("-", PurePosixPath(request.filename.replace("\\", "/")).name).strip(".-")
-    ref = BlobRef(container=UPLOADS, name=f"{uuid.uuid4()}/{plain or 'image'}")
+    ref = BlobRef(container=UPLOADS, name=f"{owner_id}/{ticket_id}/{plain or 'image'}")
+    lifetime_s = services.settings.sas_lifetime_s
     try:
-        url = await asyncio.to_thread(get_services().storage.write_link, ref, settings.sas_lifetime_s)
+        link = services.storage.write_link(ref, lifetime_s)
     except LinkUnsupportedError:
         detail = "This storage hands out no links. Send the file to POST /api/v1/process instead."
         raise ApiError(409, "link_unsupported", detail) from None
+    ticket = services.tickets.add(
+        ticket_id,
+        owner_id=owner_id,
+        blob_name=ref.name,
+        size_bytes=request.size,
+        content_type=request.content_type,
+        options=JobOptions.model_validate(request.model_dump()),
+        callback_url=url,
+        lifetime=timedelta(seconds=lifetime_s),
+    )
     return UploadTicket(
-        url=url,
+        url=link,
         blob=ref.path,
         headers={"x-ms-blob-type": "BlockBlob", "Content-Type": request.content_type},
-        expires_at=utc_now() + timedelta(seconds=settings.sas_lifetime_s),
+        expires_at=ticket.expires_at,
     )

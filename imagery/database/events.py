@@ -10,6 +10,7 @@ from imagery.contracts import Stage
 from imagery.database.engine import Database
 from imagery.database.tables import ImageJob, JobEvent
 from imagery.telemetry.logs import get_logger
+from imagery.telemetry.redaction import redact
 
 _log = get_logger("imagery.job")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -25,6 +26,7 @@ def record(
     **data: Any,
 ) -> None:
     """Write ``event`` of ``job`` into the running transaction and into the log."""
+    data = redact(data)
     session.add(
         JobEvent(
             job_id=job.job_id,
@@ -43,12 +45,18 @@ def events_after(
     after: int,
     limit: int,
     *,
+    owner_id: str | None = None,
     job_id: str | None = None,
     level: str | None = None,
     stage: str | None = None,
 ) -> list[JobEvent]:
-    """Up to ``limit`` events with an id beyond ``after``, oldest first, ``level`` and above."""
+    """Up to ``limit`` events with an id beyond ``after``, oldest first, ``level`` and above.
+
+    ``owner_id`` None means everybody's.
+    """
     query = select(JobEvent).where(col(JobEvent.id) > after).order_by(col(JobEvent.id)).limit(limit)
+    if owner_id is not None:
+        query = query.where(JobEvent.owner_id == owner_id)
     if job_id is not None:
         query = query.where(JobEvent.job_id == job_id)
     if stage is not None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select
 
 from imagery.contracts import TERMINAL_STATES, JobRequest, JobState, Stage, StageState
+from imagery.database.callbacks import add_callback, latest
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.tables import ImageJob, StageRun, utc_now
+from imagery.database.quotas import Quotas
+from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 _ORDER = {stage.value: number for number, stage in enumerate(Stage)}
@@ -19,10 +21,11 @@ _ORDER = {stage.value: number for number, stage in enumerate(Stage)}
 
 @dataclass(frozen=True)
 class JobView:
-    """A job with its stages in order."""
+    """A job with its stages in order, and its newest callback."""
 
     job: ImageJob
     stages: list[StageRun]
+    callback: CallbackDelivery | None = None
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,17 @@ class Page:
 class Jobs:
     """The repository of jobs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, callback_lifetime: timedelta = timedelta(days=1)) -> None:
         self._database = database
+        self._callback_lifetime = callback_lifetime
 
-    def create(self, request: JobRequest, *, instance_id: str, deadline: datetime) -> tuple[ImageJob, bool]:
-        """Insert the job; answer it and whether this call created it (False: it was there already)."""
+    def create(
+        self, request: JobRequest, *, instance_id: str, deadline: datetime, quotas: Quotas | None = None
+    ) -> tuple[ImageJob, bool]:
+        """Insert the job; answer it and whether this call created it (False: it was there already).
+
+        Raises ``QuotaExceededError`` when a new job exceeds ``quotas``.
+        """
         job = ImageJob(
             job_id=request.job_id,
             owner_id=request.owner_id,
@@ -51,12 +60,18 @@ class Jobs:
             content_type=request.content_type,
             request_hash=request.request_hash,
             options=request.options.to_json(),
+            callback_url=request.callback_url,
             state=JobState.QUEUED,
             instance_id=instance_id,
             deadline=deadline,
         )
         try:
             with self._database.write() as session:
+                existing = session.get(ImageJob, request.job_id)
+                if existing is not None:
+                    return existing, False
+                if quotas is not None:
+                    quotas.check(session, request.owner_id)
                 session.add(job)
                 session.flush()
                 record(session, job, "job_queued", source=request.source.path)
@@ -78,7 +93,8 @@ class Jobs:
             job = session.get(ImageJob, job_id)
             if job is None:
                 return None
-            return JobView(job, _stages(session, [job_id]).get(job_id, []))
+            stages = _stages(session, [job_id]).get(job_id, [])
+            return JobView(job, stages, latest(session, [job_id]).get(job_id))
 
     def page(
         self,
@@ -86,6 +102,7 @@ class Jobs:
         owner_id: str | None,
         states: list[JobState] | None = None,
         batch_id: str | None = None,
+        source: tuple[str, str] | None = None,
         limit: int,
         cursor: tuple[datetime, str] | None = None,
     ) -> Page:
@@ -97,6 +114,8 @@ class Jobs:
             query = query.where(col(ImageJob.state).in_(states))
         if batch_id is not None:
             query = query.where(ImageJob.batch_id == batch_id)
+        if source is not None:
+            query = query.where(ImageJob.source_container == source[0], ImageJob.source_name == source[1])
         if cursor is not None:
             at, job_id = cursor
             query = query.where(
@@ -108,8 +127,9 @@ class Jobs:
         with self._database.read() as session:
             found = list(session.exec(query.limit(limit + 1)))
             jobs = found[:limit]
-            stages = _stages(session, [job.job_id for job in jobs])
-        views = [JobView(job, stages.get(job.job_id, [])) for job in jobs]
+            ids = [job.job_id for job in jobs]
+            stages, callbacks = _stages(session, ids), latest(session, ids)
+        views = [JobView(job, stages.get(job.job_id, []), callbacks.get(job.job_id)) for job in jobs]
         more = len(found) > limit
         return Page(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
 
@@ -164,6 +184,7 @@ class Jobs:
                 duration_ms=round(seconds * 1000, 1),
                 **({"error_code": error_code, "error": message} if error_code else {}),
             )
+            add_callback(session, job, self._callback_lifetime)
             return job
 
     def cancel(self, job_id: str) -> ImageJob | None:
@@ -181,15 +202,20 @@ class Jobs:
             message="The job was cancelled on request.",
         )
 
-    def begin_run(self, job_id: str, *, instance_id: str, run: int, deadline: datetime) -> ImageJob | None:
+    def begin_run(
+        self, job_id: str, *, instance_id: str, run: int, deadline: datetime, quotas: Quotas | None = None
+    ) -> ImageJob | None:
         """Queue an ended job again as ``run``; finished stages keep their outputs.
 
-        None when the job is not FAILED or CANCELLED any more, or another request was first.
+        None when the job is not FAILED or CANCELLED any more, or another request was first. Raises
+        ``QuotaExceededError`` when one more open job exceeds ``quotas``.
         """
         with self._database.write() as session:
             job = lock_job(session, job_id)
             if job is None or JobState(job.state) not in RETRYABLE_STATES or job.run != run - 1:
                 return None
+            if quotas is not None:
+                quotas.check(session, job.owner_id)
             job.state, job.stage = JobState.QUEUED, None
             job.error_code = job.error_message = job.finished_at = None
             job.run, job.instance_id, job.deadline, job.restarts = run, instance_id, deadline, 0

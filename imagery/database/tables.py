@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Index, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, Text, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -37,14 +37,50 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class User(SQLModel, table=True):
-    """Who owns jobs."""
+    """Who owns jobs. Quotas that are None are those of the settings."""
 
     __tablename__ = "user_account"
 
     user_id: str = Field(primary_key=True, max_length=64)
-    name: str = Field(max_length=200)
+    name: str = Field(index=True, max_length=200)
     role: str = Field(default="user", max_length=20)
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    disabled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    jobs_per_minute: int | None = None
+    concurrent_jobs: int | None = None
+    micro_usd_per_day: int | None = Field(default=None, sa_type=BigInteger)
+    webhook_version: int = 1
+
+
+class ApiKey(SQLModel, table=True):
+    """One API key: of the secret only a salted hash. ``prefix`` is the readable part that names the key."""
+
+    __tablename__ = "api_key"
+
+    prefix: str = Field(primary_key=True, max_length=20)
+    user_id: str = Field(foreign_key="user_account.user_id", index=True, max_length=64)
+    salt: str = Field(max_length=64)
+    hash: str = Field(max_length=64)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class UploadTicket(SQLModel, table=True):
+    """A link that was handed out, and what it promised: who uploads, how many bytes, for which job."""
+
+    __tablename__ = "upload_ticket"
+
+    ticket_id: str = Field(primary_key=True, max_length=64)
+    owner_id: str = Field(max_length=64)
+    blob_name: str = Field(max_length=1024)
+    size_bytes: int
+    content_type: str = Field(max_length=100)
+    options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    callback_url: str | None = Field(default=None, max_length=2048)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class ImageJob(SQLModel, table=True):
@@ -54,6 +90,7 @@ class ImageJob(SQLModel, table=True):
     __table_args__ = (
         Index("ix_image_job_newest", "created_at", "job_id"),
         Index("ix_image_job_open", "state", "updated_at"),
+        Index("ix_image_job_owner_newest", "owner_id", "created_at"),
     )
 
     job_id: str = Field(primary_key=True, max_length=64)
@@ -65,6 +102,7 @@ class ImageJob(SQLModel, table=True):
     content_type: str | None = Field(default=None, max_length=200)
     request_hash: str = Field(default="", max_length=64)
     options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    callback_url: str | None = Field(default=None, max_length=2048)
     state: str = Field(max_length=20)
     stage: str | None = Field(default=None, max_length=20)
     error_code: str | None = Field(default=None, max_length=64)
@@ -123,7 +161,10 @@ class SpendEntry(SQLModel, table=True):
     """The ledger of paid calls: one row for each explicit request to pay for a stage of a job."""
 
     __tablename__ = "spend_entry"
-    __table_args__ = (UniqueConstraint("job_id", "stage", "attempt_group"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "stage", "attempt_group"),
+        Index("ix_spend_entry_owner", "owner_id", "reserved_at"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     job_id: str = Field(foreign_key="image_job.job_id", index=True, max_length=64)
@@ -152,3 +193,24 @@ class JobEvent(SQLModel, table=True):
     event: str = Field(max_length=64)
     stage: str | None = Field(default=None, max_length=20)
     data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class CallbackDelivery(SQLModel, table=True):
+    """What a callback URL is told of the end of one run of a job, and how telling it went."""
+
+    __tablename__ = "callback_delivery"
+    __table_args__ = (Index("ix_callback_delivery_due", "state", "next_attempt_at"),)
+
+    delivery_id: str = Field(primary_key=True, max_length=64)
+    job_id: str = Field(foreign_key="image_job.job_id", index=True, max_length=64)
+    owner_id: str = Field(max_length=64)
+    url: str = Field(max_length=2048)
+    body: str = Field(sa_type=Text)
+    state: str = Field(max_length=20)
+    attempts: int = 0
+    last_status: int | None = None
+    last_error: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    next_attempt_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    delivered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -1,5 +1,13 @@
 """The guardrail: admits or refuses an image, with numbers."""
 
-from imagery.guardrail.examine import Examination, examine
+from imagery.guardrail.content_safety import ContentSafetyUnavailableError
+from imagery.guardrail.examine import Examination, Guardrail, NoThumbnailError
+from imagery.guardrail.sandbox import SandboxError
 
-__all__ = ["Examination", "examine"]
+__all__ = [
+    "ContentSafetyUnavailableError",
+    "Examination",
+    "Guardrail",
+    "NoThumbnailError",
+    "SandboxError",
+]

@@ -1,53 +1,144 @@
-"""The examination: all checks in order, cheapest first, and the clean picture of an admitted image."""
+"""The examination: prompt and size here, everything that reads the file in a worker process."""
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import dataclass
 
 from imagery.contracts import CheckResult, GuardrailReport, JobOptions
-from imagery.guardrail.checks import CHECKS, Subject
-from imagery.guardrail.pictures import normalise
+from imagery.guardrail.checks import FILE_SIZE, PHASES, PROMPT_CHECKS, not_measured
+from imagery.guardrail.content_safety import PICTURE, PROMPT, ContentSafety
+from imagery.guardrail.limits import Limits
+from imagery.guardrail.sandbox import CrashedError, Sandbox, SandboxError, TooMuchMemoryError, TooSlowError
+from imagery.guardrail.subject import Subject
 from imagery.settings import Settings
 
-_FAST_COMPRESSION = 1
+_SANDBOX = "sandbox"
+
+
+class NoThumbnailError(Exception):
+    """The file is no picture, or too large a one."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """The report, and how to get the clean picture when the image was admitted."""
+    """The report, and for an admitted picture, where asked for, its clean copy.
+
+    ``picture``: PNG, upright, sRGB, 8 bit RGB or RGBA, without metadata.
+    """
 
     report: GuardrailReport
-    _subject: Subject
-
-    def clean_png(self) -> bytes:
-        """The admitted image as PNG: upright, sRGB, 8 bit RGB(A), without metadata."""
-        buffer = io.BytesIO()
-        normalise(self._subject.image).save(buffer, "PNG", compress_level=_FAST_COMPRESSION)
-        return buffer.getvalue()
+    picture: bytes | None = None
 
 
-def examine(data: bytes, declared_type: str | None, options: JobOptions, settings: Settings) -> Examination:
-    """Examine ``data``. Never raises for what a stranger sends: the report says it."""
-    started = time.perf_counter()
-    subject = Subject(data, declared_type, options, settings)
-    results: list[CheckResult] = []
-    for check in CHECKS:
-        result = check.run(subject)
-        results.append(result)
-        if not result.passed:
-            break
-    last = results[-1]
-    known = any(result.name == "format" and result.passed for result in results)
-    report = GuardrailReport(
-        admitted=last.passed,
-        checks=results,
-        code=last.code,
-        message="admitted" if last.passed else last.message,
-        content_type=subject.header.content_type if known else None,
-        width=subject.header.width if known else None,
-        height=subject.header.height if known else None,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
-    )
-    return Examination(report, subject)
+@dataclass(frozen=True)
+class _FileVerdict:
+    checks: list[CheckResult]
+    content_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    picture: bytes | None = None
+    preview: bytes | None = None
+
+
+class Guardrail:
+    """Admits or refuses. One an application: it owns the worker processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._limits = Limits.of(settings)
+        self._content_safety = ContentSafety(settings)
+        self.sandbox = Sandbox(settings)
+
+    def examine(
+        self, data: bytes, declared_type: str | None, options: JobOptions, *, picture: bool = False
+    ) -> Examination:
+        """Examine a file and a prompt; ``picture`` asks for the clean copy too.
+
+        What a stranger sends never raises, the report says it. Raises ``SandboxError`` (busy or
+        unavailable) and ``ContentSafetyUnavailableError``: later attempts may succeed.
+        """
+        started = time.perf_counter()
+        prompts = self.check_prompt(options.prompt)
+        file = self._file(data, declared_type, picture=picture)
+        checks = [*prompts, *file.checks]
+        if self._content_safety.is_used:
+            checks += self._second_opinion(options.prompt, file, admitted=_refusal(checks) is None)
+        refusal = _refusal(checks)
+        report = GuardrailReport(
+            admitted=refusal is None,
+            checks=checks,
+            code=refusal.code if refusal else None,
+            message=refusal.message if refusal else "admitted",
+            content_type=file.content_type,
+            width=file.width,
+            height=file.height,
+            duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        )
+        return Examination(report, file.picture if refusal is None and picture else None)
+
+    def thumbnail(self, data: bytes, width: int) -> bytes:
+        """A WebP of ``width`` px of any picture in a job. Raises ``NoThumbnailError``, ``SandboxError``."""
+        settings = self._settings
+        most = max(settings.max_megapixels, settings.max_output_megapixels)
+        order = {"order": "thumbnail", "width": width, "max_megapixels": most}
+        try:
+            answer, blobs = self.sandbox.call(order, data, settings.guardrail_thumbnail_memory_mb)
+        except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
+            raise NoThumbnailError(str(error)) from error
+        if "error" in answer:
+            raise NoThumbnailError("The blob is no picture, or too large a one.")
+        return blobs[0]
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.sandbox.close()
+
+    def check_prompt(self, prompt: str) -> list[CheckResult]:
+        """The checks of a prompt alone; they need no file."""
+        return [check.run(prompt, self._limits) for check in PROMPT_CHECKS]
+
+    def _file(self, data: bytes, declared_type: str | None, *, picture: bool) -> _FileVerdict:
+        size = FILE_SIZE.run(Subject(data, declared_type, self._limits))
+        if not size.passed:
+            return _FileVerdict([size, *_unmeasured(f"not needed: {size.code}")])
+        order = {
+            "order": "examine",
+            "declared_type": (declared_type or "")[:200],
+            "limits": self._limits.to_json(),
+            "picture": picture,
+            "preview": self._content_safety.is_used,
+        }
+        try:
+            answer, blobs = self.sandbox.call(order, data, self._settings.guardrail_memory_mb)
+        except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
+            return _FileVerdict([size, self._stopped(error), *_unmeasured(f"not measured: {error.code}")])
+        return _FileVerdict(
+            checks=[size, *(CheckResult.from_json(check) for check in answer["checks"])],
+            content_type=answer.get("content_type"),
+            width=answer.get("width"),
+            height=answer.get("height"),
+            picture=blobs[0] or None,
+            preview=blobs[1] or None,
+        )
+
+    def _stopped(self, error: SandboxError) -> CheckResult:
+        limit = f"{self._settings.guardrail_timeout_s:g} s, {self._settings.guardrail_memory_mb} MB"
+        message = f"{error} Export the picture from an image editor again, smaller if it is large."
+        return CheckResult(
+            name=_SANDBOX, passed=False, measured=error.code, limit=limit, code=error.code, message=message
+        )
+
+    def _second_opinion(self, prompt: str, file: _FileVerdict, *, admitted: bool) -> list[CheckResult]:
+        """Asked last, and only about what nothing else refused: it costs time and money."""
+        if not admitted or file.preview is None:
+            return [not_measured(name, "not needed: refused already") for name in (PROMPT, PICTURE)]
+        return [self._content_safety.prompt(prompt), self._content_safety.picture(file.preview)]
+
+
+def _refusal(checks: list[CheckResult]) -> CheckResult | None:
+    return next((check for check in checks if check.passed is False), None)
+
+
+def _unmeasured(reason: str) -> list[CheckResult]:
+    return [not_measured(check.name, reason) for phase in PHASES for check in phase]

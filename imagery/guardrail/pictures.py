@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
-from PIL import Image, ImageCms, ImageOps
+import pillow_heif
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
+from imagery.guardrail.sniff import sniff
 
-ALLOWED_FORMATS = {
+pillow_heif.register_heif_opener(thumbnails=False)
+
+CONTENT_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
     "MPO": "image/jpeg",
@@ -17,17 +24,34 @@ ALLOWED_FORMATS = {
     "AVIF": "image/avif",
     "TIFF": "image/tiff",
     "BMP": "image/bmp",
+    "HEIF": "image/heic",
 }
 # MPO is how Pillow names a JPEG with a second picture behind it; it is opened as JPEG
-OPENED_FORMATS = [name for name in ALLOWED_FORMATS if name != "MPO"]
+FORMATS = tuple(name for name in CONTENT_TYPES if name != "MPO")
+_BYTES_A_BAND = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
+_KINDS = {"exif": "EXIF", "xmp": "XMP", "icc_profile": "ICC", "photoshop": "IPTC", "comment": "comment"}
 
 
 class PictureError(Exception):
-    """The bytes are no picture we take. ``code`` is stable."""
+    """The bytes are no picture we take. ``code`` is stable, ``found`` says what they are where known."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, found: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.found = found
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file carries beside pixels: ``size`` in bytes, ``kinds`` as a person would name them."""
+
+    size: int = 0
+    kinds: tuple[str, ...] = field(default=())
+
+    @property
+    def summary(self) -> str:
+        """``EXIF with GPS position, ICC`` and the like."""
+        return ", ".join(self.kinds)
 
 
 @dataclass(frozen=True)
@@ -39,6 +63,8 @@ class Header:
     width: int
     height: int
     frames: int
+    decoded_bytes: int
+    metadata: Metadata
 
     @property
     def megapixels(self) -> float:
@@ -46,17 +72,30 @@ class Header:
         return self.width * self.height * self.frames / 1e6
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> Header:
     """Read the header by content, never by name. Raises ``PictureError``."""
-    with _open(data) as image:
-        frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    with _open(data, formats) as image:
         name = str(image.format)
-        return Header(name, ALLOWED_FORMATS[name], image.width, image.height, frames)
+        try:
+            frames = 1 if name == "MPO" else int(getattr(image, "n_frames", 1))
+            metadata = _metadata(image)
+        except DECODE_ERRORS as error:
+            raise _damaged(name) from error
+        depth = len(image.getbands()) * _BYTES_A_BAND.get(image.mode, 1)
+        return Header(
+            format=name,
+            content_type=CONTENT_TYPES[name],
+            width=image.width,
+            height=image.height,
+            frames=frames,
+            decoded_bytes=image.width * image.height * frames * depth,
+            metadata=metadata,
+        )
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
     """Decode every pixel of the first frame. Raises ``PictureError`` (``truncated_image``)."""
-    image = _open(data)
+    image = _open(data, formats)
     try:
         image.load()
     except DECODE_ERRORS as error:
@@ -67,37 +106,92 @@ def decode(data: bytes) -> Image.Image:
 
 
 def normalise(image: Image.Image) -> Image.Image:
-    """The picture upright, sRGB, 8 bit, RGB or RGBA (H, W unchanged but for orientation), no metadata."""
-    upright = ImageOps.exif_transpose(image)
-    profile = upright.info.get("icc_profile")
-    has_alpha = upright.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in upright.info
-    if upright.mode.startswith("I") or upright.mode == "F":
-        upright = _to_8_bit(upright)
-    alpha = upright.convert("RGBA").getchannel("A") if has_alpha else None
-    colour = _to_srgb(upright, profile) if profile else upright.convert("RGB")
+    """The picture upright, sRGB, 8 bit, RGB or RGBA (H, W unchanged but for orientation), no metadata.
+
+    ``image`` may be changed: copies of large pictures are what a worker's memory is used up by.
+    """
+    profile = image.info.get("icc_profile")
+    # an orientation that can't be read is none, as viewers have it
+    with suppress(*DECODE_ERRORS):
+        ImageOps.exif_transpose(image, in_place=True)
+    has_alpha = image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_8_bit(image)
+    alpha = image.convert("RGBA").getchannel("A") if has_alpha else None
+    colour = _to_srgb(image, profile) if profile else _to_rgb(image)
     if alpha is not None:
         colour.putalpha(alpha)
-    clean = Image.new(colour.mode, colour.size)
-    clean.paste(colour)
+    # an empty picture around the same pixels: nothing of the file stays behind it
+    clean = Image.Image()
+    clean.im, clean._mode, clean._size = colour.im, colour.mode, colour.size
     return clean
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes, formats: Sequence[str]) -> Image.Image:
     try:
-        return open_picture(data, OPENED_FORMATS, max_megapixels=None)
+        return open_picture(data, formats, max_megapixels=None)
     except DECODE_ERRORS as error:
+        found = sniff(data)
+        if found is not None and found in formats:
+            raise _damaged(found) from error
+        told = f"It is {found}." if found else "It is none that is known here."
         raise PictureError(
             "unsupported_image_type",
-            f"The file is not an image of a supported type ({', '.join(OPENED_FORMATS)}).",
+            f"The file is not an image of a supported type ({', '.join(formats)}). {told}",
+            found,
         ) from error
 
 
+def _damaged(found: str) -> PictureError:
+    message = f"The file begins as {found} but its header is damaged: export the picture again."
+    return PictureError("damaged_image", message, f"damaged {found}")
+
+
+def _metadata(image: Image.Image) -> Metadata:
+    info = image.info
+    kinds: list[str] = []
+    size = 0
+    for key, kind in _KINDS.items():
+        value = info.get(key)
+        if value:
+            size += _size(value)
+            kinds.append(_exif_kind(image) if key == "exif" else kind)
+    texts = [value for key, value in info.items() if isinstance(value, str) and key not in _KINDS]
+    size += sum(_size(value) for value in texts)
+    if texts:
+        kinds.append("text")
+    # every application segment of a JPEG, also those nobody names
+    segments = sum(len(segment) for _, segment in getattr(image, "applist", ()))
+    return Metadata(max(size, segments), tuple(kinds))
+
+
+def _exif_kind(image: Image.Image) -> str:
+    try:
+        gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    except (*DECODE_ERRORS, KeyError, ZeroDivisionError):
+        return "unreadable EXIF"
+    return "EXIF with GPS position" if gps else "EXIF"
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes | str) else 0
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey (0..65535) down; wider integers and floats are clipped to that range first."""
+    """Wide grey as 8 bit: integers count to 65535, floats to 1, 255 or 65535, by their maximum."""
     wide = image.convert("F")
-    if image.mode != "F" or (extrema := wide.getextrema())[1] > 1.0 or extrema[0] < 0.0:  # type: ignore[operator]
-        return wide.point(lambda value: value * (255.0 / 65535.0)).convert("L")
-    return wide.point(lambda value: value * 255.0).convert("L")
+    largest = float(wide.getextrema()[1])  # type: ignore[arg-type]
+    if image.mode == "F" and largest <= 1.0:
+        factor = 255.0
+    elif image.mode == "F" and largest <= 255.0:
+        factor = 1.0
+    else:
+        factor = 255.0 / 65535.0
+    return wide.point(lambda value: value * factor).convert("L")
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -108,6 +202,6 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         converted = ImageCms.profileToProfile(
             colour, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image.convert("RGB")
-    return converted if converted is not None else image.convert("RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return _to_rgb(image)
+    return converted if converted is not None else _to_rgb(image)

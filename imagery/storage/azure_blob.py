@@ -127,7 +127,7 @@ class AzureBlobStorage:
         return self._link(ref, BlobSasPermissions(read=True), lifetime_s, disposition)
 
     def write_link(self, ref: BlobRef, lifetime_s: int) -> str:
-        return self._link(ref, BlobSasPermissions(create=True, write=True), lifetime_s, None)
+        return self._link(ref, BlobSasPermissions(create=True), lifetime_s, None)
 
     def ensure_containers(self, *names: str) -> None:
         for name in names:

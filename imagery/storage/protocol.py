@@ -101,7 +101,7 @@ class Storage(Protocol):
         ...
 
     def write_link(self, ref: BlobRef, lifetime_s: int) -> str:
-        """A short-lived link to create one blob, write-only. Raises ``LinkUnsupportedError``."""
+        """A short-lived link that creates one blob and nothing else. Raises ``LinkUnsupportedError``."""
         ...
 
     def ensure_containers(self, *names: str) -> None:

@@ -16,6 +16,7 @@ import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, merge_contextvars
 
 from imagery import __version__
+from imagery.telemetry.redaction import redact_line
 
 _FIRST_KEYS = ("timestamp", "level", "event", "job_id", "version", "stage", "duration_ms", "vram_used_gb")
 _ALWAYS = ("job_id", "stage")
@@ -44,6 +45,7 @@ _SHARED: list[structlog.types.Processor] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.format_exc_info,
+    redact_line,
 ]
 
 

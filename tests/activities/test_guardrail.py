@@ -24,12 +24,11 @@ from imagery.contracts import (
 )
 from imagery.database.tables import utc_now
 from imagery.services import Services
+from tests.pictures import encoded
 
 
 def photo(size: tuple[int, int] = (90, 60), **save: object) -> bytes:
-    buffer = io.BytesIO()
-    Image.linear_gradient("L").resize(size).convert("RGB").save(buffer, "JPEG", **save)
-    return buffer.getvalue()
+    return encoded("JPEG", size=size, **save)
 
 
 def make_job(services: Services, source: BlobRef) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import azure.functions as func
 import httpx
@@ -11,11 +13,13 @@ import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
+from imagery.principal import Role
+from imagery.services import Services, get_services
 from imagery.settings import get_settings
 
 
 @pytest.fixture
-def app() -> Iterator[FastAPI]:
+def app(services: Services) -> Iterator[FastAPI]:
     app = create_app()
 
     @app.get("/broken")
@@ -25,11 +29,18 @@ def app() -> Iterator[FastAPI]:
     yield app
 
 
-def call(app: FastAPI, method: str, path: str, **more: object) -> httpx.Response:
+def key_of() -> str:
+    """A key of a new user."""
+    return get_services().users.create(uuid.uuid4().hex, Role.USER)[1]
+
+
+def call(app: FastAPI, method: str, path: str, **more: Any) -> httpx.Response:
+    headers = {"X-API-Key": key_of(), **more.pop("headers", {})}
+
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **more)  # type: ignore[arg-type]
+            return await client.request(method, path, headers=headers, **more)
 
     return asyncio.run(go())
 

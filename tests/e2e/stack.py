@@ -14,10 +14,15 @@ from typing import Any
 import httpx
 
 from imagery.contracts import TERMINAL_STATES, JobState
+from imagery.database.engine import Database, make_engine
+from imagery.database.migrate import upgrade
+from imagery.database.users import Users
+from imagery.principal import Role
 from tests.postgres import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PHOTO = ROOT / "local/samples/coffee.jpg"
+SIGNING_KEY = "a signing key of the tests, long enough"
 _START_LIMIT_S = 120.0
 
 
@@ -96,6 +101,11 @@ class Stack:
             "NANO_BANANA_TIMEOUT_S": "5",
             "RECONCILE_SCHEDULE": "*/2 * * * * *",
             "RECONCILE_GRACE_S": "3",
+            "QUOTA_JOBS_PER_MINUTE": "100000",
+            "QUOTA_USD_PER_DAY": "100000",
+            "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
+            "CALLBACK_RETRY_FIRST_S": "0.5",
+            "CALLBACK_TIMEOUT_S": "2",
         }
         state = ["--state-dir", str(self.folder / "host")]
         self.gpu = self._piece(
@@ -111,6 +121,7 @@ class Stack:
         # settings of a test's own win over the defaults above
         environment = {**common, **settings, **self.environment}
         self.host = self._piece("host", ["-m", "local.host", *state], self.port, "/healthz", environment)
+        self.database_url = environment["DATABASE_URL"]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.bill_client = httpx.Client(base_url=f"http://127.0.0.1:{self.simulator_port}", timeout=10)
 
@@ -120,7 +131,20 @@ class Stack:
         command = [sys.executable, *module, "--port", str(port)]
         return Piece(name, command, environment, self.folder, f"http://127.0.0.1:{port}{ready}")
 
+    def users(self) -> Users:
+        """The users of the running stack's database, which is brought up to date."""
+        engine = make_engine(self.database_url)
+        upgrade(engine)
+        return Users(Database(engine))
+
+    def client_of(self, key: str | None) -> httpx.Client:
+        """A client with another key, or none."""
+        headers = {"X-API-Key": key} if key else {}
+        return httpx.Client(base_url=self.client.base_url, headers=headers, timeout=60)
+
     def start(self) -> None:
+        _, key = self.users().create("tests", Role.ADMIN)
+        self.client.headers["X-API-Key"] = key
         pieces = [self.gpu, self.simulator, self.host]
         for piece in pieces:
             piece.start()

@@ -116,8 +116,9 @@ def test_the_same_key_is_the_same_job(stack: Stack, photo: bytes) -> None:
 
 
 def test_a_picture_without_a_subject_fails_at_rembg_and_costs_nothing(stack: Stack) -> None:
+    noise = Image.effect_noise((256, 256), 40).convert("RGB")
     buffer = io.BytesIO()
-    Image.new("RGB", (256, 256), (200, 200, 200)).save(buffer, "PNG")
+    noise.save(buffer, "PNG")
     job_id = stack.submit(buffer.getvalue())
     status = stack.wait_for_end(job_id)
     assert (status["state"], status["stage"]) == ("FAILED", "rembg"), status

@@ -1,0 +1,85 @@
+"""Tell a callback URL how a job ended: one attempt."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from imagery.contracts import CallbackOrder, CallbackOutcome, JsonObject
+from imagery.database.tables import CallbackDelivery, utc_now
+from imagery.safe_http import RefusedUrlError, UnreachableError, post
+from imagery.services import Services, get_services
+from imagery.settings import Environment
+from imagery.telemetry.logs import log_context
+from imagery.webhooks import SigningKeyError, signed_headers, webhook_secret
+
+_HOLD_MARGIN_S = 30.0
+_GONE = 410
+_MAX_JITTER = 0.2
+
+
+def notify(message: JsonObject) -> JsonObject:
+    """Activity: one attempt to deliver a callback. Its outcome says when to try again, if at all."""
+    order = CallbackOrder.from_json(message)
+    services = get_services()
+    hold = timedelta(seconds=services.settings.callback_timeout_s + _HOLD_MARGIN_S)
+    delivery = services.callbacks.claim(order.delivery_id, hold)
+    if delivery is None:
+        return CallbackOutcome().to_json()
+    with log_context(job_id=delivery.job_id):
+        return _attempt(services, delivery).to_json()
+
+
+def _attempt(services: Services, delivery: CallbackDelivery) -> CallbackOutcome:
+    settings = services.settings
+    user = services.users.get(delivery.owner_id)
+    try:
+        version = user.webhook_version if user else 1
+        secret = webhook_secret(settings.webhook_signing_key, delivery.owner_id, version)
+        answer = post(
+            delivery.url,
+            delivery.body.encode(),
+            signed_headers(secret, delivery.delivery_id, utc_now(), delivery.body),
+            timeout_s=settings.callback_timeout_s,
+            allow_loopback=settings.env is Environment.DEV,
+        )
+    except RefusedUrlError as error:
+        return _give_up(services, delivery, f"The URL was refused: {error}.", None)
+    except SigningKeyError as error:
+        return _again(services, delivery, str(error), None, None)
+    except UnreachableError as error:
+        return _again(services, delivery, f"No answer: {error}.", None, None)
+    if 200 <= answer.status < 300:
+        services.callbacks.delivered(delivery.delivery_id, answer.status)
+        return CallbackOutcome(delivered=True)
+    if answer.status == _GONE:
+        return _give_up(services, delivery, "The receiver wants no more callbacks (410).", answer.status)
+    told = "redirects are not followed" if 300 <= answer.status < 400 else "not accepted"
+    return _again(services, delivery, f"Answer {answer.status}: {told}.", answer.status, answer.retry_after_s)
+
+
+def _again(
+    services: Services, delivery: CallbackDelivery, error: str, status: int | None, asked_s: float | None
+) -> CallbackOutcome:
+    wait = wait_s(services, delivery, asked_s)
+    again = services.callbacks.failed(
+        delivery.delivery_id, error, status, utc_now() + timedelta(seconds=wait)
+    )
+    return CallbackOutcome(retry_after_s=wait if again else None)
+
+
+def _give_up(
+    services: Services, delivery: CallbackDelivery, error: str, status: int | None
+) -> CallbackOutcome:
+    services.callbacks.failed(delivery.delivery_id, error, status, None)
+    return CallbackOutcome()
+
+
+def wait_s(services: Services, delivery: CallbackDelivery, asked_s: float | None) -> float:
+    """Seconds until the next attempt: exponential, spread by the message's id, longer where asked for."""
+    settings = services.settings
+    exponent = min(delivery.attempts - 1, 30)
+    wait = settings.callback_retry_first_s * settings.callback_retry_coefficient**exponent
+    digest = hashlib.sha256(f"{delivery.delivery_id}/{delivery.attempts}".encode()).digest()
+    wait = min(wait * (1 + _MAX_JITTER * digest[0] / 255), settings.callback_retry_cap_s)
+    return max(wait, min(asked_s or 0.0, settings.callback_retry_cap_s))

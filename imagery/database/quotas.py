@@ -1,0 +1,130 @@
+"""Quotas of a user, checked in the transaction that creates or runs a job, with the user's row locked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from imagery.contracts import TERMINAL_STATES
+from imagery.database.tables import ImageJob, SpendEntry, User, utc_now
+from imagery.settings import Settings
+
+_MICRO = 1_000_000
+_WINDOW = timedelta(minutes=1)
+_OPEN_JOBS_RETRY_S = 10.0
+_RELEASED = "released"
+
+
+class QuotaExceededError(Exception):
+    """The user has used up a quota. ``retry_after_s``: when another attempt may succeed."""
+
+    def __init__(self, code: str, message: str, retry_after_s: float, *, is_money: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after_s = max(1.0, retry_after_s)
+        self.is_money = is_money
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a user may do, and has done: jobs in the last minute, open jobs, USD of today (UTC).
+
+    ``usd_today`` holds what is paid, what may have been, and what open jobs may still cost.
+    """
+
+    jobs_per_minute: int
+    concurrent_jobs: int
+    usd_per_day: float
+    jobs_last_minute: int
+    open_jobs: int
+    usd_today: float
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """The limits of everybody who has none of their own, and the price of a job in USD."""
+
+    jobs_per_minute: int
+    concurrent_jobs: int
+    usd_per_day: float
+    price_usd: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Quotas:
+        """As the settings have them."""
+        return cls(
+            jobs_per_minute=settings.quota_jobs_per_minute,
+            concurrent_jobs=settings.quota_concurrent_jobs,
+            usd_per_day=settings.quota_usd_per_day,
+            price_usd=settings.nano_banana_price_usd,
+        )
+
+    def check(self, session: Session, owner_id: str) -> None:
+        """Raise ``QuotaExceededError`` when one more job exceeds a quota; who is no user has none."""
+        user = session.exec(select(User).where(User.user_id == owner_id).with_for_update()).first()
+        if user is None:
+            return
+        now = utc_now()
+        usage = self.usage(session, user, now)
+        if usage.jobs_last_minute >= usage.jobs_per_minute:
+            message = f"You have started {usage.jobs_last_minute} jobs in a minute, as many as you may."
+            raise QuotaExceededError("quota_jobs_per_minute", message, _window_s(session, owner_id, now))
+        if usage.open_jobs >= usage.concurrent_jobs:
+            message = f"{usage.open_jobs} of your jobs are open, as many as may be. Wait for one to end."
+            raise QuotaExceededError("quota_concurrent_jobs", message, _OPEN_JOBS_RETRY_S)
+        if usage.usd_today + self.price_usd > usage.usd_per_day + 1e-9:
+            message = (
+                f"Another job would exceed your ${usage.usd_per_day:.2f} a day "
+                f"(${usage.usd_today:.2f} are spent or reserved). It starts anew at 00:00 UTC."
+            )
+            wait = (_midnight(now) + timedelta(days=1) - now).total_seconds()
+            raise QuotaExceededError("quota_usd_per_day", message, wait, is_money=True)
+
+    def usage(self, session: Session, user: User, now: datetime) -> Usage:
+        """What ``user`` may do and has done."""
+        jobs = select(func.count()).select_from(ImageJob).where(ImageJob.owner_id == user.user_id)
+        started = session.exec(jobs.where(col(ImageJob.created_at) > now - _WINDOW)).one()
+        is_open = col(ImageJob.state).not_in(TERMINAL_STATES)
+        opened = session.exec(jobs.where(is_open)).one()
+        entries = (
+            select(SpendEntry.job_id)
+            .where(SpendEntry.owner_id == user.user_id)
+            .where(col(SpendEntry.state) != _RELEASED)
+        )
+        spent = session.exec(
+            select(func.coalesce(func.sum(SpendEntry.price_micro_usd), 0))
+            .where(SpendEntry.owner_id == user.user_id)
+            .where(col(SpendEntry.state) != _RELEASED)
+            .where(col(SpendEntry.reserved_at) >= _midnight(now))
+        ).one()
+        unpaid = session.exec(jobs.where(is_open).where(col(ImageJob.job_id).not_in(entries))).one()
+        own = user.micro_usd_per_day
+        return Usage(
+            jobs_per_minute=_first(user.jobs_per_minute, self.jobs_per_minute),
+            concurrent_jobs=_first(user.concurrent_jobs, self.concurrent_jobs),
+            usd_per_day=self.usd_per_day if own is None else own / _MICRO,
+            jobs_last_minute=int(started),
+            open_jobs=int(opened),
+            usd_today=int(spent) / _MICRO + int(unpaid) * self.price_usd,
+        )
+
+
+def _first(own: int | None, default: int) -> int:
+    return default if own is None else own
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _window_s(session: Session, owner_id: str, now: datetime) -> float:
+    """Seconds until the oldest job of the last minute is a minute old."""
+    oldest = session.exec(
+        select(func.min(ImageJob.created_at))
+        .where(ImageJob.owner_id == owner_id)
+        .where(col(ImageJob.created_at) > now - _WINDOW)
+    ).one()
+    return (oldest + _WINDOW - now).total_seconds() if oldest else 1.0

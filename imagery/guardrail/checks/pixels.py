@@ -1,0 +1,99 @@
+"""What the pixels show: whether they are all there, and whether there is something to cut out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from imagery.contracts import CheckResult
+from imagery.guardrail.checks.base import failed, passed
+from imagery.guardrail.pictures import PictureError
+from imagery.guardrail.subject import Subject
+
+_CELLS = 8
+_NEAR = 6.0
+
+
+class Decodes:
+    """Every pixel decodes."""
+
+    name: ClassVar[str] = "decodes"
+
+    def run(self, subject: Subject) -> CheckResult:
+        """Decode to the end."""
+        try:
+            picture = subject.picture
+        except PictureError as error:
+            return failed(self.name, "no", "whole image", error.code, str(error))
+        return passed(self.name, f"{picture.width}x{picture.height} {picture.mode}", "whole image")
+
+
+class Blankness:
+    """Would background removal find a subject at all? Not in a plain area."""
+
+    name: ClassVar[str] = "blankness"
+
+    def run(self, subject: Subject) -> CheckResult:
+        """Measure contrast and the share of the most common colour."""
+        pixels = np.asarray(subject.small, dtype=np.float32)
+        contrast = float(pixels.std(axis=(0, 1)).max())
+        middle = np.median(pixels, axis=(0, 1))
+        share = float((np.abs(pixels - middle).max(axis=2) <= _NEAR).mean())
+        limits = subject.limits
+        measured = f"contrast {contrast:.1f}, {share:.2%} one colour"
+        limit = f"contrast {limits.min_contrast:g}, at most {limits.max_uniform_share:.2%}"
+        if contrast < limits.min_contrast or share > limits.max_uniform_share:
+            message = "The picture is all but one plain colour: there is no subject to cut out."
+            return failed(self.name, measured, limit, "blank_image", message)
+        return passed(self.name, measured, limit)
+
+
+class Exposure:
+    """Neither night nor snow: something must be lit, and something must not be burnt out."""
+
+    name: ClassVar[str] = "exposure"
+
+    def run(self, subject: Subject) -> CheckResult:
+        """Take the darkest and the brightest half percent of the luminance."""
+        shadow, highlight = (float(value) for value in np.percentile(subject.luminance, (0.5, 99.5)))
+        limits = subject.limits
+        measured = f"{shadow:.0f} to {highlight:.0f} of 255"
+        limit = f"highlights from {limits.min_highlight:g}, shadows to {limits.max_shadow:g}"
+        if highlight < limits.min_highlight:
+            message = "The picture is too dark: nothing in it can be told apart. Light the subject."
+            return failed(self.name, measured, limit, "too_dark", message)
+        if shadow > limits.max_shadow:
+            message = "The picture is over-exposed: nothing in it can be told apart. Expose it less."
+            return failed(self.name, measured, limit, "too_bright", message)
+        return passed(self.name, measured, limit)
+
+
+class Sharpness:
+    """Variance of the Laplacian in the sharpest part of the picture: a blurred background is no fault."""
+
+    name: ClassVar[str] = "sharpness"
+
+    def run(self, subject: Subject) -> CheckResult:
+        """Filter the small copy's luminance, cell by cell."""
+        found, least = sharpness(subject.luminance), subject.limits.min_sharpness
+        measured, limit = f"{found:.1f}", f"at least {least:g}"
+        if found < least:
+            message = (
+                "The picture is blurred everywhere: no edge of a subject can be seen. Focus and try again."
+            )
+            return failed(self.name, measured, limit, "too_blurry", message)
+        return passed(self.name, measured, limit)
+
+
+def sharpness(luminance: np.ndarray) -> float:
+    """Largest variance of the Laplacian over 8x8 cells of ``luminance`` (H, W); 0.0 below 3 px a side."""
+    if min(luminance.shape) < 3:
+        return 0.0
+    inner = luminance[1:-1, 1:-1]
+    edges = (
+        luminance[:-2, 1:-1] + luminance[2:, 1:-1] + luminance[1:-1, :-2] + luminance[1:-1, 2:] - 4.0 * inner
+    )
+    rows = np.array_split(edges, min(_CELLS, edges.shape[0]), axis=0)
+    cells = (cell for row in rows for cell in np.array_split(row, min(_CELLS, row.shape[1]), axis=1))
+    return max(float(cell.var()) for cell in cells)

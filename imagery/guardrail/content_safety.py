@@ -1,0 +1,94 @@
+"""Azure AI Content Safety, where an endpoint is set: a second opinion on picture and prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
+
+from azure.core.exceptions import AzureError
+
+from imagery.contracts import CheckResult
+from imagery.guardrail.checks.base import failed, not_measured, passed
+from imagery.settings import ContentSafetyFallback, Settings
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+PICTURE, PROMPT = "content_safety_picture", "content_safety_prompt"
+
+
+class ContentSafetyUnavailableError(Exception):
+    """The service did not answer, and the settings say to wait for it."""
+
+    code = "content_safety_unavailable"
+
+
+class ContentSafety:
+    """Asks the service once for each text and picture; it re-sends nothing by itself."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def is_used(self) -> bool:
+        """True when an endpoint is set."""
+        return bool(self._settings.content_safety_endpoint)
+
+    def prompt(self, prompt: str) -> CheckResult:
+        """Judge a text. Raises ``ContentSafetyUnavailableError``."""
+        from azure.ai.contentsafety.models import AnalyzeTextOptions
+
+        return self._judge(
+            PROMPT, "prompt", lambda: self._client.analyze_text(AnalyzeTextOptions(text=prompt))
+        )
+
+    def picture(self, jpeg: bytes) -> CheckResult:
+        """Judge a picture. Raises ``ContentSafetyUnavailableError``."""
+        from azure.ai.contentsafety.models import AnalyzeImageOptions, ImageData
+
+        options = AnalyzeImageOptions(image=ImageData(content=jpeg))
+        return self._judge(PICTURE, "picture", lambda: self._client.analyze_image(options))
+
+    def _judge(self, name: str, what: str, ask: Callable[[], Any]) -> CheckResult:
+        most = self._settings.content_safety_max_severity
+        try:
+            severities = _severities(ask().categories_analysis)
+        except AzureError as error:
+            _log.warning("content_safety_failed", what=what, error=type(error).__name__)
+            if self._settings.content_safety_fallback is ContentSafetyFallback.WAIT:
+                raise ContentSafetyUnavailableError(
+                    "Content moderation does not answer. Try again."
+                ) from error
+            return not_measured(name, "Azure AI Content Safety did not answer; the local checks decided")
+        worst, severity = max(severities.items(), key=lambda item: item[1], default=("none", 0))
+        measured, limit = f"{worst} {severity}", f"severity up to {most}"
+        if severity > most:
+            message = f"The {what} was judged as {worst.lower()} (severity {severity}) and is not processed."
+            return failed(name, measured, limit, f"unsafe_{what}", message)
+        return passed(name, measured, limit)
+
+    @cached_property
+    def _client(self) -> Any:
+        from azure.ai.contentsafety import ContentSafetyClient
+        from azure.core.credentials import AzureKeyCredential
+
+        settings = self._settings
+        credential: Any
+        if settings.content_safety_key:
+            credential = AzureKeyCredential(settings.content_safety_key.get_secret_value())
+        else:
+            from azure.identity import DefaultAzureCredential
+
+            credential = DefaultAzureCredential()
+        limit = settings.content_safety_timeout_s
+        return ContentSafetyClient(
+            str(settings.content_safety_endpoint),
+            credential,
+            retry_total=0,
+            connection_timeout=limit,
+            read_timeout=limit,
+        )
+
+
+def _severities(analysis: Iterable[Any]) -> dict[str, int]:
+    return {str(getattr(each.category, "value", each.category)): int(each.severity or 0) for each in analysis}

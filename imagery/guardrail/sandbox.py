@@ -1,0 +1,201 @@
+"""A few worker processes that decode strangers' pictures, killed when they exceed time or memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from socket import socket, socketpair
+from typing import Any
+
+from imagery.guardrail import wire
+from imagery.settings import Settings, harmless_environment
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+_START_LIMIT_S = 60.0
+_END_LIMIT_S = 5.0
+_ATTEMPTS = 2
+_OUT_OF_MEMORY = "out_of_memory"
+
+
+class SandboxError(Exception):
+    """Base of what the sandbox reports. ``code`` is stable."""
+
+    code = "sandbox_error"
+
+
+class SandboxBusyError(SandboxError):
+    """No worker became free in time: a later attempt may do."""
+
+    code = "guardrail_busy"
+
+
+class SandboxUnavailableError(SandboxError):
+    """Workers can't be started on this machine now."""
+
+    code = "guardrail_unavailable"
+
+
+class TooSlowError(SandboxError):
+    """The file kept its worker busy beyond the limit; the worker was killed."""
+
+    code = "decoding_too_slow"
+
+
+class TooMuchMemoryError(SandboxError):
+    """Decoding the file needs more memory than a worker may have."""
+
+    code = "decoding_needs_too_much_memory"
+
+
+class CrashedError(SandboxError):
+    """The file ended two workers, one after the other."""
+
+    code = "decoder_crashed"
+
+
+class Worker:
+    """One process and the socket to it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socketpair()
+        command = [sys.executable, "-m", "imagery.guardrail.worker", str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=harmless_environment() | _python_environment(),
+                start_new_session=True,
+            )
+        self._connection: socket = ours
+        self.done = 0
+        self.usable = True
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait_ready(self) -> None:
+        """Until it takes orders. Raises ``TimeoutError``, ``wire.WireError``."""
+        wire.receive(self._connection, time.monotonic() + _START_LIMIT_S)
+
+    def call(
+        self, order: dict[str, Any], data: bytes, timeout_s: float
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Do one order. Raises ``TimeoutError``, ``wire.WireError`` when the process died."""
+        until = time.monotonic() + timeout_s
+        self.usable = False
+        self.done += 1
+        wire.send(self._connection, order | {"timeout_s": timeout_s}, data, until=until)
+        answer, blobs = wire.receive(self._connection, until)
+        # after running out of memory nobody knows what a decoder has left half done
+        self.usable = answer.get("error") != _OUT_OF_MEMORY
+        return answer, blobs
+
+    def end(self) -> int | None:
+        """Kill it: it holds nothing worth keeping. The exit code, if it came in time."""
+        self._connection.close()
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(_END_LIMIT_S)
+        return None
+
+
+class Sandbox:
+    """Up to ``GUARDRAIL_WORKERS`` workers, started when first needed and used again, the warmest first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = threading.BoundedSemaphore(settings.guardrail_workers)
+        self._idle: list[Worker] = []
+        self._lock = threading.Lock()
+
+    @property
+    def pids(self) -> list[int]:
+        """Processes of the workers that wait for work."""
+        with self._lock:
+            return [worker.pid for worker in self._idle]
+
+    def call(self, order: dict[str, Any], data: bytes, memory_mb: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Do ``order`` on ``data`` in a worker. Raises ``SandboxError``."""
+        if not self._slots.acquire(timeout=self._settings.guardrail_queue_s):
+            raise SandboxBusyError("All workers of the guardrail are busy. Try again in a moment.")
+        try:
+            return self._attempt(order | {"memory_mb": memory_mb}, data)
+        finally:
+            self._slots.release()
+
+    def _attempt(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+        for attempt in range(_ATTEMPTS):
+            # a second attempt gets a worker that nothing else has touched
+            with self._worker(fresh=attempt > 0) as worker:
+                try:
+                    answer, blobs = worker.call(order, data, self._settings.guardrail_timeout_s)
+                except TimeoutError as error:
+                    limit = self._settings.guardrail_timeout_s
+                    raise TooSlowError(f"Decoding the file takes longer than {limit:g} s.") from error
+                except wire.WireError:
+                    _log.warning("guardrail_worker_died", pid=worker.pid, order=order["order"])
+                    continue
+            if answer.get("error") == _OUT_OF_MEMORY:
+                limit_mb = order["memory_mb"]
+                raise TooMuchMemoryError(f"Decoding the file needs more than a worker's {limit_mb} MB.")
+            return answer, blobs
+        raise CrashedError("The file crashes the decoder: it is damaged, or made to do harm.")
+
+    @contextmanager
+    def _worker(self, *, fresh: bool) -> Iterator[Worker]:
+        with self._lock:
+            worker = self._idle.pop() if self._idle and not fresh else None
+        worker = worker or self._start()
+        try:
+            yield worker
+        finally:
+            if worker.usable and worker.done < self._settings.guardrail_worker_pictures:
+                with self._lock:
+                    self._idle.append(worker)
+            else:
+                worker.end()
+
+    def _start(self) -> Worker:
+        try:
+            worker = Worker()
+        except OSError as error:
+            raise SandboxUnavailableError("The guardrail can't start a worker process.") from error
+        try:
+            worker.wait_ready()
+        except (TimeoutError, wire.WireError) as error:
+            code = worker.end()
+            _log.error("guardrail_worker_failed_to_start", exit_code=code)
+            raise SandboxUnavailableError("The guardrail's worker process does not start.") from error
+        return worker
+
+    def close(self) -> None:
+        """End the workers that wait for work."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.end()
+
+
+def _python_environment() -> dict[str, str]:
+    """The worker finds the packages that this process finds, and computes in one thread."""
+    path = [entry or str(Path.cwd()) for entry in sys.path]
+    root = str(Path(__file__).parent.parent.parent)
+    return {
+        "PYTHONPATH": ":".join([root, *path]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_TRIM_THRESHOLD_": "1048576",
+    }

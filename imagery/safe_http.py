@@ -1,0 +1,220 @@
+"""POST to an address that a stranger chose: never into this network, and never for long.
+
+The name is resolved once, every address behind it is checked, and the connection goes to the address
+that was checked, so that a name can't mean one thing when it is looked at and another when it is used.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
+
+import httpcore
+import httpx
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MAX_URL = 2048
+_MAX_ANSWER = 64 * 1024
+_CHUNK = 4096
+_LONGEST_RESOLVE_S = 5.0
+# public by their number, and yet not a stranger's to reach: Azure's platform address, and IPv6 ranges
+# that carry an IPv4 address inside (NAT64, 6to4, Teredo, IPv4-compatible)
+_REFUSED_NETWORKS = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "168.63.129.16/32",
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2002::/16",
+        "2001::/32",
+        "::/96",
+        "fec0::/10",
+    )
+)
+_resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolve")
+
+
+class RefusedUrlError(Exception):
+    """The URL may not be called; the text says why."""
+
+    code = "callback_url_refused"
+
+
+class UnreachableError(Exception):
+    """No answer came: a later attempt may succeed."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. ``retry_after_s`` is set where the server asked for a wait."""
+
+    status: int
+    retry_after_s: float | None = None
+
+
+def check_url(text: str, *, allow_loopback: bool) -> str:
+    """``text`` as it will be called. Raises ``RefusedUrlError``.
+
+    ``https`` only; ``allow_loopback`` (development) admits ``http`` and ``https`` to this machine too.
+    A host that is, or resolves to, an address of a private network is refused; one that can't be
+    resolved now is not, because it is looked at again when it is called.
+    """
+    if len(text) > MAX_URL:
+        raise RefusedUrlError(f"it is longer than {MAX_URL} characters")
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise RefusedUrlError("it is no URL") from error
+    if url.scheme not in {"https", "http"} or not url.host:
+        raise RefusedUrlError("it must be https://host/path")
+    if url.userinfo:
+        raise RefusedUrlError("it must not hold a user name or password")
+    host = url.raw_host.decode("ascii").strip("[]")
+    if "%" in host:
+        raise RefusedUrlError("its host is not a plain name or address")
+    try:
+        addresses = _resolve(host, url.port or 443, _LONGEST_RESOLVE_S)
+    except UnreachableError:
+        addresses = []
+    refuse_private(addresses, allow_loopback=allow_loopback)
+    is_local = bool(addresses) and all(_plain(address).is_loopback for address in addresses)
+    if url.scheme != "https" and not (allow_loopback and is_local):
+        raise RefusedUrlError("it must be https")
+    return str(url.copy_with(fragment=None))
+
+
+def refuse_private(addresses: Iterable[Address], *, allow_loopback: bool) -> None:
+    """Raise ``RefusedUrlError`` when one of ``addresses`` is not a public one."""
+    for address in addresses:
+        plain = _plain(address)
+        if allow_loopback and plain.is_loopback:
+            continue
+        if not _is_public(plain):
+            raise RefusedUrlError("its host is, or resolves to, an address that is not public")
+
+
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, allow_loopback: bool
+) -> Answer:
+    """POST once, following nothing. Raises ``RefusedUrlError``, ``UnreachableError``.
+
+    ``timeout_s`` bounds everything together: resolving, connecting, sending, and the answer, of which
+    64 KiB are read at most.
+    """
+    until = time.monotonic() + timeout_s
+    backend = _GuardedBackend(until, allow_loopback=allow_loopback)
+    sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+    try:
+        with (
+            httpcore.ConnectionPool(network_backend=backend, retries=0) as pool,
+            pool.stream("POST", url, headers=sent, content=body) as response,
+        ):
+            received = 0
+            for chunk in response.iter_stream():
+                received += len(chunk)
+                if received > _MAX_ANSWER:
+                    break
+            return Answer(response.status, _retry_after(response.headers))
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
+        raise UnreachableError(type(error).__name__) from error
+
+
+class _GuardedBackend(httpcore.NetworkBackend):
+    """Connects only where it may, and only until its time is up."""
+
+    def __init__(self, until: float, *, allow_loopback: bool) -> None:
+        self._until = until
+        self._allow_loopback = allow_loopback
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Resolve, check every address, and connect to the first that answers."""
+        addresses = _resolve(host.strip("[]"), port, _remaining(self._until))
+        refuse_private(addresses, allow_loopback=self._allow_loopback)
+        failure: Exception = UnreachableError("the host has no address")
+        for address in addresses:
+            try:
+                stream = self._plain.connect_tcp(str(address), port, timeout=_remaining(self._until))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+                continue
+            return _BoundedStream(stream, self._until)
+        raise failure
+
+
+class _BoundedStream(httpcore.NetworkStream):
+    """A stream whose reads and writes share one end in time: a server can't drip its answer for ever."""
+
+    def __init__(self, stream: httpcore.NetworkStream, until: float) -> None:
+        self._stream = stream
+        self._until = until
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(min(max_bytes, _CHUNK), _remaining(self._until))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _remaining(self._until))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        stream = self._stream.start_tls(ssl_context, server_hostname, _remaining(self._until))
+        return _BoundedStream(stream, self._until)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _remaining(until: float) -> float:
+    remaining = until - time.monotonic()
+    if remaining <= 0:
+        raise httpcore.ReadTimeout("the time is up")
+    return remaining
+
+
+def _resolve(host: str, port: int, timeout_s: float) -> list[Address]:
+    """Every address of ``host``. Raises ``UnreachableError``."""
+    # the system's resolver knows no time limit of ours
+    future = _resolvers.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        found = future.result(timeout_s)
+    except (OSError, UnicodeError, FutureTimeoutError) as error:
+        raise UnreachableError("the host can't be resolved") from error
+    return [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found]
+
+
+def _plain(address: Address) -> Address:
+    """The IPv4 address inside of a mapped one."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _is_public(address: Address) -> bool:
+    if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+        return False
+    return not any(address.version == network.version and address in network for network in _REFUSED_NETWORKS)
+
+
+def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
+    value = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
+    return float(value) if value.isdigit() else None

@@ -1,0 +1,164 @@
+"""Worker processes: bounded in time and memory, replaced when they die, and without secrets."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from imagery.contracts import JobOptions
+from imagery.guardrail import Guardrail, NoThumbnailError
+from imagery.guardrail.sandbox import SandboxBusyError
+from tests.imagery.guardrail.conftest import Make
+from tests.pictures import encoded
+
+
+def code_of(guardrail: Guardrail, data: bytes) -> str | None:
+    return guardrail.examine(data, None, JobOptions()).report.code
+
+
+def large_png() -> bytes:
+    """12 MP of real pixels: some hundred milliseconds of work, and 50 MB once decoded."""
+    return encoded("PNG", size=(4000, 3000), compress_level=1)
+
+
+def test_a_picture_that_takes_too_long_is_refused_and_its_worker_killed(make: Make) -> None:
+    quick = make(guardrail_timeout_s=0.05)
+    started = time.monotonic()
+    report = quick.examine(large_png(), None, JobOptions()).report
+    assert report.code == "decoding_too_slow"
+    assert time.monotonic() - started < 10
+    assert quick.sandbox.pids == []
+    assert [check.name for check in report.checks if check.passed is None]
+
+
+def test_a_picture_that_needs_too_much_memory_is_refused(make: Make) -> None:
+    small = make(guardrail_memory_mb=400, max_megapixels=200, max_output_megapixels=4000, max_side_px=20000)
+    data = encoded("PNG", mode="L", size=(9000, 7000), compress_level=1)
+    huge = make(
+        guardrail_memory_mb=400,
+        max_upload_bytes=10**9,
+        max_megapixels=200,
+        max_output_megapixels=4000,
+        max_side_px=20000,
+    )
+    assert code_of(huge, data) == "decoding_needs_too_much_memory"
+    assert code_of(small, encoded()) is None, "the next picture gets a worker again"
+
+
+def test_a_worker_that_died_is_replaced_unnoticed(make: Make) -> None:
+    guardrail = make()
+    assert code_of(guardrail, encoded()) is None
+    (first,) = guardrail.sandbox.pids
+    os.kill(first, signal.SIGKILL)
+    psutil.Process(first).wait(5)
+    assert code_of(guardrail, encoded()) is None
+    (second,) = guardrail.sandbox.pids
+    assert second != first
+
+
+def test_a_file_that_ends_every_worker_is_refused(make: Make) -> None:
+    guardrail = make(guardrail_timeout_s=60)
+    stop = threading.Event()
+
+    def kill_workers() -> None:
+        while not stop.is_set():
+            for child in psutil.Process().children():
+                if _has_an_order(child):
+                    child.kill()
+            time.sleep(0.005)
+
+    # stands for a decoder that crashes: the process is gone in the middle of the work
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    try:
+        code = code_of(guardrail, large_png())
+    finally:
+        stop.set()
+        killer.join()
+    assert code == "decoder_crashed"
+    assert code_of(guardrail, encoded()) is None
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return any("guardrail.worker" in part for part in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _has_an_order(process: psutil.Process) -> bool:
+    """A worker limits its memory when its first order begins."""
+    try:
+        is_worker = any("guardrail.worker" in part for part in process.cmdline())
+        return is_worker and process.rlimit(psutil.RLIMIT_AS)[0] != psutil.RLIM_INFINITY
+    except psutil.Error:
+        return False
+
+
+def test_workers_are_used_again_and_replaced_after_their_number_of_pictures(make: Make) -> None:
+    guardrail = make(guardrail_worker_pictures=3)
+    seen = []
+    for _ in range(5):
+        assert code_of(guardrail, encoded()) is None
+        seen.append(tuple(guardrail.sandbox.pids))
+    assert seen[0] == seen[1]
+    assert seen[2] == ()
+    assert seen[3] == seen[4] != seen[0]
+
+
+def test_no_more_workers_than_allowed_and_a_bounded_wait(make: Make) -> None:
+    guardrail = make(guardrail_workers=1, guardrail_queue_s=0.05)
+    data, failures = large_png(), []
+
+    def work() -> None:
+        try:
+            guardrail.examine(data, None, JobOptions())
+        except SandboxBusyError as error:
+            failures.append(error.code)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= len(failures) <= 3
+    assert set(failures) == {"guardrail_busy"}
+    assert len(guardrail.sandbox.pids) == 1
+
+
+def test_a_worker_sees_no_secret_of_its_host(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NANO_BANANA_API_KEY", "very secret")
+    guardrail = make()
+    assert code_of(guardrail, encoded()) is None
+    (pid,) = guardrail.sandbox.pids
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"very secret" not in environment
+    assert b"PYTHONPATH" in environment
+
+
+def test_workers_end_with_their_host(make: Make) -> None:
+    guardrail = make()
+    assert code_of(guardrail, encoded()) is None
+    (pid,) = guardrail.sandbox.pids
+    guardrail.close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_thumbnails_are_made_of_pictures_only(make: Make) -> None:
+    guardrail = make()
+    thumbnail = guardrail.thumbnail(encoded("JPEG", size=(400, 200)), 100)
+    with Image.open(io.BytesIO(thumbnail)) as image:
+        assert (image.size, image.format) == ((100, 50), "WEBP")
+    with pytest.raises(NoThumbnailError):
+        guardrail.thumbnail(b"<html>", 100)
+    small = make(max_megapixels=0.01, max_output_megapixels=0.01)
+    with pytest.raises(NoThumbnailError):
+        small.thumbnail(encoded("PNG", size=(400, 200)), 100)

@@ -1,0 +1,43 @@
+"""The services of a process whose environment names files, SQLite and the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imagery.database.engine import get_database
+from imagery.services import Services, get_services
+from imagery.settings import get_settings
+from imagery.storage import get_storage
+from local.nano_banana_simulator import Options, Simulator
+from tests.servers import Server
+
+_CACHES = (get_services, get_database, get_storage, get_settings)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Server]:
+    """A simulator that takes a second for a picture."""
+    server = Server(Simulator(Options(latency_s=1.0, hang_s=5.0)).app())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Server) -> Iterator[Services]:
+    """The services, built anew."""
+    monkeypatch.setenv("ENV", "DEV")
+    monkeypatch.setenv("AzureWebJobsStorage", "")
+    monkeypatch.setenv("LOCAL_STORAGE_PATH", str(tmp_path / "store"))
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'imagery.db'}")
+    monkeypatch.setenv("NANO_BANANA_BASE_URL", simulator.url)
+    monkeypatch.setenv("NANO_BANANA_API_KEY", "simulator")
+    for cache in _CACHES:
+        cache.cache_clear()
+    made = get_services()
+    yield made
+    made.guardrail.close()
+    for cache in _CACHES:
+        cache.cache_clear()
