@@ -71,10 +71,7 @@ def check_url(text: str, *, allow_loopback: bool) -> str:
     """
     if len(text) > MAX_URL:
         raise RefusedUrlError(f"it is longer than {MAX_URL} characters")
-    try:
-        url = httpx.URL(text)
-    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-        raise RefusedUrlError("it is no URL") from error
+    url = _parse(text)
     if url.scheme not in {"https", "http"} or not url.host:
         raise RefusedUrlError("it must be https://host/path")
     if url.userinfo:
@@ -117,7 +114,7 @@ def post(
     try:
         with (
             httpcore.ConnectionPool(network_backend=backend, retries=0) as pool,
-            pool.stream("POST", url, headers=sent, content=body) as response,
+            pool.stream("POST", str(_parse(url)), headers=sent, content=body) as response,
         ):
             received = 0
             for chunk in response.iter_stream():
@@ -127,6 +124,13 @@ def post(
             return Answer(response.status, _retry_after(response.headers))
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         raise UnreachableError(type(error).__name__) from error
+
+
+def _parse(text: str) -> httpx.URL:
+    try:
+        return httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise RefusedUrlError("it is no URL") from error
 
 
 class _GuardedBackend(httpcore.NetworkBackend):

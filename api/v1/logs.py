@@ -43,7 +43,7 @@ async def logs(
     caller: Caller,
     query: Annotated[LogQuery, Query()],
     accept: Annotated[str, Header()] = "text/event-stream",
-    last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}$")] = None,
+    last_event_id: Annotated[str, Header(pattern=r"^[0-9]{0,18}$")] = "",
 ) -> Response:
     """Events after ``after`` (or `Last-Event-ID`). The answer ends; EventSource reconnects by itself."""
     if query.job_id is not None:
@@ -51,7 +51,7 @@ async def logs(
     lines = _NDJSON in accept
     longest = get_services().settings.logs_wait_s
     patience = min(query.wait if query.wait is not None else (0.0 if lines else longest), longest)
-    if last_event_id is not None:
+    if last_event_id:
         query = query.model_copy(update={"after": int(last_event_id)})
     events = await _wait_for_events(query, patience, caller.scope)
     if lines:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError, refusal
+from api.problems import inlined_schema
 from api.views import Accepted, accepted
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
@@ -43,13 +44,10 @@ class BlobRequest(JobOptions):
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
-class UploadForm(BaseModel):
+class UploadForm(JobOptions):
     """The multipart form, as OpenAPI shows it."""
 
     file: str = Field(json_schema_extra={"format": "binary"}, description="The image.")
-    prompt: str | None = None
-    aspect_ratio: str | None = None
-    image_size: str | None = None
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
@@ -57,8 +55,8 @@ _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": UploadForm.model_json_schema()},
-            "application/json": {"schema": BlobRequest.model_json_schema()},
+            "multipart/form-data": {"schema": inlined_schema(UploadForm)},
+            "application/json": {"schema": inlined_schema(BlobRequest)},
         },
     }
 }

@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from local.host.app import App
 from local.host.backend import Backend
@@ -27,7 +26,6 @@ from local.host.settings import HostSettings
 from local.host.timer_trigger import Timers
 
 _log = logging.getLogger("local.host")
-_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 # with the time-outs of the triggers' stops this ends within 5 s
 _DRAIN_S = 2
 _BACKLOG = 2048
@@ -45,11 +43,9 @@ class Host:
         self._worker = DurableWorker(settings, app, self._backend, self._invoker, faults)
         self._poller = BlobPoller(settings, app, self._invoker)
         self._timers = Timers(app, self._invoker)
-        routes = [
-            *Management(app, self._backend).routes(),
-            Route("/{path:path}", self._serve, methods=_METHODS),
-        ]
-        self.asgi = Starlette(routes=routes, lifespan=self._lifespan)
+        self.asgi = Starlette(routes=Management(app, self._backend).routes(), lifespan=self._lifespan)
+        # not a route: the pattern of a catch-all does not match a path with a line break in it
+        self.asgi.router.default = self._serve
 
     async def stop_triggers(self) -> None:
         """Blobs and timers start nothing any more."""
@@ -67,8 +63,9 @@ class Host:
         await asyncio.to_thread(self._worker.stop)
         self._invoker.stop()
 
-    async def _serve(self, request: Request) -> Response:
-        return await self._http.handle(request)
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._http.handle(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 class Server(uvicorn.Server):

@@ -1,0 +1,71 @@
+"""Sign-ins that the platform vouches for, where it does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+
+import pytest
+from starlette.datastructures import Headers
+
+from api.auth import authenticate
+from imagery.principal import Role
+from imagery.services import Services
+
+
+@pytest.fixture(autouse=True)
+def easy_auth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As App Service Authentication sets it."""
+    monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
+
+
+def header(*claims: tuple[str, str], role_type: str = "roles") -> Headers:
+    told = {"role_typ": role_type, "claims": [{"typ": kind, "val": value} for kind, value in claims]}
+    return Headers({"x-ms-client-principal": base64.b64encode(json.dumps(told).encode()).decode()})
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ([], Role.USER),
+        (["Imagery.Operator"], Role.OPERATOR),
+        (["operator", "admin"], Role.ADMIN),
+        (["Administrator"], Role.USER),
+    ],
+)
+def test_roles_come_from_the_token(services: Services, roles: list[str], expected: Role) -> None:
+    who = str(uuid.uuid4())
+    claims = [("oid", who), ("name", "Ann"), *(("roles", role) for role in roles)]
+    principal = authenticate(header(*claims))
+    assert principal is not None
+    assert (principal.user_id, principal.name, principal.role) == (who, "Ann", expected)
+    assert services.users.get(who) is not None
+
+
+def test_a_disabled_user_is_not_let_in_by_a_sign_in(services: Services) -> None:
+    who = str(uuid.uuid4())
+    assert authenticate(header(("oid", who))) is not None
+    services.users.change(who, disabled=True)
+    assert authenticate(header(("oid", who))) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "!!!",
+        base64.b64encode(b"[]").decode(),
+        base64.b64encode(b'{"claims": [1]}').decode(),
+        "A" * 20_000,
+    ],
+)
+def test_a_broken_header_lets_nobody_in(services: Services, value: str) -> None:
+    assert authenticate(Headers({"x-ms-client-principal": value})) is None
+    assert authenticate(header(("name", "nobody"))) is None
+    assert authenticate(header(("oid", "../../etc"))) is None
+
+
+def test_an_api_key_is_good_beside_it(services: Services) -> None:
+    _, key = services.users.create("ann", Role.USER)
+    assert authenticate(Headers({"x-api-key": key})) is not None
