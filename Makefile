@@ -50,6 +50,18 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: hostile
+hostile: setup $(VENV)/.dev ## hostile and odd files against a running host: verdicts, memory, time
+	@$(BIN)/python -m tests.hostile
+
+.PHONY: fuzz
+fuzz: setup $(VENV)/.dev ## fuzz the guardrail for SECONDS (600); findings and corpus in .run/fuzz
+	@$(BIN)/python -m tests.fuzz_guardrail --seconds $(or $(SECONDS),600)
+
+.PHONY: contract
+contract: setup $(VENV)/.dev ## schemathesis with all its checks against the running stack
+	@$(BIN)/python -m tests.contract $(CONTRACT_ARGS)
+
 .PHONY: bench
 bench: setup ## the GPU stages against the usual script, in one run (QUICK=1: under five minutes)
 	@$(BIN)/python -m gpu_container.benchmarks $(if $(QUICK),--quick) $(BENCH_ARGS)

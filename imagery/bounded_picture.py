@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 
 from PIL import Image
@@ -11,14 +13,20 @@ from PIL import Image
 Image.MAX_IMAGE_PIXELS = None
 Image.init()
 
+# what decoders have been seen to raise for damaged files; running out of memory is not among it
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
     EOFError,
-    IndexError,
+    LookupError,
     TypeError,
-    OverflowError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
     Image.DecompressionBombError,
 )
 

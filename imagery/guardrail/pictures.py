@@ -168,7 +168,7 @@ def _metadata(image: Image.Image) -> Metadata:
 def _exif_kind(image: Image.Image) -> str:
     try:
         gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    except (*DECODE_ERRORS, KeyError, ZeroDivisionError):
+    except DECODE_ERRORS:
         return "unreadable EXIF"
     return "EXIF with GPS position" if gps else "EXIF"
 
