@@ -50,6 +50,10 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: audit
+audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
+	@$(BIN)/python -m local.audit
+
 .PHONY: hostile
 hostile: setup $(VENV)/.dev ## hostile and odd files against a running host: verdicts, memory, time
 	@$(BIN)/python -m tests.hostile
@@ -65,6 +69,10 @@ contract: setup $(VENV)/.dev ## schemathesis with all its checks against the run
 .PHONY: bench
 bench: setup ## the GPU stages against the usual script, in one run (QUICK=1: under five minutes)
 	@$(BIN)/python -m gpu_container.benchmarks $(if $(QUICK),--quick) $(BENCH_ARGS)
+
+.PHONY: bench-guardrail
+bench-guardrail: setup $(VENV)/.dev ## the guardrail's answer over HTTP against the bare decode
+	@$(BIN)/python -m tests.bench_guardrail
 
 .PHONY: doctor
 doctor: ## name what is missing and how to mend it
