@@ -159,8 +159,12 @@ def test_results_that_exist_are_written_under_their_names(tmp_path: Path) -> Non
         httpx.Response(200, content=b"upscaled"),
         httpx.Response(404),
     )
-    files = download(api.client(), JOB, tmp_path / "results")
+    client = api.client()
+    client.headers["X-API-Key"] = "the key"
+    files = download(client, JOB, tmp_path / "results")
     assert {file.name: file.read_bytes() for file in files} == {
         "1-rembg.png": b"cut-out",
         "2-realesrgan.png": b"upscaled",
     }
+    asked = [(request.url.host, request.headers.get("X-API-Key")) for request in api.requests]
+    assert asked == [("api", "the key"), ("api", "the key"), ("store", None), ("api", "the key")]

@@ -146,7 +146,10 @@ def test_the_state_tells_tools_where_everything_is(serving: Run) -> None:
     assert state["pids"]["stack"] == serving.process.pid
     assert f":{state['ports']['AZURITE_BLOB_PORT']}/" in state["storage_connection_string"]
     assert state["database_url"].startswith("sqlite:///")
-    assert state["api_key"] is None
+    me = httpx.get(f"{state['urls']['host']}/api/v1/me", headers={"X-API-Key": state["api_key"]})
+    assert me.json()["role"] == "admin"
+    assert serving.text.count(state["api_key"]) == 1, "shown once"
+    assert stat.S_IMODE((serving.folder / "run/api.key").stat().st_mode) == 0o600
     assert stat.S_IMODE((serving.folder / "run/state.json").stat().st_mode) == 0o600
 
 
