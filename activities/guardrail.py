@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from activities.stage import failed, refused, run_stage, succeeded, transient
+from activities.stage import failed, refused, retry_later, run_stage, succeeded, transient
 from imagery.contracts import (
     JOBS,
     BlobRef,
@@ -15,7 +15,7 @@ from imagery.contracts import (
 )
 from imagery.database.guardrail_log import log_verdict
 from imagery.database.stages import Begun
-from imagery.guardrail import ContentSafetyUnavailableError, SandboxError
+from imagery.guardrail import ContentSafetyUnavailableError, SandboxBusyError, SandboxError
 from imagery.services import Services
 from imagery.storage import (
     BlobChangedError,
@@ -25,6 +25,7 @@ from imagery.storage import (
     StorageError,
 )
 
+_LOOK_AGAIN_S = 10.0
 _CHANGED = "The upload was overwritten before its turn; the newer version is a job of its own."
 _GONE = "The uploaded blob was deleted before its turn. Upload it again."
 
@@ -37,34 +38,47 @@ def guardrail(message: JsonObject) -> JsonObject:
 def _examine(services: Services, order: StageInput, begun: Begun) -> StageOutcome:
     job = begun.job
     source = BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
+    is_ours = source.container == JOBS
     try:
-        most = None if source.container == JOBS else services.settings.max_upload_bytes
-        data = services.storage.read(source, max_bytes=most)
-    except BlobNotFoundError as error:
-        return failed(services, order, error.code, _GONE)
-    except BlobChangedError as error:
-        return failed(services, order, error.code, _CHANGED)
-    except (BlobTooLargeError, BlobNameError) as error:
-        return refused(services, order, error.code, str(error))
+        data = services.storage.read(source, None if is_ours else services.settings.max_upload_bytes)
     except StorageError as error:
-        raise transient(services, order, error.code, "The upload could not be read.") from error
-    target = stage_output(order.job_id, Stage.GUARDRAIL)
-    if source.container == JOBS:
+        return _unreadable(services, order, begun, source, error)
+    if is_ours:
         # a clean copy, written when the request was examined: only we write there
-        return _keep(services, order, target, data)
+        return _keep(services, order, data)
     options = JobOptions.from_json(job.options)
     try:
         examination = services.guardrail.examine(data, job.content_type, options, picture=True)
-    except (SandboxError, ContentSafetyUnavailableError) as error:
+    except (SandboxBusyError, ContentSafetyUnavailableError) as error:
+        return retry_later(services, order, error.code, str(error), _LOOK_AGAIN_S)
+    except SandboxError as error:
         raise transient(services, order, error.code, str(error)) from error
     report = examination.report
     log_verdict(services.database, report, owner_id=job.owner_id, size_bytes=len(data), job_id=order.job_id)
     if examination.picture is None:
         return refused(services, order, report.code or "rejected", report.message)
-    return _keep(services, order, target, examination.picture)
+    return _keep(services, order, examination.picture)
 
 
-def _keep(services: Services, order: StageInput, target: BlobRef, picture: bytes) -> StageOutcome:
+def _unreadable(
+    services: Services, order: StageInput, begun: Begun, source: BlobRef, error: StorageError
+) -> StageOutcome:
+    if isinstance(error, BlobNotFoundError):
+        return failed(services, order, error.code, _GONE)
+    if isinstance(error, BlobChangedError):
+        return failed(services, order, error.code, _CHANGED)
+    if isinstance(error, BlobTooLargeError):
+        job, size = begun.job, services.storage.properties(source).size
+        report = services.guardrail.too_large(size, JobOptions.from_json(job.options))
+        log_verdict(services.database, report, owner_id=job.owner_id, size_bytes=size, job_id=order.job_id)
+        return refused(services, order, error.code, report.message)
+    if isinstance(error, BlobNameError):
+        return refused(services, order, error.code, str(error))
+    raise transient(services, order, error.code, "The upload could not be read.") from error
+
+
+def _keep(services: Services, order: StageInput, picture: bytes) -> StageOutcome:
+    target = stage_output(order.job_id, Stage.GUARDRAIL)
     services.storage.write(target, picture, "image/png")
     services.stages.succeed(order.job_id, Stage.GUARDRAIL, target, "image/png")
     return succeeded(Stage.GUARDRAIL, target)

@@ -223,6 +223,11 @@ class Settings(BaseSettings):
         1536, ge=400, description="The same while it makes a thumbnail, also of an upscaled picture."
     )
     guardrail_queue_s: float = Field(20.0, gt=0, description="Longest wait for a free worker.")
+    guardrail_queue_limit: int = Field(
+        16,
+        ge=0,
+        description="Most files that wait for a worker, each in memory; more are turned away.",
+    )
     guardrail_worker_pictures: int = Field(
         200, ge=1, description="Pictures after which a worker is replaced."
     )

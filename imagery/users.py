@@ -7,6 +7,8 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from imagery.database.engine import get_database
 from imagery.database.users import UserError, Users
 from imagery.principal import Role
@@ -14,6 +16,7 @@ from imagery.settings import get_settings
 from imagery.webhooks import SigningKeyError, webhook_secret
 
 _DEVELOPER = "developer"
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 def main(arguments: list[str]) -> int:
@@ -81,6 +84,12 @@ def _list(users: Users, _: argparse.Namespace) -> None:
 
 def _develop(users: Users, chosen: argparse.Namespace) -> None:
     """A user for one machine, whose key stands in a file that only its owner can read."""
+    url = make_url(get_settings().database_url.get_secret_value())
+    if url.get_backend_name() != "sqlite" and (url.host or "localhost") not in _THIS_MACHINE:
+        raise UserError(
+            f"The database is on {url.host}, not on this machine: no developer's key is made there. "
+            "Make one with 'create' and give it as API_KEY."
+        )
     file: Path = chosen.key_file
     known = file.read_text().strip() if file.exists() else ""
     if known and users.authenticate(known):

@@ -77,6 +77,9 @@ def migrate(options: Options, ports: dict[str, int]) -> Child:
 
 def development_key(options: Options, ports: dict[str, int]) -> tuple[str, bool]:
     """The key of this machine's developer, and whether it was made just now. Raises ``StartError``."""
+    given = options.environment.get("API_KEY")
+    if given:
+        return given, False
     file = options.run_dir / "api.key"
     command = [sys.executable, "-m", "imagery.users", "develop", "--key-file", str(file)]
     try:

@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError
+from api.guarded import in_guardrail_thread
 from api.v1.status import load
 from api.views import JobPage, JobStatus, job_status
 from imagery.contracts import BlobRef, JobState, Stage, stage_output
@@ -104,7 +105,7 @@ async def image(
     """The picture of a stage (`source` is the original): a short-lived link, or the bytes."""
     view = await load(job_id, caller)
     ref = _picture(view.job.source_container, view.job.source_name, job_id, stage, width)
-    return await asyncio.to_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
+    return await in_guardrail_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
 
 
 def _picture(container: str, name: str, job_id: str, stage: ImageName, width: int | None) -> BlobRef:
@@ -130,12 +131,12 @@ def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Res
         raise ApiError(404, "image_not_found", detail, job_id=job_id)
     if width is not None:
         return _thumbnail(ref, width, job_id)
+    kind = services.storage.properties(ref).content_type
+    # what a stranger has uploaded under any type must not be opened as a page
+    safe = kind if kind in _PICTURE_TYPES else "application/octet-stream"
     try:
-        link = services.storage.read_link(ref, services.settings.sas_lifetime_s, filename)
+        link = services.storage.read_link(ref, services.settings.sas_lifetime_s, filename, safe)
     except LinkUnsupportedError:
-        kind = services.storage.properties(ref).content_type
-        # what a stranger has uploaded under any type must not become a page of this site
-        safe = kind if kind in _PICTURE_TYPES else "application/octet-stream"
         return Response(services.storage.read(ref), media_type=safe)
     return RedirectResponse(link, 302)
 

@@ -15,6 +15,7 @@ from starlette.datastructures import UploadFile
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError, refusal
+from api.guarded import in_guardrail_thread
 from api.problems import inlined_schema
 from api.views import Accepted, accepted
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
@@ -92,7 +93,7 @@ async def process(
     services = get_services()
     existing = await asyncio.to_thread(services.jobs.get, job_id) if idempotency_key else None
     if existing is None:
-        source = await asyncio.to_thread(_store, services, owner, job_id, incoming)
+        source = await in_guardrail_thread(_store, services, owner, job_id, incoming)
         job_request = JobRequest(
             job_id=job_id,
             source=source,
@@ -241,6 +242,8 @@ def _store(services: Services, owner: str, job_id: str, incoming: Incoming) -> B
     if incoming.source is not None:
         return incoming.source
     data = incoming.data or b""
+    # looked at again when the job is made; here it saves the work for who has nothing left
+    services.quotas.check_early(services.database, owner)
     found = services.guardrail.examine(data, incoming.content_type, incoming.options, picture=True)
     report = found.report
     admitted_job = job_id if report.admitted else None

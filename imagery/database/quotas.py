@@ -9,6 +9,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from imagery.contracts import TERMINAL_STATES
+from imagery.database.engine import Database
 from imagery.database.tables import ImageJob, SpendEntry, User, utc_now
 from imagery.settings import Settings
 
@@ -61,6 +62,11 @@ class Quotas:
             usd_per_day=settings.quota_usd_per_day,
             price_usd=settings.nano_banana_price_usd,
         )
+
+    def check_early(self, database: Database, owner_id: str) -> None:
+        """``check`` before any work is done for a job; it is made again when the job is written."""
+        with database.read() as session:
+            self.check(session, owner_id)
 
     def check(self, session: Session, owner_id: str) -> None:
         """Raise ``QuotaExceededError`` when one more job exceeds a quota; who is no user has none."""

@@ -184,6 +184,7 @@ class JobEvent(SQLModel, table=True):
     """What happened to a job, in order; what /api/v1/logs shows."""
 
     __tablename__ = "job_event"
+    __table_args__ = (Index("ix_job_event_owner", "owner_id", "id"),)
 
     id: int | None = Field(default=None, primary_key=True)
     job_id: str = Field(index=True, max_length=64)

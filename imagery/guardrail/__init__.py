@@ -2,12 +2,13 @@
 
 from imagery.guardrail.content_safety import ContentSafetyUnavailableError
 from imagery.guardrail.examine import Examination, Guardrail, NoThumbnailError
-from imagery.guardrail.sandbox import SandboxError
+from imagery.guardrail.sandbox import SandboxBusyError, SandboxError
 
 __all__ = [
     "ContentSafetyUnavailableError",
     "Examination",
     "Guardrail",
     "NoThumbnailError",
+    "SandboxBusyError",
     "SandboxError",
 ]

@@ -77,6 +77,12 @@ class Guardrail:
         )
         return Examination(report, file.picture if refusal is None and picture else None)
 
+    def too_large(self, size: int, options: JobOptions) -> GuardrailReport:
+        """The report of a file that nobody reads because of its size in bytes."""
+        result = FILE_SIZE.judge(size, self._limits)
+        checks = [*self.check_prompt(options.prompt), result, *_unmeasured(f"not needed: {result.code}")]
+        return GuardrailReport(admitted=False, checks=checks, code=result.code, message=result.message)
+
     def thumbnail(self, data: bytes, width: int) -> bytes:
         """A WebP of ``width`` px of any picture in a job. Raises ``NoThumbnailError``, ``SandboxError``."""
         settings = self._settings

@@ -20,6 +20,7 @@ _log = get_logger(__name__)
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 5.0
 _ATTEMPTS = 2
+_BUSY = "All workers of the guardrail are busy. Try again in a moment."
 _OUT_OF_MEMORY = "out_of_memory"
 
 
@@ -116,6 +117,7 @@ class Sandbox:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._slots = threading.BoundedSemaphore(settings.guardrail_workers)
+        self._seats = threading.BoundedSemaphore(settings.guardrail_workers + settings.guardrail_queue_limit)
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
 
@@ -127,12 +129,17 @@ class Sandbox:
 
     def call(self, order: dict[str, Any], data: bytes, memory_mb: int) -> tuple[dict[str, Any], list[bytes]]:
         """Do ``order`` on ``data`` in a worker. Raises ``SandboxError``."""
-        if not self._slots.acquire(timeout=self._settings.guardrail_queue_s):
-            raise SandboxBusyError("All workers of the guardrail are busy. Try again in a moment.")
+        if not self._seats.acquire(blocking=False):
+            raise SandboxBusyError(_BUSY)
         try:
-            return self._attempt(order | {"memory_mb": memory_mb}, data)
+            if not self._slots.acquire(timeout=self._settings.guardrail_queue_s):
+                raise SandboxBusyError(_BUSY)
+            try:
+                return self._attempt(order | {"memory_mb": memory_mb}, data)
+            finally:
+                self._slots.release()
         finally:
-            self._slots.release()
+            self._seats.release()
 
     def _attempt(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
         for attempt in range(_ATTEMPTS):

@@ -122,12 +122,14 @@ class AzureBlobStorage:
         names = self._service.get_container_client(container).list_blob_names(name_starts_with=prefix)
         return (BlobRef(container=container, name=name) for name in names)
 
-    def read_link(self, ref: BlobRef, lifetime_s: int, filename: str | None = None) -> str:
+    def read_link(
+        self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
         disposition = f'inline; filename="{filename}"' if filename else None
-        return self._link(ref, BlobSasPermissions(read=True), lifetime_s, disposition)
+        return self._link(ref, BlobSasPermissions(read=True), lifetime_s, disposition, content_type)
 
     def write_link(self, ref: BlobRef, lifetime_s: int) -> str:
-        return self._link(ref, BlobSasPermissions(create=True), lifetime_s, None)
+        return self._link(ref, BlobSasPermissions(create=True), lifetime_s)
 
     def ensure_containers(self, *names: str) -> None:
         for name in names:
@@ -140,7 +142,12 @@ class AzureBlobStorage:
         return self._service.get_blob_client(checked(ref).container, ref.name)
 
     def _link(
-        self, ref: BlobRef, permission: BlobSasPermissions, lifetime_s: int, disposition: str | None
+        self,
+        ref: BlobRef,
+        permission: BlobSasPermissions,
+        lifetime_s: int,
+        disposition: str | None = None,
+        content_type: str | None = None,
     ) -> str:
         expiry = datetime.now(UTC) + timedelta(seconds=lifetime_s)
         key = getattr(self._service.credential, "account_key", None)
@@ -154,6 +161,7 @@ class AzureBlobStorage:
             expiry=expiry,
             start=datetime.now(UTC) - self._KEY_MARGIN,
             content_disposition=disposition,
+            content_type=content_type,
         )
         return f"{self._client(ref).url}?{token}"
 

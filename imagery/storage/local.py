@@ -115,7 +115,9 @@ class LocalStorage:
             BlobRef(container=container, name=name) for name in sorted(names) if name.startswith(prefix)
         )
 
-    def read_link(self, ref: BlobRef, lifetime_s: int, filename: str | None = None) -> str:
+    def read_link(
+        self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
         raise LinkUnsupportedError("files have no links")
 
     def write_link(self, ref: BlobRef, lifetime_s: int) -> str:

@@ -96,8 +96,13 @@ class Storage(Protocol):
         """The blobs of a container by name order."""
         ...
 
-    def read_link(self, ref: BlobRef, lifetime_s: int, filename: str | None = None) -> str:
-        """A short-lived link to read one blob. Raises ``LinkUnsupportedError``."""
+    def read_link(
+        self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
+    ) -> str:
+        """A short-lived link to read one blob, answered as ``content_type`` whatever its writer said.
+
+        Raises ``LinkUnsupportedError``.
+        """
         ...
 
     def write_link(self, ref: BlobRef, lifetime_s: int) -> str:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
+import pytest
 from PIL import Image
+from sqlmodel import select
 
 from activities.guardrail import guardrail
 from activities.job_records import finish_job
 from imagery.contracts import (
+    JOBS,
     UPLOADS,
     BlobRef,
     FinishInput,
+    JobOptions,
     JobRequest,
     JobState,
     JsonObject,
@@ -22,7 +29,8 @@ from imagery.contracts import (
     StageInput,
     stage_output,
 )
-from imagery.database.tables import utc_now
+from imagery.database.tables import GuardrailLog, utc_now
+from imagery.guardrail import SandboxError
 from imagery.services import Services
 from tests.pictures import encoded
 
@@ -97,3 +105,56 @@ def test_a_cancelled_job_does_nothing(services: Services) -> None:
     services.jobs.cancel(job_id)
     assert guardrail(message(job_id))["outcome"] == Outcome.CANCELLED
     assert not services.storage.exists(stage_output(job_id, Stage.GUARDRAIL))
+
+
+def test_an_upload_over_the_limit_is_refused_unread_and_logged(services: Services) -> None:
+    data = photo() + bytes(services.settings.max_upload_bytes)
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), data, "image/jpeg")
+    job_id = make_job(services, ref)
+    answer = guardrail(message(job_id))
+    assert (answer["outcome"], answer["error_code"]) == (Outcome.REFUSED, "file_too_large")
+    with services.database.read() as session:
+        (row,) = session.exec(select(GuardrailLog)).all()
+    assert (row.job_id, row.verdict, row.code, row.size_bytes) == (
+        job_id,
+        "rejected",
+        "file_too_large",
+        len(data),
+    )
+
+
+def test_what_was_examined_at_the_door_is_not_examined_again(services: Services) -> None:
+    data = encoded("PNG")
+    ref = services.storage.write(BlobRef(container=JOBS, name="job/source-1.png"), data, "image/png")
+    job_id = make_job(services, ref)
+    assert guardrail(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    assert services.storage.read(stage_output(job_id, Stage.GUARDRAIL)) == data
+    assert services.guardrail.sandbox.pids == [], "no worker was needed"
+
+
+def test_a_busy_guardrail_makes_the_job_wait(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("GUARDRAIL_WORKERS", "1")
+    monkeypatch.setenv("GUARDRAIL_QUEUE_LIMIT", "0")
+    services: Services = request.getfixturevalue("services")
+    ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
+    job_id = make_job(services, ref)
+    large = encoded("PNG", size=(4000, 3000), compress_level=1)
+    started = threading.Event()
+
+    def keep_busy() -> None:
+        while not started.is_set():
+            with suppress(SandboxError):
+                services.guardrail.examine(large, None, JobOptions())
+
+    busy = threading.Thread(target=keep_busy)
+    busy.start()
+    time.sleep(0.2)
+    try:
+        outcomes = {guardrail(message(job_id))["outcome"] for _ in range(20)}
+    finally:
+        started.set()
+        busy.join()
+    assert Outcome.RETRY_LATER in outcomes
+    assert outcomes <= {Outcome.RETRY_LATER, Outcome.SUCCEEDED}

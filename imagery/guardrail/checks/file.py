@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
+from imagery.guardrail.limits import Limits
 from imagery.guardrail.pictures import PictureError
 from imagery.guardrail.subject import Subject
 
@@ -29,7 +30,11 @@ class FileSize:
 
     def run(self, subject: Subject) -> CheckResult:
         """Count bytes."""
-        size, most = len(subject.data), subject.limits.max_upload_bytes
+        return self.judge(len(subject.data), subject.limits)
+
+    def judge(self, size: int, limits: Limits) -> CheckResult:
+        """Compare ``size`` bytes with the limit."""
+        most = limits.max_upload_bytes
         measured, limit = f"{size} bytes", f"1 to {most} bytes"
         if size == 0:
             return failed(self.name, measured, limit, "empty_file", "The file is empty (0 bytes).")

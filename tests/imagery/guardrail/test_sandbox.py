@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail, NoThumbnailError
 from imagery.guardrail.sandbox import SandboxBusyError
+from tests.e2e.stack import PHOTO, ROOT
 from tests.imagery.guardrail.conftest import Make
 from tests.pictures import encoded
 
@@ -150,6 +153,43 @@ def test_workers_end_with_their_host(make: Make) -> None:
     (pid,) = guardrail.sandbox.pids
     guardrail.close()
     assert not psutil.pid_exists(pid)
+
+
+def test_workers_end_when_their_host_is_killed() -> None:
+    script = (
+        "import sys, time; from imagery.guardrail import Guardrail; from imagery.settings import Settings; "
+        "from imagery.contracts import JobOptions; g = Guardrail(Settings()); "
+        "g.examine(open(sys.argv[1], 'rb').read(), None, JobOptions()); "
+        "print(g.sandbox.pids[0], flush=True); time.sleep(60)"
+    )
+    host = subprocess.Popen([sys.executable, "-c", script, str(PHOTO)], stdout=subprocess.PIPE, cwd=ROOT)
+    assert host.stdout is not None
+    with host.stdout:
+        worker = psutil.Process(int(host.stdout.readline()))
+    host.kill()
+    host.wait(5)
+    worker.wait(5)
+    assert not worker.is_running()
+
+
+def test_files_beyond_the_queue_are_told_to_come_later_at_once(make: Make) -> None:
+    guardrail = make(guardrail_workers=1, guardrail_queue_limit=1, guardrail_queue_s=60)
+    data, codes, started = large_png(), [], threading.Barrier(5)
+
+    def work() -> None:
+        started.wait()
+        try:
+            codes.append(code_of(guardrail, data))
+        except SandboxBusyError as error:
+            codes.append(error.code)
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes.count(None) == 2
+    assert codes.count("guardrail_busy") == 3
 
 
 def test_thumbnails_are_made_of_pictures_only(make: Make) -> None:

@@ -27,6 +27,9 @@ def upgrade() -> None:
     with op.batch_alter_table("spend_entry", schema=None) as batch_op:
         batch_op.create_index("ix_spend_entry_owner", ["owner_id", "reserved_at"], unique=False)
 
+    with op.batch_alter_table("job_event", schema=None) as batch_op:
+        batch_op.create_index("ix_job_event_owner", ["owner_id", "id"], unique=False)
+
     op.create_table(
         "api_key",
         sa.Column("prefix", sa.String(length=20), nullable=False),
@@ -84,6 +87,8 @@ def downgrade() -> None:
     op.drop_table("callback_delivery")
     op.drop_table("upload_ticket")
     op.drop_table("api_key")
+    with op.batch_alter_table("job_event", schema=None) as batch_op:
+        batch_op.drop_index("ix_job_event_owner")
     with op.batch_alter_table("spend_entry", schema=None) as batch_op:
         batch_op.drop_index("ix_spend_entry_owner")
     with op.batch_alter_table("image_job", schema=None) as batch_op:

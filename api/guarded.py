@@ -1,0 +1,35 @@
+"""Threads for what waits for a worker of the guardrail.
+
+The loop's own threads are few, and every request needs one for its key: if uploads waited there, nobody
+could even ask how a job is doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import ParamSpec, TypeVar
+
+from imagery.settings import get_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_SPARE = 4
+
+
+async def in_guardrail_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do ``work`` in one of these threads: as many as files may wait, and a few for the refused."""
+    # the context goes along: log lines of the work carry the request's id
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_executor(), lambda: context.run(work, *args, **kwargs))
+
+
+@lru_cache(maxsize=1)
+def _executor() -> ThreadPoolExecutor:
+    settings = get_settings()
+    threads = settings.guardrail_workers + settings.guardrail_queue_limit + _SPARE
+    return ThreadPoolExecutor(threads, thread_name_prefix="guardrail")
