@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import ApiError, answer
 from imagery.principal import Principal, Role
 from imagery.services import get_services
-from imagery.telemetry.logs import log_context
+from imagery.settings import get_settings
+from imagery.telemetry.logs import get_logger, log_context
 
+_log = get_logger(__name__)
 _PROTECTED = "/api/"
 _CALLER = "caller"
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -27,6 +29,7 @@ _NAME = ("name", "preferred_username")
 _MAX_PRINCIPAL = 16 * 1024
 _HEADERS = {"WWW-Authenticate": "Bearer"}
 _NO_KEY = "An API key is needed: send it as 'X-API-Key: ...' or 'Authorization: Bearer ...'."
+_NO_ANSWER = "The key can't be checked now. Try again in a moment."
 _BAD_KEY = "The API key is not valid: it is wrong, revoked, expired, or its user is disabled."
 
 
@@ -41,8 +44,17 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        caller = await asyncio.to_thread(authenticate, headers)
-        if caller is None and scope["path"].startswith(_PROTECTED):
+        is_protected = scope["path"].startswith(_PROTECTED)
+        caller: Principal | None = None
+        try:
+            caller = await asyncio.to_thread(authenticate, headers)
+        except Exception as error:
+            # health must be told also, and above all, while the database is down
+            _log.error("authentication_failed", exc_info=error)
+            if is_protected:
+                await answer(ApiError(503, "authentication_unavailable", _NO_ANSWER))(scope, receive, send)
+                return
+        if caller is None and is_protected:
             given = _given_key(headers) is not None or _signed_in(headers)
             code, detail = ("invalid_api_key", _BAD_KEY) if given else ("missing_api_key", _NO_KEY)
             await answer(ApiError(401, code, detail, headers=_HEADERS))(scope, receive, send)
@@ -102,7 +114,7 @@ def _given_key(headers: Headers) -> str | None:
 
 def _signed_in(headers: Headers) -> bool:
     """True when the platform has signed somebody in. Without the platform anybody could send the header."""
-    return get_services().settings.easy_auth and "x-ms-client-principal" in headers
+    return get_settings().easy_auth and "x-ms-client-principal" in headers
 
 
 def _by_sign_in(encoded: str) -> Principal | None:

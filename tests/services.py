@@ -17,6 +17,12 @@ from tests.servers import Server
 _CACHES = (get_services, get_database, get_storage, get_settings)
 
 
+def forget() -> None:
+    """Read the environment anew."""
+    for cache in _CACHES:
+        cache.cache_clear()
+
+
 @pytest.fixture
 def simulator() -> Iterator[Server]:
     """A simulator that takes a second for a picture."""
@@ -34,10 +40,8 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Server)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'imagery.db'}")
     monkeypatch.setenv("NANO_BANANA_BASE_URL", simulator.url)
     monkeypatch.setenv("NANO_BANANA_API_KEY", "simulator")
-    for cache in _CACHES:
-        cache.cache_clear()
+    forget()
     made = get_services()
     yield made
     made.guardrail.close()
-    for cache in _CACHES:
-        cache.cache_clear()
+    forget()

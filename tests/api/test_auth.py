@@ -9,12 +9,17 @@ import uuid
 import pytest
 from starlette.datastructures import Headers
 
+from api.app import create_app
 from api.auth import authenticate
+from imagery.api_keys import new_key
 from imagery.principal import Role
 from imagery.services import Services
+from tests.api.test_app import call
+from tests.postgres import free_port
+from tests.services import forget
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def easy_auth(monkeypatch: pytest.MonkeyPatch) -> None:
     """As App Service Authentication sets it."""
     monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
@@ -34,6 +39,7 @@ def header(*claims: tuple[str, str], role_type: str = "roles") -> Headers:
         (["Administrator"], Role.USER),
     ],
 )
+@pytest.mark.usefixtures("easy_auth")
 def test_roles_come_from_the_token(services: Services, roles: list[str], expected: Role) -> None:
     who = str(uuid.uuid4())
     claims = [("oid", who), ("name", "Ann"), *(("roles", role) for role in roles)]
@@ -43,6 +49,7 @@ def test_roles_come_from_the_token(services: Services, roles: list[str], expecte
     assert services.users.get(who) is not None
 
 
+@pytest.mark.usefixtures("easy_auth")
 def test_a_disabled_user_is_not_let_in_by_a_sign_in(services: Services) -> None:
     who = str(uuid.uuid4())
     assert authenticate(header(("oid", who))) is not None
@@ -60,12 +67,33 @@ def test_a_disabled_user_is_not_let_in_by_a_sign_in(services: Services) -> None:
         "A" * 20_000,
     ],
 )
+@pytest.mark.usefixtures("easy_auth")
 def test_a_broken_header_lets_nobody_in(services: Services, value: str) -> None:
     assert authenticate(Headers({"x-ms-client-principal": value})) is None
     assert authenticate(header(("name", "nobody"))) is None
     assert authenticate(header(("oid", "../../etc"))) is None
 
 
+@pytest.mark.usefixtures("easy_auth")
 def test_an_api_key_is_good_beside_it(services: Services) -> None:
     _, key = services.users.create("ann", Role.USER)
     assert authenticate(Headers({"x-api-key": key})) is not None
+
+
+def test_while_the_database_is_down_health_is_told_and_nobody_is_let_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENV", "DEV")
+    monkeypatch.setenv("AzureWebJobsStorage", "")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/nothing")
+    forget()
+    try:
+        app, headers = create_app(), {"X-API-Key": new_key().text}
+        refused = call(app, "GET", "/api/v1/me", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (503, "authentication_unavailable")
+        health = call(app, "GET", "/healthz", headers=headers)
+        assert health.status_code == 503
+        assert health.json()["dependencies"]["database"]["state"] == "down"
+        assert "nobody" not in health.text + refused.text
+    finally:
+        forget()
