@@ -1,4 +1,4 @@
-"""Threads for what waits for a worker of the guardrail.
+"""Threads for what waits for strangers: for a worker that reads their file, or for their name server.
 
 The loop's own threads are few, and every request needs one for its key: if uploads waited there, nobody
 could even ask how a job is doing.
@@ -20,8 +20,8 @@ R = TypeVar("R")
 _SPARE = 4
 
 
-async def in_guardrail_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Do ``work`` in one of these threads: as many as files may wait, and a few for the refused."""
+async def in_waiting_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do ``work`` in one of these threads: as many as files may wait, and a few more."""
     # the context goes along: log lines of the work carry the request's id
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
@@ -32,4 +32,4 @@ async def in_guardrail_thread(work: Callable[P, R], *args: P.args, **kwargs: P.k
 def _executor() -> ThreadPoolExecutor:
     settings = get_settings()
     threads = settings.guardrail_workers + settings.guardrail_queue_limit + _SPARE
-    return ThreadPoolExecutor(threads, thread_name_prefix="guardrail")
+    return ThreadPoolExecutor(threads, thread_name_prefix="waiting")

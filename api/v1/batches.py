@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -12,6 +14,7 @@ from pydantic import BaseModel, Field
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError
+from api.guarded import in_waiting_thread
 from api.v1.process import BlobRequest, checked_callback, uploaded
 from api.v1.status import is_id
 from api.views import JobStatus, job_status
@@ -29,6 +32,7 @@ from orchestrators.starter import create, start_batch
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"
+_MAX_CALLBACK_URLS = 10
 
 
 class BatchRequest(BaseModel):
@@ -76,7 +80,11 @@ async def create_batch(request: BatchRequest, response: Response, caller: Caller
     if len(request.items) > most:
         raise ApiError(422, "batch_too_large", f"A batch takes up to {most} items.")
     batch_id = str(uuid.uuid4())
-    jobs, refused = await asyncio.to_thread(_create_jobs, batch_id, caller, request.items)
+    different = {item.callback_url for item in request.items}
+    if len(different) > _MAX_CALLBACK_URLS:
+        detail = f"A batch takes up to {_MAX_CALLBACK_URLS} different callback URLs."
+        raise ApiError(422, "too_many_callback_urls", detail)
+    jobs, refused = await in_waiting_thread(_create_jobs, batch_id, caller, request.items)
     if len(refused) == len(request.items):
         errors = [item.model_dump() for item in refused]
         raise ApiError(422, "batch_empty", "None of the items can be processed.", errors=errors)
@@ -129,9 +137,11 @@ def _create_jobs(
     jobs: list[ImageJob] = []
     refused: list[RefusedItem] = []
     taken: set[str] = set()
+    # each URL is looked up once, not once an item
+    check = lru_cache(checked_callback)
     for index, item in enumerate(items):
         try:
-            request = _job_request(batch_id, caller, item)
+            request = _job_request(batch_id, caller, item, check)
             if request.job_id in taken:
                 raise ItemError("duplicate_item", "The batch names this blob with these options twice.")
             job, created = create(request)
@@ -152,9 +162,11 @@ def _create_jobs(
     return jobs, refused
 
 
-def _job_request(batch_id: str, caller: Principal, item: BlobRequest) -> JobRequest:
+def _job_request(
+    batch_id: str, caller: Principal, item: BlobRequest, check: Callable[[str | None], str | None]
+) -> JobRequest:
     source = uploaded(item.blob, caller)
-    url = checked_callback(item.callback_url)
+    url = check(item.callback_url)
     properties = get_services().storage.properties(source)
     pinned = source.model_copy(update={"etag": properties.etag})
     options = JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"}))

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, File, Form, UploadFile
 
 from api.auth import Caller
-from api.guarded import in_guardrail_thread
+from api.guarded import in_waiting_thread
 from imagery.contracts import DEFAULT_PROMPT, GuardrailReport, JobOptions
 from imagery.database.guardrail_log import log_verdict
 from imagery.services import get_services
@@ -23,7 +23,7 @@ async def validate(
 ) -> GuardrailReport:
     """Examine an image as a job would; 200 for both verdicts, each check with value and limit."""
     data = await file.read()
-    return await in_guardrail_thread(_validate, data, file.content_type, prompt, caller.user_id)
+    return await in_waiting_thread(_validate, data, file.content_type, prompt, caller.user_id)
 
 
 def _validate(data: bytes, content_type: str | None, prompt: str, owner: str) -> GuardrailReport:

@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError
-from api.guarded import in_guardrail_thread
+from api.guarded import in_waiting_thread
 from api.v1.status import load
 from api.views import JobPage, JobStatus, job_status
 from imagery.contracts import BlobRef, JobState, Stage, stage_output
@@ -105,7 +105,7 @@ async def image(
     """The picture of a stage (`source` is the original): a short-lived link, or the bytes."""
     view = await load(job_id, caller)
     ref = _picture(view.job.source_container, view.job.source_name, job_id, stage, width)
-    return await in_guardrail_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
+    return await in_waiting_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
 
 
 def _picture(container: str, name: str, job_id: str, stage: ImageName, width: int | None) -> BlobRef:

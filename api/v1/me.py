@@ -11,6 +11,7 @@ from api.auth import Admin, Caller
 from imagery.database.tables import utc_now
 from imagery.principal import Role
 from imagery.services import get_services
+from imagery.webhooks import webhook_secret
 
 router = APIRouter(tags=["users"])
 
@@ -67,6 +68,22 @@ def me(caller: Caller) -> Me:
             found = services.quotas.usage(session, user, utc_now())
         usage = UsageView(**{name: getattr(found, name) for name in UsageView.model_fields})
     return Me(user_id=caller.user_id, name=caller.name, role=caller.role, usage=usage)
+
+
+class WebhookSecret(BaseModel):
+    """What verifies the signatures of the caller's callbacks."""
+
+    secret: str
+
+
+@router.get("/me/webhook-secret")
+def own_webhook_secret(caller: Caller) -> WebhookSecret:
+    """The secret of the caller's callbacks (Standard Webhooks, `whsec_...`)."""
+    services = get_services()
+    user = services.users.get(caller.user_id)
+    version = user.webhook_version if user else 1
+    master = services.settings.webhook_signing_key
+    return WebhookSecret(secret=webhook_secret(master, caller.user_id, version))
 
 
 @router.get("/users")

@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError, refusal
-from api.guarded import in_guardrail_thread
+from api.guarded import in_waiting_thread
 from api.problems import inlined_schema
 from api.views import Accepted, accepted
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
@@ -93,7 +93,7 @@ async def process(
     services = get_services()
     existing = await asyncio.to_thread(services.jobs.get, job_id) if idempotency_key else None
     if existing is None:
-        source = await in_guardrail_thread(_store, services, owner, job_id, incoming)
+        source = await in_waiting_thread(_store, services, owner, job_id, incoming)
         job_request = JobRequest(
             job_id=job_id,
             source=source,
@@ -209,7 +209,7 @@ def checked_callback(url: str | None) -> str | None:
 async def _callback(given: object) -> str | None:
     if given is not None and not isinstance(given, str):
         raise ApiError(422, "validation_error", "callback_url: it must be a string")
-    return await asyncio.to_thread(checked_callback, given)
+    return await in_waiting_thread(checked_callback, given)
 
 
 def _options(fields: dict[str, Any]) -> JobOptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import Caller
 from api.errors import ApiError
+from api.guarded import in_waiting_thread
 from api.v1.process import CALLBACK_DESCRIPTION, checked_callback, refuse_prompt
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
 from imagery.services import Services, get_services
@@ -48,7 +48,7 @@ async def uploads(request: UploadRequest, caller: Caller) -> UploadTicket:
     if request.size > most:
         raise ApiError(413, "file_too_large", f"The file has {request.size} bytes, the limit is {most}.")
     refuse_prompt(request.prompt)
-    return await asyncio.to_thread(_ticket, services, request, caller.user_id)
+    return await in_waiting_thread(_ticket, services, request, caller.user_id)
 
 
 def _ticket(services: Services, request: UploadRequest, owner_id: str) -> UploadTicket:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
-from azure.core.exceptions import AzureError
-
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, not_measured, passed
 from imagery.settings import ContentSafetyFallback, Settings
@@ -50,6 +48,8 @@ class ContentSafety:
         return self._judge(PICTURE, "picture", lambda: self._client.analyze_image(options))
 
     def _judge(self, name: str, what: str, ask: Callable[[], Any]) -> CheckResult:
+        from azure.core.exceptions import AzureError  # the SDK is not for worker processes
+
         most = self._settings.content_safety_max_severity
         try:
             severities = _severities(ask().categories_analysis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import azure.functions as func
@@ -84,3 +84,32 @@ def test_a_declared_length_over_the_limit_is_refused_unread(app: FastAPI) -> Non
     headers = {"Content-Length": str(too_much), "Content-Type": "multipart/form-data; boundary=x"}
     answer = call(app, "POST", "/api/v1/process", headers=headers, content=b"x")
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+def test_a_body_without_a_declared_length_is_counted(app: FastAPI) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 100_000
+
+    headers = {"Content-Type": "application/json"}
+    answer = call(app, "POST", "/api/v1/process", headers=headers, content=body())
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+def test_pages_of_other_origins_are_let_in_where_the_settings_name_them(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://dashboard.example")
+    named: FastAPI = request.getfixturevalue("app")
+    preflight = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "X-API-Key"}
+    good = call(
+        named, "OPTIONS", "/api/v1/jobs", headers={"Origin": "https://dashboard.example", **preflight}
+    )
+    assert good.headers["access-control-allow-origin"] == "https://dashboard.example"
+    bad = call(named, "OPTIONS", "/api/v1/jobs", headers={"Origin": "https://evil.example", **preflight})
+    assert "access-control-allow-origin" not in bad.headers
+
+
+def test_the_documentation_may_load_its_viewer_and_the_api_nothing(app: FastAPI) -> None:
+    assert "cdn.jsdelivr.net" in call(app, "GET", "/docs").headers["content-security-policy"]
+    assert call(app, "GET", "/api/v1/me").headers["content-security-policy"].startswith("default-src 'none'")

@@ -131,6 +131,10 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         (200, 404, 200, 200),
     ),
     ("get", "/api/v1/me"): (lambda client, world: client.get("/api/v1/me"), (200, 200, 200, 200)),
+    ("get", "/api/v1/me/webhook-secret"): (
+        lambda client, world: client.get("/api/v1/me/webhook-secret"),
+        (200, 200, 200, 200),
+    ),
     ("get", "/api/v1/users"): (lambda client, world: client.get("/api/v1/users"), (403, 403, 403, 200)),
     ("get", "/healthz"): (lambda client, world: client.get("/healthz"), (200, 200, 200, 200)),
 }

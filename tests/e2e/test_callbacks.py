@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from tests.activities.test_notify import Receiver
 from tests.e2e.stack import SIGNING_KEY, Stack
 from tests.e2e.test_pipeline import job_of
 from tests.e2e.test_recovery import restart_host
+from tests.pictures import encoded
 from tests.servers import Server
 
 
@@ -63,8 +65,10 @@ def wait_for_callback(stack: Stack, job_id: str, state: str, limit_s: float = 30
 
 
 def secret_of(stack: Stack) -> str:
+    secret: str = stack.client.get("/api/v1/me/webhook-secret").json()["secret"]
     me = stack.client.get("/api/v1/me").json()
-    return webhook_secret(SecretStr(SIGNING_KEY), me["user_id"], 1)
+    assert secret == webhook_secret(SecretStr(SIGNING_KEY), me["user_id"], 1)
+    return secret
 
 
 def test_a_completed_job_is_told_once_with_a_good_signature(
@@ -193,3 +197,28 @@ def test_nobody_sends_a_body_before_saying_who_he_is(stack: Stack) -> None:
         "/api/v1/process", files={"file": ("x", b"x" * 1000)}, headers={"Idempotency-Key": uuid.uuid4().hex}
     )
     assert answer.status_code == 401
+
+
+def test_a_batch_has_few_different_callback_urls(stack: Stack) -> None:
+    items = [{"blob": "uploads/x", "callback_url": f"https://{n}.example/"} for n in range(11)]
+    answer = stack.client.post("/api/v1/batches", json={"items": items})
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_many_callback_urls")
+
+
+def test_uploads_that_wait_for_the_guardrail_keep_nobody_from_asking(stack: Stack) -> None:
+    large = encoded("JPEG", size=(4000, 3000), quality=85)
+
+    def send(_: int) -> httpx.Response:
+        return stack.client.post("/api/v1/guardrail/validate", files={"file": ("p.jpg", large, "image/jpeg")})
+
+    with ThreadPoolExecutor(24) as pool:
+        sent = [pool.submit(send, n) for n in range(24)]
+        waits = []
+        while not all(each.done() for each in sent):
+            started = time.monotonic()
+            assert stack.client.get("/api/v1/me").status_code == 200
+            waits.append(time.monotonic() - started)
+    statuses = {each.result().status_code for each in sent}
+    assert statuses <= {200, 503}
+    assert 200 in statuses
+    assert sorted(waits)[len(waits) // 2] < 2
