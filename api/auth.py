@@ -8,6 +8,7 @@ import binascii
 import json
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -15,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError, answer
-from imagery.principal import Principal, Role
+from imagery.principal import SIGN_IN, Principal, Role
 from imagery.services import get_services
 from imagery.settings import get_settings
 from imagery.telemetry.logs import get_logger, log_context
@@ -29,6 +30,8 @@ _NAME = ("name", "preferred_username")
 _MAX_PRINCIPAL = 16 * 1024
 _HEADERS = {"WWW-Authenticate": "Bearer"}
 _NO_KEY = "An API key is needed: send it as 'X-API-Key: ...' or 'Authorization: Bearer ...'."
+_READING = {"GET", "HEAD", "OPTIONS"}
+_CROSS_SITE = "A page of another site sent this request in your name; it was not carried out."
 _NO_ANSWER = "The key can't be checked now. Try again in a moment."
 _BAD_KEY = "The API key is not valid: it is wrong, revoked, expired, or its user is disabled."
 
@@ -57,7 +60,11 @@ class Authentication:
         if caller is None and is_protected:
             given = _given_key(headers) is not None or _signed_in(headers)
             code, detail = ("invalid_api_key", _BAD_KEY) if given else ("missing_api_key", _NO_KEY)
+            _log.info("authentication_refused", code=code)
             await answer(ApiError(401, code, detail, headers=_HEADERS))(scope, receive, send)
+            return
+        if caller is not None and _is_forged(caller, scope["method"], headers):
+            await answer(ApiError(403, "cross_site_request", _CROSS_SITE))(scope, receive, send)
             return
         scope.setdefault("state", {})[_CALLER] = caller
         with log_context(caller=caller.user_id if caller else None):
@@ -102,6 +109,21 @@ SECURITY = (
     Security(APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="ApiKey")),
     Security(HTTPBearer(auto_error=False, scheme_name="Bearer")),
 )
+
+
+def _is_forged(caller: Principal, method: str, headers: Headers) -> bool:
+    """True for a change that another site's page asks for with somebody's sign-in.
+
+    Browsers send the sign-in's cookie along by themselves; a key they do not send.
+    """
+    if caller.credential != SIGN_IN or method in _READING:
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    if origin in get_settings().cors_origins:
+        return False
+    return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
 
 
 def _given_key(headers: Headers) -> str | None:

@@ -16,6 +16,8 @@ class Role(StrEnum):
 
 # owns what arrives in the uploads container by other ways than a link of ours; no key belongs to it
 STORAGE_OWNER = "storage"
+# credential of a caller whom the platform has signed in
+SIGN_IN = "sign-in"
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ async def uploads(request: UploadRequest, caller: Caller) -> UploadTicket:
 
 
 def _ticket(services: Services, request: UploadRequest, owner_id: str) -> UploadTicket:
+    services.quotas.check_early(services.database, owner_id)
     url = checked_callback(request.callback_url)
     ticket_id = str(uuid.uuid4())
     plain = _UNSAFE.sub("-", PurePosixPath(request.filename.replace("\\", "/")).name).strip(".-")

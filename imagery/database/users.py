@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from imagery.api_keys import hash_secret, matches, new_key, split_key
 from imagery.database.engine import Database
 from imagery.database.tables import ApiKey, User, utc_now
-from imagery.principal import Principal, Role
+from imagery.principal import SIGN_IN, Principal, Role
 
 _MICRO = 1_000_000
 _USED_EVERY = timedelta(minutes=1)
@@ -66,7 +66,7 @@ class Users:
             user = self._keep(user_id, name, role)
         if user.disabled_at is not None:
             return None
-        return Principal(user.user_id, user.name, role, "sign-in")
+        return Principal(user.user_id, user.name, role, SIGN_IN)
 
     def get(self, user_id: str) -> User | None:
         """The user, or None."""

@@ -97,3 +97,31 @@ def test_while_the_database_is_down_health_is_told_and_nobody_is_let_in(
         assert "nobody" not in health.text + refused.text
     finally:
         forget()
+
+
+@pytest.mark.usefixtures("easy_auth")
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 415),
+        ({"Origin": "http://test"}, 415),
+        ({"Sec-Fetch-Site": "same-origin"}, 415),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://test.evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_another_site_can_not_act_in_the_name_of_who_is_signed_in(
+    services: Services, headers: dict[str, str], status: int
+) -> None:
+    signed_in = {**header(("oid", str(uuid.uuid4()))), "X-API-Key": "", **headers}
+    answer = call(create_app(), "POST", "/api/v1/process", headers=signed_in)
+    assert answer.status_code == status
+    assert call(create_app(), "GET", "/api/v1/me", headers=signed_in).status_code == 200
+
+
+def test_a_key_is_not_sent_by_a_browser_on_its_own_and_needs_no_such_check(services: Services) -> None:
+    _, key = services.users.create("ann", Role.USER)
+    headers = {"X-API-Key": key, "Origin": "https://evil.example"}
+    assert call(create_app(), "POST", "/api/v1/process", headers=headers).status_code == 415
