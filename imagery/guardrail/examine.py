@@ -87,7 +87,12 @@ class Guardrail:
         """A WebP of ``width`` px of any picture in a job. Raises ``NoThumbnailError``, ``SandboxError``."""
         settings = self._settings
         most = max(settings.max_megapixels, settings.max_output_megapixels)
-        order = {"order": "thumbnail", "width": width, "max_megapixels": most}
+        order = {
+            "order": "thumbnail",
+            "limits": self._limits.to_json(),
+            "width": width,
+            "max_megapixels": most,
+        }
         try:
             answer, blobs = self.sandbox.call(order, data, settings.guardrail_thumbnail_memory_mb)
         except (TooSlowError, TooMuchMemoryError, CrashedError) as error:

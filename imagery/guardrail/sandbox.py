@@ -22,6 +22,7 @@ _END_LIMIT_S = 5.0
 _ATTEMPTS = 2
 _BUSY = "All workers of the guardrail are busy. Try again in a moment."
 _OUT_OF_MEMORY = "out_of_memory"
+_RAISED = "raised"
 
 
 class SandboxError(Exception):
@@ -55,7 +56,7 @@ class TooMuchMemoryError(SandboxError):
 
 
 class CrashedError(SandboxError):
-    """The file ended two workers, one after the other."""
+    """The file ended two workers, one after the other, or made one raise what nobody foresaw."""
 
     code = "decoder_crashed"
 
@@ -98,8 +99,8 @@ class Worker:
         self.done += 1
         wire.send(self._connection, order | {"timeout_s": timeout_s}, data, until=until)
         answer, blobs = wire.receive(self._connection, until)
-        # after running out of memory nobody knows what a decoder has left half done
-        self.usable = answer.get("error") != _OUT_OF_MEMORY
+        # after running out of memory or an error nobody knows what a decoder has left half done
+        self.usable = answer.get("error") not in {_OUT_OF_MEMORY, _RAISED}
         return answer, blobs
 
     def end(self) -> int | None:
@@ -156,6 +157,9 @@ class Sandbox:
             if answer.get("error") == _OUT_OF_MEMORY:
                 limit_mb = order["memory_mb"]
                 raise TooMuchMemoryError(f"Decoding the file needs more than a worker's {limit_mb} MB.")
+            if answer.get("error") == _RAISED:
+                _log.error("guardrail_worker_raised", order=order["order"], told=answer.get("traceback"))
+                break
             return answer, blobs
         raise CrashedError("The file crashes the decoder: it is damaged, or made to do harm.")
 

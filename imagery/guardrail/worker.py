@@ -1,18 +1,22 @@
 """The process that touches strangers' bytes: ``python -m imagery.guardrail.worker FD``.
 
-It has no secrets, no files to write and a limit on its memory; its host kills it when it takes too long.
-It reads orders from the socket ``FD`` until the host is gone.
+It has no secrets and a limit on its memory; its host kills it when it takes too long. Before it sees the
+first file it loads all it needs and then opens nothing any more, no file and no connection: whoever takes
+it over with a file is alone in it. It reads orders from the socket ``FD`` until the host is gone.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import resource
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
@@ -24,7 +28,11 @@ from imagery.guardrail.pictures import FORMATS
 from imagery.guardrail.subject import Subject
 
 _MB = 1024 * 1024
-_OPEN_FILES = 128
+OUT_OF_MEMORY = "out_of_memory"
+RAISED = "raised"
+# of names in archives and texts in metadata
+_CODECS = ("ascii", "cp437", "cp1252", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be")
+_MAX_TRACEBACK = 4000
 _CPU_MARGIN_S = 5
 _FAST_COMPRESSION = 1
 _PREVIEW_PX = 1024
@@ -34,14 +42,19 @@ Answer = tuple[dict[str, Any], list[bytes]]
 
 def serve(connection: socket.socket) -> None:
     """Do orders until the host is gone."""
-    _shut_off()
+    _write_nothing()
     wire.send(connection, {"ready": True})
+    locked = False
     while True:
         try:
             order, blobs = wire.receive(connection)
         except wire.WireError:
             return
         _limit(order["memory_mb"], order["timeout_s"])
+        if not locked:
+            _load_everything(order)
+            _open_nothing()
+            locked = True
         answer, results = _do(order, blobs[0])
         wire.send(connection, answer, *results)
 
@@ -50,7 +63,9 @@ def _do(order: dict[str, Any], data: bytes) -> Answer:
     try:
         return _ORDERS[order["order"]](order, data)
     except MemoryError:
-        return {"error": "out_of_memory"}, []
+        return {"error": OUT_OF_MEMORY}, []
+    except Exception:
+        return {"error": RAISED, "traceback": traceback.format_exc()[-_MAX_TRACEBACK:]}, []
 
 
 def _examine(order: dict[str, Any], data: bytes) -> Answer:
@@ -114,11 +129,33 @@ def _preview(small: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _shut_off() -> None:
-    """Nothing to write, few files to open, no core with a stranger's picture in it."""
+def _write_nothing() -> None:
+    """No file to write, and no core with a stranger's picture in it."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+
+
+def _load_everything(order: dict[str, Any]) -> None:
+    """Do every kind of work once, on a picture of our own: libraries and weights are loaded by it."""
+    for codec in _CODECS:
+        codecs.lookup(codec)
+    rows, columns = np.mgrid[0:64, 0:64]
+    pixels = np.stack([rows * 3, columns * 3, (rows ^ columns) * 4], axis=2).astype(np.uint8)
+    limits = Limits.from_json(order["limits"])
+    own = Image.fromarray(pixels)
+    for name in ("BMP", "TIFF", "AVIF", "WEBP", "JPEG", "PNG"):
+        buffer = io.BytesIO()
+        own.save(buffer, name)
+        subject = Subject(buffer.getvalue(), None, limits.model_copy(update={"allowed_formats": FORMATS}))
+        run_checks(subject)
+    _png(subject.picture)
+    _preview(subject.small)
+    _thumbnail({"width": 16, "max_megapixels": 1.0}, subject.data)
+
+
+def _open_nothing() -> None:
+    """From here on every new file or socket is one too many."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _limit(memory_mb: int, timeout_s: float) -> None:

@@ -19,6 +19,7 @@ from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail, NoThumbnailError
 from imagery.guardrail.sandbox import SandboxBusyError
 from tests.e2e.stack import PHOTO, ROOT
+from tests.hostile.inputs import heic
 from tests.imagery.guardrail.conftest import Make
 from tests.pictures import encoded
 
@@ -145,6 +146,19 @@ def test_a_worker_sees_no_secret_of_its_host(make: Make, monkeypatch: pytest.Mon
     environment = Path(f"/proc/{pid}/environ").read_bytes()
     assert b"very secret" not in environment
     assert b"PYTHONPATH" in environment
+
+
+def test_a_worker_opens_nothing_after_it_has_seen_a_file(make: Make) -> None:
+    guardrail = make(blocked_picture_hashes="ffffffff00000000")
+    for data in (encoded(), encoded("JPEG"), encoded("WEBP"), encoded("AVIF"), encoded("TIFF"), heic()):
+        assert code_of(guardrail, data) is None
+    assert guardrail.thumbnail(encoded("JPEG"), 32)
+    (pid,) = guardrail.sandbox.pids
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max open files")]
+    assert line.split()[3:5] == ["0", "0"]
+    sockets = [link for link in Path(f"/proc/{pid}/fd").iterdir() if "socket" in str(link.readlink())]
+    assert len(sockets) == 1, "the one to its host"
 
 
 def test_workers_end_with_their_host(make: Make) -> None:
