@@ -10,6 +10,7 @@ import azure.durable_functions as df
 from imagery.contracts import BatchInput, BatchItem, CallbackInput, JobRequest, JobState, PipelineInput
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob, utc_now
+from imagery.retry import RetryRules
 from imagery.services import get_services
 from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
@@ -29,13 +30,14 @@ def batch_instance_id(batch_id: str) -> str:
 
 def pipeline_input(job: ImageJob, settings: Settings) -> PipelineInput:
     """Everything the orchestrator decides by, taken from the settings now."""
+    rules = RetryRules.of(settings)
     return PipelineInput(
         job_id=job.job_id,
         run=job.run,
         deadline=job.deadline,
-        gpu_retry=settings.gpu_retry,
-        nano_banana_retry=settings.nano_banana_retry,
-        records_retry=settings.records_retry,
+        gpu_retry=rules.gpu,
+        nano_banana_retry=rules.nano_banana,
+        records_retry=rules.records,
         max_waits=settings.max_waits,
     )
 
@@ -136,7 +138,7 @@ async def start_callback(client: df.DurableOrchestrationClient, delivery: str) -
     message = CallbackInput(
         delivery_id=delivery,
         max_attempts=settings.callback_max_attempts,
-        records_retry=settings.records_retry,
+        records_retry=RetryRules.of(settings).records,
     )
     try:
         await client.start_new("callback", callback_instance_id(delivery), message.to_json())
