@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
+from imagery.circuit_breaker import BreakerPolicy, CircuitBreakers
 from imagery.contracts import JOBS, UPLOADS
+from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
 from imagery.database.engine import Database, get_database
 from imagery.database.jobs import Jobs
@@ -20,6 +22,7 @@ from imagery.guardrail import Guardrail
 from imagery.nano_banana import NanoBanana
 from imagery.settings import Settings, get_settings
 from imagery.spend import Ledger
+from imagery.stage_cache import StageCache
 from imagery.storage import Storage, get_storage
 
 _ANSWER_MARGIN_S = 30.0
@@ -27,7 +30,7 @@ _ANSWER_MARGIN_S = 30.0
 
 @dataclass(frozen=True)
 class Services:
-    """Storage, tables, guardrail, ledger and the two clients."""
+    """Storage, tables, guardrail, ledger, cache, circuits and the two clients."""
 
     settings: Settings
     storage: Storage
@@ -40,6 +43,8 @@ class Services:
     callbacks: Callbacks
     guardrail: Guardrail
     ledger: Ledger
+    stage_cache: StageCache
+    circuits: CircuitBreakers
     gpu: GpuClient
     nano_banana: NanoBanana
 
@@ -52,6 +57,7 @@ def get_services() -> Services:
         upgrade(database.engine)
     storage = get_storage()
     storage.ensure_containers(UPLOADS, JOBS)
+    circuits = CircuitBreakers(database, BreakerPolicy.of(settings))
     return Services(
         settings=settings,
         storage=storage,
@@ -62,10 +68,14 @@ def get_services() -> Services:
         quotas=Quotas.of(settings),
         tickets=Tickets(database),
         callbacks=Callbacks(database),
-        guardrail=Guardrail(settings),
+        guardrail=Guardrail(settings, circuits),
         ledger=Ledger(
-            database, answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S)
+            database,
+            answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S),
+            budgets=Budgets(settings.budget_usd_per_day, settings.quota_usd_per_day),
         ),
+        stage_cache=StageCache(database, settings),
+        circuits=circuits,
         gpu=GpuClient(settings),
         nano_banana=NanoBanana(settings),
     )

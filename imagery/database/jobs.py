@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select
 
 from imagery.contracts import TERMINAL_STATES, JobRequest, JobState, Stage, StageState
+from imagery.database.budget import release_reserved
 from imagery.database.callbacks import add_callback, latest
 from imagery.database.engine import Database
 from imagery.database.events import record
@@ -184,6 +185,7 @@ class Jobs:
                 duration_ms=round(seconds * 1000, 1),
                 **({"error_code": error_code, "error": message} if error_code else {}),
             )
+            release_reserved(session, job)
             add_callback(session, job, self._callback_lifetime)
             return job
 

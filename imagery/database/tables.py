@@ -189,7 +189,8 @@ class SpendEntry(SQLModel, table=True):
     """The ledger of paid calls: one row for each explicit request to pay for a stage of a job.
 
     ``day``: the UTC day (``YYYY-MM-DD``) whose budget the price is taken from. ``result_lost``: it was
-    charged but its picture never arrived, so a later explicit request may pay anew.
+    charged but its picture never arrived, so a later explicit request may pay anew. ``result_key``: the
+    same for calls that would bring the same picture.
     """
 
     __tablename__ = "spend_entry"
@@ -212,6 +213,7 @@ class SpendEntry(SQLModel, table=True):
     day: str = Field(default_factory=utc_day, max_length=10)
     result_lost: bool = False
     resolved_by: str | None = Field(default=None, max_length=64)
+    result_key: str | None = Field(default=None, index=True, max_length=64)
     reserved_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from imagery.circuit_breaker import CircuitBreakers
 from imagery.contracts import CheckResult, GuardrailReport, JobOptions
 from imagery.guardrail.checks import FILE_SIZE, PHASES, PROMPT_CHECKS, not_measured
 from imagery.guardrail.content_safety import PICTURE, PROMPT, ContentSafety
@@ -44,10 +45,10 @@ class _FileVerdict:
 class Guardrail:
     """Admits or refuses. One an application: it owns the worker processes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
         self._settings = settings
         self._limits = Limits.of(settings)
-        self._content_safety = ContentSafety(settings)
+        self._content_safety = ContentSafety(settings, circuits)
         self.sandbox = Sandbox(settings)
 
     def examine(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
@@ -28,6 +30,11 @@ from imagery.storage.protocol import (
     StorageError,
     checked,
 )
+
+# within one account a copy is done when the call returns, except in rare cases
+_COPIED, _COPYING = "success", "pending"
+_COPY_LIMIT_S = 60.0
+_COPY_LOOK_S = 0.2
 
 
 class AzureBlobStorage:
@@ -67,7 +74,12 @@ class AzureBlobStorage:
         )
 
     def exists(self, ref: BlobRef) -> bool:
-        return bool(self._client(ref).exists())
+        try:
+            found = self._client(ref).get_blob_properties()
+        except AzureNotFoundError:
+            return False
+        # a copy shows under its name before it is whole
+        return found.copy.status in {None, _COPIED}
 
     def read(self, ref: BlobRef, max_bytes: int | None = None) -> bytes:
         properties = self.properties(ref)
@@ -111,6 +123,32 @@ class AzureBlobStorage:
         except HttpResponseError as error:
             raise StorageError(f"{ref.path} could not be written: {error.reason}") from error
         return ref.model_copy(update={"etag": str(answer["etag"]).strip('"')})
+
+    def copy(self, source: BlobRef, target: BlobRef) -> BlobRef:
+        client = self._client(target)
+        try:
+            answer = client.start_copy_from_url(
+                self._client(source).url, match_condition=MatchConditions.IfMissing
+            )
+        except ResourceExistsError:
+            return target.model_copy(update={"etag": self.properties(target).etag})
+        except AzureNotFoundError:
+            raise BlobNotFoundError(f"{source.path} does not exist") from None
+        except HttpResponseError as error:
+            raise StorageError(f"{source.path} could not be copied: {error.reason}") from error
+        status, until = str(answer["copy_status"]), time.monotonic() + _COPY_LIMIT_S
+        while status == _COPYING and time.monotonic() < until:
+            time.sleep(_COPY_LOOK_S)
+            status = str(client.get_blob_properties().copy.status)
+        if status != _COPIED:
+            self._give_up_copy(target, str(answer["copy_id"]))
+            raise StorageError(f"{source.path} could not be copied: {status}")
+        return target.model_copy(update={"etag": self.properties(target).etag})
+
+    def _give_up_copy(self, target: BlobRef, copy_id: str) -> None:
+        with contextlib.suppress(HttpResponseError):
+            self._client(target).abort_copy(copy_id)
+        self.delete(target)
 
     def delete(self, ref: BlobRef) -> None:
         try:

@@ -104,6 +104,14 @@ class LocalStorage:
             Path(temporary).unlink(missing_ok=True)
         return ref.model_copy(update={"etag": self.properties(ref).etag})
 
+    def copy(self, source: BlobRef, target: BlobRef) -> BlobRef:
+        kind = self.properties(source).content_type
+        try:
+            with self._path(source).open("rb") as file:
+                return self.write(target, file, kind, overwrite=False)
+        except FileNotFoundError:
+            raise BlobNotFoundError(f"{source.path} does not exist") from None
+
     def delete(self, ref: BlobRef) -> None:
         self._path(ref).unlink(missing_ok=True)
         self._type_path(ref).unlink(missing_ok=True)

@@ -88,6 +88,13 @@ class Storage(Protocol):
         """
         ...
 
+    def copy(self, source: BlobRef, target: BlobRef) -> BlobRef:
+        """Copy a blob with its type, atomically and without moving its bytes through this process.
+
+        A ``target`` that exists is kept. Raises ``BlobNotFoundError`` when there is no ``source``.
+        """
+        ...
+
     def delete(self, ref: BlobRef) -> None:
         """Remove the blob; it is no error if it is gone already."""
         ...

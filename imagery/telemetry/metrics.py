@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, case, func, true
 from sqlmodel import Session, col, select
 
 from imagery.contracts import JobState, Stage, StageState
+from imagery.database.budget import MICRO
 from imagery.database.engine import Database
 from imagery.database.tables import GuardrailLog, ImageJob, SpendEntry, StageRun
 from imagery.gpu_client import GpuClient
-from imagery.spend import MICRO, SpendState
+from imagery.spend import SpendState
 
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _AVOIDED_STATES = (JobState.FAILED, JobState.REJECTED, JobState.CANCELLED)

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage
+from imagery.database.budget import Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.database.quotas import QuotaExceededError, Quotas
@@ -85,7 +86,7 @@ def test_money_counts_what_open_jobs_may_cost_and_what_was_paid(database: Databa
     assert 0 < error.retry_after_s <= 86_400
     Jobs(database).cancel(second.job_id)
     create(database, owner, quotas)
-    ledger = Ledger(database, timedelta(minutes=1))
+    ledger = Ledger(database, timedelta(minutes=1), Budgets(1000.0, 1000.0))
     reservation = ledger.reserve(first.job_id, 1, Stage.NANO_BANANA, 0.08)
     ledger.mark_sent(reservation.entry_id, 1)
     Jobs(database).finish(first.job_id, 1, JobState.FAILED, error_code="x", message="x")
@@ -95,7 +96,7 @@ def test_money_counts_what_open_jobs_may_cost_and_what_was_paid(database: Databa
 def test_money_that_was_released_counts_no_more(database: Database, owner: str) -> None:
     quotas = with_limit(usd_per_day=0.08)
     job = create(database, owner, quotas)
-    ledger = Ledger(database, timedelta(minutes=1))
+    ledger = Ledger(database, timedelta(minutes=1), Budgets(1000.0, 1000.0))
     reservation = ledger.reserve(job.job_id, 1, Stage.NANO_BANANA, 0.08)
     ledger.release(reservation.entry_id, "refused")
     Jobs(database).finish(job.job_id, 1, JobState.FAILED, error_code="x", message="x")

@@ -24,6 +24,8 @@ def upgrade() -> None:
         )
         batch_op.add_column(sa.Column("result_lost", sa.Boolean(), nullable=False, server_default=_NO))
         batch_op.add_column(sa.Column("resolved_by", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("result_key", sa.String(length=64), nullable=True))
+        batch_op.create_index(batch_op.f("ix_spend_entry_result_key"), ["result_key"], unique=False)
         batch_op.create_index("ix_spend_entry_day", ["day", "owner_id"], unique=False)
         batch_op.create_index("ix_spend_entry_sent", ["state", "sent_at"], unique=False)
 
@@ -99,7 +101,8 @@ def downgrade() -> None:
     with op.batch_alter_table("spend_entry", schema=None) as batch_op:
         batch_op.drop_index("ix_spend_entry_sent")
         batch_op.drop_index("ix_spend_entry_day")
-        for column in ("resolved_by", "result_lost", "day"):
+        batch_op.drop_index(batch_op.f("ix_spend_entry_result_key"))
+        for column in ("result_key", "resolved_by", "result_lost", "day"):
             batch_op.drop_column(column)
     with op.batch_alter_table("stage_run", schema=None) as batch_op:
         batch_op.drop_column("cached")
