@@ -101,8 +101,17 @@ def require_admin(request: Request) -> Principal:
     return caller
 
 
+def require_operator(request: Request) -> Principal:
+    """The caller, who must be an operator or an admin."""
+    caller = current_caller(request)
+    if not caller.sees_everything:
+        raise ApiError(403, "operator_only", "Only operators may do this.")
+    return caller
+
+
 Caller = Annotated[Principal, Depends(current_caller)]
 MaybeCaller = Annotated[Principal | None, Depends(optional_caller)]
+Operator = Annotated[Principal, Depends(require_operator)]
 Admin = Annotated[Principal, Depends(require_admin)]
 # what OpenAPI tells; the middleware above is what looks
 SECURITY = (

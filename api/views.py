@@ -29,6 +29,7 @@ class StageView(BaseModel):
     duration_ms: float | None = None
     vram_used_gb: float | None = None
     cost_usd: float = 0.0
+    cached: bool = Field(default=False, description="Taken over from an earlier job with the same input.")
     started_at: datetime | None = None
     finished_at: datetime | None = None
     waiting_until: datetime | None = None
@@ -153,6 +154,7 @@ def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
         duration_ms=row.duration_ms,
         vram_used_gb=row.vram_used_gb,
         cost_usd=row.cost_usd,
+        cached=row.cached,
         started_at=row.started_at,
         finished_at=row.finished_at,
         waiting_until=row.waiting_until,

@@ -112,7 +112,6 @@ class Ledger:
         caller was first.
         """
         with self._database.write() as session:
-            # the job's lock comes first, as everywhere, so that two writers can't wait for each other
             job_id = _load(session, entry_id).job_id
             job = _payable(session, job_id, run)
             entry = _load(session, entry_id)
@@ -129,6 +128,8 @@ class Ledger:
 
         Answers what the stage has cost in all its runs, USD.
         """
+        # the job's lock comes first, as everywhere, so that two writers can't wait for each other
+        lock_job(session, job_id)
         entries = _entries(session, job_id, stage)
         for entry in entries:
             if entry.state in {SpendState.SENT, SpendState.UNKNOWN}:
