@@ -139,6 +139,23 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.get("/api/v1/me/webhook-secret"),
         (200, 200, 200, 200),
     ),
+    ("get", "/api/v1/spend"): (lambda client, world: client.get("/api/v1/spend"), (200, 200, 200, 200)),
+    ("post", "/api/v1/jobs/{job_id}/spend/resolve"): (
+        lambda client, world: client.post(
+            f"/api/v1/jobs/{world.job_id}/spend/resolve", json={"charged": False}
+        ),
+        (403, 403, 409, 409),
+    ),
+    ("get", "/api/v1/circuit-breakers"): (
+        lambda client, world: client.get("/api/v1/circuit-breakers"),
+        (200, 200, 200, 200),
+    ),
+    ("post", "/api/v1/circuit-breakers/{dependency}"): (
+        lambda client, world: client.post(
+            "/api/v1/circuit-breakers/content_safety", json={"state": "closed"}
+        ),
+        (403, 403, 200, 200),
+    ),
     ("get", "/api/v1/users"): (lambda client, world: client.get("/api/v1/users"), (403, 403, 403, 200)),
     ("get", "/healthz"): (lambda client, world: client.get("/healthz"), (200, 200, 200, 200)),
 }
