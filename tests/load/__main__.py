@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.load.audit import problems, resolve_unknown
+from tests.load.audit import problems, resolve_unknown, wait_for_the_last_bill
 from tests.load.chaos import Killer
 from tests.load.jobs import Log, ends, send, wait_for_all
 from tests.load.target import Target, fresh, running
@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> int:
         wall_s = time.monotonic() - started
         target.simulator.delete("/_simulator/faults")
         _wait_until_nothing_is_open(target, chosen.limit_s)
+        wait_for_the_last_bill(target)
         resolved = resolve_unknown(target)
         found = problems(target, statuses)
         bill_usd, ledger_usd = target.bill()["usd"], _ledger_usd(target) - ledger_before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import httpx
@@ -12,6 +13,16 @@ from imagery.contracts import TERMINAL_STATES, JobState
 from tests.load.target import Target
 
 _CENT = 1e-6
+
+
+def wait_for_the_last_bill(target: Target, quiet_s: float = 10.0, limit_s: float = 300.0) -> None:
+    """A caller that gave up does not stop the service: what it works on is billed a little later."""
+    until, last, since = time.monotonic() + limit_s, -1, time.monotonic()
+    while time.monotonic() < until and time.monotonic() - since < quiet_s:
+        billed = target.bill()["billed"]
+        if billed != last:
+            last, since = billed, time.monotonic()
+        time.sleep(0.5)
 
 
 def resolve_unknown(target: Target) -> int:
@@ -45,11 +56,8 @@ def problems(target: Target, statuses: dict[str, dict[str, Any]]) -> list[str]:
             found.append(f"{job_id} says ${now['cost_usd']} and was billed {billed} times")
         if status["state"] == "COMPLETED":
             found += [f"{job_id} {stage}: no picture" for stage in _missing(target.api, job_id)]
-    strangers = set(bill) - set(statuses)
-    found += [
-        f"{job_id} was billed and is no job of this load" for job_id in strangers if bill[job_id]["billed"]
-    ]
-    return found
+    strangers = [job_id for job_id in set(bill) - set(statuses) if bill[job_id]["billed"]]
+    return found + [f"{job_id} was billed and is no job of this load" for job_id in strangers]
 
 
 def _missing(api: httpx.Client, job_id: str) -> list[str]:

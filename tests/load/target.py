@@ -23,6 +23,7 @@ STATE = ROOT / ".run/state.json"
 _FRESH = {
     "QUOTA_CONCURRENT_JOBS": "100000",
     "STAGE_CACHE": "user",
+    "NANO_BANANA_TIMEOUT_S": "15",
     "NANO_BANANA_RETRY_ATTEMPTS": "8",
     "RECONCILE_MAX_RESTARTS": "100",
     "CIRCUIT_FAILURES": "10",
@@ -55,7 +56,7 @@ def running() -> Iterator[Target | None]:
     headers = {"X-API-Key": state["api_key"]}
     with (
         httpx.Client(base_url=state["urls"]["host"], headers=headers, timeout=60) as api,
-        httpx.Client(base_url=state["urls"]["simulator"], timeout=30) as simulator,
+        httpx.Client(base_url=state["urls"]["nano_banana"], timeout=30) as simulator,
     ):
         yield Target(api, simulator)
 
