@@ -113,14 +113,19 @@ class AzureBlobStorage:
         return ref.model_copy(update={"etag": str(answer["etag"]).strip('"')})
 
     def delete(self, ref: BlobRef) -> None:
+        condition = {"etag": f'"{ref.etag}"', "match_condition": MatchConditions.IfNotModified}
         try:
-            self._client(ref).delete_blob()
-        except AzureNotFoundError:
+            self._client(ref).delete_blob(**(condition if ref.etag else {}))
+        except (AzureNotFoundError, ResourceModifiedError):
             return
+        except HttpResponseError as error:
+            raise StorageError(f"{ref.path} could not be deleted: {error.reason}") from error
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
-        names = self._service.get_container_client(container).list_blob_names(name_starts_with=prefix)
-        return (BlobRef(container=container, name=name) for name in names)
+        found = self._service.get_container_client(container).list_blobs(name_starts_with=prefix)
+        return (
+            BlobRef(container=container, name=each.name, etag=str(each.etag).strip('"')) for each in found
+        )
 
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None

@@ -31,6 +31,7 @@ def upgrade() -> None:
         "batch",
         sa.Column("batch_id", sa.String(length=64), nullable=False),
         sa.Column("owner_id", sa.String(length=64), nullable=False),
+        sa.Column("request_hash", sa.String(length=64), nullable=False),
         sa.Column("items", sa.Integer(), nullable=False),
         sa.Column("refused", sa.JSON(), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
