@@ -7,11 +7,13 @@ from datetime import timedelta
 from functools import lru_cache
 
 from imagery.contracts import JOBS, UPLOADS
+from imagery.database.batches import Batches
 from imagery.database.callbacks import Callbacks
 from imagery.database.engine import Database, get_database
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import upgrade
 from imagery.database.quotas import Quotas
+from imagery.database.retention import Retention
 from imagery.database.stages import Stages
 from imagery.database.tickets import Tickets
 from imagery.database.users import Users
@@ -38,6 +40,8 @@ class Services:
     quotas: Quotas
     tickets: Tickets
     callbacks: Callbacks
+    batches: Batches
+    retention: Retention
     guardrail: Guardrail
     ledger: Ledger
     gpu: GpuClient
@@ -62,6 +66,8 @@ def get_services() -> Services:
         quotas=Quotas.of(settings),
         tickets=Tickets(database),
         callbacks=Callbacks(database),
+        batches=Batches(database),
+        retention=Retention(database),
         guardrail=Guardrail(settings),
         ledger=Ledger(
             database, answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S)

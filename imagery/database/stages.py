@@ -30,9 +30,7 @@ class Stages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(
-        self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None
-    ) -> Begun | None:
+    def begin(self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None) -> Begun | None:
         """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
 
         None when the job has ended, runs anew or does not exist: the caller does nothing then.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceModifiedError
 from azure.core.exceptions import ResourceNotFoundError as AzureNotFoundError
 from azure.storage.blob import (
     BlobSasPermissions,
@@ -59,6 +59,8 @@ class AzureBlobStorage:
             found = self._client(ref).get_blob_properties()
         except AzureNotFoundError:
             raise BlobNotFoundError(f"{ref.path} does not exist") from None
+        except AzureError as error:
+            raise StorageError(f"{ref.path} could not be looked at: {type(error).__name__}") from error
         return BlobProperties(
             size=found.size,
             etag=str(found.etag).strip('"'),
