@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from imagery.contracts import JOBS, UPLOADS
 from imagery.database.migrate import upgrade
 from imagery.services import Services, get_services
-from tests.azurite import Azurite
+from tests.azurite import Azurite, start_azurite
 from tests.orchestrators.durable import Durable
 from tests.services import forget
+
+
+@pytest.fixture(scope="session")
+def own_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """An Azurite whose ``uploads`` nobody else fills or watches."""
+    server = start_azurite(tmp_path_factory.mktemp("own-azurite"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(params=["files and SQLite", "Azurite and PostgreSQL"])
@@ -29,7 +38,7 @@ def services(
         "BATCH_PARALLEL": "2",
     }
     if request.param == "Azurite and PostgreSQL":
-        azurite: Azurite = request.getfixturevalue("azurite")
+        azurite: Azurite = request.getfixturevalue("own_azurite")
         settings["AzureWebJobsStorage"] = azurite.connection_string
         settings["DATABASE_URL"] = request.getfixturevalue("postgres_url")
     for name, value in settings.items():
@@ -37,6 +46,9 @@ def services(
     forget()
     made = get_services()
     upgrade(made.database.engine)
+    for container in (UPLOADS, JOBS):
+        for ref in made.storage.list(container):
+            made.storage.delete(ref)
     yield made
     made.guardrail.close()
     made.database.engine.dispose()
