@@ -31,7 +31,7 @@ def run_stage(message: JsonObject, stage: Stage, work: Work) -> JsonObject:
 
 def _run(order: StageInput, stage: Stage, work: Work) -> StageOutcome:
     services = get_services()
-    begun = services.stages.begin(order.job_id, order.run, stage)
+    begun = services.stages.begin(order.job_id, order.run, stage, order.deadline)
     if begun is None:
         return StageOutcome(stage=stage, outcome=Outcome.CANCELLED)
     if begun.output is not None and services.storage.exists(begun.output):

@@ -182,11 +182,16 @@ class PipelineInput(Message):
 
 
 class BatchInput(Message):
-    """Input of the ``batch`` orchestrator: jobs whose rows exist already."""
+    """Input of the ``batch`` orchestrator: jobs whose rows exist already.
+
+    ``job_deadline_s``: seconds that each job gets from when its turn comes; None: the deadline its
+    pipeline was given stays.
+    """
 
     batch_id: str
     pipelines: list[BatchItem]
     parallel: int
+    job_deadline_s: float | None = None
 
 
 class BatchItem(Message):

@@ -24,6 +24,11 @@ def keyed_job_id(owner_id: str, key: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{owner_id}/{key}"))
 
 
+def keyed_batch_id(owner_id: str, key: str) -> str:
+    """The batch of an ``Idempotency-Key`` of one owner."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{owner_id}/batches/{key}"))
+
+
 def new_job_id() -> str:
     """A job that nobody can ask for twice."""
     return str(uuid.uuid4())

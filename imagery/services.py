@@ -8,12 +8,14 @@ from functools import lru_cache
 
 from imagery.circuit_breaker import BreakerPolicy, CircuitBreakers
 from imagery.contracts import JOBS, UPLOADS
+from imagery.database.batches import Batches
 from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
 from imagery.database.engine import Database, get_database
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import upgrade
 from imagery.database.quotas import Quotas
+from imagery.database.retention import Retention
 from imagery.database.stages import Stages
 from imagery.database.tickets import Tickets
 from imagery.database.users import Users
@@ -41,6 +43,8 @@ class Services:
     quotas: Quotas
     tickets: Tickets
     callbacks: Callbacks
+    batches: Batches
+    retention: Retention
     guardrail: Guardrail
     ledger: Ledger
     stage_cache: StageCache
@@ -69,6 +73,8 @@ def get_services() -> Services:
         tickets=Tickets(database),
         callbacks=Callbacks(database),
         guardrail=Guardrail(settings, circuits),
+        batches=Batches(database),
+        retention=Retention(database),
         ledger=Ledger(
             database,
             answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S),

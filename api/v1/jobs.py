@@ -21,10 +21,11 @@ from api.views import JobPage, JobStatus, job_status
 from imagery.contracts import BlobRef, JobState, Stage, stage_output
 from imagery.database.callbacks import delivery_id
 from imagery.database.jobs import RETRYABLE_STATES
+from imagery.database.tables import ImageJob
 from imagery.guardrail import NoThumbnailError
 from imagery.guardrail.pictures import CONTENT_TYPES
 from imagery.services import get_services
-from imagery.storage import LinkUnsupportedError
+from imagery.storage import BlobNotFoundError, LinkUnsupportedError
 from imagery.telemetry.logs import get_logger
 from orchestrators.starter import rerun, start_callback
 
@@ -88,6 +89,9 @@ async def retry(job_id: str, caller: Caller) -> JobStatus:
             "It is not repeated before an operator has settled it."
         )
         raise ApiError(409, "payment_unknown", detail, job_id=job_id)
+    if view.job.expired_at is not None and not await asyncio.to_thread(_has_source, view.job):
+        detail = "The job's pictures were deleted because of their age. Upload the image again."
+        raise ApiError(409, "job_expired", detail, job_id=job_id)
     if await rerun(durable_client(), view.job) is None:
         raise ApiError(409, "job_not_retryable", "Another request retried the job first.", job_id=job_id)
     return job_status(await load(job_id, caller))
@@ -104,6 +108,11 @@ async def image(
 ) -> Response:
     """The picture of a stage (`source` is the original): a short-lived link, or the bytes."""
     view = await load(job_id, caller)
+    if view.job.expired_at is not None:
+        detail = (
+            f"The pictures of this job were deleted on {view.job.expired_at:%Y-%m-%d} because of their age."
+        )
+        raise ApiError(410, "image_expired", detail, job_id=job_id)
     ref = _picture(view.job.source_container, view.job.source_name, job_id, stage, width)
     return await in_waiting_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
 
@@ -117,6 +126,15 @@ def _picture(container: str, name: str, job_id: str, stage: ImageName, width: in
         if get_services().storage.exists(stage_output(job_id, Stage.REALESRGAN)):
             return smaller
     return stage_output(job_id, Stage(stage))
+
+
+def _has_source(job: ImageJob) -> bool:
+    """True when an expired job could begin anew: its upload is there, because another job has it too."""
+    ref = BlobRef(container=job.source_container, name=job.source_name)
+    try:
+        return get_services().storage.properties(ref).etag == job.source_etag
+    except BlobNotFoundError:
+        return False
 
 
 def _source(blob: str) -> tuple[str, str]:

@@ -72,7 +72,8 @@ class Jobs:
                 if existing is not None:
                     return existing, False
                 if quotas is not None:
-                    quotas.check(session, request.owner_id)
+                    check = quotas.check_item if request.batch_id else quotas.check
+                    check(session, request.owner_id)
                 session.add(job)
                 session.flush()
                 record(session, job, "job_queued", source=request.source.path)
@@ -87,6 +88,11 @@ class Jobs:
         """The job, or None."""
         with self._database.read() as session:
             return session.get(ImageJob, job_id)
+
+    def known(self, job_ids: list[str]) -> set[str]:
+        """Those of ``job_ids`` that are jobs."""
+        with self._database.read() as session:
+            return set(session.exec(select(ImageJob.job_id).where(col(ImageJob.job_id).in_(job_ids))))
 
     def view(self, job_id: str) -> JobView | None:
         """The job with its stages, or None."""
@@ -219,7 +225,7 @@ class Jobs:
             if quotas is not None:
                 quotas.check(session, job.owner_id)
             job.state, job.stage = JobState.QUEUED, None
-            job.error_code = job.error_message = job.finished_at = None
+            job.error_code = job.error_message = job.finished_at = job.expired_at = None
             job.run, job.instance_id, job.deadline, job.restarts = run, instance_id, deadline, 0
             job.updated_at = utc_now()
             for row in _stages(session, [job_id]).get(job_id, []):

@@ -30,8 +30,8 @@ class Stages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, job_id: str, run: int, stage: Stage) -> Begun | None:
-        """Mark the stage RUNNING and count the attempt.
+    def begin(self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None) -> Begun | None:
+        """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
 
         None when the job has ended, runs anew or does not exist: the caller does nothing then.
         """
@@ -48,6 +48,8 @@ class Stages:
             row.attempt += 1
             row.started_at = utc_now()
             row.waiting_until = None
+            # a batch's item gets its time when its turn comes
+            job.deadline = deadline or job.deadline
             job.state = JobState.VALIDATING if stage is Stage.GUARDRAIL else JobState.RUNNING
             job.stage = stage.value
             job.updated_at = utc_now()

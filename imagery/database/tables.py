@@ -134,6 +134,7 @@ class Batch(SQLModel, table=True):
 
     batch_id: str = Field(primary_key=True, max_length=64)
     owner_id: str = Field(index=True, max_length=64)
+    request_hash: str = Field(default="", max_length=64)
     items: int
     refused: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceModifiedError
 from azure.core.exceptions import ResourceNotFoundError as AzureNotFoundError
 from azure.storage.blob import (
     BlobSasPermissions,
@@ -66,6 +66,8 @@ class AzureBlobStorage:
             found = self._client(ref).get_blob_properties()
         except AzureNotFoundError:
             raise BlobNotFoundError(f"{ref.path} does not exist") from None
+        except AzureError as error:
+            raise StorageError(f"{ref.path} could not be looked at: {type(error).__name__}") from error
         return BlobProperties(
             size=found.size,
             etag=str(found.etag).strip('"'),
@@ -151,14 +153,19 @@ class AzureBlobStorage:
         self.delete(target)
 
     def delete(self, ref: BlobRef) -> None:
+        condition = {"etag": f'"{ref.etag}"', "match_condition": MatchConditions.IfNotModified}
         try:
-            self._client(ref).delete_blob()
-        except AzureNotFoundError:
+            self._client(ref).delete_blob(**(condition if ref.etag else {}))
+        except (AzureNotFoundError, ResourceModifiedError):
             return
+        except HttpResponseError as error:
+            raise StorageError(f"{ref.path} could not be deleted: {error.reason}") from error
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
-        names = self._service.get_container_client(container).list_blob_names(name_starts_with=prefix)
-        return (BlobRef(container=container, name=name) for name in names)
+        found = self._service.get_container_client(container).list_blobs(name_starts_with=prefix)
+        return (
+            BlobRef(container=container, name=each.name, etag=str(each.etag).strip('"')) for each in found
+        )
 
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None

@@ -96,11 +96,11 @@ class Storage(Protocol):
         ...
 
     def delete(self, ref: BlobRef) -> None:
-        """Remove the blob; it is no error if it is gone already."""
+        """Remove the blob, only in the version of ``ref.etag`` if set; no error if that is gone already."""
         ...
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
-        """The blobs of a container by name order."""
+        """The blobs of a container by name order, each with its etag."""
         ...
 
     def read_link(

@@ -109,6 +109,7 @@ class Stack:
             "NANO_BANANA_TIMEOUT_S": "5",
             "RECONCILE_SCHEDULE": "*/2 * * * * *",
             "RECONCILE_GRACE_S": "3",
+            "RETENTION_SCHEDULE": "*/2 * * * * *",
             "QUOTA_JOBS_PER_MINUTE": "100000",
             "QUOTA_USD_PER_DAY": "100000",
             "WEBHOOK_SIGNING_KEY": SIGNING_KEY,

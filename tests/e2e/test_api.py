@@ -56,6 +56,7 @@ def test_the_documentation_describes_every_route(stack: Stack) -> None:
         "/api/v1/guardrail/validate",
         "/api/v1/batches",
         "/api/v1/batches/{batch_id}",
+        "/api/v1/batches/{batch_id}/cancel",
         "/api/v1/metrics",
         "/api/v1/logs",
         "/healthz",

@@ -129,6 +129,10 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.get(f"/api/v1/batches/{world.batch_id}"),
         (200, 404, 200, 200),
     ),
+    ("post", "/api/v1/batches/{batch_id}/cancel"): (
+        lambda client, world: client.post(f"/api/v1/batches/{world.batch_id}/cancel"),
+        (200, 404, 200, 200),
+    ),
     ("get", "/api/v1/metrics"): (lambda client, world: client.get("/api/v1/metrics"), (200, 200, 200, 200)),
     ("get", "/api/v1/logs"): (
         lambda client, world: client.get("/api/v1/logs", params={"job_id": world.job_id, "wait": 0}),

@@ -33,6 +33,7 @@ def upgrade() -> None:
         "batch",
         sa.Column("batch_id", sa.String(length=64), nullable=False),
         sa.Column("owner_id", sa.String(length=64), nullable=False),
+        sa.Column("request_hash", sa.String(length=64), nullable=False),
         sa.Column("items", sa.Integer(), nullable=False),
         sa.Column("refused", sa.JSON(), nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
@@ -80,6 +81,7 @@ def upgrade() -> None:
     with op.batch_alter_table("stage_cache_entry", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_stage_cache_entry_job_id"), ["job_id"], unique=False)
     _count_what_was_spent()
+    _keep_known_batches()
 
 
 def _count_what_was_spent() -> None:
@@ -93,6 +95,26 @@ def _count_what_was_spent() -> None:
     target = "INSERT INTO spend_day (day, scope, micro_usd)"
     op.execute(f"{target} SELECT day, '*', {counted}")
     op.execute(f"{target} SELECT day, owner_id, {counted}, owner_id")
+
+
+def _keep_known_batches() -> None:
+    """Batches were known by their jobs only; what had been refused is not known any more."""
+    job = sa.table("image_job", *(sa.column(name) for name in ("batch_id", "owner_id", "created_at")))
+    known = (
+        sa.select(
+            job.c.batch_id,
+            sa.func.min(job.c.owner_id),
+            sa.literal(""),
+            sa.func.count(),
+            sa.literal([], sa.JSON()),
+            sa.func.min(job.c.created_at),
+        )
+        .where(job.c.batch_id.is_not(None))
+        .group_by(job.c.batch_id)
+    )
+    columns = ["batch_id", "owner_id", "request_hash", "items", "refused", "created_at"]
+    batch = sa.table("batch", *(sa.column(name) for name in columns))
+    op.execute(batch.insert().from_select(columns, known))
 
 
 def downgrade() -> None:
