@@ -9,8 +9,9 @@ import azure.durable_functions as df
 from imagery.contracts import BlobRef, JobOptions, JobRequest, JobState
 from imagery.database.tables import UploadTicket
 from imagery.job_ids import upload_job_id
+from imagery.principal import STORAGE_OWNER
 from imagery.services import get_services
-from imagery.storage import BlobNotFoundError, BlobProperties
+from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties
 from imagery.telemetry.logs import get_logger
 from imagery.uploads import owner_of
 from orchestrators.starter import refuse, submit_upload
@@ -26,6 +27,11 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
         properties = await asyncio.to_thread(services.storage.properties, ref)
     except BlobNotFoundError:
         _log.warning("upload_vanished", source=ref.path)
+        return
+    except BlobNameError as error:
+        # no link of ours leads there, and no later delivery makes the name a better one
+        nameless = JobRequest(job_id=upload_job_id(ref, JobOptions()), source=ref, owner_id=STORAGE_OWNER)
+        await asyncio.to_thread(refuse, nameless, JobState.REJECTED, error.code, f"{error}")
         return
     ticket = await asyncio.to_thread(services.tickets.of_blob, name)
     request = await asyncio.to_thread(_request, ref, properties, ticket)
