@@ -31,6 +31,7 @@ from imagery.nano_banana import (
     Refused,
     ServiceUnavailable,
 )
+from imagery.png import without_personal_metadata
 from imagery.retry import spread
 from imagery.services import Services
 from imagery.spend import (
@@ -185,10 +186,10 @@ def _settle(services: Services, order: StageInput, begun: Begun, target: BlobRef
 
 
 def _as_png(placed: PlacedImage) -> bytes:
-    """The picture as PNG whatever the model sent: the blob's name promises it."""
+    """The picture as PNG whatever the model sent, as the blob's name promises; nothing personal in it."""
     if placed.content_type == _PNG:
-        return placed.data
+        return without_personal_metadata(placed.data)
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(placed.data)) as image:
         image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return without_personal_metadata(buffer.getvalue())

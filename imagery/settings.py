@@ -258,7 +258,7 @@ class Settings(BaseSettings):
         640, ge=400, description="Address space of a worker, about 260 of it for itself; more is refused."
     )
     guardrail_thumbnail_memory_mb: int = Field(
-        1536, ge=400, description="The same while it makes a thumbnail, also of an upscaled picture."
+        1536, ge=400, description="The same while it makes a thumbnail of what a stage wrote."
     )
     guardrail_queue_s: float = Field(20.0, gt=0, description="Longest wait for a free worker.")
     guardrail_queue_limit: int = Field(

@@ -18,6 +18,7 @@ from sqlalchemy import exc
 from imagery.contracts import UPLOADS, BlobRef, JobOptions, JobRequest, JobState
 from imagery.database.tables import UploadTicket, utc_now
 from imagery.job_ids import upload_job_id
+from imagery.principal import STORAGE_OWNER
 from imagery.services import get_services
 from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, StorageError
 from imagery.telemetry.logs import get_logger
@@ -37,6 +38,11 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
         properties = await asyncio.to_thread(services.storage.properties, ref)
     except BlobNotFoundError:
         _log.warning("upload_vanished", source=ref.path)
+        return
+    except BlobNameError as error:
+        # no link of ours leads there, and no later delivery makes the name a better one
+        nameless = JobRequest(job_id=upload_job_id(ref, JobOptions()), source=ref, owner_id=STORAGE_OWNER)
+        await asyncio.to_thread(refuse, nameless, JobState.REJECTED, error.code, f"{error}")
         return
     ticket = await asyncio.to_thread(services.tickets.of_blob, name)
     request = await asyncio.to_thread(_request, ref, properties, ticket)

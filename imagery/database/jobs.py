@@ -15,8 +15,10 @@ from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.quotas import Quotas
 from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
+from imagery.text import plain
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
+_MAX_TYPE = 200
 _ORDER = {stage.value: number for number, stage in enumerate(Stage)}
 
 
@@ -58,7 +60,7 @@ class Jobs:
             source_container=request.source.container,
             source_name=request.source.name,
             source_etag=request.source.etag,
-            content_type=request.content_type,
+            content_type=plain(request.content_type, _MAX_TYPE) if request.content_type else None,
             request_hash=request.request_hash,
             options=request.options.to_json(),
             callback_url=request.callback_url,
