@@ -81,10 +81,10 @@ class Client:
         """Ask for another run; None when no answer came."""
         return self._post(f"/api/v1/jobs/{job_id}/retry")
 
-    def orchestration_ended(self, job: ImageJob) -> bool:
-        """True when the job's orchestration has ended, or a restarted host knows nothing of it."""
+    def orchestration_ended(self, instance_id: str) -> bool:
+        """True when the orchestration has ended, or a restarted host knows nothing of it."""
         try:
-            answer = self._http.get(f"{_DURABLE}/instances/{job.instance_id}")
+            answer = self._http.get(f"{_DURABLE}/instances/{instance_id}")
         except httpx.TransportError:
             return False
         if answer.status_code == 404:

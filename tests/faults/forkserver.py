@@ -6,6 +6,7 @@ its output. A host that was forked has no thread, connection or engine yet, and 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -20,6 +21,14 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).parent.parent.parent
 _POLL_S = 0.02
 _APP = "function_app"
+# what a host imports only when it serves
+_LATER = (
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
+    "uvicorn.protocols.http.h11_impl",
+)
 
 
 @dataclass
@@ -127,7 +136,8 @@ def _import_everything() -> None:
 
     import local.host.__main__  # noqa: F401
 
-    __import__(_APP)
+    for name in (_APP, *_LATER):
+        importlib.import_module(name)
     # the app itself is made anew in each host, from settings read anew
     del sys.modules[_APP]
     from imagery.settings import get_settings

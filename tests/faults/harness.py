@@ -66,6 +66,7 @@ class Harness:
         orders = [
             (scenario, point)
             for scenario in every
+            if scenario.name in learned
             for point in worth_a_run(until(learned[scenario.name], scenario.until), seen)
         ]
         if share is not None:
@@ -87,9 +88,7 @@ class Harness:
             thread.start()
         for thread in threads:
             thread.join()
-        if len(reports) != len(orders):
-            raise RuntimeError("a lane broke; its error is above")
-        return [reports[number] for number in range(len(orders))]
+        return [reports[number] for number in sorted(reports)]
 
     def _work(self, lane: Lane, waiting: Any, reports: dict[int, Report]) -> None:
         while True:
@@ -97,7 +96,13 @@ class Harness:
                 number, order = waiting.get_nowait()
             except queue.Empty:
                 return
-            reports[number] = self._perform(lane, *order)
+            try:
+                reports[number] = self._perform(lane, *order)
+            except Exception as error:
+                # one run that breaks must not end the others; it counts as a violation
+                scenario, point = order
+                where = f"{scenario.name}: {point or 'nobody dies'}"
+                self._note_all([Violation(Kind.BROKEN, where, f"{type(error).__name__}: {error}")])
 
     def _perform(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
         with self._lock:
@@ -115,12 +120,16 @@ class Harness:
         return report
 
     def _note(self, report: Report, found: list[Violation]) -> None:
-        with self._lock:
-            if report.point is not None and report.struck:
+        if report.point is not None and report.struck:
+            with self._lock:
                 self.tally.struck[report.scenario.name] += 1
+        self._note_all(found, f" ({report.folder.name}, {report.seconds:.1f} s)")
+
+    def _note_all(self, found: list[Violation], place: str = "") -> None:
+        with self._lock:
             self.tally.violations += found
         for each in found:
-            _say(f"{each} (in {report.folder.name}, {report.seconds:.1f} s)")
+            _say(f"{each}{place}")
 
 
 def _say(text: str) -> None:

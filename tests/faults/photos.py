@@ -10,11 +10,11 @@ from PIL import Image
 
 from tests.e2e.stack import PHOTO
 
-_SIDE = 64
+_SIDE = 40
 
 
 def photo(kind: str) -> bytes:
-    """A PNG of 64 x 64 px: ``subject`` (a cup), ``noise`` without one, ``flat`` (refused)."""
+    """A PNG of 40 x 40 px: ``subject`` (a cup), ``noise`` without one, ``flat`` (refused)."""
     random = np.random.default_rng()
     if kind == "subject":
         pixels = _cup().copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, Table, select, update
+from sqlalchemy import Engine, Table, select, text, update
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
@@ -13,6 +13,10 @@ from imagery.contracts import JobState
 from imagery.database.engine import make_engine
 from imagery.database.tables import CallbackDelivery, ImageJob, SpendEntry, StageRun
 
+_GLANCE = text(
+    "SELECT job_id, state, stage, run, error_code, instance_id, (SELECT count(*) FROM callback_delivery c"
+    " WHERE c.job_id = image_job.job_id AND c.state = 'pending') FROM image_job"
+)
 # longer than the ledger and a callback's hold wait for an answer that will not come
 LONG = timedelta(minutes=2)
 
@@ -32,6 +36,24 @@ class Record:
         return JobState(self.job.state).is_terminal and all(
             each.state != "pending" for each in self.callbacks
         )
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a run looks at again and again. ``callbacks_due``: not delivered and not given up."""
+
+    job_id: str
+    state: JobState
+    stage: str | None
+    run: int
+    error_code: str | None
+    instance_id: str
+    callbacks_due: int
+
+    @property
+    def ended(self) -> bool:
+        """True when the job is terminal and nobody waits to be told."""
+        return self.state.is_terminal and not self.callbacks_due
 
 
 class Records:
@@ -57,6 +79,14 @@ class Records:
                 )
                 for job in jobs
             ]
+
+    def glance(self) -> Glance | None:
+        """The only job, None before there is one. Raises ``ValueError`` when there are several."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(_GLANCE).all()
+        if len(rows) > 1:
+            raise ValueError(f"{len(rows)} jobs where one was asked for")
+        return Glance(rows[0][0], JobState(rows[0][1]), *rows[0][2:]) if rows else None
 
     def one(self) -> Record | None:
         """The only job, None before there is one. Raises ``ValueError`` when there are several."""

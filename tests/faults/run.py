@@ -14,16 +14,17 @@ from tests.faults.client import Client, settings_of
 from tests.faults.forkserver import Host
 from tests.faults.points import FaultsFile, Point, Way, passed
 from tests.faults.receiver import Receiver
-from tests.faults.records import Record, Records
+from tests.faults.records import Glance, Record, Records
 from tests.faults.scenarios import Entrance, Scenario
 from tests.faults.world import Lane, Site, World, host_environment
 
 _LIMIT_S = 30.0
 _WAITING_LIMIT_S = 90.0
-_STEP_S = 0.02
+_STEP_S = 0.03
 # so long after the end a point may still be passed: what an activity does after its job was cancelled
 _QUIET_S, _LATE_S = 0.6, 4.0
 _KILLED = 137
+_LOOKS_FOR_UPLOADS = {"AzureWebJobs.uploads.Disabled": "false", "HOST_BLOB_POLL_S": "0.1"}
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Run:
         self._world, self._lane, self._scenario, self._point = world, lane, scenario, point
         self._folder = folder
         self._site: Site = world.production if scenario.production else world.site
-        more = {"HOST_BLOB_POLL_S": "0.1"} if scenario.entrance is Entrance.UPLOAD else {}
+        more = _LOOKS_FOR_UPLOADS if scenario.entrance is Entrance.UPLOAD else {}
         url = self._site.new_database(folder)
         self._environment = host_environment(self._site, lane, url, more | scenario.environment)
         self._records = Records(url)
@@ -112,15 +113,15 @@ class Run:
             if self._host is not None and self._host.exit_code is not None:
                 self._restart(self._host.exit_code)
                 ended_at = None
-            record = self._records.one()
-            if record is not None and self._is_over(record):
+            seen = self._records.glance()
+            if seen is not None and self._is_over(seen):
                 ended_at = ended_at or time.monotonic()
                 if self._is_quiet(time.monotonic() - ended_at):
                     return
             else:
                 ended_at = None
             time.sleep(_STEP_S)
-        self._report.stuck = "nothing" if record is None else f"{record.job.state} {record.job.stage}"
+        self._report.stuck = f"{seen.state} in {seen.stage}" if seen else "there is no job"
 
     def _restart(self, exit_code: int) -> None:
         """The host is gone: look at what it left, and start it again."""
@@ -140,21 +141,21 @@ class Run:
         sent = any(entry.state == SpendState.SENT for entry in record.spend)
         return sent and not self._site.storage.exists(stage_output(record.job.job_id, Stage.NANO_BANANA))
 
-    def _is_over(self, record: Record) -> bool:
+    def _is_over(self, seen: Glance) -> bool:
         """True when nothing is left to do for the job; what its client has left to ask for is asked."""
         if self._scenario.hold is not None and not self._cancelled and self._faults.fired("hold"):
-            self._cancelled = self._client.cancel(record.job.job_id)
+            self._cancelled = self._client.cancel(seen.job_id)
             if self._cancelled:
                 self._faults.release()
-        if not record.ended:
+        if not seen.ended:
             return False
-        if self._scenario.retried and record.job.run == 1 and record.job.error_code != "payment_unknown":
+        if self._scenario.retried and seen.run == 1 and seen.error_code != "payment_unknown":
             self._lane.bill.delete("/_simulator/faults")
             for path in self._scenario.gpu:
-                self._site.gateway.forgive(record.job.job_id, path)
-            self._client.retry(record.job.job_id)
+                self._site.gateway.forgive(seen.job_id, path)
+            self._client.retry(seen.job_id)
             return False
-        return self._client.orchestration_ended(record.job)
+        return self._client.orchestration_ended(seen.instance_id)
 
     def _is_quiet(self, since_end_s: float) -> bool:
         """True when no point is to be expected any more."""

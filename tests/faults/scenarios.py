@@ -26,8 +26,9 @@ class Scenario:
     """One way, and how it ends when nobody dies.
 
     ``paid`` are faults of the image model, ``gpu`` those of the GPU service by path. ``until`` names an
-    activity: what follows its beginning is another scenario's. ``hold`` is where it is cancelled. ``loses_answer``: a paid call's answer is
-    lost by itself. ``retried``: the failed job is run again, and the faults are over then.
+    activity: what follows its beginning is another scenario's. ``hold`` is where it is cancelled.
+    ``loses_answer``: a paid call's answer is lost by itself. ``retried``: the failed job is run again, and
+    the faults are over then. ``waits``: what the app waits for is waited for, not skipped.
     """
 
     name: str

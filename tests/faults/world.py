@@ -92,7 +92,7 @@ class World:
         self._ending.callback(self.hosts.stop)
         store = self.folder / "store"
         files = {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(store)}
-        pieces = [gpu := self._gpu("gpu", files)]
+        self._pieces = pieces = [gpu := self._gpu("gpu", files)]
         if self._has_production:
             azurite_folder = self.folder / "azurite"
             azurite_folder.mkdir()
@@ -162,7 +162,8 @@ def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, 
         "NANO_BANANA_TIMEOUT_S": "30",
         "RECONCILE_SCHEDULE": "* * * * * *",
         "RECONCILE_GRACE_S": "2",
-        "HOST_BLOB_POLL_S": "3600",
+        # all share one folder of uploads: only who waits for one looks there
+        "AzureWebJobs.uploads.Disabled": "true",
         "QUOTA_JOBS_PER_MINUTE": "100000",
         "QUOTA_USD_PER_DAY": "100000",
         "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
