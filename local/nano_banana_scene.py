@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -25,9 +26,7 @@ def scene_size(aspect_ratio: str, image_size: str) -> tuple[int, int]:
 
 def compose(cutout: Image.Image, prompt: str, size: tuple[int, int]) -> bytes:
     """The cut-out (RGBA) on a scene of ``size`` that depends on the prompt alone; PNG bytes."""
-    seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
-    random = np.random.default_rng(seed)
-    scene = _background(random, size)
+    scene = _empty_scene(prompt, size).copy()
     subject = _fit(cutout.convert("RGBA"), size)
     left = (size[0] - subject.width) // 2
     foot = round(size[1] * (_HORIZON + 0.26))
@@ -38,6 +37,13 @@ def compose(cutout: Image.Image, prompt: str, size: tuple[int, int]) -> bytes:
     buffer = io.BytesIO()
     scene.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+@lru_cache(maxsize=2)
+def _empty_scene(prompt: str, size: tuple[int, int]) -> Image.Image:
+    """Kept, because many jobs ask for the same scene, and it is half of the work."""
+    seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
+    return _background(np.random.default_rng(seed), size)
 
 
 def _background(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:

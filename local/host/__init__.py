@@ -11,6 +11,8 @@ the app like the real host; its own settings are
     Threads for functions that are not async, 16 if not given.
 ``HOST_FAULTS_FILE``
     Faults to inject, see ``faults.py``.
+``AzureWebJobs.<function>.Disabled``
+    ``true`` leaves a function out, as in the cloud.
 
 Served are HTTP, blob, timer and durable triggers with the durable client binding; an app that needs more
 is refused at the start. Orchestrations live in memory and end with the process; what blobs were handled

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 from local.host import app as functions
+from local.host import side_effects
 from local.host.faults import FaultInjector, FaultsFileError
 from local.host.server import Host, Server, listen
-from local.host.settings import SettingsError, load
+from local.host.settings import SettingsError, load, setting
 
 _BAD_START = 2
 
@@ -36,9 +37,10 @@ def main(arguments: list[str]) -> int:
         settings = load(app_dir, state_dir, given.host, port, faults_file)
         # relative paths in the app's settings mean its folder, as with the real host
         os.chdir(app_dir)
-        host = Host(
-            settings, functions.load(app_dir), FaultInjector.from_file(settings.faults_file, state_dir)
-        )
+        injector = FaultInjector.from_file(settings.faults_file, state_dir)
+        if settings.faults_file:
+            side_effects.install(injector, Path(setting("LOCAL_STORAGE_PATH") or "data"))
+        host = Host(settings, functions.load(app_dir), injector)
     except (SettingsError, functions.LoadError, FaultsFileError, ValueError, OSError) as error:
         listener.close()
         return _refuse(str(error))

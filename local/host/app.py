@@ -13,6 +13,8 @@ from typing import Any
 
 import azure.functions as func
 
+from local.host.settings import setting
+
 _log = logging.getLogger(__name__)
 HANDLED = {
     "httpTrigger",
@@ -81,8 +83,17 @@ def index(app: func.FunctionRegister) -> App:
     functions: dict[str, dict[str, Function]] = {}
     for each in app.get_functions():
         function = _function(each)
+        if _is_disabled(function.name):
+            _log.info("function %s is disabled by a setting", function.name)
+            continue
         functions.setdefault(function.trigger_type, {})[_key(function)] = function
     return App(functions)
+
+
+def _is_disabled(name: str) -> bool:
+    """As in the cloud: ``AzureWebJobs.<function>.Disabled``, with ``__`` where a dot is not allowed."""
+    names = (f"AzureWebJobs.{name}.Disabled", f"AzureWebJobs__{name}__Disabled")
+    return any((setting(each) or "").lower() in {"true", "1"} for each in names)
 
 
 def _function(built: Any) -> Function:

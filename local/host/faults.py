@@ -1,4 +1,4 @@
-"""Faults at chosen points of the durable machinery, for tests.
+"""Faults at chosen points of the durable machinery and of what it does outside, for tests.
 
 ``--faults FILE`` or ``HOST_FAULTS_FILE`` names a JSON file with a list of faults::
 
@@ -6,15 +6,18 @@
 
 ``point``
     ``before_episode`` and ``after_episode`` of an orchestrator; ``before_activity``; ``after_activity``:
-    it ran, but its completion is not recorded yet.
+    it ran, but its completion is not recorded yet. The points of ``side_effects.py``.
 ``name``
-    Of the orchestrator or activity.
+    Of the orchestrator, activity or side effect.
 ``at``
     Orchestrators: the number of a history event, from 1; the fault fires at the first episode that sees
-    it. Activities: the number of the call in this host process, from 1. What comes later counts too.
+    it. All others: how often the point was reached in this host process, from 1. What comes later counts
+    too.
 ``action``
     ``kill`` ends the host's process at once with exit code 137. ``replay`` throws the work item's result
-    away, so that it is delivered again: the activity or the episode runs once more.
+    away, so that it is delivered again: the activity or the episode runs once more. ``hold`` waits until
+    there is a file ``faults-released`` in the state folder, at most a minute. ``record`` (of the point
+    ``*`` with the name ``*``) writes each point that is passed to ``faults-passed.jsonl`` there.
 ``times``
     How often it fires, 1 if not given.
 
@@ -27,14 +30,31 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-POINTS = {"before_episode", "after_episode", "before_activity", "after_activity"}
-ACTIONS = {"kill", "replay"}
+POINTS = {
+    "before_episode",
+    "after_episode",
+    "before_activity",
+    "after_activity",
+    "before_commit",
+    "after_commit",
+    "before_request",
+    "sent_request",
+    "after_request",
+    "before_file",
+    "after_file",
+}
+FIRED_FILE, PASSED_FILE, RELEASE_FILE = "faults-fired.json", "faults-passed.jsonl", "faults-released"
+_ACTIONS = {"kill", "replay", "hold", "record"}
+_ANY = "*"
 _KILLED = 137
+_LONGEST_HOLD_S = 60.0
+_HOLD_STEP_S = 0.01
 
 
 class FaultsFileError(Exception):
@@ -63,6 +83,8 @@ class FaultInjector:
     def __init__(self, faults: list[Fault], fired_file: Path) -> None:
         self._lock = threading.Lock()
         self._file = fired_file
+        self._folder = fired_file.parent
+        self._records = any(each.action == "record" for each in faults)
         self._calls: Counter[str] = Counter()
         self._fired: Counter[str] = Counter(_read_fired(fired_file) if faults else {})
         self._faults = faults
@@ -71,28 +93,46 @@ class FaultInjector:
     def from_file(cls, path: Path | None, state_dir: Path) -> FaultInjector:
         """Read the faults; None means there are none. Raises ``FaultsFileError``."""
         faults = [_fault(each) for each in _read(path)] if path else []
-        return cls(faults, state_dir / "faults-fired.json")
+        return cls(faults, state_dir / FIRED_FILE)
 
     def count(self, name: str) -> int:
-        """Count a call of an activity and answer its number, from 1."""
+        """Count a call of an activity, or a side effect, and answer its number, from 1."""
         with self._lock:
             self._calls[name] += 1
             return self._calls[name]
 
+    def reach(self, point: str, name: str) -> None:
+        """Count a point that is no work item, and fire what stands for it."""
+        self.strike(point, name, self.count(f"{point}/{name}"))
+
     def strike(self, point: str, name: str, reached: int) -> bool:
         """Fire what stands for this point; True when the work item must be delivered again."""
         with self._lock:
+            if self._records:
+                self._record(point, name, reached)
             fault = next((each for each in self._faults if self._stands(each, point, name, reached)), None)
             if fault is None:
                 return False
             self._fired[fault.key] += 1
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             temporary = self._file.with_suffix(".new")
             temporary.write_text(json.dumps(self._fired))
-            temporary.replace(self._file)
+            temporary.rename(self._file)
         if fault.action == "kill":
             os._exit(_KILLED)
-        return True
+        if fault.action == "hold":
+            self._hold()
+        return fault.action == "replay"
+
+    def _record(self, point: str, name: str, reached: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / PASSED_FILE).open("a") as file:
+            file.write(json.dumps({"point": point, "name": name, "at": reached}) + "\n")
+
+    def _hold(self) -> None:
+        until = time.monotonic() + _LONGEST_HOLD_S
+        while time.monotonic() < until and not (self._folder / RELEASE_FILE).exists():
+            time.sleep(_HOLD_STEP_S)
 
     def _stands(self, fault: Fault, point: str, name: str, reached: int) -> bool:
         here = (fault.point, fault.name) == (point, name) and reached >= fault.at
@@ -130,6 +170,7 @@ def _fault(given: Any) -> Fault:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FaultsFileError(f"not a fault: {given}") from error
-    if fault.point not in POINTS or fault.action not in ACTIONS:
+    is_point = fault.point in POINTS or (fault.point, fault.action) == (_ANY, "record")
+    if not is_point or fault.action not in _ACTIONS:
         raise FaultsFileError(f"unknown point or action: {given}")
     return fault

@@ -87,8 +87,12 @@ class Run:
 
     def _schedule(self, each: Scheduled) -> None:
         self.scheduled.append(each)
-        kinds = {"activity": Kind.TASK_SCHEDULED, "sub": Kind.SUB_CREATED, "timer": Kind.TIMER_CREATED}
-        self._add(kinds[each.kind], each.id, Name=each.name, Input=each.input)
+        kinds = {"activity": Kind.TASK_SCHEDULED, "sub": Kind.SUB_CREATED}
+        if each.kind == "timer":
+            self._add(Kind.TIMER_CREATED, each.id, FireAt=(each.fire_at or self.now).isoformat())
+            return
+        more = {"InstanceId": each.instance_id} if each.kind == "sub" else {}
+        self._add(kinds[each.kind], each.id, Name=each.name, Input=each.input, Version="", **more)
 
     def _complete(self) -> None:
         """Let what was scheduled last, and is still open, come to its end."""
@@ -98,7 +102,7 @@ class Run:
         if each.kind == "timer":
             self.now = max(self.now, each.fire_at or self.now)
             self._turn()
-            self._add(Kind.TIMER_FIRED, TimerId=each.id)
+            self._add(Kind.TIMER_FIRED, TimerId=each.id, FireAt=self.now.isoformat())
             return
         self._turn()
         completed, failed = (

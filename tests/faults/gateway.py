@@ -1,0 +1,61 @@
+"""A gateway before the GPU service, which fails calls of chosen jobs as a real one would."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+_TIMEOUT_S = 120.0
+_RETRY_AFTER_S = "0.2"
+
+
+class Gateway:
+    """Forwards to ``upstream``. Faults: ``busy`` (the queue is full) and ``away`` (no replica yet)."""
+
+    def __init__(self, upstream: str) -> None:
+        self._client = httpx.AsyncClient(base_url=upstream, timeout=_TIMEOUT_S)
+        self._lock = threading.Lock()
+        self._faults: dict[tuple[str, str], deque[str]] = defaultdict(deque)
+
+    def app(self) -> Starlette:
+        """The ASGI app."""
+        return Starlette(routes=[Route("/{path:path}", self.forward, methods=["GET", "POST"])])
+
+    def order(self, job_id: str, path: str, faults: tuple[str, ...]) -> None:
+        """The next calls of ``path`` for this job fail so."""
+        with self._lock:
+            self._faults[job_id, path].extend(faults)
+
+    def forgive(self, job_id: str, path: str) -> None:
+        """No call of ``path`` for this job fails any more."""
+        with self._lock:
+            self._faults.pop((job_id, path), None)
+
+    async def forward(self, request: Request) -> Response:
+        """Answer as ordered, or as the service does."""
+        path = request.url.path
+        fault = self._take(request.headers.get("x-job-id", ""), path)
+        if fault == "away":
+            return PlainTextResponse("no healthy upstream", 503)
+        if fault == "busy":
+            problem = {"title": "Busy", "status": 429, "detail": "The queue is full.", "code": "gpu_busy"}
+            return JSONResponse(problem, 429, {"Retry-After": _RETRY_AFTER_S})
+        headers = {name: value for name, value in request.headers.items() if name.startswith("x-")}
+        content = await request.body()
+        headers["content-type"] = request.headers.get("content-type", "application/json")
+        answer = await self._client.request(request.method, path, content=content, headers=headers)
+        kept = {
+            name: answer.headers[name] for name in ("content-type", "retry-after") if name in answer.headers
+        }
+        return Response(answer.content, answer.status_code, kept)
+
+    def _take(self, job_id: str, path: str) -> str | None:
+        with self._lock:
+            waiting = self._faults.get((job_id, path))
+            return waiting.popleft() if waiting else None

@@ -1,0 +1,137 @@
+"""Every scenario once to learn its points, then once for each of them."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.cancelled import cancellations
+from tests.faults.invariants import Kind, Violation
+from tests.faults.points import Point, Way, until, worth_a_run
+from tests.faults.run import Report, Run
+from tests.faults.scenarios import HAPPY, SCENARIOS, Entrance, Scenario
+from tests.faults.verdict import violations
+from tests.faults.world import Lane, World
+
+Order = tuple[Scenario, Point | None]
+_STATED = {
+    "billed_twice": Kind.BILLED_TWICE,
+    "lost_images": Kind.LOST_IMAGE,
+    "stuck_jobs": Kind.STUCK_JOB,
+}
+
+
+@dataclass
+class Tally:
+    """What was struck, and what was wrong."""
+
+    struck: Counter[str] = field(default_factory=Counter)
+    violations: list[Violation] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def line(self) -> dict[str, int]:
+        """The last line of ``make faults``."""
+        kinds = Counter(each.kind for each in self.violations)
+        stated = {name: kinds[kind] for name, kind in _STATED.items()}
+        return {"fault_points": sum(self.struck.values()), "violations": len(self.violations), **stated}
+
+
+class Harness:
+    """Runs over the lanes of a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._lock = threading.Lock()
+        self._runs = 0
+        self.tally = Tally()
+
+    def run(
+        self, scenarios: Iterable[Scenario] = SCENARIOS, share: Callable[[int], bool] | None = None
+    ) -> None:
+        """All of it; ``share`` picks points by their number, for a shorter one."""
+        began = time.monotonic()
+        happy = self.perform([(HAPPY, None)])[0]
+        every = [*scenarios, *cancellations(happy.way)]
+        learned = {HAPPY.name: happy.way}
+        others = [scenario for scenario in every if scenario.name != HAPPY.name]
+        for report in self.perform([(scenario, None) for scenario in others]):
+            learned[report.scenario.name] = report.way
+        seen: set[Way] = set()
+        orders = [
+            (scenario, point)
+            for scenario in every
+            if scenario.name in learned
+            for point in worth_a_run(until(learned[scenario.name], scenario.until), seen)
+        ]
+        if share is not None:
+            orders = [order for number, order in enumerate(orders) if share(number)]
+        _say(f"{len(orders)} points in {len(every)} scenarios, {time.monotonic() - began:.0f} s so far")
+        self.perform(orders)
+        self.tally.seconds = time.monotonic() - began
+
+    def perform(self, orders: list[Order]) -> list[Report]:
+        """Do the runs, over all lanes; their reports in order. What is wrong is in the tally."""
+        waiting: queue.SimpleQueue[tuple[int, Order]] = queue.SimpleQueue()
+        for numbered in enumerate(orders):
+            waiting.put(numbered)
+        reports: dict[int, Report] = {}
+        threads = [
+            threading.Thread(target=self._work, args=(lane, waiting, reports)) for lane in self._world.lanes
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [reports[number] for number in sorted(reports)]
+
+    def _work(self, lane: Lane, waiting: Any, reports: dict[int, Report]) -> None:
+        while True:
+            try:
+                number, order = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                reports[number] = self._perform(lane, *order)
+            except Exception as error:
+                # one run that breaks must not end the others; it counts as a violation
+                scenario, point = order
+                where = f"{scenario.name}: {point or 'nobody dies'}"
+                self._note_all([Violation(Kind.BROKEN, where, f"{type(error).__name__}: {error}")])
+
+    def _perform(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
+        with self._lock:
+            self._runs += 1
+            folder = self._world.folder / f"run-{self._runs:04}"
+        run = Run(self._world, lane, scenario, point, folder)
+        if scenario.entrance is Entrance.UPLOAD:
+            # every host that looks for uploads would find them
+            with self._world.uploads:
+                report = run.perform()
+        else:
+            report = run.perform()
+        site = self._world.production if scenario.production else self._world.site
+        self._note(report, list(violations(report, site.storage)))
+        return report
+
+    def _note(self, report: Report, found: list[Violation]) -> None:
+        if report.point is not None and report.struck:
+            with self._lock:
+                self.tally.struck[report.scenario.name] += 1
+        self._note_all(found, f" ({report.folder.name}, {report.seconds:.1f} s)")
+
+    def _note_all(self, found: list[Violation], place: str = "") -> None:
+        with self._lock:
+            self.tally.violations += found
+        for each in found:
+            _say(f"{each}{place}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,90 @@
+"""The ways of a job that are broken at every point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from imagery.contracts import JobState
+from tests.faults.points import Point
+
+REMBG, UPSCALE = "/v1/remove-background", "/v1/upscale"
+# so often that a call repeated after a crash gets the same answer
+_ALWAYS = 6
+
+
+class Entrance(Enum):
+    """How a job comes in."""
+
+    ROW = "its row is there and its orchestration is started: what a submission leaves behind"
+    HTTP = "POST /process with an Idempotency-Key"
+    UPLOAD = "a blob in uploads"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way, and how it ends when nobody dies.
+
+    ``paid`` are faults of the image model, ``gpu`` those of the GPU service by path. ``until`` names an
+    activity: what follows its beginning is another scenario's. ``hold`` is where it is cancelled.
+    ``loses_answer``: a paid call's answer is lost by itself. ``retried``: the failed job is run again, and
+    the faults are over then. ``waits``: what the app waits for is waited for, not skipped.
+    """
+
+    name: str
+    state: JobState = JobState.COMPLETED
+    code: str | None = None
+    entrance: Entrance = Entrance.ROW
+    photo: str = "subject"
+    examined: bool = False
+    paid: tuple[str, ...] = ()
+    gpu: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    until: str | None = None
+    hold: Point | None = None
+    retried: bool = False
+    callbacks: tuple[int, ...] = ()
+    loses_answer: bool = False
+    waits: bool = False
+    production: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def _failed(name: str, code: str, **more: object) -> Scenario:
+    return Scenario(name, JobState.FAILED, code, **more)  # type: ignore[arg-type]
+
+
+_SHORT = {"NANO_BANANA_TIMEOUT_S": "1"}
+HAPPY = Scenario("happy path")
+SCENARIOS = (
+    HAPPY,
+    Scenario("submitted over HTTP", entrance=Entrance.HTTP, until="guardrail"),
+    Scenario("submitted as a blob", entrance=Entrance.UPLOAD, examined=True, until="remove_background"),
+    Scenario("GPU busy, then away", gpu={REMBG: ("busy",), UPSCALE: ("away",)}),
+    Scenario("image model answers 503", paid=("503",)),
+    Scenario("image model answers 429", paid=("429",)),
+    Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),
+    _failed("no subject", "no_subject_found", photo="noise"),
+    _failed("GPU stays away", "gpu_unreachable", gpu={REMBG: ("away",) * 20}),
+    _failed("safety refusal", "nano_banana_safety", paid=("safety",) * _ALWAYS),
+    _failed("text only", "nano_banana_no_image", paid=("text_only",) * _ALWAYS),
+    _failed(
+        "time-out before billing",
+        "payment_unknown",
+        paid=("timeout_before_billing",),
+        loses_answer=True,
+        environment=_SHORT,
+    ),
+    _failed(
+        "time-out after billing",
+        "payment_unknown",
+        paid=("timeout_after_billing",),
+        loses_answer=True,
+        environment=_SHORT,
+    ),
+    _failed("broken connection", "payment_unknown", paid=("broken_connection",), loses_answer=True),
+    _failed("malformed answer", "payment_unknown", paid=("malformed_json",), loses_answer=True),
+    Scenario("retried after a refusal", paid=("safety",) * _ALWAYS, retried=True),
+    Scenario("retried after the GPU was away", gpu={UPSCALE: ("away",) * 20}, retried=True),
+    Scenario("with a callback", callbacks=(503,)),
+    Scenario("happy path on PostgreSQL and Azurite", production=True),
+)

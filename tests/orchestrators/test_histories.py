@@ -1,0 +1,125 @@
+"""Instances in flight survive a deployment: today's orchestrators go on from recorded histories.
+
+Times may differ (waits are spread and tuned), and a message may have new fields. What is called, in
+which order and with which values, may not.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.host.durable import run_orchestrator
+from local.host.history import Kind
+from local.host.replay import Replay
+from tests.orchestrators.record import HISTORIES, main, record
+from tests.orchestrators.replay import load_app
+
+FILES = sorted(HISTORIES.glob("*/*.json"))
+# set in the moment of scheduling, from the retry policy of today
+_TIMES = {
+    "fireAt",
+    "firstRetryIntervalInMilliseconds",
+    "backoffCoefficient",
+    "maxRetryIntervalInMilliseconds",
+}
+_TRIGGERS = {"orchestrationTrigger": {Kind.SUB_CREATED}, "activityTrigger": {Kind.TASK_SCHEDULED}}
+
+recorded = pytest.mark.parametrize(
+    "file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}" if isinstance(file, Path) else None
+)
+
+
+def answer(told: dict[str, Any], length: int) -> dict[str, Any]:
+    """What the orchestrator of today answers to the first events of a recorded history."""
+    function = load_app().of("orchestrationTrigger")[told["orchestrator"]]
+    state, error = run_orchestrator(function, told["instance_id"], told["history"][:length])
+    assert error is None, error
+    return state
+
+
+def keeps(recorded: Any, now: Any) -> bool:
+    """True when ``now`` says all that ``recorded`` says, times aside."""
+    if isinstance(recorded, dict):
+        names = recorded.keys() - _TIMES
+        return isinstance(now, dict) and all(
+            name in now and keeps(_parsed(recorded[name]), _parsed(now[name])) for name in names
+        )
+    if isinstance(recorded, list):
+        same_length = isinstance(now, list) and len(recorded) == len(now)
+        return same_length and all(keeps(old, new) for old, new in zip(recorded, now, strict=True))
+    return bool(recorded == now)
+
+
+def _parsed(value: Any) -> Any:
+    """A message travels as JSON text."""
+    if not isinstance(value, str) or not value.startswith(("{", '"')):
+        return value
+    return _parsed(json.loads(value))
+
+
+def test_histories_are_recorded() -> None:
+    assert len(FILES) >= 20
+
+
+@recorded
+def test_a_recorded_history_leads_to_the_same_actions(file: Path) -> None:
+    told = json.loads(file.read_text())
+    for episode in told["episodes"]:
+        now = answer(told, episode["events"])
+        assert keeps(episode["actions"], now["actions"]), (episode, now)
+        assert (now["isDone"], now.get("output")) == (episode["is_done"], episode["output"])
+
+
+@recorded
+def test_the_host_goes_on_from_a_recorded_history(file: Path) -> None:
+    """Ids of what was scheduled fit, so that nothing is scheduled a second time."""
+    told = json.loads(file.read_text())
+    for episode, following in zip(told["episodes"], told["episodes"][1:], strict=False):
+        history = told["history"][: episode["events"]]
+        new = Replay(told["instance_id"], history, answer(told, episode["events"])["actions"][0]).new
+        created = {
+            event["EventId"]: event.get("Name", "")
+            for event in told["history"][episode["events"] : following["events"]]
+            if event["EventType"] in {Kind.TASK_SCHEDULED, Kind.SUB_CREATED, Kind.TIMER_CREATED}
+        }
+        assert {each.id: each.name for each in new} == created
+
+
+@recorded
+def test_a_replay_gives_the_same_answer_each_time(file: Path) -> None:
+    told = json.loads(file.read_text())
+    for episode in told["episodes"]:
+        assert answer(told, episode["events"]) == answer(told, episode["events"])
+
+
+@recorded
+def test_what_a_recorded_history_calls_is_still_registered(file: Path) -> None:
+    told = json.loads(file.read_text())
+    functions = load_app()
+    assert told["orchestrator"] in functions.of("orchestrationTrigger")
+    for event in told["history"]:
+        for trigger, kinds in _TRIGGERS.items():
+            if event["EventType"] in kinds:
+                assert event["Name"] in functions.of(trigger)
+
+
+def test_a_changed_order_of_calls_is_noticed() -> None:
+    file = next(file for file in FILES if file.stem == "happy_path")
+    actions = json.loads(file.read_text())["episodes"][-1]["actions"]
+    changed = json.loads(json.dumps(actions))
+    changed[0][0], changed[0][1] = changed[0][1], changed[0][0]
+    assert keeps(actions, actions)
+    assert not keeps(actions, changed)
+    assert not keeps(actions, [actions[0][:-1]])
+
+
+def test_a_recorded_version_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert record(tmp_path / "new") >= 20
+    with pytest.raises(FileExistsError):
+        record(tmp_path / "new")
+    assert main([FILES[0].parent.name]) == 2
+    assert "recorded already" in capsys.readouterr().err
