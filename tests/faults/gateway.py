@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import defaultdict, deque
 
@@ -16,12 +17,17 @@ _RETRY_AFTER_S = "0.2"
 
 
 class Gateway:
-    """Forwards to ``upstream``. Faults: ``busy`` (the queue is full) and ``away`` (no replica yet)."""
+    """Forwards to ``upstream``. Faults: ``busy`` (the queue is full) and ``away`` (no replica yet); calls
+    without an order fail at random at the ``rate``.
+    """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, rate: float = 0.0) -> None:
+        self.upstream = upstream
         self._client = httpx.AsyncClient(base_url=upstream, timeout=_TIMEOUT_S)
         self._lock = threading.Lock()
         self._faults: dict[tuple[str, str], deque[str]] = defaultdict(deque)
+        self._random = random.Random(0)
+        self._rate = rate
 
     def app(self) -> Starlette:
         """The ASGI app."""
@@ -58,4 +64,7 @@ class Gateway:
     def _take(self, job_id: str, path: str) -> str | None:
         with self._lock:
             waiting = self._faults.get((job_id, path))
-            return waiting.popleft() if waiting else None
+            if waiting:
+                return waiting.popleft()
+            fails = bool(job_id) and self._random.random() < self._rate
+            return self._random.choice(("busy", "away")) if fails else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from imagery.contracts import JobState
-from tests.faults.points import Point
+from tests.faults.points import Point, Way
 
 REMBG, UPSCALE = "/v1/remove-background", "/v1/upscale"
 # so often that a call repeated after a crash gets the same answer
@@ -26,7 +26,8 @@ class Scenario:
     """One way, and how it ends when nobody dies.
 
     ``paid`` are faults of the image model, ``gpu`` those of the GPU service by path. ``until`` names an
-    activity: what follows its beginning is another scenario's. ``hold`` is where it is cancelled.
+    activity: what follows its beginning is another scenario's; ``only`` is in the names of its points.
+    ``hold`` is where it is cancelled.
     ``loses_answer``: a paid call's answer is lost by itself. ``retried``: the failed job is run again, and
     the faults are over then. ``waits``: what the app waits for is waited for, not skipped.
     """
@@ -40,6 +41,7 @@ class Scenario:
     paid: tuple[str, ...] = ()
     gpu: dict[str, tuple[str, ...]] = field(default_factory=dict)
     until: str | None = None
+    only: str = ""
     hold: Point | None = None
     retried: bool = False
     callbacks: tuple[int, ...] = ()
@@ -47,6 +49,13 @@ class Scenario:
     waits: bool = False
     production: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+
+    def part(self, way: Way) -> Way:
+        """The part of its way that is broken."""
+        names = [(each.point, each.name) for each in way]
+        begins = ("before_activity", self.until)
+        way = way[: names.index(begins) + 1] if begins in names else way
+        return tuple(each for each in way if self.only in each.name)
 
 
 def _failed(name: str, code: str, **more: object) -> Scenario:
@@ -57,6 +66,12 @@ _SHORT = {"NANO_BANANA_TIMEOUT_S": "1"}
 HAPPY = Scenario("happy path")
 SCENARIOS = (
     HAPPY,
+    Scenario(
+        "lost answer is waited for",
+        only="generateContent",
+        waits=True,
+        environment={"NANO_BANANA_TIMEOUT_S": "3"},
+    ),
     Scenario("submitted over HTTP", entrance=Entrance.HTTP, until="guardrail"),
     Scenario("submitted as a blob", entrance=Entrance.UPLOAD, examined=True, until="remove_background"),
     Scenario("GPU busy, then away", gpu={REMBG: ("busy",), UPSCALE: ("away",)}),

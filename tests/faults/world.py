@@ -65,7 +65,7 @@ class Lane:
 
 
 class World:
-    """Started once. ``with World(folder, lanes=3) as world``."""
+    """Started once: ``with World(folder, lanes=3) as world``. ``spare`` is a lane for something else."""
 
     def __init__(self, folder: Path, lanes: int, *, production: bool = True) -> None:
         self.folder = folder
@@ -92,7 +92,7 @@ class World:
         self._ending.callback(self.hosts.stop)
         store = self.folder / "store"
         files = {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(store)}
-        self._pieces = pieces = [gpu := self._gpu("gpu", files)]
+        pieces = [gpu := self._gpu("gpu", files)]
         if self._has_production:
             azurite_folder = self.folder / "azurite"
             azurite_folder.mkdir()
@@ -100,8 +100,8 @@ class World:
             self._ending.callback(azurite.stop)
             azure = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string}
             pieces.append(other := self._gpu("gpu-azure", azure))
-        self.lanes = [self._lane(number) for number in range(self._count)]
-        pieces += [lane.simulator for lane in self.lanes]
+        *self.lanes, self.spare = [self._lane(number) for number in range(self._count + 1)]
+        pieces += [lane.simulator for lane in (*self.lanes, self.spare)]
         for piece in pieces:
             piece.start()
             self._ending.callback(piece.stop)
