@@ -70,6 +70,18 @@ faults: setup $(VENV)/.dev ## kill the host at every point of every way a job ca
 contract: setup $(VENV)/.dev ## schemathesis with all its checks against the running stack
 	@$(BIN)/python -m tests.contract $(CONTRACT_ARGS)
 
+.PHONY: races
+races: setup $(VENV)/.dev ## 8 processes against one budget and one circuit, on SQLite and PostgreSQL
+	@$(BIN)/python -m tests.races
+
+.PHONY: load
+load: setup $(VENV)/.dev ## 200 jobs at once, a fifth of the paid calls failing; LOAD_ARGS=--help tells more
+	@$(BIN)/python -m tests.load $(LOAD_ARGS)
+
+.PHONY: chaos
+chaos: setup $(VENV)/.dev ## the same while each process of the stack is killed 20 times
+	@$(BIN)/python -m tests.load --kills 20 --pause-s 20 $(LOAD_ARGS)
+
 .PHONY: bench
 bench: setup ## the GPU stages against the usual script, in one run (QUICK=1: under five minutes)
 	@$(BIN)/python -m gpu_container.benchmarks $(if $(QUICK),--quick) $(BENCH_ARGS)

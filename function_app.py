@@ -12,7 +12,6 @@ from activities.remove_background import remove_background
 from activities.upscale import upscale
 from api.app import create_app
 from api.durable import with_client
-from api.uploads_trigger import on_upload
 from imagery.settings import BlobTriggerSource, get_settings
 from imagery.telemetry.azure_monitor import configure_exporter
 from imagery.telemetry.logs import configure_logging
@@ -20,6 +19,8 @@ from orchestrators.batch import batch
 from orchestrators.callback import callback
 from orchestrators.image_pipeline import image_pipeline
 from orchestrators.reconciler import reconcile
+from orchestrators.retention import retain
+from orchestrators.uploads import on_upload
 
 settings = get_settings()
 configure_logging(settings.log_level)
@@ -67,3 +68,11 @@ async def uploads(upload: blob.BlobClient, client: df.DurableOrchestrationClient
 async def reconciler(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
     """Repairs what stands still."""
     await reconcile(client)
+
+
+@app.function_name("retention")
+@app.timer_trigger(arg_name="timer", schedule="%RETENTION_SCHEDULE%", use_monitor=False)
+@app.durable_client_input(client_name="client")
+async def retention(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+    """Deletes what is old enough, and takes in uploads that got lost."""
+    await retain(client)

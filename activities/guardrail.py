@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from activities.stage import failed, refused, retry_later, run_stage, succeeded, transient
 from imagery.contracts import (
     JOBS,
@@ -80,5 +82,6 @@ def _unreadable(
 def _keep(services: Services, order: StageInput, picture: bytes) -> StageOutcome:
     target = stage_output(order.job_id, Stage.GUARDRAIL)
     services.storage.write(target, picture, "image/png")
-    services.stages.succeed(order.job_id, Stage.GUARDRAIL, target, "image/png")
+    content_hash = hashlib.sha256(picture).hexdigest()
+    services.stages.succeed(order.job_id, Stage.GUARDRAIL, target, "image/png", content_hash=content_hash)
     return succeeded(Stage.GUARDRAIL, target)

@@ -7,6 +7,7 @@ from imagery.database.callbacks import delivery_id
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
 
+_ENDED_WAITING = {"deadline_exceeded", "too_many_waits"}
 _DEFAULT_CODE = "stage_failed"
 _DEFAULT_MESSAGE = "The stage failed and its retries are used up."
 
@@ -22,8 +23,10 @@ def _finish(order: FinishInput) -> JobSummary:
     jobs = get_services().jobs
     view = jobs.view(order.job_id)
     code, text = order.error_code, order.message
+    row = next((row for row in view.stages if row.stage == order.stage), None) if view else None
+    if code in _ENDED_WAITING and row is not None and row.error_message:
+        text = f"{text} It waited because of: {row.error_message}"
     if order.state is JobState.FAILED and code is None:
-        row = next((row for row in view.stages if row.stage == order.stage), None) if view else None
         code = (row.error_code if row else None) or _DEFAULT_CODE
         text = (row.error_message if row else None) or text or _DEFAULT_MESSAGE
     job = jobs.finish(order.job_id, order.run, order.state, stage=order.stage, error_code=code, message=text)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 
 from imagery.contracts import CallbackOrder, CallbackOutcome, JsonObject
 from imagery.database.tables import CallbackDelivery, utc_now
+from imagery.retry import RetryRules, wait_s
 from imagery.safe_http import RefusedUrlError, UnreachableError, post
 from imagery.services import Services, get_services
 from imagery.settings import Environment
@@ -15,7 +15,6 @@ from imagery.webhooks import SigningKeyError, signed_headers, webhook_secret
 
 _HOLD_MARGIN_S = 30.0
 _GONE = 410
-_MAX_JITTER = 0.2
 
 
 def notify(message: JsonObject) -> JsonObject:
@@ -61,7 +60,7 @@ def _attempt(services: Services, delivery: CallbackDelivery) -> CallbackOutcome:
 def _again(
     services: Services, delivery: CallbackDelivery, error: str, status: int | None, asked_s: float | None
 ) -> CallbackOutcome:
-    wait = wait_s(services, delivery, asked_s)
+    wait = wait_until_next_s(services, delivery, asked_s)
     again = services.callbacks.failed(
         delivery.delivery_id, error, status, utc_now() + timedelta(seconds=wait)
     )
@@ -75,11 +74,8 @@ def _give_up(
     return CallbackOutcome()
 
 
-def wait_s(services: Services, delivery: CallbackDelivery, asked_s: float | None) -> float:
-    """Seconds until the next attempt: exponential, spread by the message's id, longer where asked for."""
-    settings = services.settings
-    exponent = min(delivery.attempts - 1, 30)
-    wait = settings.callback_retry_first_s * settings.callback_retry_coefficient**exponent
-    digest = hashlib.sha256(f"{delivery.delivery_id}/{delivery.attempts}".encode()).digest()
-    wait = min(wait * (1 + _MAX_JITTER * digest[0] / 255), settings.callback_retry_cap_s)
-    return max(wait, min(asked_s or 0.0, settings.callback_retry_cap_s))
+def wait_until_next_s(services: Services, delivery: CallbackDelivery, asked_s: float | None) -> float:
+    """Seconds until the next attempt, longer where the receiver asked for it."""
+    policy = RetryRules.of(services.settings).callback
+    wait = wait_s(policy, delivery.attempts, delivery.delivery_id)
+    return max(wait, min(asked_s or 0.0, policy.cap_s))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 
 from PIL import Image
 
-from activities.stage import failed, refused, retry_later, run_stage, succeeded, transient
+from activities.reuse import keep, reuse
+from activities.stage import circuit_open, failed, refused, retry_later, run_stage, succeeded, transient
+from imagery.circuit_breaker import Call, CircuitOpenError, Dependency
 from imagery.contracts import (
     BlobRef,
     JobOptions,
@@ -17,7 +20,9 @@ from imagery.contracts import (
     StageOutcome,
     stage_output,
 )
+from imagery.database.budget import BudgetExhaustedError
 from imagery.database.stages import Begun
+from imagery.database.tables import utc_now
 from imagery.nano_banana import (
     NanoBananaError,
     PaymentUnknown,
@@ -26,12 +31,22 @@ from imagery.nano_banana import (
     Refused,
     ServiceUnavailable,
 )
+from imagery.png import without_personal_metadata
+from imagery.retry import spread
 from imagery.services import Services
-from imagery.spend import AlreadySentError, NotPayableError, Reservation, SpendState
+from imagery.spend import (
+    AlreadySentError,
+    NotPayableError,
+    Reservation,
+    SamePicturePendingError,
+    SpendState,
+)
 
 _PNG = "image/png"
 _PAYMENT_UNKNOWN = "payment_unknown"
 _LOOK_AGAIN_S = 20.0
+_TWIN_LOOK_S = 5.0
+_LEASE_MARGIN_S = 30.0
 _UNKNOWN = (
     "The paid call went out but its answer was lost, so it may have been charged. It is not repeated "
     "by itself; an operator has to settle it."
@@ -47,15 +62,44 @@ def _place(services: Services, order: StageInput, begun: Begun) -> StageOutcome:
     target = stage_output(order.job_id, Stage.NANO_BANANA)
     if services.storage.exists(target):
         # an earlier attempt stored the paid picture and died before it could say so
-        return _settle(services, order, target)
-    price = services.settings.nano_banana_price_usd
+        return _settle(services, order, begun, target)
+    if not services.ledger.has_unknown(order.job_id):
+        reused = reuse(services, order, begun)
+        if reused is not None:
+            return reused
+    lease_s = services.settings.nano_banana_timeout_s + _LEASE_MARGIN_S
     try:
-        reservation = services.ledger.reserve(order.job_id, order.run, Stage.NANO_BANANA, price)
+        with services.circuits.call(Dependency.NANO_BANANA, lease_s=lease_s, seed=order.job_id) as circuit:
+            return _reserve(services, order, begun, circuit)
+    except CircuitOpenError as error:
+        return circuit_open(services, order, error)
+
+
+def _reserve(services: Services, order: StageInput, begun: Begun, circuit: Call) -> StageOutcome:
+    price, options = services.settings.nano_banana_price_usd, JobOptions.from_json(begun.job.options)
+    same_as = None if options.fresh else services.stage_cache.key(begun.job, Stage.NANO_BANANA)
+    try:
+        reservation = services.ledger.reserve(
+            order.job_id, order.run, Stage.NANO_BANANA, price, same_as=same_as
+        )
     except NotPayableError:
         return StageOutcome(stage=Stage.NANO_BANANA, outcome=Outcome.CANCELLED)
+    except SamePicturePendingError as error:
+        wait = _TWIN_LOOK_S * spread(services.settings.retry_jitter, order.job_id)
+        return retry_later(services, order, error.code, str(error), wait)
+    except BudgetExhaustedError as error:
+        return _over_budget(services, order, error)
     if reservation.state is not SpendState.RESERVED:
         return _standing(services, order, reservation)
-    return _call(services, order, begun, reservation, target)
+    return _call(services, order, begun, reservation, circuit)
+
+
+def _over_budget(services: Services, order: StageInput, error: BudgetExhaustedError) -> StageOutcome:
+    """Wait for the next day's budget where the job has the time, else end the job unpaid."""
+    wait = error.retry_after_s * spread(services.settings.retry_jitter, order.job_id)
+    if utc_now() + timedelta(seconds=wait) < order.deadline:
+        return retry_later(services, order, error.code, str(error), wait)
+    return failed(services, order, error.code, str(error))
 
 
 def _standing(services: Services, order: StageInput, reservation: Reservation) -> StageOutcome:
@@ -74,7 +118,11 @@ def _pending(services: Services, order: StageInput, wait_s: float) -> StageOutco
 
 
 def _call(
-    services: Services, order: StageInput, begun: Begun, reservation: Reservation, target: BlobRef
+    services: Services,
+    order: StageInput,
+    begun: Begun,
+    reservation: Reservation,
+    circuit: Call,
 ) -> StageOutcome:
     entry_id, ledger, options = reservation.entry_id, services.ledger, JobOptions.from_json(begun.job.options)
     try:
@@ -91,17 +139,24 @@ def _call(
     except AlreadySentError:
         return _pending(services, order, _LOOK_AGAIN_S)
     except PaymentUnknown as error:
+        circuit.failed(error.code)
         ledger.mark_unknown(entry_id, error.message)
         return failed(services, order, _PAYMENT_UNKNOWN, f"{_UNKNOWN} ({error.message})")
     except NanoBananaError as error:
+        if isinstance(error, ServiceUnavailable):
+            circuit.failed(error.code)
+        else:
+            circuit.answered()
         ledger.release(entry_id, error.code)
         return _not_charged(services, order, error)
     except Exception:
         # after sending this is unknown, before it nothing happened: the ledger knows which
         ledger.abandon(entry_id)
         raise
+    circuit.answered()
+    target = stage_output(order.job_id, Stage.NANO_BANANA)
     services.storage.write(target, _as_png(placed), _PNG, overwrite=False)
-    return _settle(services, order, target)
+    return _settle(services, order, begun, target)
 
 
 def _not_charged(services: Services, order: StageInput, error: NanoBananaError) -> StageOutcome:
@@ -122,18 +177,19 @@ def _not_charged(services: Services, order: StageInput, error: NanoBananaError) 
     return failed(services, order, error.code, error.message)
 
 
-def _settle(services: Services, order: StageInput, target: BlobRef) -> StageOutcome:
+def _settle(services: Services, order: StageInput, begun: Begun, target: BlobRef) -> StageOutcome:
     with services.database.write() as session:
         price = services.ledger.settle(session, order.job_id, Stage.NANO_BANANA)
         services.stages.succeed_in(session, order.job_id, Stage.NANO_BANANA, target, _PNG, cost_usd=price)
+    keep(services, order, begun)
     return succeeded(Stage.NANO_BANANA, target, price)
 
 
 def _as_png(placed: PlacedImage) -> bytes:
-    """The picture as PNG whatever the model sent: the blob's name promises it."""
+    """The picture as PNG whatever the model sent, as the blob's name promises; nothing personal in it."""
     if placed.content_type == _PNG:
-        return placed.data
+        return without_personal_metadata(placed.data)
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(placed.data)) as image:
         image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return without_personal_metadata(buffer.getvalue())

@@ -12,7 +12,7 @@ def remove_background(message: JsonObject) -> JsonObject:
     return run_stage(
         message,
         Stage.REMBG,
-        lambda services, order, _: run_gpu_stage(
-            services, order, Stage.GUARDRAIL, services.gpu.remove_background
+        lambda services, order, begun: run_gpu_stage(
+            services, order, begun, Stage.GUARDRAIL, services.gpu.remove_background
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from imagery.circuit_breaker import CircuitOpenError
 from imagery.contracts import BlobRef, JsonObject, Outcome, Stage, StageInput, StageOutcome
 from imagery.database.stages import Begun
 from imagery.database.tables import utc_now
@@ -30,7 +31,7 @@ def run_stage(message: JsonObject, stage: Stage, work: Work) -> JsonObject:
 
 def _run(order: StageInput, stage: Stage, work: Work) -> StageOutcome:
     services = get_services()
-    begun = services.stages.begin(order.job_id, order.run, stage)
+    begun = services.stages.begin(order.job_id, order.run, stage, order.deadline)
     if begun is None:
         return StageOutcome(stage=stage, outcome=Outcome.CANCELLED)
     if begun.output is not None and services.storage.exists(begun.output):
@@ -77,6 +78,11 @@ def retry_later(
         message=message,
         retry_after_s=after_s,
     )
+
+
+def circuit_open(services: Services, order: StageInput, error: CircuitOpenError) -> StageOutcome:
+    """Record that the stage waits for a dependency which nobody calls now."""
+    return retry_later(services, order, error.code, str(error), error.wait_s)
 
 
 def transient(services: Services, order: StageInput, code: str, message: str) -> TransientStageError:

@@ -12,5 +12,7 @@ def upscale(message: JsonObject) -> JsonObject:
     return run_stage(
         message,
         Stage.REALESRGAN,
-        lambda services, order, _: run_gpu_stage(services, order, Stage.REMBG, services.gpu.upscale),
+        lambda services, order, begun: run_gpu_stage(
+            services, order, begun, Stage.REMBG, services.gpu.upscale
+        ),
     )

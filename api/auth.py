@@ -20,6 +20,7 @@ from imagery.principal import SIGN_IN, Principal, Role
 from imagery.services import get_services
 from imagery.settings import get_settings
 from imagery.telemetry.logs import get_logger, log_context
+from imagery.text import plain
 
 _log = get_logger(__name__)
 _PROTECTED = "/api/"
@@ -28,6 +29,7 @@ _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OBJECT_ID = {"oid", "http://schemas.microsoft.com/identity/claims/objectidentifier"}
 _NAME = ("name", "preferred_username")
 _MAX_PRINCIPAL = 16 * 1024
+_MAX_NAME = 200
 _HEADERS = {"WWW-Authenticate": "Bearer"}
 _NO_KEY = "An API key is needed: send it as 'X-API-Key: ...' or 'Authorization: Bearer ...'."
 _READING = {"GET", "HEAD", "OPTIONS"}
@@ -101,8 +103,17 @@ def require_admin(request: Request) -> Principal:
     return caller
 
 
+def require_operator(request: Request) -> Principal:
+    """The caller, who must be an operator or an admin."""
+    caller = current_caller(request)
+    if not caller.sees_everything:
+        raise ApiError(403, "operator_only", "Only operators may do this.")
+    return caller
+
+
 Caller = Annotated[Principal, Depends(current_caller)]
 MaybeCaller = Annotated[Principal | None, Depends(optional_caller)]
+Operator = Annotated[Principal, Depends(require_operator)]
 Admin = Annotated[Principal, Depends(require_admin)]
 # what OpenAPI tells; the middleware above is what looks
 SECURITY = (
@@ -147,7 +158,7 @@ def _by_sign_in(encoded: str) -> Principal | None:
         told: Any = json.loads(base64.b64decode(encoded, validate=True))
         claims = [(str(each["typ"]), str(each["val"])) for each in told["claims"]]
         role_type = str(told.get("role_typ") or "roles")
-    except (binascii.Error, ValueError, TypeError, KeyError, AttributeError):
+    except (binascii.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     user_id = next((value for kind, value in claims if kind in _OBJECT_ID), "")
     if not _ID.fullmatch(user_id):
@@ -155,4 +166,4 @@ def _by_sign_in(encoded: str) -> Principal | None:
     name = next((value for kind, value in claims if kind in _NAME), user_id)
     roles = {value.lower().split(".")[-1] for kind, value in claims if kind in {role_type, "roles"}}
     role = next((role for role in (Role.ADMIN, Role.OPERATOR) if role.value in roles), Role.USER)
-    return get_services().users.sign_in(user_id, name[:200], role)
+    return get_services().users.sign_in(user_id, plain(name, _MAX_NAME) or user_id, role)

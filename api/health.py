@@ -14,6 +14,8 @@ from sqlalchemy import text
 from api.auth import MaybeCaller
 from api.durable import durable_client
 from imagery import __version__
+from imagery.circuit_breaker import CircuitState
+from imagery.circuit_breaker import Dependency as CircuitName
 from imagery.contracts import UPLOADS, BlobRef
 from imagery.database.migrate import current_revision, head_revision
 from imagery.services import get_services
@@ -52,6 +54,7 @@ async def healthz(response: Response, caller: MaybeCaller) -> Health:
         "durable": _durable,
         "gpu": lambda: asyncio.to_thread(_gpu),
         "nano_banana": lambda: asyncio.to_thread(_nano_banana),
+        "content_safety": lambda: asyncio.to_thread(_content_safety),
     }
     found = await asyncio.gather(*(_limited(check) for check in checks.values()))
     told = found if caller else [each.model_copy(update={"reason": None}) for each in found]
@@ -97,7 +100,23 @@ async def _durable() -> Dependency:
     return Dependency(state="ok")
 
 
+def _circuit(dependency: CircuitName) -> Dependency | None:
+    """What an open circuit means for jobs; None while calls go through."""
+    circuit = get_services().circuits.state(dependency)
+    if circuit.state is CircuitState.CLOSED:
+        return None
+    until = f" until {circuit.probe_at:%H:%M:%S} UTC" if circuit.probe_at else ""
+    if circuit.forced:
+        until = " until it is closed by hand"
+    return Dependency(
+        state="degraded", reason=f"circuit {circuit.state.value}{until} ({circuit.last_error}); jobs wait"
+    )
+
+
 def _gpu() -> Dependency:
+    broken = _circuit(CircuitName.GPU)
+    if broken:
+        return broken
     told: dict[str, Any] = get_services().gpu.health()
     state = told.get("state", "UNREACHABLE")
     if state in {"READY", "BUSY"}:
@@ -105,7 +124,16 @@ def _gpu() -> Dependency:
     return Dependency(state="degraded", reason=f"GPU service is {state}; jobs wait at their GPU stage")
 
 
+def _content_safety() -> Dependency:
+    if not get_services().settings.content_safety_endpoint:
+        return Dependency(state="ok", reason="not used")
+    return _circuit(CircuitName.CONTENT_SAFETY) or Dependency(state="ok")
+
+
 def _nano_banana() -> Dependency:
+    broken = _circuit(CircuitName.NANO_BANANA)
+    if broken:
+        return broken
     settings = get_services().settings
     if settings.simulated:
         return Dependency(state="ok", reason=f"simulated at {settings.nano_banana_base_url}, nothing is paid")

@@ -15,6 +15,7 @@ from api.errors import ApiError, answer, unexpected
 from imagery.telemetry.logs import log_context
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+_DIGITS = re.compile(r"[0-9]+")
 _MULTIPART_ALLOWANCE = 64 * 1024
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -101,8 +102,8 @@ class BodyLimit:
         is_form = headers.get("content-type", "").lower().startswith("multipart/")
         most = self._max_file if is_form else self._max_json
         declared = headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > most:
-            detail = f"The body has {declared} bytes, the limit is {most}."
+        if _DIGITS.fullmatch(declared) and _exceeds(declared, most):
+            detail = f"The body has {declared[:20]} bytes, the limit is {most}."
             await answer(ApiError(413, "body_too_large", detail))(scope, receive, send)
             return
         received = 0
@@ -117,6 +118,12 @@ class BodyLimit:
             return message
 
         await self._app(scope, counting_receive, send)
+
+
+def _exceeds(digits: str, most: int) -> bool:
+    """True when the number is greater; one of thousands of digits is never made a number."""
+    significant = digits.lstrip("0")
+    return len(significant) > len(str(most)) or int(significant or "0") > most
 
 
 class SecurityHeaders:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api.errors import PROBLEM_JSON
 from imagery.contracts import Problem
 
-_STATUSES = (400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 503)
+_STATUSES = (400, 401, 402, 403, 404, 409, 410, 413, 415, 422, 429, 500, 503)
 
 PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {

@@ -29,6 +29,7 @@ class StageView(BaseModel):
     duration_ms: float | None = None
     vram_used_gb: float | None = None
     cost_usd: float = 0.0
+    cached: bool = Field(default=False, description="Taken over from an earlier job with the same input.")
     started_at: datetime | None = None
     finished_at: datetime | None = None
     waiting_until: datetime | None = None
@@ -70,6 +71,7 @@ class JobStatus(BaseModel):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
+    expired_at: datetime | None = Field(default=None, description="Since then the pictures are gone.")
     error: ErrorView | None = None
     cost_usd: float
     run: int
@@ -112,9 +114,8 @@ def links(job_id: str, *, completed: bool) -> Links:
 def accepted(job: ImageJob) -> Accepted:
     """The short answer."""
     state = JobState(job.state)
-    return Accepted(
-        job_id=job.job_id, status=state, links=links(job.job_id, completed=state is JobState.COMPLETED)
-    )
+    has_result = state is JobState.COMPLETED and job.expired_at is None
+    return Accepted(job_id=job.job_id, status=state, links=links(job.job_id, completed=has_result))
 
 
 def job_status(view: JobView) -> JobStatus:
@@ -133,12 +134,13 @@ def job_status(view: JobView) -> JobStatus:
         created_at=job.created_at,
         updated_at=job.updated_at,
         finished_at=job.finished_at,
+        expired_at=job.expired_at,
         error=_error(job.error_code, job.error_message, job.stage),
         cost_usd=round(sum(stage.cost_usd for stage in stages), 6),
         run=job.run,
         stages=stages,
         callback=_callback(view.callback),
-        links=links(job.job_id, completed=state is JobState.COMPLETED),
+        links=links(job.job_id, completed=state is JobState.COMPLETED and job.expired_at is None),
     )
 
 
@@ -146,6 +148,7 @@ def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
     if row is None:
         return StageView(stage=stage, state=StageState.PENDING, attempt=0)
     state = StageState(row.state)
+    is_there = state is StageState.SUCCEEDED and job.expired_at is None
     return StageView(
         stage=stage,
         state=state,
@@ -153,10 +156,11 @@ def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
         duration_ms=row.duration_ms,
         vram_used_gb=row.vram_used_gb,
         cost_usd=row.cost_usd,
+        cached=row.cached,
         started_at=row.started_at,
         finished_at=row.finished_at,
         waiting_until=row.waiting_until,
-        output=image_path(job.job_id, stage) if state is StageState.SUCCEEDED else None,
+        output=image_path(job.job_id, stage) if is_there else None,
         error=_error(row.error_code, row.error_message, stage.value),
     )
 

@@ -137,6 +137,10 @@ class JobOptions(Message):
     image_size: Literal["1K", "2K", "4K"] = Field(
         default="1K", description="Size class of the placed picture."
     )
+    fresh: bool = Field(
+        default=False,
+        description="Compute, and pay, anew even where an earlier job has the same result.",
+    )
 
 
 class JobRequest(Message):
@@ -153,12 +157,16 @@ class JobRequest(Message):
 
 
 class RetryPolicy(Message):
-    """Exponential retries: waits of ``first_s * coefficient**n`` up to ``cap_s``, ``attempts`` in all."""
+    """Exponential retries: waits of ``first_s * coefficient**n`` up to ``cap_s``, ``attempts`` in all.
+
+    ``jitter``: share by which a wait may be longer, see ``imagery.retry``.
+    """
 
     first_s: float
     coefficient: float
     cap_s: float
     attempts: int
+    jitter: float = 0.0
 
 
 class PipelineInput(Message):
@@ -174,11 +182,16 @@ class PipelineInput(Message):
 
 
 class BatchInput(Message):
-    """Input of the ``batch`` orchestrator: jobs whose rows exist already."""
+    """Input of the ``batch`` orchestrator: jobs whose rows exist already.
+
+    ``job_deadline_s``: seconds that each job gets from when its turn comes; None: the deadline its
+    pipeline was given stays.
+    """
 
     batch_id: str
     pipelines: list[BatchItem]
     parallel: int
+    job_deadline_s: float | None = None
 
 
 class BatchItem(Message):

@@ -19,13 +19,18 @@ _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
 _BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
 _REFUSED_STATUSES = {400, 404, 413, 415, 422}
+_OF_THE_PICTURE = {"gpu_out_of_memory", "deadline_exceeded"}
 _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
 
 
 class GpuError(Exception):
-    """A call to the GPU service that brought no result. ``retryable``: a later try may succeed."""
+    """A call to the GPU service that brought no result.
+
+    ``retryable``: a later try may succeed. ``is_outage``: it tells of the service, not of the picture.
+    """
 
     retryable = False
+    is_outage = False
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -33,10 +38,18 @@ class GpuError(Exception):
         self.message = message
 
 
-class GpuUnreachable(GpuError):
-    """No answer of the service: connection refused, time-out, or a gateway without a replica behind it."""
+class GpuNoReplica(GpuError):
+    """Nobody took the call: connection refused, or a gateway without a replica behind it (yet)."""
 
     retryable = True
+    is_outage = True
+
+
+class GpuTimeout(GpuError):
+    """The service took the call and did not answer in time, or its answer broke off."""
+
+    retryable = True
+    is_outage = True
 
 
 class GpuBusy(GpuError):
@@ -56,9 +69,10 @@ class GpuRefused(GpuError):
 class GpuFailed(GpuError):
     """The service tried and failed."""
 
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+    def __init__(self, code: str, message: str, *, retryable: bool, is_outage: bool) -> None:
         super().__init__(code, message)
         self.retryable = retryable
+        self.is_outage = is_outage
 
 
 class GpuClient:
@@ -98,10 +112,12 @@ class GpuClient:
         }
         try:
             answer = self._client.post(path, json=request.to_json(), headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise GpuNoReplica("gpu_unreachable", "The GPU service can't be reached.") from error
         except httpx.TimeoutException as error:
-            raise GpuUnreachable("gpu_timeout", "The GPU service did not answer in time.") from error
+            raise GpuTimeout("gpu_timeout", "The GPU service did not answer in time.") from error
         except httpx.HTTPError as error:
-            raise GpuUnreachable("gpu_unreachable", "The GPU service can't be reached.") from error
+            raise GpuTimeout("gpu_connection_lost", "The GPU service broke off its answer.") from error
         if answer.status_code == httpx.codes.OK:
             return _report(answer)
         raise _error(answer)
@@ -111,7 +127,9 @@ def _report(answer: httpx.Response) -> GpuReport:
     try:
         return GpuReport.model_validate_json(answer.content)
     except ValidationError as error:
-        raise GpuFailed("gpu_bad_answer", "The GPU service answered nonsense.", retryable=True) from error
+        raise GpuFailed(
+            "gpu_bad_answer", "The GPU service answered nonsense.", retryable=True, is_outage=True
+        ) from error
 
 
 def _error(answer: httpx.Response) -> GpuError:
@@ -122,12 +140,17 @@ def _error(answer: httpx.Response) -> GpuError:
     if problem is None:
         # not our service: a gateway that has no replica behind it (yet), or a wrong address
         message = f"The GPU service's address answered {status}."
-        return GpuUnreachable("gpu_unreachable", message)
+        return GpuNoReplica("gpu_unreachable", message)
     if problem.code in _BUSY_CODES:
         return GpuBusy(problem.code, problem.detail, _retry_after_s(answer))
     if status in _REFUSED_STATUSES:
         return GpuRefused(problem.code, problem.detail)
-    return GpuFailed(problem.code, problem.detail, retryable=problem.code not in _FINAL_CODES)
+    return GpuFailed(
+        problem.code,
+        problem.detail,
+        retryable=problem.code not in _FINAL_CODES,
+        is_outage=status >= httpx.codes.INTERNAL_SERVER_ERROR and problem.code not in _OF_THE_PICTURE,
+    )
 
 
 def _retry_after_s(answer: httpx.Response) -> float:

@@ -15,13 +15,20 @@ def upload_job_id(blob: BlobRef, options: JobOptions) -> str:
     """
     asked = f"{blob.path}#{blob.etag}"
     if options != JobOptions():
-        asked += f"#{json.dumps(options.to_json(), sort_keys=True)}"
+        # an option that is added later must not make another job of this one
+        chosen = options.model_dump(mode="json", exclude_defaults=True)
+        asked += f"#{json.dumps(chosen, sort_keys=True)}"
     return str(uuid.uuid5(uuid.NAMESPACE_URL, asked))
 
 
 def keyed_job_id(owner_id: str, key: str) -> str:
     """The job of an ``Idempotency-Key`` of one owner."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{owner_id}/{key}"))
+
+
+def keyed_batch_id(owner_id: str, key: str) -> str:
+    """The batch of an ``Idempotency-Key`` of one owner."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{owner_id}/batches/{key}"))
 
 
 def new_job_id() -> str:

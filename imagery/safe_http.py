@@ -7,6 +7,7 @@ that was checked, so that a name can't mean one thing when it is looked at and a
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -39,8 +40,15 @@ _REFUSED_NETWORKS = tuple(
         "2001::/32",
         "::/96",
         "fec0::/10",
+        "3fff::/20",
     )
 )
+# the middle of an ISATAP address, which carries an IPv4 address in its last 32 bits
+_ISATAP = {0x00005EFE, 0x02005EFE}
+_HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]+")
+_MAX_HOST = 253
+# names that mean this machine or this network, whatever a resolver says
+_LOCAL_NAME = re.compile(r"(?:.*\.)?(?:localhost|local|internal)\.?", re.IGNORECASE)
 _resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolve")
 
 
@@ -76,9 +84,9 @@ def check_url(text: str, *, allow_loopback: bool) -> str:
         raise RefusedUrlError("it must be https://host/path")
     if url.userinfo:
         raise RefusedUrlError("it must not hold a user name or password")
-    host = url.raw_host.decode("ascii").strip("[]")
-    if "%" in host:
-        raise RefusedUrlError("its host is not a plain name or address")
+    host = _host(url)
+    if not allow_loopback and _LOCAL_NAME.fullmatch(host):
+        raise RefusedUrlError("its host is a name of a private network")
     try:
         addresses = _resolve(host, url.port or 443, _LONGEST_RESOLVE_S)
     except UnreachableError:
@@ -124,6 +132,8 @@ def post(
             return Answer(response.status, _retry_after(response.headers))
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         raise UnreachableError(type(error).__name__) from error
+    except (httpcore.UnsupportedProtocol, ValueError) as error:
+        raise RefusedUrlError("it is no URL that can be called") from error
 
 
 def _parse(text: str) -> httpx.URL:
@@ -131,6 +141,16 @@ def _parse(text: str) -> httpx.URL:
         return httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         raise RefusedUrlError("it is no URL") from error
+
+
+def _host(url: httpx.URL) -> str:
+    """The host, which is a plain name or address, at a port that exists. Raises ``RefusedUrlError``."""
+    host = url.raw_host.decode("ascii").strip("[]")
+    if len(host) > _MAX_HOST or not _HOST.fullmatch(host):
+        raise RefusedUrlError("its host is not a plain name or address")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise RefusedUrlError("its port does not exist")
+    return host
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
@@ -215,6 +235,8 @@ def _plain(address: Address) -> Address:
 
 def _is_public(address: Address) -> bool:
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
+        return False
+    if address.version == 6 and int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
         return False
     return not any(address.version == network.version and address in network for network in _REFUSED_NETWORKS)
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
+from imagery.circuit_breaker import BreakerPolicy, CircuitBreakers
 from imagery.contracts import JOBS, UPLOADS
+from imagery.database.batches import Batches
+from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
 from imagery.database.engine import Database, get_database
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import upgrade
 from imagery.database.quotas import Quotas
+from imagery.database.retention import Retention
 from imagery.database.stages import Stages
 from imagery.database.tickets import Tickets
 from imagery.database.users import Users
@@ -20,6 +24,7 @@ from imagery.guardrail import Guardrail
 from imagery.nano_banana import NanoBanana
 from imagery.settings import Settings, get_settings
 from imagery.spend import Ledger
+from imagery.stage_cache import StageCache
 from imagery.storage import Storage, get_storage
 
 _ANSWER_MARGIN_S = 30.0
@@ -27,7 +32,7 @@ _ANSWER_MARGIN_S = 30.0
 
 @dataclass(frozen=True)
 class Services:
-    """Storage, tables, guardrail, ledger and the two clients."""
+    """Storage, tables, guardrail, ledger, cache, circuits and the two clients."""
 
     settings: Settings
     storage: Storage
@@ -38,8 +43,12 @@ class Services:
     quotas: Quotas
     tickets: Tickets
     callbacks: Callbacks
+    batches: Batches
+    retention: Retention
     guardrail: Guardrail
     ledger: Ledger
+    stage_cache: StageCache
+    circuits: CircuitBreakers
     gpu: GpuClient
     nano_banana: NanoBanana
 
@@ -52,6 +61,7 @@ def get_services() -> Services:
         upgrade(database.engine)
     storage = get_storage()
     storage.ensure_containers(UPLOADS, JOBS)
+    circuits = CircuitBreakers(database, BreakerPolicy.of(settings))
     return Services(
         settings=settings,
         storage=storage,
@@ -62,10 +72,16 @@ def get_services() -> Services:
         quotas=Quotas.of(settings),
         tickets=Tickets(database),
         callbacks=Callbacks(database),
-        guardrail=Guardrail(settings),
+        guardrail=Guardrail(settings, circuits),
+        batches=Batches(database),
+        retention=Retention(database),
         ledger=Ledger(
-            database, answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S)
+            database,
+            answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S),
+            budgets=Budgets(settings.budget_usd_per_day, settings.quota_usd_per_day),
         ),
+        stage_cache=StageCache(database, settings),
+        circuits=circuits,
         gpu=GpuClient(settings),
         nano_banana=NanoBanana(settings),
     )

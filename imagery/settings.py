@@ -12,8 +12,6 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from imagery.contracts import RetryPolicy
-
 
 class Environment(StrEnum):
     """Where the code runs."""
@@ -34,6 +32,14 @@ class BlobTriggerSource(StrEnum):
 
     POLLING = "polling"
     EVENT_GRID = "eventgrid"
+
+
+class CacheScope(StrEnum):
+    """Whose finished stages a job may take over."""
+
+    OFF = "off"
+    USER = "user"
+    SHARED = "shared"
 
 
 class ContentSafetyFallback(StrEnum):
@@ -120,8 +126,17 @@ class Settings(BaseSettings):
     gpu_retry_first_s: float = Field(2.0, gt=0, description="First wait before a GPU stage is retried.")
     gpu_retry_coefficient: float = Field(2.0, ge=1, description="Growth of the wait.")
     gpu_retry_cap_s: float = Field(60.0, gt=0, description="Longest single wait.")
-    gpu_retry_attempts: int = Field(
-        8, ge=1, description="Attempts a GPU stage gets (cold starts take minutes)."
+    gpu_retry_attempts: int = Field(5, ge=1, description="Attempts a GPU stage that fails gets.")
+    gpu_replica_first_s: float = Field(
+        3.0, gt=0, description="First wait for a GPU replica to come up; jobs wait up to their deadline."
+    )
+    gpu_replica_coefficient: float = Field(1.5, ge=1, description="Growth of the wait.")
+    gpu_replica_cap_s: float = Field(30.0, gt=0, description="Longest single wait.")
+    gpu_model_version: str = Field(
+        "1",
+        min_length=1,
+        max_length=100,
+        description="Names the models of the GPU service: a new name makes the stage cache start anew.",
     )
 
     nano_banana_base_url: str = Field(
@@ -145,6 +160,29 @@ class Settings(BaseSettings):
         300.0, ge=0, description="A server that asks for a longer wait fails the job instead."
     )
 
+    budget_usd_per_day: float = Field(
+        100.0, ge=0, description="USD that all users together may spend in a day (UTC)."
+    )
+
+    circuit_failures: int = Field(
+        5, ge=1, description="Failures in a row after which a dependency is no longer called."
+    )
+    circuit_open_s: float = Field(15.0, gt=0, description="Time until one probe is let through.")
+    circuit_open_cap_s: float = Field(
+        300.0, gt=0, description="Longest such time: it doubles with each probe that fails."
+    )
+    circuit_read_s: float = Field(
+        1.0, ge=0, description="Time an instance goes by the state of a circuit it has read."
+    )
+
+    stage_cache: CacheScope = Field(
+        CacheScope.USER,
+        description="Whose finished stages a job may take over: user (one's own), shared, or off.",
+    )
+
+    retry_jitter: float = Field(
+        0.2, ge=0, le=1, description="Share by which waits are spread, so that jobs do not come back at once."
+    )
     records_retry_attempts: int = Field(6, ge=1, description="Attempts to write a job's final state.")
     max_waits: int = Field(200, ge=0, description="Server-asked waits (Retry-After) a stage may take.")
     job_deadline_s: float = Field(3600.0, gt=0, description="A job older than this is failed.")
@@ -220,7 +258,7 @@ class Settings(BaseSettings):
         640, ge=400, description="Address space of a worker, about 260 of it for itself; more is refused."
     )
     guardrail_thumbnail_memory_mb: int = Field(
-        1536, ge=400, description="The same while it makes a thumbnail, also of an upscaled picture."
+        1536, ge=400, description="The same while it makes a thumbnail of what a stage wrote."
     )
     guardrail_queue_s: float = Field(20.0, gt=0, description="Longest wait for a free worker.")
     guardrail_queue_limit: int = Field(
@@ -278,6 +316,22 @@ class Settings(BaseSettings):
     reconcile_page: int = Field(500, gt=0, description="Jobs that the reconciler reads at once.")
     reconcile_max_jobs: int = Field(10_000, gt=0, description="Jobs that one reconciler tick looks at.")
 
+    retention_schedule: str = Field(
+        "0 */10 * * * *", description="NCRONTAB of the retention (read by the host, not by the code)."
+    )
+    retention_pictures_days: float = Field(
+        30.0,
+        gt=0,
+        description="Pictures, uploads and durable history are deleted this long after a job ended.",
+    )
+    retention_events_days: float = Field(
+        90.0, gt=0, description="Log events are deleted after this time; jobs, verdicts and money are kept."
+    )
+    retention_max_jobs: int = Field(500, gt=0, description="Jobs that one retention tick clears.")
+    retention_sweep_blobs: int = Field(
+        5000, gt=0, description="Uploads that one tick looks at for files whose event got lost."
+    )
+
     status_wait_max_s: float = Field(30.0, ge=0, description="Longest long-poll of /status.")
     logs_wait_s: float = Field(20.0, ge=0, description="Longest wait for the first event in /logs.")
     http_connections: int = Field(100, gt=0, description="Most connections of one HTTP client.")
@@ -291,36 +345,6 @@ class Settings(BaseSettings):
     def job_deadline(self) -> timedelta:
         """``job_deadline_s`` as a time span."""
         return timedelta(seconds=self.job_deadline_s)
-
-    @property
-    def gpu_retry(self) -> RetryPolicy:
-        """Retry policy of the two GPU stages."""
-        return RetryPolicy(
-            first_s=self.gpu_retry_first_s,
-            coefficient=self.gpu_retry_coefficient,
-            cap_s=self.gpu_retry_cap_s,
-            attempts=self.gpu_retry_attempts,
-        )
-
-    @property
-    def nano_banana_retry(self) -> RetryPolicy:
-        """Retry policy of the paid stage: only for answers that certainly cost nothing."""
-        return RetryPolicy(
-            first_s=self.nano_banana_retry_first_s,
-            coefficient=self.nano_banana_retry_coefficient,
-            cap_s=self.nano_banana_retry_cap_s,
-            attempts=self.nano_banana_retry_attempts,
-        )
-
-    @property
-    def records_retry(self) -> RetryPolicy:
-        """Retry policy of what only writes to our own database and storage."""
-        return RetryPolicy(
-            first_s=1.0,
-            coefficient=2.0,
-            cap_s=30.0,
-            attempts=self.records_retry_attempts,
-        )
 
 
 # what a child process needs to run at all; everything else, the secrets among it, it does not get

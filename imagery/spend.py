@@ -13,13 +13,12 @@ from enum import StrEnum
 
 from sqlmodel import Session, col, select
 
-from imagery.contracts import JobState, Stage
+from imagery.contracts import JobState, Stage, StageState
+from imagery.database.budget import MICRO, Budgets, refund
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import lock_job
-from imagery.database.tables import ImageJob, SpendEntry, utc_now
-
-MICRO = 1_000_000
+from imagery.database.jobs import lock_job, stage_row
+from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
 
 
 class SpendState(StrEnum):
@@ -40,6 +39,16 @@ class AlreadySentError(Exception):
     """Another delivery of the same work has sent the call; look for its result a little later."""
 
 
+class SamePicturePendingError(Exception):
+    """Another job is paying for the very same picture: when it is done, it can be taken over for nothing."""
+
+    code = "same_picture_pending"
+
+
+class NothingToResolveError(Exception):
+    """The job has no paid call whose outcome is unknown."""
+
+
 @dataclass(frozen=True)
 class Reservation:
     """What the ledger says before a call. ``wait_s`` is set while another caller's call is under way."""
@@ -52,21 +61,25 @@ class Reservation:
 class Ledger:
     """The spend ledger. ``answer_within`` bounds how long a sent call may still be answered."""
 
-    def __init__(self, database: Database, answer_within: timedelta) -> None:
+    def __init__(self, database: Database, answer_within: timedelta, budgets: Budgets) -> None:
         self._database = database
         self._answer_within = answer_within
+        self._budgets = budgets
 
-    def reserve(self, job_id: str, run: int, stage: Stage, price_usd: float) -> Reservation:
+    def reserve(
+        self, job_id: str, run: int, stage: Stage, price_usd: float, *, same_as: str | None = None
+    ) -> Reservation:
         """Reserve the price for this run, or say why there is nothing to reserve.
 
         ``reserved``: go on. ``settled``: it is paid, use the stored result. ``sent``: another call is
         under way, look again in ``wait_s``. ``unknown``: do not call. Raises ``NotPayableError`` when
-        the job has ended.
+        the job has ended, ``BudgetExhaustedError`` when the day's budget has no room, and
+        ``SamePicturePendingError`` while another job pays for the same result (``same_as``, a key).
         """
         with self._database.write() as session:
             job = _payable(session, job_id, run)
             entries = _entries(session, job_id, stage)
-            blocking = next((entry for entry in entries if entry.state != SpendState.RELEASED), None)
+            blocking = next((entry for entry in entries if _blocks(entry, run)), None)
             if blocking is not None:
                 return self._standing(session, job, blocking)
             entry = next((each for each in entries if each.attempt_group == run), None)
@@ -80,7 +93,13 @@ class Ledger:
                     price_micro_usd=round(price_usd * MICRO),
                 )
             entry.state = SpendState.RESERVED
-            entry.closed_at = entry.sent_at = None
+            entry.closed_at = entry.sent_at = entry.note = None
+            entry.reserved_at, entry.day = utc_now(), utc_day()
+            entry.result_key = same_as
+            self._budgets.charge(session, entry)
+            # asked after the charge, which lets only one transaction at a time through
+            if same_as is not None and _is_being_paid(session, same_as, job_id):
+                raise SamePicturePendingError("The same picture is being made for another job.")
             session.add(entry)
             session.flush()
             record(session, job, "spend_reserved", stage=stage, price_usd=price_usd)
@@ -93,7 +112,6 @@ class Ledger:
         caller was first.
         """
         with self._database.write() as session:
-            # the job's lock comes first, as everywhere, so that two writers can't wait for each other
             job_id = _load(session, entry_id).job_id
             job = _payable(session, job_id, run)
             entry = _load(session, entry_id)
@@ -106,14 +124,17 @@ class Ledger:
             record(session, job, "spend_sent", stage=Stage(entry.stage), call=entry.calls)
 
     def settle(self, session: Session, job_id: str, stage: Stage) -> float:
-        """Settle what was sent for this stage, in the caller's transaction; the price in USD."""
-        entry = _open_entry(session, job_id, stage)
-        if entry is None:
-            return 0.0
-        price = entry.price_micro_usd / MICRO
-        if entry.state != SpendState.SETTLED:
-            self._close(session, entry, SpendState.SETTLED, None)
-        return price
+        """Settle what was sent for this stage, in the caller's transaction.
+
+        Answers what the stage has cost in all its runs, USD.
+        """
+        # the job's lock comes first, as everywhere, so that two writers can't wait for each other
+        lock_job(session, job_id)
+        entries = _entries(session, job_id, stage)
+        for entry in entries:
+            if entry.state in {SpendState.SENT, SpendState.UNKNOWN}:
+                self._close(session, entry, SpendState.SETTLED, None)
+        return _settled_usd(entries)
 
     def release(self, entry_id: int, note: str) -> None:
         """Nothing was charged: free the reservation."""
@@ -131,6 +152,42 @@ class Ledger:
             self.mark_unknown(entry_id, "the call was interrupted after it was sent")
         else:
             self.release(entry_id, "the call was interrupted before it was sent")
+
+    def resolve(self, job_id: str, stage: Stage, *, charged: bool, by: str) -> SpendEntry:
+        """Close an unknown call by what an operator found on the bill.
+
+        Charged: it counts as spent, and a retry of the job, being a new request, may pay anew. Not
+        charged: its price goes back to the budget of its day. Raises ``NothingToResolveError``.
+        """
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            entries = _entries(session, job_id, stage) if job else []
+            entry = next((each for each in entries if self._is_unknown(each)), None)
+            if entry is None:
+                raise NothingToResolveError(f"job {job_id} has no call of unknown outcome")
+            entry.resolved_by, entry.result_lost = by, charged
+            note = "an operator found it on the bill" if charged else "an operator found no charge"
+            self._close(session, entry, SpendState.SETTLED if charged else SpendState.RELEASED, note, job)
+            row = stage_row(session, job_id, stage)
+            if row is not None and row.state != StageState.SUCCEEDED:
+                row.cost_usd = _settled_usd(entries)
+            return entry
+
+    def overdue(self, limit: int) -> list[SpendEntry]:
+        """Sent calls whose answer can't come any more, the oldest first: their process died."""
+        query = (
+            select(SpendEntry)
+            .where(SpendEntry.state == SpendState.SENT)
+            .where(col(SpendEntry.sent_at) < utc_now() - self._answer_within)
+            .order_by(col(SpendEntry.sent_at))
+            .limit(limit)
+        )
+        with self._database.read() as session:
+            return list(session.exec(query))
+
+    def _is_unknown(self, entry: SpendEntry) -> bool:
+        is_overdue = entry.state == SpendState.SENT and self._remaining_s(entry.sent_at) <= 0
+        return entry.state == SpendState.UNKNOWN or is_overdue
 
     def has_unknown(self, job_id: str) -> bool:
         """True when a call of the job may have been charged without an answer."""
@@ -175,6 +232,8 @@ class Ledger:
         entry.note = note
         entry.closed_at = utc_now()
         session.add(entry)
+        if state is SpendState.RELEASED:
+            refund(session, entry)
         owner = job or session.get(ImageJob, entry.job_id)
         if owner is not None:
             record(
@@ -200,9 +259,21 @@ def _entries(session: Session, job_id: str, stage: Stage) -> list[SpendEntry]:
     return list(session.exec(query.order_by(col(SpendEntry.attempt_group))))
 
 
-def _open_entry(session: Session, job_id: str, stage: Stage) -> SpendEntry | None:
-    sent = {SpendState.SENT, SpendState.UNKNOWN, SpendState.SETTLED}
-    return next((entry for entry in _entries(session, job_id, stage) if entry.state in sent), None)
+def _blocks(entry: SpendEntry, run: int) -> bool:
+    """True for an entry that forbids ``run`` a call of its own: it pays, has paid, or may have paid."""
+    if entry.result_lost and entry.attempt_group < run:
+        return False
+    return entry.state != SpendState.RELEASED
+
+
+def _is_being_paid(session: Session, result_key: str, job_id: str) -> bool:
+    under_way = col(SpendEntry.state).in_([SpendState.RESERVED, SpendState.SENT])
+    query = select(SpendEntry.id).where(SpendEntry.result_key == result_key, under_way)
+    return session.exec(query.where(SpendEntry.job_id != job_id)).first() is not None
+
+
+def _settled_usd(entries: list[SpendEntry]) -> float:
+    return sum(each.price_micro_usd for each in entries if each.state == SpendState.SETTLED) / MICRO
 
 
 def _load(session: Session, entry_id: int) -> SpendEntry:

@@ -16,6 +16,7 @@ from imagery.settings import get_settings
 from imagery.webhooks import SigningKeyError, webhook_secret
 
 _DEVELOPER = "developer"
+_LARGEST_AMOUNT = 1e6
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -122,10 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "show every user with its keys (never the secrets)")
     key = command("key", _add_key, "make one more key of a user")
     key.add_argument("name")
-    key.add_argument("--days", type=float, help="days until it ends; without: never")
+    key.add_argument("--days", type=_amount, help="days until it ends; without: never")
     rotate = command("rotate", _rotate, "make a new key in place of one")
     rotate.add_argument("key", help="the readable prefix of the key")
-    rotate.add_argument("--grace-h", type=float, default=24.0, help="hours the old key stays good (24)")
+    rotate.add_argument("--grace-h", type=_amount, default=24.0, help="hours the old key stays good (24)")
     revoke = command("revoke", _revoke, "end a key at once")
     revoke.add_argument("key", help="the readable prefix of the key")
     change = command("change", _change, "change a user's role or quotas, disable or enable it")
@@ -152,7 +153,7 @@ def _natural(text: str) -> int:
 
 def _amount(text: str) -> float:
     number = float(text)
-    if not 0 <= number < float("inf"):
+    if not 0 <= number <= _LARGEST_AMOUNT:
         raise ValueError(text)
     return number
 

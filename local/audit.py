@@ -13,7 +13,6 @@ from typing import Any
 from local.options import ROOT
 
 _REQUIREMENTS = ("requirements.txt", "requirements-local.txt", "gpu_container/requirements.txt")
-_NODE = ("local/azurite",)
 _LIMIT_S = 300.0
 _SKIPPED = "skipped: the database of vulnerabilities can't be reached from here"
 
@@ -49,6 +48,12 @@ def audit_python(requirements: Path) -> list[str]:
     return python_findings(_ask(command, ROOT))
 
 
+def node_folders(root: Path) -> list[Path]:
+    """Every folder of the project with a lock file of npm, down to two below ``root``."""
+    found = (*root.glob("*/package-lock.json"), *root.glob("*/*/package-lock.json"))
+    return sorted(file.parent for file in found if "node_modules" not in file.parts)
+
+
 def audit_node(folder: Path) -> list[str]:
     """Ask npm about one lock file."""
     npm = shutil.which("npm")
@@ -76,8 +81,9 @@ def main() -> int:
     audits: list[tuple[str, Callable[[], list[str]]]] = []
     for name in _REQUIREMENTS:
         audits.append((name, lambda name=name: audit_python(ROOT / name)))  # type: ignore[misc]
-    for name in _NODE:
-        audits.append((name, lambda name=name: audit_node(ROOT / name)))  # type: ignore[misc]
+    for folder in node_folders(ROOT):
+        name = folder.relative_to(ROOT).as_posix()
+        audits.append((name, lambda folder=folder: audit_node(folder)))  # type: ignore[misc]
     found_any = False
     for name, audit in audits:
         try:

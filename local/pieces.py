@@ -41,6 +41,7 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
         "WEBHOOK_SIGNING_KEY": _kept_secret(options.run_dir / "webhook-signing.key"),
         "RECONCILE_SCHEDULE": "*/10 * * * * *",
         "RECONCILE_GRACE_S": "5",
+        "RETENTION_SCHEDULE": "0 * * * * *",
         "GPU_RETRY_FIRST_S": "1",
         "GPU_RETRY_ATTEMPTS": "6",
         "NANO_BANANA_RETRY_FIRST_S": "1",

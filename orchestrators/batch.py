@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import datetime, timedelta
 from typing import Any
 
 import azure.durable_functions as df
 
-from imagery.contracts import BatchInput
+from imagery.contracts import BatchInput, PipelineInput
 
 
 def batch(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[str, int]]:
@@ -17,10 +18,13 @@ def batch(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[s
     for start in range(0, len(order.pipelines), order.parallel):
         chunk = order.pipelines[start : start + order.parallel]
         context.set_custom_status({"batch_id": order.batch_id, "items": len(order.pipelines), "ended": ended})
+        now = context.current_utc_datetime
         try:
             yield context.task_all(
                 [
-                    context.call_sub_orchestrator("image_pipeline", item.pipeline.to_json(), item.instance_id)
+                    context.call_sub_orchestrator(
+                        "image_pipeline", _due(item.pipeline, order, now).to_json(), item.instance_id
+                    )
                     for item in chunk
                 ]
             )
@@ -30,3 +34,10 @@ def batch(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[s
             continue
         ended += len(chunk)
     return {"items": len(order.pipelines), "ended": ended}
+
+
+def _due(pipeline: PipelineInput, order: BatchInput, now: datetime) -> PipelineInput:
+    """The pipeline with its time counted from now: what it waited for its turn is not its own."""
+    if order.job_deadline_s is None:
+        return pipeline
+    return pipeline.model_copy(update={"deadline": now + timedelta(seconds=order.job_deadline_s)})

@@ -16,7 +16,7 @@ def callback(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any
     """Input ``CallbackInput``, output ``CallbackOutcome``."""
     order = CallbackInput.from_json(context.get_input())
     message = CallbackOrder(delivery_id=order.delivery_id).to_json()
-    options = ExponentialRetryOptions(order.records_retry)
+    options = ExponentialRetryOptions(order.records_retry, context.instance_id)
     outcome = CallbackOutcome()
     for _ in range(order.max_attempts):
         answer = yield context.call_activity_with_retry("notify", options, message)

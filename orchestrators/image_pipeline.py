@@ -58,7 +58,9 @@ def _run_step(
     message = StageInput(
         job_id=pipeline.job_id, run=pipeline.run, stage=step.stage, deadline=pipeline.deadline
     ).to_json()
-    options = ExponentialRetryOptions(_policy(pipeline, step.stage))
+    options = ExponentialRetryOptions(
+        _policy(pipeline, step.stage), f"{context.instance_id}/{step.stage.value}"
+    )
     for _ in range(pipeline.max_waits + 1):
         if context.current_utc_datetime >= pipeline.deadline:
             return _failed(step.stage, "deadline_exceeded", "The job's deadline has passed.")
@@ -110,7 +112,7 @@ def _finish(
         error_code=result.error_code if result else None,
         message=result.message if result else None,
     ).to_json()
-    options = ExponentialRetryOptions(pipeline.records_retry)
+    options = ExponentialRetryOptions(pipeline.records_retry, context.instance_id)
     summary = yield context.call_activity_with_retry("finish_job", options, message)
     _tell(context, result.stage if result else None, state.value.lower())
     delivery = JobSummary.from_json(summary).delivery_id

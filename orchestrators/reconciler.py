@@ -1,4 +1,18 @@
-"""Looks for jobs that stand still because their orchestration is gone, and repairs or fails each."""
+"""Looks for jobs that stand still because their orchestration is gone, and repairs or fails each.
+
+========================================== ==============================================================
+what is found                              what is done
+========================================== ==============================================================
+the deadline has passed                    FAILED ``deadline_exceeded``, the orchestration terminated
+the orchestration is alive, or suspended   nothing: it waits, and the deadline bounds how long
+the orchestration is gone, or has ended    started again, finished stages are kept; after too many times
+without a result                           FAILED ``restarts_exhausted``
+it was terminated by hand                  FAILED ``orchestration_terminated``
+the orchestration of its batch is gone     the batch started again with what is still open
+its batch was cancelled                    CANCELLED
+a paid call whose process died             settled where its picture arrived, else ``unknown``
+========================================== ==============================================================
+"""
 
 from __future__ import annotations
 
@@ -11,10 +25,19 @@ from imagery.contracts import JobState, Stage
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger, log_context
-from orchestrators.starter import batch_instance_id, callback_instance_id, start_callback, try_start
+from orchestrators.batch_watch import BatchLook, BatchWatch
+from orchestrators.instances import (
+    ALIVE,
+    ENDED_BY_HAND,
+    callback_instance_id,
+    runtime_status,
+    terminate_all,
+)
+from orchestrators.ledger_sweep import close_lost_calls
+from orchestrators.starter import start_callback, try_start
 
 _log = get_logger(__name__)
-_ALIVE = {"Pending", "Running", "ContinuedAsNew", "Suspended"}
+_MOST_FAILURES = 5
 
 
 async def reconcile(client: df.DurableOrchestrationClient) -> int:
@@ -28,7 +51,8 @@ class Tick:
     def __init__(self, client: df.DurableOrchestrationClient) -> None:
         self._client = client
         self._services = get_services()
-        self._batches: dict[str, bool] = {}
+        self._batches = BatchWatch(client)
+        self._failures = 0
 
     async def run(self) -> int:
         """Page by page, so that many jobs that merely wait can't hide one that is lost."""
@@ -42,11 +66,12 @@ class Tick:
             looked_at += len(jobs)
             for job in jobs:
                 with log_context(job_id=job.job_id, stage=job.stage):
-                    repaired += await self._look_after(job)
+                    repaired += await self._try(job)
                 if repaired >= settings.reconcile_max_starts:
                     return repaired
             if len(jobs) < settings.reconcile_page:
                 break
+        repaired += await asyncio.to_thread(close_lost_calls, self._services, settings.reconcile_max_starts)
         repaired += await self._deliver_callbacks()
         if repaired:
             _log.info("reconciled", looked_at=looked_at, repaired=repaired)
@@ -60,68 +85,75 @@ class Tick:
         )
         for delivery in due:
             with log_context(job_id=delivery.job_id):
-                status = await _runtime_status(self._client, callback_instance_id(delivery.delivery_id))
-                if status not in _ALIVE:
+                status = await runtime_status(self._client, callback_instance_id(delivery.delivery_id))
+                if status not in ALIVE:
                     started += await start_callback(self._client, delivery.delivery_id)
         return started
 
-    async def _look_after(self, job: ImageJob) -> bool:
-        client = self._client
+    async def _try(self, job: ImageJob) -> int:
+        """One job that can't be looked at must not hide those after it; many mean that nothing answers."""
+        try:
+            return await self._look_after(job)
+        except Exception as error:
+            self._failures += 1
+            if self._failures >= _MOST_FAILURES:
+                raise
+            _log.warning("reconcile_failed", error=str(error))
+            return 0
+
+    async def _look_after(self, job: ImageJob) -> int:
+        batch = await self._batches.of(job)
+        if batch is not None and batch.was_cancelled:
+            return await self._cancel(job)
         if utc_now() >= job.deadline + timedelta(seconds=self._services.settings.reconcile_grace_s):
-            return await _fail(client, job, "deadline_exceeded", "The job's deadline has passed.")
-        if job.state == JobState.QUEUED and await self._waits_in_a_batch(job):
-            return False
-        status = await _runtime_status(client, job.instance_id)
-        if status in _ALIVE:
-            return False
-        if status is None:
-            return await _restart(client, job)
-        message = f"The orchestration ended ({status}) without a result."
-        return await _fail(client, job, "orchestration_ended", message)
+            return await self._fail(job, "deadline_exceeded", "The job's deadline has passed.")
+        if batch is not None and batch.will_see_to(job):
+            return 0
+        status = await runtime_status(self._client, job.instance_id)
+        return 0 if status in ALIVE else await self._repair(job, status, batch)
 
-    async def _waits_in_a_batch(self, job: ImageJob) -> bool:
-        """True while the job's batch is alive: its turn will come. Asked once a batch and tick."""
-        if job.batch_id is None:
-            return False
-        if job.batch_id not in self._batches:
-            status = await _runtime_status(self._client, batch_instance_id(job.batch_id))
-            self._batches[job.batch_id] = status in _ALIVE
-        return self._batches[job.batch_id]
+    async def _repair(self, job: ImageJob, status: str | None, batch: BatchLook | None) -> int:
+        if status in ENDED_BY_HAND or (batch is not None and batch.was_ended_by_hand):
+            message = "An operator ended the job's orchestration. Retry the job to run it again."
+            return await self._fail(job, "orchestration_terminated", message)
+        if batch is not None and not batch.is_alive:
+            return await self._resume(batch)
+        return await self._restart(job)
 
+    async def _resume(self, batch: BatchLook) -> int:
+        started, exhausted = await self._batches.resume(batch)
+        for job in exhausted:
+            started += await self._give_up(job, job.restarts)
+        return started
 
-async def _runtime_status(client: df.DurableOrchestrationClient, instance_id: str) -> str | None:
-    """The instance's runtime status, None when the durable backend does not know it."""
-    status = await client.get_status(instance_id)
-    if status is None or status.runtime_status is None:
-        return None
-    return str(status.runtime_status.name)
+    async def _restart(self, job: ImageJob) -> int:
+        restarts = await asyncio.to_thread(self._services.jobs.count_restart, job.job_id, job.run)
+        if restarts is None:
+            return 0
+        if restarts > self._services.settings.reconcile_max_restarts:
+            return await self._give_up(job, restarts)
+        return int(await try_start(self._client, job))
 
+    async def _give_up(self, job: ImageJob, restarts: int) -> int:
+        message = f"The orchestration was lost, or ended without a result, {restarts} times."
+        return await self._fail(job, "restarts_exhausted", message)
 
-async def _restart(client: df.DurableOrchestrationClient, job: ImageJob) -> bool:
-    services = get_services()
-    restarts = await asyncio.to_thread(services.jobs.count_restart, job.job_id, job.run)
-    if restarts is None:
-        return False
-    if restarts > services.settings.reconcile_max_restarts:
-        return await _fail(client, job, "restarts_exhausted", f"The orchestration was lost {restarts} times.")
-    return await try_start(client, job)
+    async def _cancel(self, job: ImageJob) -> int:
+        await asyncio.to_thread(self._services.jobs.cancel, job.job_id)
+        return await self._end_instance(job, "cancelled")
 
+    async def _fail(self, job: ImageJob, code: str, message: str) -> int:
+        jobs = self._services.jobs
+        current = await asyncio.to_thread(jobs.get, job.job_id)
+        if current is None or current.run != job.run or JobState(current.state).is_terminal:
+            return 0
+        stage = Stage(current.stage) if current.stage else None
+        await asyncio.to_thread(
+            jobs.finish, job.job_id, job.run, JobState.FAILED, stage=stage, error_code=code, message=message
+        )
+        return await self._end_instance(job, code)
 
-async def _fail(client: df.DurableOrchestrationClient, job: ImageJob, code: str, message: str) -> bool:
-    services = get_services()
-    current = await asyncio.to_thread(services.jobs.get, job.job_id)
-    if current is None or current.run != job.run or JobState(current.state).is_terminal:
-        return False
-    stage = Stage(current.stage) if current.stage else None
-    await asyncio.to_thread(
-        services.jobs.finish,
-        job.job_id,
-        job.run,
-        JobState.FAILED,
-        stage=stage,
-        error_code=code,
-        message=message,
-    )
-    if await _runtime_status(client, job.instance_id) in _ALIVE:
-        await client.terminate(job.instance_id, code)
-    return True
+    async def _end_instance(self, job: ImageJob, reason: str) -> int:
+        if await runtime_status(self._client, job.instance_id) in ALIVE:
+            await terminate_all(self._client, [job.instance_id], reason)
+        return 1

@@ -5,18 +5,20 @@ from __future__ import annotations
 import azure.durable_functions as df
 
 from imagery.contracts import RetryPolicy
+from imagery.retry import spread
 
 
 class ExponentialRetryOptions(df.RetryOptions):
-    """Waits of first interval x coefficient^n up to a cap.
+    """Waits of first interval x coefficient^n up to a cap; ``seed`` spreads the first one.
 
     The extension reads ``backoffCoefficient`` and ``maxRetryIntervalInMilliseconds`` from the same JSON
     (its ``RetryOptionsConverter``); a total time-out is left out on purpose, because the SDK counts
     attempts only and would wait for ever for one that the extension does not schedule.
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
-        super().__init__(max(1, round(policy.first_s * 1000)), policy.attempts)
+    def __init__(self, policy: RetryPolicy, seed: str) -> None:
+        first_s = policy.first_s * spread(policy.jitter, seed)
+        super().__init__(max(1, round(first_s * 1000)), policy.attempts)
         self._policy = policy
 
     def to_json(self) -> dict[str, str | int]:

@@ -7,35 +7,28 @@ from datetime import datetime
 
 import azure.durable_functions as df
 
-from imagery.contracts import BatchInput, BatchItem, CallbackInput, JobRequest, JobState, PipelineInput
+from imagery.contracts import CallbackInput, JobRequest, JobState, PipelineInput
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob, utc_now
+from imagery.retry import RetryRules
 from imagery.services import get_services
 from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
+from orchestrators.instances import callback_instance_id, instance_id_of
 
 _log = get_logger(__name__)
 
 
-def instance_id_of(job_id: str, run: int) -> str:
-    """The orchestration's instance id: another one each run, because ended ids would be run again."""
-    return f"{job_id}-{run}"
-
-
-def batch_instance_id(batch_id: str) -> str:
-    """The instance id of a batch."""
-    return f"batch-{batch_id}"
-
-
 def pipeline_input(job: ImageJob, settings: Settings) -> PipelineInput:
     """Everything the orchestrator decides by, taken from the settings now."""
+    rules = RetryRules.of(settings)
     return PipelineInput(
         job_id=job.job_id,
         run=job.run,
         deadline=job.deadline,
-        gpu_retry=settings.gpu_retry,
-        nano_banana_retry=settings.nano_banana_retry,
-        records_retry=settings.records_retry,
+        gpu_retry=rules.gpu,
+        nano_banana_retry=rules.nano_banana,
+        records_retry=rules.records,
         max_waits=settings.max_waits,
     )
 
@@ -60,13 +53,16 @@ async def submit_upload(client: df.DurableOrchestrationClient, request: JobReque
         return await asyncio.to_thread(refuse, request, JobState.FAILED, error.code, str(error)), True
 
 
-def create(request: JobRequest) -> tuple[ImageJob, bool]:
-    """Write the job's row without starting it. Raises ``QuotaExceededError``."""
+def create(request: JobRequest, *, turns: int = 1) -> tuple[ImageJob, bool]:
+    """Write the job's row without starting it; it has time for ``turns`` jobs, the last of them itself.
+
+    Raises ``QuotaExceededError``.
+    """
     services = get_services()
     return services.jobs.create(
         request,
         instance_id=instance_id_of(request.job_id, 1),
-        deadline=_deadline(services.settings),
+        deadline=utc_now() + turns * services.settings.job_deadline,
         quotas=services.quotas,
     )
 
@@ -92,22 +88,6 @@ async def try_start(client: df.DurableOrchestrationClient, job: ImageJob) -> boo
         _log.warning("start_deferred", job_id=job.job_id, error=str(error))
         return False
     return True
-
-
-async def start_batch(client: df.DurableOrchestrationClient, batch_id: str, jobs: list[ImageJob]) -> None:
-    """Start one orchestration over jobs whose rows exist."""
-    settings = get_services().settings
-    message = BatchInput(
-        batch_id=batch_id,
-        parallel=settings.batch_parallel,
-        pipelines=[
-            BatchItem(instance_id=job.instance_id, pipeline=pipeline_input(job, settings)) for job in jobs
-        ],
-    )
-    try:
-        await client.start_new("batch", batch_instance_id(batch_id), message.to_json())
-    except Exception as error:
-        _log.warning("start_deferred", batch_id=batch_id, error=str(error))
 
 
 async def rerun(client: df.DurableOrchestrationClient, job: ImageJob) -> ImageJob | None:
@@ -136,7 +116,7 @@ async def start_callback(client: df.DurableOrchestrationClient, delivery: str) -
     message = CallbackInput(
         delivery_id=delivery,
         max_attempts=settings.callback_max_attempts,
-        records_retry=settings.records_retry,
+        records_retry=RetryRules.of(settings).records,
     )
     try:
         await client.start_new("callback", callback_instance_id(delivery), message.to_json())
@@ -144,11 +124,6 @@ async def start_callback(client: df.DurableOrchestrationClient, delivery: str) -
         _log.warning("start_deferred", delivery_id=delivery, error=str(error))
         return False
     return True
-
-
-def callback_instance_id(delivery: str) -> str:
-    """The instance id of a delivery."""
-    return f"callback-{delivery}"
 
 
 def _deadline(settings: Settings) -> datetime:

@@ -15,6 +15,7 @@ _KNOWN = {
     "/api/v1/status/{job_id}": "job_id",
     "/api/v1/jobs/{job_id}/cancel": "job_id",
     "/api/v1/jobs/{job_id}/retry": "job_id",
+    "/api/v1/jobs/{job_id}/spend/resolve": "job_id",
     "/api/v1/jobs/{job_id}/images/{stage}": "job_id",
     "/api/v1/batches/{batch_id}": "batch_id",
 }

@@ -49,6 +49,12 @@ class Postgres:
 
     directory: Path
     port: int
+    options: str
+
+    @property
+    def pid(self) -> int:
+        """The process that owns all others."""
+        return int((self.directory / "postmaster.pid").read_text().split()[0])
 
     @property
     def url(self) -> str:
@@ -56,6 +62,12 @@ class Postgres:
 
     def url_of(self, name: str) -> str:
         return f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/{name}"
+
+    def start(self) -> None:
+        """Start it, also after it was killed, and wait until it answers."""
+        log = str(self.directory.parent / "server.log")
+        command = [str(_bin() / "pg_ctl"), "-D", str(self.directory), "-o", self.options, "-l", log]
+        _run([*command, "-w", "start"], self.directory)
 
     def stop(self) -> None:
         _run([str(_bin() / "pg_ctl"), "-D", str(self.directory), "-m", "immediate", "stop"], self.directory)
@@ -86,6 +98,6 @@ def start_postgres(directory: Path) -> Postgres:
     data, port = directory / "data", free_port()
     _run([str(binaries / "initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "-N"], directory)
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
-    log = str(directory / "server.log")
-    _run([str(binaries / "pg_ctl"), "-D", str(data), "-o", options, "-l", log, "-w", "start"], directory)
-    return Postgres(data, port)
+    server = Postgres(data, port, options)
+    server.start()
+    return server

@@ -37,6 +37,7 @@ def test_every_function_of_the_design_is_registered() -> None:
         "http": "httpTrigger",
         "uploads": "blobTrigger",
         "reconciler": "timerTrigger",
+        "retention": "timerTrigger",
     }
 
 

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
 from collections import Counter
-from collections.abc import Callable
-from functools import lru_cache
+from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.v1.process import BlobRequest, checked_callback, uploaded
+from api.v1.batch_items import RefusedItem, create_jobs
+from api.v1.process import BlobRequest
 from api.v1.status import is_id
 from api.views import JobStatus, job_status
-from imagery.contracts import JobOptions, JobRequest, JobState
-from imagery.database.quotas import QuotaExceededError
-from imagery.database.tables import ImageJob
-from imagery.job_ids import upload_job_id
+from imagery.contracts import JobState
+from imagery.database.tables import Batch
+from imagery.job_ids import keyed_batch_id
 from imagery.principal import Principal
-from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
-from imagery.storage import StorageError
-from imagery.uploads import owner_of
-from imagery.webhooks import SigningKeyError
-from orchestrators.starter import create, start_batch
+from orchestrators.batch_starter import cancel_batch, start_batch
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"
 _MAX_CALLBACK_URLS = 10
+_MAX_KEY = 200
 
 
 class BatchRequest(BaseModel):
@@ -41,59 +39,45 @@ class BatchRequest(BaseModel):
     items: list[BlobRequest] = Field(min_length=1)
 
 
-class RefusedItem(BaseModel):
-    """An item for which there is no job."""
-
-    index: int
-    blob: str
-    code: str
-    message: str
-
-
-class ItemError(Exception):
-    """An item can't be part of the batch."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 class BatchStatus(BaseModel):
     """A batch: how many jobs are in which state, and each of them."""
 
     batch_id: str
-    items: int
+    requested: int = Field(description="Items of the request: those with a job, and those refused.")
+    items: int = Field(description="Items with a job.")
     ended: int
     progress: float = Field(ge=0, le=1)
     states: dict[JobState, int]
+    cancelled_at: datetime | None = None
     jobs: list[JobStatus]
     refused: list[RefusedItem] = []
 
 
 @router.post("", status_code=202)
-async def create_batch(request: BatchRequest, response: Response, caller: Caller) -> BatchStatus:
+async def create_batch(
+    request: BatchRequest,
+    response: Response,
+    caller: Caller,
+    idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
+) -> BatchStatus:
     """Start a job for each item; items that can't start are told in `refused` and cost nothing.
 
-    A blob whose upload has started its job already joins the batch with that job.
+    A blob whose upload has started its job already joins the batch with that job. The same
+    `Idempotency-Key` with the same items answers the same batch (200). A batch counts as one job of the
+    minute; its items run a few at a time, count as open when their turn comes, and are refused where the
+    money of the day does not suffice for them.
     """
-    most = get_services().settings.batch_max_items
-    if len(request.items) > most:
-        raise ApiError(422, "batch_too_large", f"A batch takes up to {most} items.")
-    batch_id = str(uuid.uuid4())
-    different = {item.callback_url for item in request.items}
-    if len(different) > _MAX_CALLBACK_URLS:
-        detail = f"A batch takes up to {_MAX_CALLBACK_URLS} different callback URLs."
-        raise ApiError(422, "too_many_callback_urls", detail)
-    jobs, refused = await in_waiting_thread(_create_jobs, batch_id, caller, request.items)
-    if len(refused) == len(request.items):
-        errors = [item.model_dump() for item in refused]
-        raise ApiError(422, "batch_empty", "None of the items can be processed.", errors=errors)
-    if jobs:
-        await start_batch(durable_client(), batch_id, jobs)
-    response.headers["Location"] = f"/api/v1/batches/{batch_id}"
+    _check_size(request)
+    batch, created = await asyncio.to_thread(_create, request, caller, idempotency_key)
+    if not created and batch.request_hash != _fingerprint(request):
+        detail = "This Idempotency-Key was used with other items. Use a new key for a new batch."
+        raise ApiError(409, "idempotency_key_reused", detail)
+    if created or await asyncio.to_thread(get_services().batches.broke_off, batch):
+        await _start(batch, caller, request)
+    response.status_code = 202 if created else 200
+    response.headers["Location"] = f"/api/v1/batches/{batch.batch_id}"
     response.headers["Retry-After"] = _RETRY_AFTER_S
-    status = await _load(batch_id, caller)
-    return status.model_copy(update={"refused": refused})
+    return await _load(batch.batch_id, caller)
 
 
 @router.get("/{batch_id}")
@@ -102,80 +86,84 @@ async def batch_status(batch_id: str, caller: Caller) -> BatchStatus:
     return await _load(batch_id, caller)
 
 
-async def _load(batch_id: str, caller: Principal) -> BatchStatus:
-    if not is_id(batch_id):
-        raise _batch_not_found(batch_id)
+@router.post("/{batch_id}/cancel")
+async def cancel(batch_id: str, caller: Caller) -> BatchStatus:
+    """Cancel every job that has not ended; the remaining ones never start. Never pays afterwards."""
+    await asyncio.to_thread(_find, batch_id, caller)
+    await cancel_batch(durable_client(), batch_id)
+    return await _load(batch_id, caller)
+
+
+def _check_size(request: BatchRequest) -> None:
+    most = get_services().settings.batch_max_items
+    if len(request.items) > most:
+        raise ApiError(422, "batch_too_large", f"A batch takes up to {most} items.")
+    different = {item.callback_url for item in request.items}
+    if len(different) > _MAX_CALLBACK_URLS:
+        detail = f"A batch takes up to {_MAX_CALLBACK_URLS} different callback URLs."
+        raise ApiError(422, "too_many_callback_urls", detail)
+
+
+def _fingerprint(request: BatchRequest) -> str:
+    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+
+
+def _create(request: BatchRequest, caller: Principal, key: str | None) -> tuple[Batch, bool]:
+    """The row comes before its jobs, so that whatever breaks off leaves a batch to be found."""
     services = get_services()
-    page = await asyncio.to_thread(
-        services.jobs.page,
-        owner_id=caller.scope,
-        batch_id=batch_id,
-        limit=services.settings.batch_max_items,
+    batch = Batch(
+        batch_id=keyed_batch_id(caller.user_id, key) if key else str(uuid.uuid4()),
+        owner_id=caller.user_id,
+        request_hash=_fingerprint(request),
+        items=len(request.items),
+        refused=[],
     )
-    if not page.jobs:
-        raise _batch_not_found(batch_id)
+    return services.batches.create(batch, services.quotas.check_batch)
+
+
+async def _start(batch: Batch, caller: Principal, request: BatchRequest) -> None:
+    batches = get_services().batches
+    jobs, refused = await in_waiting_thread(create_jobs, batch.batch_id, caller, request.items)
+    errors = [item.model_dump() for item in refused]
+    if len(refused) == len(request.items):
+        await asyncio.to_thread(batches.forget, batch.batch_id)
+        raise ApiError(422, "batch_empty", "None of the items can be processed.", errors=errors)
+    await asyncio.to_thread(batches.refuse, batch.batch_id, errors)
+    current = await asyncio.to_thread(batches.get, batch.batch_id)
+    if current is not None and current.cancelled_at is not None:
+        await cancel_batch(durable_client(), batch.batch_id)
+    elif jobs:
+        await start_batch(durable_client(), batch.batch_id, jobs)
+
+
+def _find(batch_id: str, caller: Principal) -> Batch:
+    """A batch that the caller may see. Raises ``ApiError`` 404."""
+    batch = get_services().batches.get(batch_id) if is_id(batch_id) else None
+    if batch is None or not caller.may_see(batch.owner_id):
+        raise ApiError(404, "batch_not_found", f"There is no batch '{batch_id[:100]}'.")
+    return batch
+
+
+async def _load(batch_id: str, caller: Principal) -> BatchStatus:
+    return await asyncio.to_thread(_status, batch_id, caller)
+
+
+def _status(batch_id: str, caller: Principal) -> BatchStatus:
+    services = get_services()
+    batch = _find(batch_id, caller)
+    page = services.jobs.page(
+        owner_id=caller.scope, batch_id=batch_id, limit=services.settings.batch_max_items
+    )
     jobs = [job_status(view) for view in reversed(page.jobs)]
     ended = sum(job.state.is_terminal for job in jobs)
     return BatchStatus(
         batch_id=batch_id,
+        requested=batch.items,
         items=len(jobs),
         ended=ended,
-        progress=ended / len(jobs),
+        progress=ended / len(jobs) if jobs else 0.0,
         states=dict(Counter(job.state for job in jobs)),
+        cancelled_at=batch.cancelled_at,
         jobs=jobs,
-    )
-
-
-def _batch_not_found(batch_id: str) -> ApiError:
-    return ApiError(404, "batch_not_found", f"There is no batch '{batch_id[:100]}'.")
-
-
-def _create_jobs(
-    batch_id: str, caller: Principal, items: list[BlobRequest]
-) -> tuple[list[ImageJob], list[RefusedItem]]:
-    """The jobs that this batch has to start, and the items that get none."""
-    jobs: list[ImageJob] = []
-    refused: list[RefusedItem] = []
-    taken: set[str] = set()
-    # each URL is looked up once, not once an item
-    check = lru_cache(checked_callback)
-    for index, item in enumerate(items):
-        try:
-            request = _job_request(batch_id, caller, item, check)
-            if request.job_id in taken:
-                raise ItemError("duplicate_item", "The batch names this blob with these options twice.")
-            job, created = create(request)
-            if not created and get_services().jobs.adopt(job.job_id, batch_id) is None:
-                raise ItemError("in_another_batch", "Another batch has this blob with these options.")
-        except (
-            StorageError,
-            ItemError,
-            QuotaExceededError,
-            RefusedUrlError,
-            SigningKeyError,
-        ) as error:
-            refused.append(RefusedItem(index=index, blob=item.blob, code=error.code, message=str(error)))
-            continue
-        taken.add(job.job_id)
-        if created:
-            jobs.append(job)
-    return jobs, refused
-
-
-def _job_request(
-    batch_id: str, caller: Principal, item: BlobRequest, check: Callable[[str | None], str | None]
-) -> JobRequest:
-    source = uploaded(item.blob, caller)
-    url = check(item.callback_url)
-    properties = get_services().storage.properties(source)
-    pinned = source.model_copy(update={"etag": properties.etag})
-    options = JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"}))
-    return JobRequest(
-        job_id=upload_job_id(pinned, options),
-        source=pinned,
-        owner_id=owner_of(source),
-        options=options,
-        content_type=properties.content_type,
-        batch_id=batch_id,
-        callback_url=url,
+        refused=[RefusedItem.model_validate(each) for each in batch.refused],
     )

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -16,15 +16,16 @@ from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.v1.status import load
+from api.v1.status import is_id, load
 from api.views import JobPage, JobStatus, job_status
-from imagery.contracts import BlobRef, JobState, Stage, stage_output
+from imagery.contracts import JOBS, BlobRef, JobState, Stage, stage_output
 from imagery.database.callbacks import delivery_id
 from imagery.database.jobs import RETRYABLE_STATES
+from imagery.database.tables import ImageJob
 from imagery.guardrail import NoThumbnailError
 from imagery.guardrail.pictures import CONTENT_TYPES
-from imagery.services import get_services
-from imagery.storage import LinkUnsupportedError
+from imagery.services import Services, get_services
+from imagery.storage import BlobNotFoundError, BlobTooLargeError, LinkUnsupportedError, checked
 from imagery.telemetry.logs import get_logger
 from orchestrators.starter import rerun, start_callback
 
@@ -88,6 +89,9 @@ async def retry(job_id: str, caller: Caller) -> JobStatus:
             "It is not repeated before an operator has settled it."
         )
         raise ApiError(409, "payment_unknown", detail, job_id=job_id)
+    if view.job.expired_at is not None and not await asyncio.to_thread(_has_source, view.job):
+        detail = "The job's pictures were deleted because of their age. Upload the image again."
+        raise ApiError(409, "job_expired", detail, job_id=job_id)
     if await rerun(durable_client(), view.job) is None:
         raise ApiError(409, "job_not_retryable", "Another request retried the job first.", job_id=job_id)
     return job_status(await load(job_id, caller))
@@ -104,6 +108,11 @@ async def image(
 ) -> Response:
     """The picture of a stage (`source` is the original): a short-lived link, or the bytes."""
     view = await load(job_id, caller)
+    if view.job.expired_at is not None:
+        detail = (
+            f"The pictures of this job were deleted on {view.job.expired_at:%Y-%m-%d} because of their age."
+        )
+        raise ApiError(410, "image_expired", detail, job_id=job_id)
     ref = _picture(view.job.source_container, view.job.source_name, job_id, stage, width)
     return await in_waiting_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
 
@@ -119,9 +128,20 @@ def _picture(container: str, name: str, job_id: str, stage: ImageName, width: in
     return stage_output(job_id, Stage(stage))
 
 
+def _has_source(job: ImageJob) -> bool:
+    """True when an expired job could begin anew: its upload is there, because another job has it too."""
+    ref = BlobRef(container=job.source_container, name=job.source_name)
+    try:
+        return get_services().storage.properties(ref).etag == job.source_etag
+    except BlobNotFoundError:
+        return False
+
+
 def _source(blob: str) -> tuple[str, str]:
+    """Container and name. Raises ``BlobNameError`` for what no blob is called."""
     container, _, name = blob.partition("/")
-    return container, name
+    ref = checked(BlobRef(container=container, name=name))
+    return ref.container, ref.name
 
 
 def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Response:
@@ -143,13 +163,20 @@ def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Res
 
 def _thumbnail(ref: BlobRef, width: int, job_id: str) -> Response:
     """Made in the guardrail's sandbox: the original may be anything."""
-    services = get_services()
     try:
-        small = services.guardrail.thumbnail(services.storage.read(ref), width)
-    except NoThumbnailError:
+        small = _small(get_services(), ref, width)
+    except (NoThumbnailError, BlobTooLargeError):
         detail = "There is no thumbnail: the blob is no picture, or too large a one."
         raise ApiError(422, "no_thumbnail", detail, job_id=job_id) from None
     return Response(small, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _small(services: Services, ref: BlobRef, width: int) -> bytes:
+    if ref.container == JOBS:
+        return services.guardrail.thumbnail(services.storage.read(ref), width)
+    # a link bounds no length: an upload may be larger than any host's memory
+    data = services.storage.read(ref, services.settings.max_upload_bytes)
+    return services.guardrail.thumbnail_of_upload(data, width)
 
 
 def _format_cursor(at: datetime, job_id: str) -> str:
@@ -160,9 +187,9 @@ def _parse_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         at, job_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None or not isinstance(job_id, str):
+        if moment.utcoffset() != timedelta(0) or not is_id(job_id):
             raise ValueError(cursor)
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         detail = "The cursor is not one that this API gave out; leave it off to begin anew."
         raise ApiError(422, "invalid_cursor", detail) from None
     return moment, job_id

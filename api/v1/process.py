@@ -18,7 +18,7 @@ from api.errors import ApiError, refusal
 from api.guarded import in_waiting_thread
 from api.problems import inlined_schema
 from api.views import Accepted, accepted
-from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
+from imagery.contracts import JOBS, UPLOADS, BlobRef, CheckResult, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
 from imagery.principal import Principal
@@ -33,6 +33,7 @@ from orchestrators.starter import submit
 router = APIRouter(tags=["jobs"])
 _RETRY_AFTER_S = "2"
 _MAX_KEY = 200
+_MAX_BLOB = 1100
 CALLBACK_DESCRIPTION = (
     "Where to POST how the job ended: https, a public host; signed as Standard Webhooks has it."
 )
@@ -41,7 +42,9 @@ CALLBACK_DESCRIPTION = (
 class BlobRequest(JobOptions):
     """Process a blob that is in ``uploads`` already."""
 
-    blob: str = Field(description="`uploads/<name>`.", examples=["uploads/photo.jpg"])
+    blob: str = Field(
+        min_length=1, max_length=_MAX_BLOB, description="`uploads/<name>`.", examples=["uploads/photo.jpg"]
+    )
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
@@ -156,7 +159,7 @@ async def _read_form(request: Request) -> Incoming:
 async def _read_json(request: Request, caller: Principal) -> Incoming:
     try:
         body = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ApiError(400, "invalid_json", "The body is not valid JSON.") from None
     if not isinstance(body, dict):
         raise ApiError(422, "validation_error", "The body must be a JSON object with a field 'blob'.")
@@ -191,10 +194,15 @@ def uploaded(blob: str, caller: Principal) -> BlobRef:
 
 def refuse_prompt(prompt: str) -> None:
     """Raise ``ApiError`` 422 for a prompt that the guardrail would refuse: no need to upload for that."""
-    failed = [check for check in get_services().guardrail.check_prompt(prompt) if check.passed is False]
-    if failed:
-        code = failed[0].code or "rejected"
-        raise ApiError(422, code, failed[0].message, errors=[check.to_json() for check in failed])
+    failed = refused_prompt(prompt)
+    if failed is not None:
+        raise ApiError(422, failed.code or "rejected", failed.message, errors=[failed.to_json()])
+
+
+def refused_prompt(prompt: str) -> CheckResult | None:
+    """The first check that refuses a prompt; None when all pass."""
+    checks = get_services().guardrail.check_prompt(prompt)
+    return next((check for check in checks if check.passed is False), None)
 
 
 def checked_callback(url: str | None) -> str | None:
@@ -225,7 +233,9 @@ def _options(fields: dict[str, Any]) -> JobOptions:
 
 
 def _fingerprint(content: str, options: JobOptions, callback_url: str | None) -> str:
-    text = json.dumps([content, options.to_json(), *([callback_url] if callback_url else [])], sort_keys=True)
+    # without what was left at its default, so that an option added later does not make a key's body another
+    asked = options.model_dump(mode="json", exclude_defaults=True)
+    text = json.dumps([content, asked, *([callback_url] if callback_url else [])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

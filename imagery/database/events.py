@@ -13,6 +13,8 @@ from imagery.telemetry.logs import get_logger
 from imagery.telemetry.redaction import redact
 
 _log = get_logger("imagery.job")
+# the ids are 32 bit integers in PostgreSQL
+_MAX_ID = 2**31 - 1
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -54,7 +56,9 @@ def events_after(
 
     ``owner_id`` None means everybody's.
     """
-    query = select(JobEvent).where(col(JobEvent.id) > after).order_by(col(JobEvent.id)).limit(limit)
+    query = (
+        select(JobEvent).where(col(JobEvent.id) > min(after, _MAX_ID)).order_by(col(JobEvent.id)).limit(limit)
+    )
     if owner_id is not None:
         query = query.where(JobEvent.owner_id == owner_id)
     if job_id is not None:

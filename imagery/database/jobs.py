@@ -9,13 +9,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select
 
 from imagery.contracts import TERMINAL_STATES, JobRequest, JobState, Stage, StageState
+from imagery.database.budget import release_reserved
 from imagery.database.callbacks import add_callback, latest
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.quotas import Quotas
 from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
+from imagery.text import plain
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
+_MAX_TYPE = 200
 _ORDER = {stage.value: number for number, stage in enumerate(Stage)}
 
 
@@ -57,7 +60,7 @@ class Jobs:
             source_container=request.source.container,
             source_name=request.source.name,
             source_etag=request.source.etag,
-            content_type=request.content_type,
+            content_type=plain(request.content_type, _MAX_TYPE) if request.content_type else None,
             request_hash=request.request_hash,
             options=request.options.to_json(),
             callback_url=request.callback_url,
@@ -71,7 +74,8 @@ class Jobs:
                 if existing is not None:
                     return existing, False
                 if quotas is not None:
-                    quotas.check(session, request.owner_id)
+                    check = quotas.check_item if request.batch_id else quotas.check
+                    check(session, request.owner_id)
                 session.add(job)
                 session.flush()
                 record(session, job, "job_queued", source=request.source.path)
@@ -86,6 +90,11 @@ class Jobs:
         """The job, or None."""
         with self._database.read() as session:
             return session.get(ImageJob, job_id)
+
+    def known(self, job_ids: list[str]) -> set[str]:
+        """Those of ``job_ids`` that are jobs."""
+        with self._database.read() as session:
+            return set(session.exec(select(ImageJob.job_id).where(col(ImageJob.job_id).in_(job_ids))))
 
     def view(self, job_id: str) -> JobView | None:
         """The job with its stages, or None."""
@@ -184,6 +193,7 @@ class Jobs:
                 duration_ms=round(seconds * 1000, 1),
                 **({"error_code": error_code, "error": message} if error_code else {}),
             )
+            release_reserved(session, job)
             add_callback(session, job, self._callback_lifetime)
             return job
 
@@ -217,7 +227,7 @@ class Jobs:
             if quotas is not None:
                 quotas.check(session, job.owner_id)
             job.state, job.stage = JobState.QUEUED, None
-            job.error_code = job.error_message = job.finished_at = None
+            job.error_code = job.error_message = job.finished_at = job.expired_at = None
             job.run, job.instance_id, job.deadline, job.restarts = run, instance_id, deadline, 0
             job.updated_at = utc_now()
             for row in _stages(session, [job_id]).get(job_id, []):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from imagery.contracts import TERMINAL_STATES
+from imagery.contracts import TERMINAL_STATES, JobState
 from imagery.database.engine import Database
-from imagery.database.tables import ImageJob, SpendEntry, User, utc_now
+from imagery.database.tables import Batch, ImageJob, SpendEntry, User, utc_now
 from imagery.settings import Settings
 
 _MICRO = 1_000_000
@@ -70,17 +71,33 @@ class Quotas:
 
     def check(self, session: Session, owner_id: str) -> None:
         """Raise ``QuotaExceededError`` when one more job exceeds a quota; who is no user has none."""
-        user = session.exec(select(User).where(User.user_id == owner_id).with_for_update()).first()
-        if user is None:
-            return
-        now = utc_now()
-        usage = self.usage(session, user, now)
-        if usage.jobs_last_minute >= usage.jobs_per_minute:
-            message = f"You have started {usage.jobs_last_minute} jobs in a minute, as many as you may."
-            raise QuotaExceededError("quota_jobs_per_minute", message, _window_s(session, owner_id, now))
-        if usage.open_jobs >= usage.concurrent_jobs:
-            message = f"{usage.open_jobs} of your jobs are open, as many as may be. Wait for one to end."
-            raise QuotaExceededError("quota_concurrent_jobs", message, _OPEN_JOBS_RETRY_S)
+        user = _locked(session, owner_id)
+        if user is not None:
+            now = utc_now()
+            usage = self.usage(session, user, now)
+            _check_jobs(session, owner_id, usage, now)
+            self._check_money(usage, now)
+
+    def check_batch(self, session: Session, owner_id: str) -> None:
+        """Raise ``QuotaExceededError`` when one more batch may not begin now.
+
+        It counts as one job of the minute, however many items it has, and its items count as open only
+        from when their turn comes: those that wait do not run, and ``BATCH_PARALLEL`` bounds those that
+        do. Each of them needs its money from the beginning, see ``check_item``.
+        """
+        user = _locked(session, owner_id)
+        if user is not None:
+            now = utc_now()
+            _check_jobs(session, owner_id, self.usage(session, user, now), now)
+
+    def check_item(self, session: Session, owner_id: str) -> None:
+        """Raise ``QuotaExceededError`` when there is no money for one more item of a batch."""
+        user = _locked(session, owner_id)
+        if user is not None:
+            now = utc_now()
+            self._check_money(self.usage(session, user, now), now)
+
+    def _check_money(self, usage: Usage, now: datetime) -> None:
         if usage.usd_today + self.price_usd > usage.usd_per_day + 1e-9:
             message = (
                 f"Another job would exceed your ${usage.usd_per_day:.2f} a day "
@@ -92,9 +109,10 @@ class Quotas:
     def usage(self, session: Session, user: User, now: datetime) -> Usage:
         """What ``user`` may do and has done."""
         jobs = select(func.count()).select_from(ImageJob).where(ImageJob.owner_id == user.user_id)
-        started = session.exec(jobs.where(col(ImageJob.created_at) > now - _WINDOW)).one()
+        started = sum(_count(session, query) for query in _starts(user.user_id, now))
         is_open = col(ImageJob.state).not_in(TERMINAL_STATES)
-        opened = session.exec(jobs.where(is_open)).one()
+        waits_for_its_turn = (col(ImageJob.state) == JobState.QUEUED) & col(ImageJob.batch_id).is_not(None)
+        opened = session.exec(jobs.where(is_open, ~waits_for_its_turn)).one()
         entries = (
             select(SpendEntry.job_id)
             .where(SpendEntry.owner_id == user.user_id)
@@ -112,7 +130,7 @@ class Quotas:
             jobs_per_minute=_first(user.jobs_per_minute, self.jobs_per_minute),
             concurrent_jobs=_first(user.concurrent_jobs, self.concurrent_jobs),
             usd_per_day=self.usd_per_day if own is None else own / _MICRO,
-            jobs_last_minute=int(started),
+            jobs_last_minute=started,
             open_jobs=int(opened),
             usd_today=int(spent) / _MICRO + int(unpaid) * self.price_usd,
         )
@@ -126,11 +144,32 @@ def _midnight(now: datetime) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def _locked(session: Session, owner_id: str) -> User | None:
+    return session.exec(select(User).where(User.user_id == owner_id).with_for_update()).first()
+
+
+def _check_jobs(session: Session, owner_id: str, usage: Usage, now: datetime) -> None:
+    if usage.jobs_last_minute >= usage.jobs_per_minute:
+        message = f"You have started {usage.jobs_last_minute} jobs in a minute, as many as you may."
+        raise QuotaExceededError("quota_jobs_per_minute", message, _window_s(session, owner_id, now))
+    if usage.open_jobs >= usage.concurrent_jobs:
+        message = f"{usage.open_jobs} of your jobs are open, as many as may be. Wait for one to end."
+        raise QuotaExceededError("quota_concurrent_jobs", message, _OPEN_JOBS_RETRY_S)
+
+
+def _starts(owner_id: str, now: datetime) -> list[Any]:
+    """When something was started in the last minute: jobs by themselves, and batches."""
+    jobs = select(ImageJob.created_at).where(ImageJob.owner_id == owner_id, col(ImageJob.batch_id).is_(None))
+    batches = select(Batch.created_at).where(Batch.owner_id == owner_id)
+    since = now - _WINDOW
+    return [jobs.where(col(ImageJob.created_at) > since), batches.where(col(Batch.created_at) > since)]
+
+
+def _count(session: Session, query: Any) -> int:
+    return int(session.exec(select(func.count()).select_from(query.subquery())).one())
+
+
 def _window_s(session: Session, owner_id: str, now: datetime) -> float:
-    """Seconds until the oldest job of the last minute is a minute old."""
-    oldest = session.exec(
-        select(func.min(ImageJob.created_at))
-        .where(ImageJob.owner_id == owner_id)
-        .where(col(ImageJob.created_at) > now - _WINDOW)
-    ).one()
-    return (oldest + _WINDOW - now).total_seconds() if oldest else 1.0
+    """Seconds until the oldest of what was started in the last minute is a minute old."""
+    oldest = [moment for query in _starts(owner_id, now) for moment in session.exec(query)]
+    return (min(oldest) + _WINDOW - now).total_seconds() if oldest else 1.0

@@ -30,8 +30,8 @@ class Stages:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, job_id: str, run: int, stage: Stage) -> Begun | None:
-        """Mark the stage RUNNING and count the attempt.
+    def begin(self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None) -> Begun | None:
+        """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
 
         None when the job has ended, runs anew or does not exist: the caller does nothing then.
         """
@@ -48,6 +48,8 @@ class Stages:
             row.attempt += 1
             row.started_at = utc_now()
             row.waiting_until = None
+            # a batch's item gets its time when its turn comes
+            job.deadline = deadline or job.deadline
             job.state = JobState.VALIDATING if stage is Stage.GUARDRAIL else JobState.RUNNING
             job.stage = stage.value
             job.updated_at = utc_now()
@@ -65,6 +67,8 @@ class Stages:
         vram_used_gb: float | None = None,
         cost_usd: float = 0.0,
         duration_ms: float | None = None,
+        cached: bool = False,
+        content_hash: str | None = None,
     ) -> None:
         """Record the stage's result. ``duration_ms`` defaults to the time since the attempt began."""
         with self._database.write() as session:
@@ -77,6 +81,8 @@ class Stages:
                 vram_used_gb=vram_used_gb,
                 cost_usd=cost_usd,
                 duration_ms=duration_ms,
+                cached=cached,
+                content_hash=content_hash,
             )
 
     def succeed_in(
@@ -90,6 +96,8 @@ class Stages:
         vram_used_gb: float | None = None,
         cost_usd: float = 0.0,
         duration_ms: float | None = None,
+        cached: bool = False,
+        content_hash: str | None = None,
     ) -> None:
         """``succeed`` inside a transaction of the caller's."""
         job, row = _both(session, job_id, stage)
@@ -99,7 +107,9 @@ class Stages:
         row.duration_ms = duration_ms if duration_ms is not None else _elapsed_ms(row)
         row.state = StageState.SUCCEEDED
         row.vram_used_gb = vram_used_gb
-        row.cost_usd = cost_usd
+        row.cost_usd = cost_usd or row.cost_usd
+        row.cached = cached
+        job.content_hash = content_hash or job.content_hash
         row.output_container, row.output_name, row.output_type = output.container, output.name, output_type
         row.error_code = row.error_message = row.waiting_until = None
         job.updated_at = utc_now()
@@ -108,6 +118,8 @@ class Stages:
             measured["vram_used_gb"] = vram_used_gb
         if cost_usd:
             measured["cost_usd"] = cost_usd
+        if cached:
+            measured["cached"] = True
         record(session, job, "stage_finished", stage=stage, attempt=row.attempt, **measured)
 
     def wait(self, job_id: str, stage: Stage, code: str, message: str, until: datetime | None = None) -> None:

@@ -15,6 +15,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def utc_day() -> str:
+    """Today in UTC, ``YYYY-MM-DD``."""
+    return utc_now().date().isoformat()
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time that comes back with its zone from SQLite too, which stores none."""
 
@@ -84,7 +89,11 @@ class UploadTicket(SQLModel, table=True):
 
 
 class ImageJob(SQLModel, table=True):
-    """One image on its way. ``run`` counts explicit requests to run it: 1, then one more a retry."""
+    """One image on its way. ``run`` counts explicit requests to run it: 1, then one more a retry.
+
+    ``content_hash``: SHA-256 of the clean picture that the guardrail kept. ``expired_at``: since then the
+    job's pictures and durable history are gone; this row, its stages and its money stay.
+    """
 
     __tablename__ = "image_job"
     __table_args__ = (
@@ -103,6 +112,7 @@ class ImageJob(SQLModel, table=True):
     request_hash: str = Field(default="", max_length=64)
     options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     callback_url: str | None = Field(default=None, max_length=2048)
+    content_hash: str | None = Field(default=None, max_length=64)
     state: str = Field(max_length=20)
     stage: str | None = Field(default=None, max_length=20)
     error_code: str | None = Field(default=None, max_length=64)
@@ -114,10 +124,28 @@ class ImageJob(SQLModel, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     updated_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    expired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Batch(SQLModel, table=True):
+    """Many jobs asked for at once. ``refused``: the items that got no job, as the API tells them."""
+
+    __tablename__ = "batch"
+
+    batch_id: str = Field(primary_key=True, max_length=64)
+    owner_id: str = Field(index=True, max_length=64)
+    request_hash: str = Field(default="", max_length=64)
+    items: int
+    refused: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class StageRun(SQLModel, table=True):
-    """One stage of one job; ``attempt`` counts how often its activity was started."""
+    """One stage of one job; ``attempt`` counts how often its activity was started.
+
+    ``cached``: the result was taken over from an earlier job instead of being computed.
+    """
 
     __tablename__ = "stage_run"
     __table_args__ = (UniqueConstraint("job_id", "stage"),)
@@ -133,6 +161,7 @@ class StageRun(SQLModel, table=True):
     duration_ms: float | None = None
     vram_used_gb: float | None = None
     cost_usd: float = 0.0
+    cached: bool = False
     output_container: str | None = Field(default=None, max_length=63)
     output_name: str | None = Field(default=None, max_length=1024)
     output_type: str | None = Field(default=None, max_length=100)
@@ -158,12 +187,19 @@ class GuardrailLog(SQLModel, table=True):
 
 
 class SpendEntry(SQLModel, table=True):
-    """The ledger of paid calls: one row for each explicit request to pay for a stage of a job."""
+    """The ledger of paid calls: one row for each explicit request to pay for a stage of a job.
+
+    ``day``: the UTC day (``YYYY-MM-DD``) whose budget the price is taken from. ``result_lost``: it was
+    charged but its picture never arrived, so a later explicit request may pay anew. ``result_key``: the
+    same for calls that would bring the same picture.
+    """
 
     __tablename__ = "spend_entry"
     __table_args__ = (
         UniqueConstraint("job_id", "stage", "attempt_group"),
         Index("ix_spend_entry_owner", "owner_id", "reserved_at"),
+        Index("ix_spend_entry_day", "day", "owner_id"),
+        Index("ix_spend_entry_sent", "state", "sent_at"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -175,9 +211,70 @@ class SpendEntry(SQLModel, table=True):
     price_micro_usd: int
     calls: int = 0
     note: str | None = Field(default=None, sa_type=Text)
+    day: str = Field(default_factory=utc_day, max_length=10)
+    result_lost: bool = False
+    resolved_by: str | None = Field(default=None, max_length=64)
+    result_key: str | None = Field(default=None, index=True, max_length=64)
     reserved_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class SpendDay(SQLModel, table=True):
+    """What one UTC day's budget has given: ``scope`` is ``*`` (everybody) or an owner.
+
+    The sum of the prices of that day's entries that are not released, kept beside them so that a
+    reservation is one conditional update instead of a sum over rows that others are writing.
+    """
+
+    __tablename__ = "spend_day"
+
+    day: str = Field(primary_key=True, max_length=10)
+    scope: str = Field(primary_key=True, max_length=64)
+    micro_usd: int = Field(default=0, sa_type=BigInteger)
+
+
+class CircuitBreaker(SQLModel, table=True):
+    """The state of one dependency, shared by all instances.
+
+    ``probe_holder`` may call until ``probe_until`` while the others wait. ``forced``: set by hand, and
+    left only by hand. ``openings`` counts probes that failed in a row.
+    """
+
+    __tablename__ = "circuit_breaker"
+
+    dependency: str = Field(primary_key=True, max_length=40)
+    state: str = Field(default="closed", max_length=20)
+    forced: bool = False
+    failures: int = 0
+    openings: int = 0
+    last_error: str | None = Field(default=None, max_length=200)
+    changed_by: str | None = Field(default=None, max_length=64)
+    changed_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    probe_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    probe_holder: str | None = Field(default=None, max_length=64)
+    probe_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class StageCacheEntry(SQLModel, table=True):
+    """A finished stage that the same input with the same parameters may take over.
+
+    ``key``: SHA-256 over scope, input, stage, parameters and model version. The blob is the output of
+    ``job_id``, and goes when that job's pictures go.
+    """
+
+    __tablename__ = "stage_cache_entry"
+
+    key: str = Field(primary_key=True, max_length=64)
+    stage: str = Field(max_length=20)
+    job_id: str = Field(index=True, max_length=64)
+    output_container: str = Field(max_length=63)
+    output_name: str = Field(max_length=1024)
+    output_type: str = Field(max_length=100)
+    hits: int = 0
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    last_used_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class JobEvent(SQLModel, table=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sqlmodel import col, select
+
 from imagery.contracts import JobOptions
 from imagery.database.engine import Database
 from imagery.database.tables import UploadTicket, utc_now
@@ -44,9 +46,15 @@ class Tickets:
 
     def of_blob(self, blob_name: str) -> UploadTicket | None:
         """The ticket by which ``{owner}/{ticket}/{file}`` was uploaded; None for every other name."""
-        parts = blob_name.split("/")
-        if len(parts) != 3:
-            return None
+        return self.of_blobs([blob_name]).get(blob_name)
+
+    def of_blobs(self, blob_names: list[str]) -> dict[str, UploadTicket]:
+        """``of_blob`` for many, by name; those without a ticket are not in it."""
+        ids = {name: parts[1][:64] for name in blob_names if len(parts := name.split("/")) == 3}
+        if not ids:
+            return {}
         with self._database.read() as session:
-            ticket = session.get(UploadTicket, parts[1][:64])
-        return ticket if ticket is not None and ticket.blob_name == blob_name else None
+            found = list(
+                session.exec(select(UploadTicket).where(col(UploadTicket.ticket_id).in_(set(ids.values()))))
+            )
+        return {ticket.blob_name: ticket for ticket in found if ticket.blob_name in ids}

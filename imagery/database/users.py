@@ -141,7 +141,7 @@ class Users:
             return user
 
     def named(self, name: str) -> User:
-        """The user of that name. Raises ``UserError``."""
+        """The user of that id or name. Raises ``UserError``."""
         with self._database.read() as session:
             return _named(session, name)
 
@@ -175,10 +175,16 @@ def _by_name(session: Session, name: str) -> User | None:
 
 
 def _named(session: Session, name: str) -> User:
-    user = _by_name(session, name) or session.get(User, name)
-    if user is None:
+    """By id, or by a name that only one user has: who signs in brings a name of its own choice."""
+    user = session.get(User, name)
+    if user is not None:
+        return user
+    found = list(session.exec(select(User).where(User.name == name).limit(2)))
+    if not found:
         raise UserError(f"There is no user '{name}'; 'list' shows who there is.")
-    return user
+    if len(found) > 1:
+        raise UserError(f"More than one user is called '{name}': give the id, which 'list' shows.")
+    return found[0]
 
 
 def _key(session: Session, prefix: str) -> ApiKey:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
+from imagery.circuit_breaker import CircuitBreakers, CircuitOpenError, Dependency
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, not_measured, passed
 from imagery.settings import ContentSafetyFallback, Settings
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
+_LEASE_MARGIN_S = 5.0
 PICTURE, PROMPT = "content_safety_picture", "content_safety_prompt"
 
 
@@ -24,8 +26,9 @@ class ContentSafetyUnavailableError(Exception):
 class ContentSafety:
     """Asks the service once for each text and picture; it re-sends nothing by itself."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
         self._settings = settings
+        self._circuits = circuits
 
     @property
     def is_used(self) -> bool:
@@ -52,8 +55,8 @@ class ContentSafety:
 
         most = self._settings.content_safety_max_severity
         try:
-            severities = _severities(ask().categories_analysis)
-        except AzureError as error:
+            severities = _severities(self._ask(ask).categories_analysis)
+        except (AzureError, CircuitOpenError) as error:
             _log.warning("content_safety_failed", what=what, error=type(error).__name__)
             if self._settings.content_safety_fallback is ContentSafetyFallback.WAIT:
                 raise ContentSafetyUnavailableError(
@@ -66,6 +69,26 @@ class ContentSafety:
             message = f"The {what} was judged as {worst.lower()} (severity {severity}) and is not processed."
             return failed(name, measured, limit, f"unsafe_{what}", message)
         return passed(name, measured, limit)
+
+    def _ask(self, ask: Callable[[], Any]) -> Any:
+        """Ask unless the circuit is open. Raises ``AzureError`` and ``CircuitOpenError``."""
+        from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+
+        if self._circuits is None:
+            return ask()
+        lease_s = 2 * self._settings.content_safety_timeout_s + _LEASE_MARGIN_S
+        with self._circuits.call(Dependency.CONTENT_SAFETY, lease_s=lease_s) as circuit:
+            try:
+                answer = ask()
+            except Exception as error:
+                refused = isinstance(error, HttpResponseError) and (error.status_code or 500) < 500
+                if refused and not isinstance(error, ClientAuthenticationError):
+                    circuit.answered()
+                else:
+                    circuit.failed(type(error).__name__)
+                raise
+            circuit.answered()
+            return answer
 
     @cached_property
     def _client(self) -> Any:

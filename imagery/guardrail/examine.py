@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from imagery.circuit_breaker import CircuitBreakers
 from imagery.contracts import CheckResult, GuardrailReport, JobOptions
 from imagery.guardrail.checks import FILE_SIZE, PHASES, PROMPT_CHECKS, not_measured
 from imagery.guardrail.content_safety import PICTURE, PROMPT, ContentSafety
@@ -12,8 +13,10 @@ from imagery.guardrail.limits import Limits
 from imagery.guardrail.sandbox import CrashedError, Sandbox, SandboxError, TooMuchMemoryError, TooSlowError
 from imagery.guardrail.subject import Subject
 from imagery.settings import Settings
+from imagery.text import plain
 
 _SANDBOX = "sandbox"
+_MAX_TYPE = 200
 
 
 class NoThumbnailError(Exception):
@@ -44,10 +47,10 @@ class _FileVerdict:
 class Guardrail:
     """Admits or refuses. One an application: it owns the worker processes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
         self._settings = settings
         self._limits = Limits.of(settings)
-        self._content_safety = ContentSafety(settings)
+        self._content_safety = ContentSafety(settings, circuits)
         self.sandbox = Sandbox(settings)
 
     def examine(
@@ -84,9 +87,18 @@ class Guardrail:
         return GuardrailReport(admitted=False, checks=checks, code=result.code, message=result.message)
 
     def thumbnail(self, data: bytes, width: int) -> bytes:
-        """A WebP of ``width`` px of any picture in a job. Raises ``NoThumbnailError``, ``SandboxError``."""
+        """A WebP of ``width`` px of a picture we wrote. Raises ``NoThumbnailError``, ``SandboxError``."""
         settings = self._settings
         most = max(settings.max_megapixels, settings.max_output_megapixels)
+        return self._thumbnail(data, width, most, settings.guardrail_thumbnail_memory_mb)
+
+    def thumbnail_of_upload(self, data: bytes, width: int) -> bytes:
+        """The same of a stranger's file, which gets no more pixels and memory than when it is examined."""
+        return self._thumbnail(
+            data, width, self._limits.max_input_megapixels, self._settings.guardrail_memory_mb
+        )
+
+    def _thumbnail(self, data: bytes, width: int, most: float, memory_mb: int) -> bytes:
         order = {
             "order": "thumbnail",
             "limits": self._limits.to_json(),
@@ -94,7 +106,7 @@ class Guardrail:
             "max_megapixels": most,
         }
         try:
-            answer, blobs = self.sandbox.call(order, data, settings.guardrail_thumbnail_memory_mb)
+            answer, blobs = self.sandbox.call(order, data, memory_mb)
         except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
             raise NoThumbnailError(str(error)) from error
         if "error" in answer:
@@ -115,7 +127,7 @@ class Guardrail:
             return _FileVerdict([size, *_unmeasured(f"not needed: {size.code}")])
         order = {
             "order": "examine",
-            "declared_type": (declared_type or "")[:200],
+            "declared_type": plain(declared_type or "", _MAX_TYPE),
             "limits": self._limits.to_json(),
             "picture": picture,
             "preview": self._content_safety.is_used,

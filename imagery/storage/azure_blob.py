@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceModifiedError
 from azure.core.exceptions import ResourceNotFoundError as AzureNotFoundError
 from azure.storage.blob import (
     BlobSasPermissions,
@@ -28,6 +30,11 @@ from imagery.storage.protocol import (
     StorageError,
     checked,
 )
+
+# within one account a copy is done when the call returns, except in rare cases
+_COPIED, _COPYING = "success", "pending"
+_COPY_LIMIT_S = 60.0
+_COPY_LOOK_S = 0.2
 
 
 class AzureBlobStorage:
@@ -59,6 +66,8 @@ class AzureBlobStorage:
             found = self._client(ref).get_blob_properties()
         except AzureNotFoundError:
             raise BlobNotFoundError(f"{ref.path} does not exist") from None
+        except AzureError as error:
+            raise StorageError(f"{ref.path} could not be looked at: {type(error).__name__}") from error
         return BlobProperties(
             size=found.size,
             etag=str(found.etag).strip('"'),
@@ -67,7 +76,12 @@ class AzureBlobStorage:
         )
 
     def exists(self, ref: BlobRef) -> bool:
-        return bool(self._client(ref).exists())
+        try:
+            found = self._client(ref).get_blob_properties()
+        except AzureNotFoundError:
+            return False
+        # a copy shows under its name before it is whole
+        return found.copy.status in {None, _COPIED}
 
     def read(self, ref: BlobRef, max_bytes: int | None = None) -> bytes:
         properties = self.properties(ref)
@@ -112,15 +126,46 @@ class AzureBlobStorage:
             raise StorageError(f"{ref.path} could not be written: {error.reason}") from error
         return ref.model_copy(update={"etag": str(answer["etag"]).strip('"')})
 
-    def delete(self, ref: BlobRef) -> None:
+    def copy(self, source: BlobRef, target: BlobRef) -> BlobRef:
+        client = self._client(target)
         try:
-            self._client(ref).delete_blob()
+            answer = client.start_copy_from_url(
+                self._client(source).url, match_condition=MatchConditions.IfMissing
+            )
+        except ResourceExistsError:
+            return target.model_copy(update={"etag": self.properties(target).etag})
         except AzureNotFoundError:
+            raise BlobNotFoundError(f"{source.path} does not exist") from None
+        except HttpResponseError as error:
+            raise StorageError(f"{source.path} could not be copied: {error.reason}") from error
+        status, until = str(answer["copy_status"]), time.monotonic() + _COPY_LIMIT_S
+        while status == _COPYING and time.monotonic() < until:
+            time.sleep(_COPY_LOOK_S)
+            status = str(client.get_blob_properties().copy.status)
+        if status != _COPIED:
+            self._give_up_copy(target, str(answer["copy_id"]))
+            raise StorageError(f"{source.path} could not be copied: {status}")
+        return target.model_copy(update={"etag": self.properties(target).etag})
+
+    def _give_up_copy(self, target: BlobRef, copy_id: str) -> None:
+        with contextlib.suppress(HttpResponseError):
+            self._client(target).abort_copy(copy_id)
+        self.delete(target)
+
+    def delete(self, ref: BlobRef) -> None:
+        condition = {"etag": f'"{ref.etag}"', "match_condition": MatchConditions.IfNotModified}
+        try:
+            self._client(ref).delete_blob(**(condition if ref.etag else {}))
+        except (AzureNotFoundError, ResourceModifiedError):
             return
+        except HttpResponseError as error:
+            raise StorageError(f"{ref.path} could not be deleted: {error.reason}") from error
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
-        names = self._service.get_container_client(container).list_blob_names(name_starts_with=prefix)
-        return (BlobRef(container=container, name=name) for name in names)
+        found = self._service.get_container_client(container).list_blobs(name_starts_with=prefix)
+        return (
+            BlobRef(container=container, name=each.name, etag=str(each.etag).strip('"')) for each in found
+        )
 
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None

@@ -53,7 +53,7 @@ class LocalStorage:
             content_type = "application/octet-stream"
         return BlobProperties(
             size=stat.st_size,
-            etag=f"{stat.st_mtime_ns:x}-{stat.st_size:x}",
+            etag=_etag_of(stat),
             content_type=content_type,
             modified=datetime.fromtimestamp(stat.st_mtime, UTC),
         )
@@ -104,16 +104,31 @@ class LocalStorage:
             Path(temporary).unlink(missing_ok=True)
         return ref.model_copy(update={"etag": self.properties(ref).etag})
 
+    def copy(self, source: BlobRef, target: BlobRef) -> BlobRef:
+        kind = self.properties(source).content_type
+        try:
+            with self._path(source).open("rb") as file:
+                return self.write(target, file, kind, overwrite=False)
+        except FileNotFoundError:
+            raise BlobNotFoundError(f"{source.path} does not exist") from None
+
     def delete(self, ref: BlobRef) -> None:
-        self._path(ref).unlink(missing_ok=True)
+        path = self._path(ref)
+        if ref.etag is not None and _etag(path) != ref.etag:
+            return
+        path.unlink(missing_ok=True)
         self._type_path(ref).unlink(missing_ok=True)
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
+        """By name order; hidden files, such as those that file managers leave, are no blobs."""
         base = self._root / container
-        names = (path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_file())
-        return iter(
-            BlobRef(container=container, name=name) for name in sorted(names) if name.startswith(prefix)
-        )
+        # names begin with the prefix, so they lie in the folder that it names
+        paths = (base / prefix.rpartition("/")[0]).rglob("*")
+        names = sorted(path.relative_to(base).as_posix() for path in paths if path.is_file())
+        for name in names:
+            is_hidden = any(part.startswith(".") for part in name.split("/"))
+            if name.startswith(prefix) and not is_hidden and (etag := _etag(base / name)):
+                yield BlobRef(container=container, name=name, etag=etag)
 
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
@@ -126,3 +141,15 @@ class LocalStorage:
     def ensure_containers(self, *names: str) -> None:
         for name in names:
             (self._root / name).mkdir(parents=True, exist_ok=True)
+
+
+def _etag(path: Path) -> str | None:
+    """The version of the file, None when there is none."""
+    try:
+        return _etag_of(path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _etag_of(stat: os.stat_result) -> str:
+    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"

@@ -88,12 +88,19 @@ class Storage(Protocol):
         """
         ...
 
+    def copy(self, source: BlobRef, target: BlobRef) -> BlobRef:
+        """Copy a blob with its type, atomically and without moving its bytes through this process.
+
+        A ``target`` that exists is kept. Raises ``BlobNotFoundError`` when there is no ``source``.
+        """
+        ...
+
     def delete(self, ref: BlobRef) -> None:
-        """Remove the blob; it is no error if it is gone already."""
+        """Remove the blob, only in the version of ``ref.etag`` if set; no error if that is gone already."""
         ...
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
-        """The blobs of a container by name order."""
+        """The blobs of a container by name order, each with its etag."""
         ...
 
     def read_link(
@@ -115,7 +122,7 @@ class Storage(Protocol):
 
 
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_NAME = 1024
 
 

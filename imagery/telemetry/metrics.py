@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from sqlalchemy import ColumnElement, case, func, true
+from sqlalchemy import case, func
 from sqlmodel import Session, col, select
 
-from imagery.contracts import JobState, Stage, StageState
+from imagery.circuit_breaker import CircuitState, Dependency
+from imagery.contracts import StageState
 from imagery.database.engine import Database
-from imagery.database.tables import GuardrailLog, ImageJob, SpendEntry, StageRun
+from imagery.database.spend_report import avoided, cache_hits, outcomes, owned
+from imagery.database.tables import CircuitBreaker, GuardrailLog, ImageJob, StageRun
 from imagery.gpu_client import GpuClient
-from imagery.spend import MICRO, SpendState
+from imagery.spend import SpendState
 
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-_AVOIDED_STATES = (JobState.FAILED, JobState.REJECTED, JobState.CANCELLED)
+_STATE_NUMBERS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 
 
 class SqlCollector(Collector):
@@ -41,6 +42,9 @@ class SqlCollector(Collector):
             yield from _spend(session, self._owner_id)
             yield _avoided(session, self._price_usd, self._owner_id)
             yield _verdicts(session, self._owner_id)
+            yield _cache_hits(session, self._owner_id)
+            if self._owner_id is None:
+                yield _circuits(session)
         if self._owner_id is None:
             yield self._vram()
 
@@ -64,14 +68,9 @@ def exposition(
     return encode(registry), content_type
 
 
-def _owned(column: Any, owner_id: str | None) -> ColumnElement[bool]:
-    owned: ColumnElement[bool] = true() if owner_id is None else column == owner_id
-    return owned
-
-
 def _jobs(session: Session, owner_id: str | None) -> Metric:
     metric = CounterMetricFamily("imagery_jobs", "Jobs by state.", labels=["status"])
-    query = select(ImageJob.state, func.count()).where(_owned(ImageJob.owner_id, owner_id))
+    query = select(ImageJob.state, func.count()).where(owned(ImageJob.owner_id, owner_id))
     for state, count in session.exec(query.group_by(col(ImageJob.state))):
         metric.add_metric([state], count)
     return metric
@@ -97,41 +96,48 @@ def _latency(session: Session, owner_id: str | None) -> Metric:
 def _spend(session: Session, owner_id: str | None) -> Iterator[Metric]:
     calls = CounterMetricFamily("nano_banana_api_calls", "Paid calls by outcome.", labels=["outcome"])
     spent = CounterMetricFamily("nano_banana_spend_usd", "USD spent on settled calls.")
-    rows = session.execute(
-        select(
-            col(SpendEntry.state), func.sum(col(SpendEntry.calls)), func.sum(col(SpendEntry.price_micro_usd))
-        )
-        .where(_owned(SpendEntry.owner_id, owner_id))
-        .group_by(col(SpendEntry.state))
-    )
-    total = 0
-    for state, number, micro_usd in rows:
-        calls.add_metric([state], float(number))
-        if state == SpendState.SETTLED:
-            total = micro_usd
-    spent.add_metric([], total / MICRO)
+    found = outcomes(session, owner_id)
+    for each in found:
+        calls.add_metric([each.state], float(each.calls))
+    spent.add_metric([], sum(each.usd for each in found if each.state == SpendState.SETTLED))
     yield calls
     yield spent
 
 
 def _avoided(session: Session, price_usd: float, owner_id: str | None) -> Metric:
     metric = CounterMetricFamily(
-        "nano_banana_spend_avoided_usd", "USD not spent because a job ended before it.", labels=["reason"]
+        "nano_banana_spend_avoided_usd",
+        "USD not spent, by the reason.",
+        labels=["reason"],
     )
-    paid_stage = col(ImageJob.stage).is_distinct_from(Stage.NANO_BANANA.value)
-    rows = session.execute(
-        select(col(ImageJob.state), func.count())
-        .where(col(ImageJob.state).in_(_AVOIDED_STATES), paid_stage, _owned(ImageJob.owner_id, owner_id))
-        .group_by(col(ImageJob.state))
+    for each in avoided(session, price_usd, owner_id):
+        metric.add_metric([each.reason], each.usd)
+    return metric
+
+
+def _cache_hits(session: Session, owner_id: str | None) -> Metric:
+    metric = CounterMetricFamily(
+        "stage_cache_hits", "Results taken over from an earlier job.", labels=["stage"]
     )
-    for state, count in rows:
-        metric.add_metric([state.lower()], count * price_usd)
+    for stage, count in cache_hits(session, owner_id).items():
+        metric.add_metric([stage], count)
+    return metric
+
+
+def _circuits(session: Session) -> Metric:
+    metric = GaugeMetricFamily(
+        "circuit_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["dependency"]
+    )
+    states = {row.dependency: row.state for row in session.exec(select(CircuitBreaker))}
+    for dependency in Dependency:
+        state = CircuitState(states.get(dependency.value, CircuitState.CLOSED))
+        metric.add_metric([dependency.value], _STATE_NUMBERS[state])
     return metric
 
 
 def _verdicts(session: Session, owner_id: str | None) -> Metric:
     metric = CounterMetricFamily("guardrail_validations", "Verdicts of the guardrail.", labels=["verdict"])
-    query = select(GuardrailLog.verdict, func.count()).where(_owned(GuardrailLog.owner_id, owner_id))
+    query = select(GuardrailLog.verdict, func.count()).where(owned(GuardrailLog.owner_id, owner_id))
     for verdict, count in session.exec(query.group_by(col(GuardrailLog.verdict))):
         metric.add_metric([verdict], count)
     return metric

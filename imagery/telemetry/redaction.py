@@ -8,8 +8,8 @@ from typing import Any
 
 HIDDEN = "***"
 _SECRET_NAMES = re.compile(
-    r"(?:^|[_-])(?:api_?key|access_?key|account_?key|signing_?key|secret|password|passwd|pwd|token|"
-    r"authorization|cookie|connection_string|sas)s?$",
+    r"(?:^|[_-])(?:(?:api|access|account|signing|functions)[_-]?key|secret|password|passwd|pwd|token|"
+    r"authorization|cookie|connection[_-]?string|sas)s?$",
     re.IGNORECASE,
 )
 _PATTERNS = (
@@ -52,6 +52,6 @@ def redact_line(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMappi
 
 
 def _named(name: str, value: Any) -> Any:
-    if value and isinstance(value, str) and _SECRET_NAMES.search(name):
+    if value and isinstance(value, str | bytes) and _SECRET_NAMES.search(name):
         return HIDDEN
     return redact(value)

@@ -90,7 +90,8 @@ class BlobPoller:
 
     def _main(self) -> None:
         failures = 0
-        while not self._stopping.wait(min(self._settings.blob_poll_s * 2**failures, _LONGEST_PAUSE_S)):
+        poll_s = self._settings.blob_poll_s
+        while not self._stopping.wait(min(poll_s * 2**failures, max(poll_s, _LONGEST_PAUSE_S))):
             problem = self._round()
             if problem is None:
                 if failures:

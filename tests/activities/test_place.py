@@ -8,9 +8,13 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 from PIL import Image
+from sqlmodel import select
 
 from activities.place import place
+from activities.stage import TransientStageError
+from imagery.circuit_breaker import CircuitState, Dependency
 from imagery.contracts import (
     UPLOADS,
     BlobRef,
@@ -21,10 +25,12 @@ from imagery.contracts import (
     StageInput,
     stage_output,
 )
-from imagery.database.tables import utc_now
-from imagery.services import Services
+from imagery.database.tables import SpendEntry, utc_now
+from imagery.services import Services, get_services
 from imagery.spend import SpendState
+from orchestrators.ledger_sweep import close_lost_calls
 from tests.servers import Server
+from tests.services import forget
 
 
 def make_job(services: Services) -> str:
@@ -96,3 +102,65 @@ def test_a_job_cancelled_during_the_call_keeps_what_was_paid(services: Services,
     view = services.jobs.view(job_id)
     assert view is not None
     assert (view.job.state, view.stages[0].cost_usd) == ("CANCELLED", 0.08)
+
+
+def test_over_the_budget_nothing_is_sent_and_the_job_says_so(
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUDGET_USD_PER_DAY", "0.08")
+    forget()
+    services = get_services()
+    first, second = make_job(services), make_job(services)
+    assert place(message(first))["outcome"] == Outcome.SUCCEEDED
+    answer = place(message(second))
+    assert answer["error_code"] == "budget_usd_per_day"
+    # shortly before midnight the job has the time to wait for the next day's budget
+    assert answer["outcome"] in {Outcome.FAILED, Outcome.RETRY_LATER}
+    assert billed(simulator, second) == (0, 0)
+
+
+def test_an_open_circuit_makes_the_job_wait_unpaid(services: Services, simulator: Server) -> None:
+    services.circuits.open_by_hand(Dependency.NANO_BANANA, "olga")
+    job_id = make_job(services)
+    answer = place(message(job_id))
+    assert (answer["outcome"], answer["error_code"]) == (Outcome.RETRY_LATER, "circuit_open")
+    assert answer["retry_after_s"] > 0
+    view = services.jobs.view(job_id)
+    assert view is not None
+    assert (view.stages[0].state, view.stages[0].error_code) == ("WAITING", "circuit_open")
+    services.circuits.close_by_hand(Dependency.NANO_BANANA, "olga")
+    assert place(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    assert billed(simulator, job_id) == (1, 1)
+
+
+def test_503s_in_a_row_open_the_circuit_and_refusals_do_not(services: Services, simulator: Server) -> None:
+    threshold = services.settings.circuit_failures
+    simulator.client.post("/_simulator/faults", json={"next": ["safety"] * threshold})
+    for _ in range(threshold):
+        assert place(message(make_job(services)))["outcome"] == Outcome.REFUSED
+    assert services.circuits.state(Dependency.NANO_BANANA).state is CircuitState.CLOSED
+    simulator.client.post("/_simulator/faults", json={"next": ["503"] * threshold})
+    for _ in range(threshold):
+        with pytest.raises(TransientStageError):
+            place(message(make_job(services)))
+    assert services.circuits.state(Dependency.NANO_BANANA).state is CircuitState.OPEN
+    assert place(message(make_job(services)))["error_code"] == "circuit_open"
+
+
+def test_a_call_whose_process_died_is_closed_by_the_sweep(services: Services, simulator: Server) -> None:
+    lost, arrived = make_job(services), make_job(services)
+    for job_id in (lost, arrived):
+        services.stages.begin(job_id, 1, Stage.NANO_BANANA)
+        reservation = services.ledger.reserve(job_id, 1, Stage.NANO_BANANA, 0.08)
+        services.ledger.mark_sent(reservation.entry_id, 1)
+    services.storage.write(stage_output(arrived, Stage.NANO_BANANA), b"the paid picture", "image/png")
+    assert close_lost_calls(services, 10) == 0, "an answer may still come"
+    with services.database.write() as session:
+        for entry in session.exec(select(SpendEntry)):
+            entry.sent_at = utc_now() - timedelta(hours=1)
+    assert close_lost_calls(services, 10) == 2
+    assert services.ledger.has_unknown(lost)
+    assert not services.ledger.has_unknown(arrived)
+    view = services.jobs.view(arrived)
+    assert view is not None
+    assert view.stages[0].cost_usd == 0.08

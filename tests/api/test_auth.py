@@ -65,6 +65,9 @@ def test_a_disabled_user_is_not_let_in_by_a_sign_in(services: Services) -> None:
         base64.b64encode(b"[]").decode(),
         base64.b64encode(b'{"claims": [1]}').decode(),
         "A" * 20_000,
+        base64.b64encode(b"[" * 12_000).decode(),
+        base64.b64encode(b'{"claims": {"typ": "oid"}}').decode(),
+        base64.b64encode(b"\xff\xfe").decode(),
     ],
 )
 @pytest.mark.usefixtures("easy_auth")
@@ -72,6 +75,17 @@ def test_a_broken_header_lets_nobody_in(services: Services, value: str) -> None:
     assert authenticate(Headers({"x-ms-client-principal": value})) is None
     assert authenticate(header(("name", "nobody"))) is None
     assert authenticate(header(("oid", "../../etc"))) is None
+
+
+@pytest.mark.usefixtures("easy_auth")
+def test_a_name_is_kept_without_what_no_database_takes(services: Services) -> None:
+    who = str(uuid.uuid4())
+    principal = authenticate(header(("oid", who), ("name", "Ann\0\ud800\r\n" + "a" * 300)))
+    assert principal is not None
+    assert principal.name == "Ann" + "a" * 193
+    nameless = authenticate(header(("oid", who), ("name", "\0")))
+    assert nameless is not None
+    assert nameless.name == who
 
 
 @pytest.mark.usefixtures("easy_auth")

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.stack import Stack
 from tests.e2e.test_pipeline import job_of
 
+DEPENDENCIES = {"database", "storage", "durable", "gpu", "nano_banana", "content_safety"}
 METRICS = {
     "pipeline_latency_seconds",
     "nano_banana_api_calls",
@@ -21,6 +22,8 @@ METRICS = {
     "imagery_jobs",
     "nano_banana_spend_usd",
     "nano_banana_spend_avoided_usd",
+    "circuit_breaker_state",
+    "stage_cache_hits",
 }
 
 
@@ -36,7 +39,7 @@ def test_health_names_every_dependency(stack: Stack) -> None:
     assert answer.status_code == 200
     health = answer.json()
     assert health["status"] == "ok", health
-    assert set(health["dependencies"]) == {"database", "storage", "durable", "gpu", "nano_banana"}
+    assert set(health["dependencies"]) == DEPENDENCIES
     assert "simulated" in health["dependencies"]["nano_banana"]["reason"]
 
 
@@ -53,6 +56,7 @@ def test_the_documentation_describes_every_route(stack: Stack) -> None:
         "/api/v1/guardrail/validate",
         "/api/v1/batches",
         "/api/v1/batches/{batch_id}",
+        "/api/v1/batches/{batch_id}/cancel",
         "/api/v1/metrics",
         "/api/v1/logs",
         "/healthz",

@@ -11,13 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 
+from api.app import create_app
 from imagery.api_keys import new_key, split_key
 from imagery.contracts import UPLOADS, BlobRef
 from imagery.principal import Role
 from imagery.settings import Settings
 from imagery.storage import make_storage
 from tests.e2e.stack import Stack
+from tests.orchestrators.replay import load_app
 from tests.pictures import encoded
 
 STRANGERS = ("no key", "bad key", "revoked key")
@@ -129,6 +132,10 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.get(f"/api/v1/batches/{world.batch_id}"),
         (200, 404, 200, 200),
     ),
+    ("post", "/api/v1/batches/{batch_id}/cancel"): (
+        lambda client, world: client.post(f"/api/v1/batches/{world.batch_id}/cancel"),
+        (200, 404, 200, 200),
+    ),
     ("get", "/api/v1/metrics"): (lambda client, world: client.get("/api/v1/metrics"), (200, 200, 200, 200)),
     ("get", "/api/v1/logs"): (
         lambda client, world: client.get("/api/v1/logs", params={"job_id": world.job_id, "wait": 0}),
@@ -139,15 +146,52 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.get("/api/v1/me/webhook-secret"),
         (200, 200, 200, 200),
     ),
+    ("get", "/api/v1/spend"): (lambda client, world: client.get("/api/v1/spend"), (200, 200, 200, 200)),
+    ("post", "/api/v1/jobs/{job_id}/spend/resolve"): (
+        lambda client, world: client.post(
+            f"/api/v1/jobs/{world.job_id}/spend/resolve", json={"charged": False}
+        ),
+        (403, 403, 409, 409),
+    ),
+    ("get", "/api/v1/circuit-breakers"): (
+        lambda client, world: client.get("/api/v1/circuit-breakers"),
+        (200, 200, 200, 200),
+    ),
+    ("post", "/api/v1/circuit-breakers/{dependency}"): (
+        lambda client, world: client.post(
+            "/api/v1/circuit-breakers/content_safety", json={"state": "closed"}
+        ),
+        (403, 403, 200, 200),
+    ),
     ("get", "/api/v1/users"): (lambda client, world: client.get("/api/v1/users"), (403, 403, 403, 200)),
-    ("get", "/healthz"): (lambda client, world: client.get("/healthz"), (200, 200, 200, 200)),
 }
-OPEN = {("get", "/healthz")}
+# what everybody may see, with the answer to everybody
+OPEN = {
+    ("get", "/healthz"): 200,
+    ("get", "/"): 307,
+    ("get", "/docs"): 200,
+    ("get", "/docs/oauth2-redirect"): 200,
+    ("get", "/redoc"): 200,
+    ("get", "/openapi.json"): 200,
+}
 
 
-def test_the_table_has_every_route(stack: Stack) -> None:
+def test_the_tables_have_every_route_of_the_app(stack: Stack) -> None:
+    routes = {
+        (method.lower(), str(route.path))
+        for route in iter_route_contexts(create_app().routes)
+        for method in route.methods or {"any"}
+        if method != "HEAD"
+    }
+    assert routes == ROUTES.keys() | OPEN.keys()
     paths = stack.client.get("/openapi.json").json()["paths"]
-    assert {(method, path) for path, methods in paths.items() for method in methods} == ROUTES.keys()
+    told = {(method, path) for path, methods in paths.items() for method in methods}
+    assert told == ROUTES.keys() | {("get", "/healthz")}, "the running stack has the same"
+
+
+def test_the_functions_host_has_no_other_door() -> None:
+    triggers = load_app().of("httpTrigger")
+    assert [str(each.properties["route"]) for each in triggers.values()] == ["{*path}"]
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -155,17 +199,42 @@ def test_the_table_has_every_route(stack: Stack) -> None:
 def test_each_route_for_each_caller(stack: Stack, world: World, route: tuple[str, str], caller: str) -> None:
     call, statuses = ROUTES[route]
     answer = call(world.clients[caller], world)
-    if caller in STRANGERS and route not in OPEN:
+    if caller in STRANGERS:
         assert answer.status_code == 401
         assert answer.json()["code"] == ("missing_api_key" if caller == "no key" else "invalid_api_key")
         assert answer.headers["www-authenticate"] == "Bearer"
         return
-    expected = 200 if caller in STRANGERS else dict(zip(CALLERS[3:], statuses, strict=True))[caller]
+    expected = dict(zip(CALLERS[3:], statuses, strict=True))[caller]
     if route == ("post", "/api/v1/uploads"):
         expected = uploaded_status(stack)
     assert answer.status_code == expected, answer.text
     if expected in {403, 404}:
         assert world.job_id not in answer.text.replace(f"'{world.job_id}'", "")
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", OPEN, ids=" ".join)
+def test_each_open_route_for_each_caller(world: World, route: tuple[str, str], caller: str) -> None:
+    answer = world.clients[caller].request(*route)
+    assert answer.status_code == OPEN[route]
+    assert world.job_id not in answer.text
+
+
+@pytest.mark.parametrize("caller", STRANGERS)
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/nothing", "/api/v2/jobs", "/api/"])
+def test_strangers_learn_nothing_below_api_by_any_method(
+    world: World, path: str, method: str, caller: str
+) -> None:
+    assert world.clients[caller].request(method, path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["//api/v1/me", "/%61pi/v1/me", "/API/v1/me", "/./api/v1/me", "/api%2fv1/me"]
+)
+def test_no_other_way_of_writing_a_path_leads_past_the_key(world: World, path: str) -> None:
+    answer = world.clients["no key"].get(path)
+    assert answer.status_code in {401, 404}, answer.text
 
 
 def test_lists_logs_and_metrics_hold_ones_own_things_only(world: World) -> None:

@@ -73,6 +73,44 @@ def test_a_photo_comes_back_cut_out_upscaled_and_placed(stack: Stack, photo: byt
     assert (bill["calls"], bill["billed"]) == (1, 1)
 
 
+# colour, and what a WebP says of its one frame
+IMPERSONAL = {"icc_profile", "srgb", "background", "loop", "timestamp", "duration"}
+
+
+def careless(photo: bytes) -> bytes:
+    """The photo as a phone writes it: with a place, a name and a comment."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B] = "taken at home", "Jane Doe"
+    exif.get_ifd(0x8825)[2] = (48.0, 8.0, 1.0)
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(photo)) as image:
+        xmp = b"<x:xmpmeta>Jane Doe</x:xmpmeta>"
+        image.save(buffer, "JPEG", exif=exif, comment=b"taken at home", xmp=xmp)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("way", ["form", "upload"])
+def test_no_output_tells_where_or_by_whom_a_photo_was_taken(stack: Stack, photo: bytes, way: str) -> None:
+    data = careless(photo)
+    assert b"Jane Doe" in data
+    if way == "form":
+        job_id, stages = stack.submit(data), ["source"]
+    else:
+        name = f"{uuid.uuid4()}.jpg"
+        upload(stack, name, data)
+        job_id, stages = str(job_of(stack, name)["job_id"]), []
+    assert stack.wait_for_end(job_id)["state"] == "COMPLETED"
+    for stage in [*stages, "guardrail", "rembg", "realesrgan", "nano_banana"]:
+        path = f"/api/v1/jobs/{job_id}/images/{stage}"
+        for query in ({}, {"width": 64}):
+            written = stack.client.get(path, params=query, follow_redirects=True).content
+            assert b"Jane" not in written
+            with Image.open(io.BytesIO(written)) as image:
+                image.load()
+                assert not image.getexif(), stage
+                assert image.info.keys() <= IMPERSONAL, stage
+
+
 def test_every_log_line_of_a_job_has_the_agreed_keys(stack: Stack, photo: bytes) -> None:
     job_id = stack.submit(photo)
     stack.wait_for_end(job_id)

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +68,57 @@ def test_a_host_killed_before_a_result_is_recorded_pays_once(
     assert (bill["calls"], bill["billed"], status["cost_usd"]) == (1, 1, 0.08)
 
 
-def test_a_gpu_service_that_is_gone_fails_the_job_before_it_costs(stack: Stack, photo: bytes) -> None:
+def test_a_job_waits_for_a_gpu_service_that_is_gone_and_goes_on_by_itself(stack: Stack, photo: bytes) -> None:
+    stack.gpu.stop(signal.SIGKILL)
+    job_id = stack.submit(photo)
+    waiting = wait_until(lambda: circuit_of(stack, "gpu")["state"] == "open")
+    assert waiting, "so many failures in a row open the circuit"
+    status = stack.status(job_id)
+    assert (status["state"], status["stage"]) == ("RUNNING", "rembg")
+    assert status["stages"][1]["error"]["code"] in {"gpu_unreachable", "circuit_open"}
+    health = stack.client.get("/healthz").json()
+    assert (health["status"], "circuit" in health["dependencies"]["gpu"]["reason"]) == ("degraded", True)
+    assert 'circuit_breaker_state{dependency="gpu"} 0.0' not in stack.client.get("/api/v1/metrics").text
+    stack.gpu.start()
+    stack.gpu.wait_ready()
+    status = stack.wait_for_end(job_id)
+    assert (status["state"], status["run"]) == ("COMPLETED", 1), status
+    assert stack.bill(job_id)["billed"] == 1
+    assert circuit_of(stack, "gpu")["state"] == "closed"
+
+
+def test_a_job_that_waits_in_vain_fails_at_its_deadline_before_it_costs(stack: Stack, photo: bytes) -> None:
+    stack.host.stop()
+    restart_host(stack, JOB_DEADLINE_S="6")
     stack.gpu.stop(signal.SIGKILL)
     job_id = stack.submit(photo)
     status = stack.wait_for_end(job_id)
     assert (status["state"], status["stage"]) == ("FAILED", "rembg"), status
-    assert status["error"]["code"] == "gpu_unreachable"
-    assert status["stages"][1]["attempt"] == 4
+    assert status["error"]["code"] == "deadline_exceeded"
+    assert "GPU service" in status["error"]["message"] or "gpu" in status["error"]["message"]
     assert stack.bill(job_id)["calls"] == 0
     stack.gpu.start()
     stack.gpu.wait_ready()
+    stack.host.stop()
+    restart_host(stack, JOB_DEADLINE_S="3600")
     assert stack.client.post(f"/api/v1/jobs/{job_id}/retry").status_code == 202
     status = stack.wait_for_end(job_id)
     assert (status["state"], status["stages"][0]["attempt"]) == ("COMPLETED", 1), status
     assert stack.bill(job_id)["billed"] == 1
+
+
+def circuit_of(stack: Stack, dependency: str) -> dict[str, Any]:
+    circuits = stack.client.get("/api/v1/circuit-breakers").json()
+    return next(circuit for circuit in circuits if circuit["dependency"] == dependency)
+
+
+def wait_until(is_so: Callable[[], bool], limit_s: float = 30) -> bool:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        if is_so():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def test_an_event_that_is_delivered_again_is_the_same_job(stack: Stack, photo: bytes) -> None:

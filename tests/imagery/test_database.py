@@ -11,6 +11,7 @@ from sqlalchemy import inspect
 from sqlmodel import SQLModel
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
+from imagery.database.batches import Batches
 from imagery.database.engine import Database, make_engine
 from imagery.database.events import events_after
 from imagery.database.jobs import Jobs
@@ -159,3 +160,20 @@ def test_writers_wait_for_each_other(database: Database, count: int) -> None:
         list(pool.map(lambda n: stages.begin(jobs[n % 4], 1, Stage.REMBG), range(count)))
     attempts = [view.stages[0].attempt for job in jobs if (view := Jobs(database).view(job))]
     assert sum(attempts) == count
+
+
+def test_batches_that_were_only_known_by_their_jobs_become_rows(database_url: str) -> None:
+    engine = make_engine(database_url)
+    upgrade(engine)
+    database = Database(engine)
+    jobs = [make_job(database, batch_id="b", owner_id="ann") for _ in range(2)]
+    make_job(database)
+    downgrade(engine, "0002")
+    upgrade(engine)
+    batch = Batches(database).get("b")
+    assert batch is not None
+    assert (batch.owner_id, batch.items, batch.refused, batch.cancelled_at) == ("ann", 2, [], None)
+    job = Jobs(database).get(jobs[0])
+    assert job is not None
+    assert batch.created_at <= job.created_at
+    engine.dispose()

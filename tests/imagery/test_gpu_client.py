@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imagery.contracts import BlobRef, GpuRequest
-from imagery.gpu_client import GpuBusy, GpuClient, GpuError, GpuFailed, GpuRefused, GpuUnreachable
+from imagery.gpu_client import GpuBusy, GpuClient, GpuError, GpuFailed, GpuNoReplica, GpuRefused, GpuTimeout
 from imagery.settings import Settings
 from tests.postgres import free_port
 from tests.servers import Server
@@ -125,7 +125,7 @@ def test_a_busy_service_says_when_to_come_back(
 def test_a_gateway_without_a_replica_is_unreachable(client: GpuClient, answers: Answers, body: str) -> None:
     answers.status, answers.body = 503, body
     error = error_of(client)
-    assert isinstance(error, GpuUnreachable)
+    assert isinstance(error, GpuNoReplica)
     assert error.retryable
 
 
@@ -137,7 +137,7 @@ def test_nonsense_with_200_is_a_failure(client: GpuClient, answers: Answers) -> 
 def test_silence_is_a_time_out(client: GpuClient, answers: Answers) -> None:
     answers.delay_s = 3.0
     error = error_of(client)
-    assert (type(error), error.code) == (GpuUnreachable, "gpu_timeout")
+    assert (type(error), error.code) == (GpuTimeout, "gpu_timeout")
 
 
 def test_a_closed_port_is_unreachable() -> None:

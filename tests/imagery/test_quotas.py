@@ -9,10 +9,13 @@ from datetime import timedelta
 import pytest
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage
+from imagery.database.batches import Batches
+from imagery.database.budget import Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.database.quotas import QuotaExceededError, Quotas
-from imagery.database.tables import ImageJob, utc_now
+from imagery.database.stages import Stages
+from imagery.database.tables import Batch, ImageJob, utc_now
 from imagery.database.users import Users
 from imagery.principal import STORAGE_OWNER, Role
 from imagery.spend import Ledger
@@ -26,9 +29,14 @@ def owner(database: Database) -> str:
     return Users(database).create("ann", Role.USER)[0].user_id
 
 
-def create(database: Database, owner: str, quotas: Quotas, job_id: str | None = None) -> ImageJob:
+def create(
+    database: Database, owner: str, quotas: Quotas, job_id: str | None = None, batch_id: str | None = None
+) -> ImageJob:
     request = JobRequest(
-        job_id=job_id or str(uuid.uuid4()), source=BlobRef(container="uploads", name="x"), owner_id=owner
+        job_id=job_id or str(uuid.uuid4()),
+        source=BlobRef(container="uploads", name="x"),
+        owner_id=owner,
+        batch_id=batch_id,
     )
     return Jobs(database).create(request, instance_id="i", deadline=utc_now() + DEADLINE, quotas=quotas)[0]
 
@@ -85,7 +93,7 @@ def test_money_counts_what_open_jobs_may_cost_and_what_was_paid(database: Databa
     assert 0 < error.retry_after_s <= 86_400
     Jobs(database).cancel(second.job_id)
     create(database, owner, quotas)
-    ledger = Ledger(database, timedelta(minutes=1))
+    ledger = Ledger(database, timedelta(minutes=1), Budgets(1000.0, 1000.0))
     reservation = ledger.reserve(first.job_id, 1, Stage.NANO_BANANA, 0.08)
     ledger.mark_sent(reservation.entry_id, 1)
     Jobs(database).finish(first.job_id, 1, JobState.FAILED, error_code="x", message="x")
@@ -95,7 +103,7 @@ def test_money_counts_what_open_jobs_may_cost_and_what_was_paid(database: Databa
 def test_money_that_was_released_counts_no_more(database: Database, owner: str) -> None:
     quotas = with_limit(usd_per_day=0.08)
     job = create(database, owner, quotas)
-    ledger = Ledger(database, timedelta(minutes=1))
+    ledger = Ledger(database, timedelta(minutes=1), Budgets(1000.0, 1000.0))
     reservation = ledger.reserve(job.job_id, 1, Stage.NANO_BANANA, 0.08)
     ledger.release(reservation.entry_id, "refused")
     Jobs(database).finish(job.job_id, 1, JobState.FAILED, error_code="x", message="x")
@@ -127,3 +135,37 @@ def test_a_quota_holds_when_everybody_comes_at_once(database: Database, owner: s
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(attempt, range(24))) == 5
+
+
+def test_a_batch_is_one_job_of_the_minute_and_its_items_wait_for_their_turn(
+    database: Database, owner: str
+) -> None:
+    quotas = with_limit(jobs_per_minute=2, concurrent_jobs=2)
+    batches = Batches(database)
+    batch, created = batches.create(
+        Batch(batch_id=str(uuid.uuid4()), owner_id=owner, items=5, refused=[]), quotas.check_batch
+    )
+    assert created
+    items = [create(database, owner, quotas, batch_id=batch.batch_id) for _ in range(5)]
+    job = create(database, owner, quotas)
+    assert refused(database, owner, quotas).code == "quota_jobs_per_minute"
+    with pytest.raises(QuotaExceededError) as caught:
+        batches.create(Batch(batch_id="another", owner_id=owner, items=1, refused=[]), quotas.check_batch)
+    assert caught.value.retry_after_s > 50
+    assert batches.get("another") is None
+    slow = with_limit(concurrent_jobs=2)
+    Stages(database).begin(items[0].job_id, 1, Stage.GUARDRAIL)
+    assert refused(database, owner, slow).code == "quota_concurrent_jobs", (
+        "one item runs, and one job is open"
+    )
+    Jobs(database).cancel(job.job_id)
+    create(database, owner, slow)
+
+
+def test_the_items_of_a_batch_need_their_money(database: Database, owner: str) -> None:
+    quotas = with_limit(usd_per_day=0.16)
+    for _ in range(2):
+        create(database, owner, quotas, batch_id="b")
+    with pytest.raises(QuotaExceededError) as caught:
+        create(database, owner, quotas, batch_id="b")
+    assert caught.value.code == "quota_usd_per_day"

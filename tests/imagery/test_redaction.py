@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from imagery.api_keys import new_key
+from imagery.database.engine import Database, make_engine
+from imagery.database.tables import ApiKey
 from imagery.telemetry.logs import configure_logging, get_logger
 from imagery.telemetry.redaction import redact
 
@@ -74,6 +78,25 @@ def test_a_named_secret_is_hidden_whatever_it_looks_like(lines: io.StringIO) -> 
     line = json.loads(lines.getvalue())
     assert (line["api_key"], line["password"], line["token"]) == ("***", "***", None)
     assert line["database"] == {"connection_string": "***"}
+
+
+def test_headers_and_bytes_are_secrets_too() -> None:
+    told = redact(
+        {"headers": {"X-API-Key": "abc", "x-functions-key": "abc", "Cookie": "a=b"}, "token": b"abc"}
+    )
+    assert told == {
+        "headers": {"X-API-Key": "***", "x-functions-key": "***", "Cookie": "***"},
+        "token": "***",
+    }
+
+
+def test_an_error_of_the_database_tells_no_values(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(OperationalError) as raised, Database(engine).write() as session:
+        session.add(ApiKey(prefix="a", user_id="ann", salt="salt of a key", hash="hash of a key"))
+    engine.dispose()
+    assert "api_key" in str(raised.value)
+    assert "of a key" not in str(raised.value)
 
 
 def test_what_is_no_secret_stays() -> None:

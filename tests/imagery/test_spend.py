@@ -8,16 +8,18 @@ from datetime import timedelta
 import pytest
 
 from imagery.contracts import Stage
+from imagery.database.budget import Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.spend import AlreadySentError, Ledger, NotPayableError, SpendState
 from tests.imagery.test_database import make_job
 
 STAGE = Stage.NANO_BANANA
+PLENTY = Budgets(1000.0, 1000.0)
 
 
 def ledger_of(database: Database, answer_within_s: float = 60) -> Ledger:
-    return Ledger(database, timedelta(seconds=answer_within_s))
+    return Ledger(database, timedelta(seconds=answer_within_s), PLENTY)
 
 
 def test_of_many_callers_one_may_send(database: Database) -> None:

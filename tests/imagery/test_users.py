@@ -121,6 +121,30 @@ def test_names_are_unique(users: Users) -> None:
         users.create("ann", Role.USER)
 
 
+def test_a_name_that_two_users_have_names_neither(users: Users) -> None:
+    user, _ = users.create("ann", Role.OPERATOR)
+    other = str(uuid.uuid4())
+    users.sign_in(other, "ann", Role.USER)
+    for ask in (users.named, users.add_key, lambda name: users.change(name, role=Role.ADMIN)):
+        with pytest.raises(UserError, match="More than one"):
+            ask("ann")
+    users.sign_in(other, user.user_id, Role.USER)
+    assert users.named(user.user_id).user_id == user.user_id, "an id is nobody else's name"
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "-1", "1e300"])
+def test_amounts_that_are_none_are_misunderstood(services: Services, amount: str) -> None:
+    services.users.create("ann", Role.USER)
+    for command in (
+        ["key", "ann", f"--days={amount}"],
+        ["rotate", "a", f"--grace-h={amount}"],
+        ["change", "ann", f"--usd-per-day={amount}"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(command)
+        assert ended.value.code == 2
+
+
 def test_the_command(services: Services, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["create", "ann", "--role", "operator"]) == 0
     key = capsys.readouterr().out.split()[-1]

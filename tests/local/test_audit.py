@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from local.audit import NoDatabaseError, node_findings, python_findings
+from local.audit import NoDatabaseError, node_findings, node_folders, python_findings
 
 CLEAN = {"name": "httpx", "version": "0.28.1", "vulns": []}
 BAD = {"name": "pillow", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"]}]}
@@ -16,6 +18,14 @@ def test_a_vulnerable_package_is_named_with_its_mend() -> None:
     assert python_findings({"dependencies": [CLEAN]}) == []
     assert node_findings({"vulnerabilities": {"left-pad": {"severity": "high"}}}) == ["left-pad: high"]
     assert node_findings({"vulnerabilities": {}}) == []
+
+
+def test_every_lock_file_of_the_project_is_audited(tmp_path: Path) -> None:
+    for name in ("frontend", "local/azurite", "frontend/node_modules/a", "node_modules/b"):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "package-lock.json").write_text("{}")
+    assert node_folders(tmp_path) == [tmp_path / "frontend", tmp_path / "local/azurite"]
 
 
 def test_a_database_that_was_not_reached_is_no_clean_bill() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -168,8 +169,6 @@ def test_a_batch_runs_so_many_at_a_time_and_outlives_a_broken_one() -> None:
     seen: list[str] = []
 
     def script(name: str, given: Any) -> Any:
-        import json
-
         job_id = json.loads(given)["job_id"] if isinstance(given, str) else given["job_id"]
         seen.append(job_id)
         if job_id == "j1":
@@ -181,3 +180,23 @@ def test_a_batch_runs_so_many_at_a_time_and_outlives_a_broken_one() -> None:
     assert done.output == {"items": 5, "ended": 5}
     widths = [len(new) for _, _, new in done.episodes if new]
     assert widths == [2, 2, 1]
+
+
+def test_an_item_of_a_batch_gets_its_time_when_its_turn_comes() -> None:
+    items = [{"instance_id": f"i{n}", "pipeline": pipeline(job_id=f"j{n}")} for n in range(3)]
+    script = Script()
+    order = {"batch_id": "b", "parallel": 1, "pipelines": items, "job_deadline_s": 60}
+    deadlines: list[datetime] = []
+
+    def record(name: str, given: Any) -> Any:
+        told = PipelineInput.from_json(json.loads(given) if isinstance(given, str) else given)
+        deadlines.append(told.deadline)
+        return script("finish_job", {"job_id": told.job_id, "run": 1, "state": "COMPLETED"})
+
+    done = Run("batch", order, record)
+    begun = [START + timedelta(seconds=1 + n) for n in range(3)]
+    assert deadlines == [moment + timedelta(seconds=60) for moment in begun]
+    for length, state, new in done.episodes:
+        again, replay = done.episode(length)
+        assert again == state
+        assert replay.new == new

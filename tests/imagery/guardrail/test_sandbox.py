@@ -19,7 +19,7 @@ from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail, NoThumbnailError
 from imagery.guardrail.sandbox import SandboxBusyError
 from tests.e2e.stack import PHOTO, ROOT
-from tests.hostile.inputs import heic
+from tests.hostile.inputs import flat, heic, scans
 from tests.imagery.guardrail.conftest import Make
 from tests.pictures import encoded
 
@@ -204,6 +204,31 @@ def test_files_beyond_the_queue_are_told_to_come_later_at_once(make: Make) -> No
         thread.join()
     assert codes.count(None) == 2
     assert codes.count("guardrail_busy") == 3
+
+
+def test_a_worker_that_is_killed_disturbs_no_other_request(make: Make) -> None:
+    guardrail = make(guardrail_workers=2, guardrail_timeout_s=1.5)
+    slow, codes = scans(20_000_000), []
+    killed = threading.Thread(target=lambda: codes.append(code_of(guardrail, slow)))
+    killed.start()
+    beside = []
+    while killed.is_alive():
+        started = time.monotonic()
+        assert code_of(guardrail, encoded()) is None
+        beside.append(time.monotonic() - started)
+    killed.join()
+    assert codes == ["decoding_too_slow"]
+    assert len(beside) > 1
+    assert sorted(beside)[len(beside) // 2] < 1.0, "the others did not wait for it"
+    assert len(guardrail.sandbox.pids) == 1
+
+
+def test_a_thumbnail_of_an_upload_gets_no_more_than_its_examination(make: Make) -> None:
+    guardrail = make()
+    with pytest.raises(NoThumbnailError):
+        guardrail.thumbnail_of_upload(flat(8192, 8192), 32)
+    with Image.open(io.BytesIO(guardrail.thumbnail_of_upload(encoded("JPEG"), 32))) as image:
+        assert image.size == (32, 24)
 
 
 def test_thumbnails_are_made_of_pictures_only(make: Make) -> None:

@@ -1,0 +1,50 @@
+"""``/circuit-breakers``: which dependency is called now, and the operator's hand on the switch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import Caller, Operator
+from imagery.circuit_breaker import CircuitState, Dependency
+from imagery.services import get_services
+
+router = APIRouter(prefix="/circuit-breakers", tags=["operations"])
+
+
+class CircuitView(BaseModel):
+    """One circuit. While it is open nobody calls the dependency; jobs wait for the next probe."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    dependency: Dependency
+    state: CircuitState
+    forced: bool = Field(description="Opened by hand: it stays open until it is closed by hand.")
+    failures: int = Field(description="Failures in a row.")
+    last_error: str | None = None
+    changed_at: datetime | None = None
+    changed_by: str | None = Field(default=None, description="User id, where it was changed by hand.")
+    probe_at: datetime | None = Field(default=None, description="When a probe is let through.")
+
+
+class CircuitRequest(BaseModel):
+    """`open`: no calls until it is closed by hand. `closed`: calls go through again, at once."""
+
+    state: Literal["open", "closed"]
+
+
+@router.get("")
+def circuit_breakers(_: Caller) -> list[CircuitView]:
+    """Every circuit."""
+    return [CircuitView.model_validate(each) for each in get_services().circuits.states()]
+
+
+@router.post("/{dependency}")
+def set_circuit_breaker(dependency: Dependency, request: CircuitRequest, caller: Operator) -> CircuitView:
+    """Open or close a circuit by hand, for operators."""
+    circuits = get_services().circuits
+    change = circuits.open_by_hand if request.state == "open" else circuits.close_by_hand
+    return CircuitView.model_validate(change(dependency, caller.user_id))

@@ -1,0 +1,153 @@
+"""``GET /spend``: what was paid and what was not; ``POST /jobs/{id}/spend/resolve`` for lost answers."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import Caller, Operator
+from api.errors import ApiError
+from api.v1.status import load
+from api.views import JobStatus, job_status
+from imagery.contracts import Stage
+from imagery.database import spend_report
+from imagery.database.tables import utc_day, utc_now
+from imagery.principal import Principal
+from imagery.services import get_services
+from imagery.spend import NothingToResolveError
+
+router = APIRouter(tags=["spend"])
+_MOST_UNKNOWN = 200
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class SumsView(_View):
+    """USD of one day or one user; `open_usd` is reserved or under way."""
+
+    name: str
+    pictures: int
+    settled_usd: float
+    unknown_usd: float
+    open_usd: float
+
+
+class OutcomeView(_View):
+    """Ledger entries in one state, and the calls made for them."""
+
+    state: str
+    entries: int
+    calls: int
+    usd: float
+
+
+class AvoidedView(_View):
+    """What was not paid: `failed`, `rejected`, `cancelled` before the paid stage, `budget`, `cache_hit`."""
+
+    reason: str
+    pictures: int
+    usd: float
+
+
+class UnknownView(_View):
+    """A call that may have been charged: look at the bill, then POST /jobs/{job_id}/spend/resolve."""
+
+    job_id: str
+    owner_id: str
+    run: int
+    sent_at: datetime | None
+    usd: float
+    note: str | None
+
+
+class Today(BaseModel):
+    """The budget of this UTC day: of all for operators, else the caller's own."""
+
+    day: str
+    budget_usd: float
+    committed_usd: float = Field(description="Paid, reserved, under way or unknown.")
+    remaining_usd: float
+
+
+class Spend(BaseModel):
+    """Days and users within `days`; outcomes, avoided and unknown since the beginning."""
+
+    price_usd: float
+    today: Today
+    days: list[SumsView]
+    users: list[SumsView]
+    outcomes: list[OutcomeView]
+    avoided: list[AvoidedView]
+    unknown: list[UnknownView]
+
+
+class Resolution(BaseModel):
+    """What the operator found on the provider's bill."""
+
+    charged: bool
+
+
+@router.get("/spend")
+def spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) -> Spend:
+    """What was spent: of everybody for operators, else one's own."""
+    services, scope = get_services(), caller.scope
+    since = (utc_now() - timedelta(days=days - 1)).date().isoformat()
+    price = services.settings.nano_banana_price_usd
+    with services.database.read() as session:
+        committed = spend_report.committed_usd(session, utc_day(), scope)
+        return Spend(
+            price_usd=price,
+            today=_today(caller, committed),
+            days=[SumsView.model_validate(each) for each in spend_report.by_day(session, since, scope)],
+            users=[SumsView.model_validate(each) for each in spend_report.by_user(session, since, scope)],
+            outcomes=[OutcomeView.model_validate(each) for each in spend_report.outcomes(session, scope)],
+            avoided=[
+                AvoidedView.model_validate(each) for each in spend_report.avoided(session, price, scope)
+            ],
+            unknown=[
+                UnknownView.model_validate(each)
+                for each in spend_report.unknown_calls(session, scope, _MOST_UNKNOWN)
+            ],
+        )
+
+
+@router.post("/jobs/{job_id}/spend/resolve")
+async def resolve(job_id: str, resolution: Resolution, caller: Operator) -> JobStatus:
+    """Settle a paid call whose answer was lost; after that the job can be retried.
+
+    Not charged: the reservation is given back. Charged: it counts as spent, and a retry pays anew.
+    """
+    await load(job_id, caller)
+    try:
+        await asyncio.to_thread(
+            get_services().ledger.resolve,
+            job_id,
+            Stage.NANO_BANANA,
+            charged=resolution.charged,
+            by=caller.user_id,
+        )
+    except NothingToResolveError:
+        detail = "No paid call of this job has an unknown outcome."
+        raise ApiError(409, "nothing_to_resolve", detail, job_id=job_id) from None
+    return job_status(await load(job_id, caller))
+
+
+def _today(caller: Principal, committed_usd: float) -> Today:
+    settings = get_services().settings
+    budget = settings.budget_usd_per_day
+    if caller.scope is not None:
+        user = get_services().users.get(caller.user_id)
+        own = user.micro_usd_per_day if user else None
+        budget = settings.quota_usd_per_day if own is None else own / 1_000_000
+    return Today(
+        day=utc_day(),
+        budget_usd=budget,
+        committed_usd=committed_usd,
+        remaining_usd=max(0.0, round(budget - committed_usd, 6)),
+    )

@@ -1,0 +1,125 @@
+"""Batches: their rows, written before their jobs, and the jobs of a batch as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from imagery.contracts import TERMINAL_STATES, JobState
+from imagery.database.engine import Database
+from imagery.database.events import record
+from imagery.database.jobs import lock_job
+from imagery.database.tables import Batch, ImageJob, utc_now
+
+_CHUNK = 200
+# ingress ends a request at 240 s
+_LONGEST_REQUEST = timedelta(minutes=4)
+
+
+class Batches:
+    """The repository of batches."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self,
+        batch: Batch,
+        check: Callable[[Session, str], None] | None = None,
+    ) -> tuple[Batch, bool]:
+        """Insert the batch; answer it and whether this call created it (False: it was there already).
+
+        ``check`` is called with the owner inside the transaction of a new batch, and may raise.
+        """
+        try:
+            with self._database.write() as session:
+                existing = session.get(Batch, batch.batch_id)
+                if existing is not None:
+                    return existing, False
+                if check is not None:
+                    check(session, batch.owner_id)
+                session.add(batch)
+        except IntegrityError:
+            made = self.get(batch.batch_id)
+            if made is None:
+                raise
+            return made, False
+        return batch, True
+
+    def get(self, batch_id: str) -> Batch | None:
+        """The batch, or None."""
+        with self._database.read() as session:
+            return session.get(Batch, batch_id)
+
+    def refuse(self, batch_id: str, refused: list[dict[str, Any]]) -> None:
+        """Keep which items got no job, and why."""
+        with self._database.write() as session:
+            batch = session.get(Batch, batch_id)
+            if batch is not None:
+                batch.refused = refused
+
+    def forget(self, batch_id: str) -> None:
+        """Delete a batch that has no job."""
+        with self._database.write() as session:
+            batch = session.get(Batch, batch_id)
+            if batch is not None:
+                session.delete(batch)
+
+    def cancel(self, batch_id: str) -> Batch | None:
+        """Note that the batch was cancelled, once: none of its jobs is to be started from now on."""
+        with self._database.write() as session:
+            batch = session.get(Batch, batch_id, with_for_update=True)
+            if batch is not None:
+                batch.cancelled_at = batch.cancelled_at or utc_now()
+            return batch
+
+    def is_being_made(self, batch: Batch) -> bool:
+        """True while the request that makes the batch may still go on: items have neither job nor refusal."""
+        return utc_now() - batch.created_at < _LONGEST_REQUEST and not self._is_complete(batch)
+
+    def broke_off(self, batch: Batch) -> bool:
+        """True when the request that made the batch died before it came to every item."""
+        return utc_now() - batch.created_at >= _LONGEST_REQUEST and not self._is_complete(batch)
+
+    def _is_complete(self, batch: Batch) -> bool:
+        query = select(func.count()).select_from(ImageJob).where(ImageJob.batch_id == batch.batch_id)
+        with self._database.read() as session:
+            return int(session.exec(query).one()) + len(batch.refused) >= batch.items
+
+    def open_jobs(self, batch_id: str) -> list[ImageJob]:
+        """The jobs of the batch that have not ended: those that have begun first, then in their order."""
+        query = (
+            select(ImageJob)
+            .where(ImageJob.batch_id == batch_id)
+            .where(col(ImageJob.state).not_in(TERMINAL_STATES))
+            .order_by(col(ImageJob.created_at), col(ImageJob.job_id))
+        )
+        with self._database.read() as session:
+            jobs = list(session.exec(query))
+        return sorted(jobs, key=lambda job: job.state == JobState.QUEUED)
+
+    def count_restart(self, jobs: list[ImageJob]) -> list[ImageJob]:
+        """Count one restart of each job; those that may still be started, as they are now."""
+        counted = []
+        for start in range(0, len(jobs), _CHUNK):
+            with self._database.write() as session:
+                # one order for everybody, so that two writers can't wait for each other
+                chunk = sorted(jobs[start : start + _CHUNK], key=lambda job: job.job_id)
+                counted += [each for job in chunk if (each := _restarted(session, job)) is not None]
+        order = {job.job_id: number for number, job in enumerate(jobs)}
+        return sorted(counted, key=lambda job: order[job.job_id])
+
+
+def _restarted(session: Session, known: ImageJob) -> ImageJob | None:
+    job = lock_job(session, known.job_id)
+    if job is None or job.run != known.run or JobState(job.state).is_terminal:
+        return None
+    job.restarts += 1
+    job.updated_at = utc_now()
+    record(session, job, "job_restarted", level="warning", restarts=job.restarts)
+    return job

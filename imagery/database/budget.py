@@ -1,0 +1,103 @@
+"""The budgets of a UTC day: one conditional update a reservation, so that no race can overshoot them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, select
+
+from imagery.contracts import Stage
+from imagery.database.events import record
+from imagery.database.tables import ImageJob, SpendDay, SpendEntry, User, utc_now
+
+MICRO = 1_000_000
+EVERYBODY = "*"
+RESERVED, RELEASED = "reserved", "released"
+
+
+class BudgetExhaustedError(Exception):
+    """The day's budget has no room for one more call. ``retry_after_s``: until the next day begins."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        now = utc_now()
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        self.retry_after_s = (midnight - now).total_seconds()
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """USD a day: of all users together, and of a user who has no limit of its own."""
+
+    usd_per_day: float
+    user_usd_per_day: float
+
+    def charge(self, session: Session, entry: SpendEntry) -> None:
+        """Take the entry's price from its day's budgets. Raises ``BudgetExhaustedError``.
+
+        After that the transaction must not be committed: one of the budgets may have been taken from.
+        """
+        if not _take(session, entry, EVERYBODY, self.usd_per_day):
+            message = (
+                f"The budget of ${self.usd_per_day:.2f} a day for all jobs is used up. "
+                "It starts anew at 00:00 UTC; an operator can raise BUDGET_USD_PER_DAY."
+            )
+            raise BudgetExhaustedError("budget_usd_per_day", message)
+        user = session.get(User, entry.owner_id)
+        limit = self._limit_of(user)
+        if user is not None and not _take(session, entry, entry.owner_id, limit):
+            message = f"Your ${limit:.2f} a day are spent or reserved. They start anew at 00:00 UTC."
+            raise BudgetExhaustedError("quota_usd_per_day", message)
+
+    def _limit_of(self, user: User | None) -> float:
+        if user is None or user.micro_usd_per_day is None:
+            return self.user_usd_per_day
+        return user.micro_usd_per_day / MICRO
+
+
+def refund(session: Session, entry: SpendEntry) -> None:
+    """Give the entry's price back to the budgets of its day."""
+    for scope in (EVERYBODY, entry.owner_id):
+        session.execute(
+            update(SpendDay)
+            .where(col(SpendDay.day) == entry.day, col(SpendDay.scope) == scope)
+            .values(micro_usd=SpendDay.micro_usd - entry.price_micro_usd)
+        )
+
+
+def release_reserved(session: Session, job: ImageJob) -> None:
+    """Free what a job that ends has reserved and not sent; its row is locked by the caller."""
+    query = select(SpendEntry).where(SpendEntry.job_id == job.job_id, SpendEntry.state == RESERVED)
+    for entry in session.exec(query):
+        entry.state, entry.closed_at = RELEASED, utc_now()
+        entry.note = "the job ended before the call"
+        refund(session, entry)
+        record(
+            session,
+            job,
+            "spend_released",
+            stage=Stage(entry.stage),
+            price_usd=entry.price_micro_usd / MICRO,
+            note=entry.note,
+        )
+
+
+def _take(session: Session, entry: SpendEntry, scope: str, limit_usd: float) -> bool:
+    most = round(limit_usd * MICRO) - entry.price_micro_usd
+    if most < 0:
+        return False
+    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    day = insert(SpendDay).values(day=entry.day, scope=scope, micro_usd=0)
+    session.execute(day.on_conflict_do_nothing())
+    taken: CursorResult[Any] = session.execute(  # type: ignore[assignment]  # an update has a row count
+        update(SpendDay)
+        .where(col(SpendDay.day) == entry.day, col(SpendDay.scope) == scope)
+        .where(col(SpendDay.micro_usd) <= most)
+        .values(micro_usd=SpendDay.micro_usd + entry.price_micro_usd)
+    )
+    return taken.rowcount == 1

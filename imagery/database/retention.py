@@ -1,0 +1,116 @@
+"""What has grown old: jobs whose pictures may go, and log events. Rows that count money or verdicts stay."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, exists
+from sqlmodel import col, or_, select
+
+from imagery.contracts import TERMINAL_STATES, JobState
+from imagery.database.callbacks import CallbackState
+from imagery.database.engine import Database
+from imagery.database.events import record
+from imagery.database.jobs import lock_job
+from imagery.database.tables import (
+    CallbackDelivery,
+    ImageJob,
+    JobEvent,
+    SpendEntry,
+    StageCacheEntry,
+    utc_now,
+)
+from imagery.spend import SpendState
+
+_EVENTS_AT_ONCE = 1000
+_EVIDENCE = (SpendState.SENT, SpendState.UNKNOWN)
+
+
+class Retention:
+    """The repository of what expires."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, ended_before: datetime, limit: int) -> list[ImageJob]:
+        """Jobs that ended before then and still have their pictures, the oldest first.
+
+        Not among them: jobs whose paid call is not accounted for, because an operator needs to see the
+        pictures, and jobs whose callback is still to be delivered.
+        """
+        open_money = exists().where(
+            col(SpendEntry.job_id) == ImageJob.job_id, col(SpendEntry.state).in_(_EVIDENCE)
+        )
+        open_callback = exists().where(
+            col(CallbackDelivery.job_id) == ImageJob.job_id,
+            col(CallbackDelivery.state) == CallbackState.PENDING,
+        )
+        query = (
+            select(ImageJob)
+            .where(col(ImageJob.state).in_(TERMINAL_STATES), col(ImageJob.expired_at).is_(None))
+            .where(col(ImageJob.finished_at) < ended_before)
+            .where(~open_money, ~open_callback)
+            .order_by(col(ImageJob.finished_at), col(ImageJob.job_id))
+            .limit(limit)
+        )
+        with self._database.read() as session:
+            return list(session.exec(query))
+
+    def is_current(self, job: ImageJob) -> bool:
+        """True while the job is as it was read: ended, and not run again since."""
+        with self._database.read() as session:
+            return _is_unchanged(session.get(ImageJob, job.job_id), job)
+
+    def source_is_shared(self, job: ImageJob, leaving: set[str]) -> bool:
+        """True when a job that keeps its pictures has the same source; those ``leaving`` do not count."""
+        same_version = or_(col(ImageJob.source_etag).is_(None), col(ImageJob.source_etag) == job.source_etag)
+        query = (
+            select(ImageJob.job_id)
+            .where(ImageJob.source_container == job.source_container)
+            .where(ImageJob.source_name == job.source_name)
+            .where(col(ImageJob.expired_at).is_(None))
+        )
+        if job.source_etag is not None:
+            query = query.where(same_version)
+        with self._database.read() as session:
+            return any(job_id not in leaving for job_id in session.exec(query))
+
+    def forget_cached(self, job_id: str) -> None:
+        """No other job takes over the job's results from now on."""
+        with self._database.write() as session:
+            session.execute(delete(StageCacheEntry).where(col(StageCacheEntry.job_id) == job_id))
+
+    def expire(self, job: ImageJob) -> bool:
+        """Note that the job's pictures are gone; False when it was run again meanwhile."""
+        with self._database.write() as session:
+            row = lock_job(session, job.job_id)
+            if row is None or not _is_unchanged(row, job):
+                return False
+            row.expired_at = utc_now()
+            record(session, row, "job_expired")
+            return True
+
+    def delete_events(self, before: datetime, chunks: int) -> int:
+        """Delete log events older than ``before``, a bounded number at a time: how many went."""
+        deleted = 0
+        for _ in range(chunks):
+            found = self._delete_events_once(before)
+            deleted += found
+            if found == 0:
+                break
+        return deleted
+
+    def _delete_events_once(self, before: datetime) -> int:
+        # ids grow with time, so what is old stands at the beginning, and nothing else needs to be read
+        oldest = select(JobEvent.id, JobEvent.at).order_by(col(JobEvent.id)).limit(_EVENTS_AT_ONCE)
+        with self._database.write() as session:
+            old = [number for number, at in session.exec(oldest) if at < before]
+            if old:
+                session.execute(delete(JobEvent).where(col(JobEvent.id).in_(old)))
+            return len(old)
+
+
+def _is_unchanged(row: ImageJob | None, job: ImageJob) -> bool:
+    return (
+        row is not None and row.run == job.run and row.expired_at is None and JobState(row.state).is_terminal
+    )

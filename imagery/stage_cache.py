@@ -1,0 +1,100 @@
+"""Finished stages that the same input with the same parameters takes over instead of computing them anew.
+
+A stage's key is a hash over the scope, the clean picture's content hash, and each step from there to this
+stage with its parameters and model version: what a stage reads is what the steps before it made of that
+picture. The cached blob is the output of the job that used it last, so it lives as long as that job's
+pictures do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col, select
+
+from imagery.contracts import BlobRef, JobOptions, Stage
+from imagery.database.engine import Database
+from imagery.database.tables import ImageJob, StageCacheEntry, utc_now
+from imagery.settings import CacheScope, Settings
+
+_EVERYBODY = "*"
+
+
+class StageCache:
+    """The repository of finished stages."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def key(self, job: ImageJob, stage: Stage) -> str | None:
+        """What the stage's result is kept under; None where nothing is kept: no hash, or switched off."""
+        scope = self._settings.stage_cache
+        steps = self._steps(JobOptions.from_json(job.options))
+        if scope is CacheScope.OFF or job.content_hash is None or stage not in steps:
+            return None
+        owner = job.owner_id if scope is CacheScope.USER else _EVERYBODY
+        names = list(steps)
+        way = [[name.value, steps[name]] for name in names[: names.index(stage) + 1]]
+        return hashlib.sha256(json.dumps([owner, job.content_hash, way]).encode()).hexdigest()
+
+    def find(self, key: str) -> StageCacheEntry | None:
+        """The entry, or None."""
+        with self._database.read() as session:
+            return session.get(StageCacheEntry, key)
+
+    def keep(self, key: str, stage: Stage, job_id: str, output: BlobRef, output_type: str) -> None:
+        """Keep a result that was computed; one that is kept already stays."""
+        is_sqlite = self._database.engine.dialect.name == "sqlite"
+        insert: Any = sqlite.insert if is_sqlite else postgresql.insert
+        entry = StageCacheEntry(
+            key=key,
+            stage=stage.value,
+            job_id=job_id,
+            output_container=output.container,
+            output_name=output.name,
+            output_type=output_type,
+        )
+        where = {"job_id": job_id, "output_container": output.container, "output_name": output.name}
+        with self._database.write() as session:
+            session.execute(
+                insert(StageCacheEntry)
+                .values(**entry.model_dump())
+                .on_conflict_do_update(index_elements=["key"], set_=where)
+            )
+
+    def used(self, key: str, job_id: str, output: BlobRef) -> None:
+        """Count a hit; from now on the newest copy is the one that is kept."""
+        with self._database.write() as session:
+            query = select(StageCacheEntry).where(col(StageCacheEntry.key) == key).with_for_update()
+            entry = session.exec(query).first()
+            if entry is None:
+                return
+            entry.hits += 1
+            entry.last_used_at = utc_now()
+            entry.job_id = job_id
+            entry.output_container, entry.output_name = output.container, output.name
+
+    def forget(self, key: str, job_id: str) -> None:
+        """Drop an entry whose blob is gone, unless another job has renewed it meanwhile."""
+        with self._database.write() as session:
+            entry = session.get(StageCacheEntry, key)
+            if entry is not None and entry.job_id == job_id:
+                session.delete(entry)
+
+    def _steps(self, options: JobOptions) -> dict[Stage, dict[str, Any]]:
+        """Each cached stage, in order, with all that its result depends on beside its input."""
+        settings = self._settings
+        gpu = {"model": settings.gpu_model_version}
+        return {
+            Stage.REMBG: gpu,
+            Stage.REALESRGAN: gpu,
+            Stage.NANO_BANANA: {
+                "model": settings.nano_banana_model,
+                "max_input_side": settings.nano_banana_max_input_side,
+                **options.model_dump(mode="json", exclude={"fresh"}),
+            },
+        }

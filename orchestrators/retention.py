@@ -1,0 +1,101 @@
+"""The retention's tick: old pictures and durable history go, lost uploads are taken in.
+
+A job's row is written last, and everything before can be done twice: what dies in the middle is finished
+by the next tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import azure.durable_functions as df
+
+from imagery.contracts import JOBS, BlobRef
+from imagery.database.callbacks import delivery_id
+from imagery.database.tables import ImageJob, utc_now
+from imagery.services import get_services
+from imagery.telemetry.logs import get_logger, log_context
+from orchestrators.instances import batch_instance_id, callback_instance_id, instance_id_of
+from orchestrators.uploads import sweep
+
+_log = get_logger(__name__)
+_EVENT_CHUNKS = 50
+_MOST_FAILURES = 5
+
+
+async def retain(client: df.DurableOrchestrationClient) -> int:
+    """One tick: how many jobs were cleared."""
+    services = get_services()
+    try:
+        expired = await Clearing(client).run()
+    finally:
+        # no matter what stands in the way of deleting, no image stays lost
+        await sweep(client)
+    before = utc_now() - timedelta(days=services.settings.retention_events_days)
+    events = await asyncio.to_thread(services.retention.delete_events, before, _EVENT_CHUNKS)
+    if expired or events:
+        _log.info("retained", expired=expired, events_deleted=events)
+    return expired
+
+
+class Clearing:
+    """The jobs of one tick that are old enough."""
+
+    def __init__(self, client: df.DurableOrchestrationClient) -> None:
+        self._client = client
+        self._services = get_services()
+        self._batches: set[str] = set()
+        self._failures = 0
+
+    async def run(self) -> int:
+        """Clear the oldest jobs, one after the other."""
+        settings = self._services.settings
+        before = utc_now() - timedelta(days=settings.retention_pictures_days)
+        jobs = await asyncio.to_thread(self._services.retention.due, before, settings.retention_max_jobs)
+        leaving = {job.job_id for job in jobs}
+        expired = 0
+        for job in jobs:
+            with log_context(job_id=job.job_id):
+                expired += await self._try(job, leaving)
+        return expired
+
+    async def _try(self, job: ImageJob, leaving: set[str]) -> bool:
+        """One job that can't be cleared must not keep the others; many mean that nothing answers."""
+        try:
+            return await self._clear(job, leaving)
+        except Exception as error:
+            self._failures += 1
+            if self._failures >= _MOST_FAILURES:
+                raise
+            _log.warning("retention_failed", error=str(error))
+            return False
+
+    async def _clear(self, job: ImageJob, leaving: set[str]) -> bool:
+        if not await asyncio.to_thread(self._services.retention.is_current, job):
+            return False
+        await asyncio.to_thread(self._delete_blobs, job, leaving)
+        await self._purge(job)
+        return await asyncio.to_thread(self._services.retention.expire, job)
+
+    def _delete_blobs(self, job: ImageJob, leaving: set[str]) -> None:
+        storage, retention = self._services.storage, self._services.retention
+        # first of all, so that no job takes over what is about to go
+        retention.forget_cached(job.job_id)
+        for ref in storage.list(JOBS, f"{job.job_id}/"):
+            storage.delete(ref)
+        if job.source_container != JOBS and not retention.source_is_shared(job, leaving):
+            storage.delete(
+                BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
+            )
+
+    async def _purge(self, job: ImageJob) -> None:
+        """The history of every run, of its callback, and of the batch; only what has ended is purged."""
+        for run in range(1, job.run + 1):
+            await self._client.purge_instance_history(instance_id_of(job.job_id, run))
+            if job.callback_url:
+                delivery = delivery_id(job.job_id, run)
+                await self._client.purge_instance_history(callback_instance_id(delivery))
+        if job.batch_id is not None and job.batch_id not in self._batches:
+            self._batches.add(job.batch_id)
+            await self._client.purge_instance_history(batch_instance_id(job.batch_id))

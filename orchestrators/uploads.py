@@ -1,0 +1,170 @@
+"""Blobs in ``uploads``: one job for each version of each, by the blob's event or by the sweep.
+
+The sweep finds what no event told of, or whose event failed too often: the queue
+``webjobs-blobtrigger-poison``, into which Azure puts the latter, needs no reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+
+import azure.durable_functions as df
+from pydantic import ValidationError
+from sqlalchemy import exc
+
+from imagery.contracts import UPLOADS, BlobRef, JobOptions, JobRequest, JobState
+from imagery.database.tables import UploadTicket, utc_now
+from imagery.job_ids import upload_job_id
+from imagery.principal import STORAGE_OWNER
+from imagery.services import get_services
+from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, StorageError
+from imagery.telemetry.logs import get_logger
+from imagery.uploads import owner_of
+from orchestrators.starter import refuse, submit_upload
+
+_log = get_logger(__name__)
+_CHUNK = 500
+_UNREADABLE = "The upload could not be taken in. Upload the file again; if that fails too, report its name."
+
+
+async def on_upload(client: df.DurableOrchestrationClient, container: str, name: str) -> None:
+    """Start the job of an uploaded blob; raises what a later delivery of the event may cure."""
+    services = get_services()
+    ref = BlobRef(container=container, name=name)
+    try:
+        properties = await asyncio.to_thread(services.storage.properties, ref)
+    except BlobNotFoundError:
+        _log.warning("upload_vanished", source=ref.path)
+        return
+    except BlobNameError as error:
+        # no link of ours leads there, and no later delivery makes the name a better one
+        nameless = JobRequest(job_id=upload_job_id(ref, JobOptions()), source=ref, owner_id=STORAGE_OWNER)
+        await asyncio.to_thread(refuse, nameless, JobState.REJECTED, error.code, f"{error}")
+        return
+    ticket = await asyncio.to_thread(services.tickets.of_blob, name)
+    request = await asyncio.to_thread(_request, ref, properties, ticket)
+    if ticket is not None and properties.size != ticket.size_bytes:
+        message = (
+            f"The upload has {properties.size} bytes, but its link was given for {ticket.size_bytes}. "
+            "Ask for a new link with the size of the file."
+        )
+        await asyncio.to_thread(refuse, request, JobState.REJECTED, "upload_size_mismatch", message)
+        return
+    _, created = await submit_upload(client, request)
+    if not created:
+        _log.info("upload_known", job_id=request.job_id, source=ref.path)
+
+
+async def sweep(client: df.DurableOrchestrationClient) -> int:
+    """Take in uploads that have no job: how many.
+
+    Each tick looks at a new random choice of ``RETENTION_SWEEP_BLOBS`` uploads, all of them where there
+    are no more, and starts at most ``RECONCILE_MAX_STARTS`` jobs.
+    """
+    settings = get_services().settings
+    lost = await asyncio.to_thread(_without_job, settings.retention_sweep_blobs)
+    taken_in = 0
+    for ref in lost:
+        if taken_in >= settings.reconcile_max_starts:
+            break
+        taken_in += await _take_in(client, ref)
+    if taken_in:
+        _log.warning("uploads_swept", found=len(lost), taken_in=taken_in)
+    return taken_in
+
+
+async def _take_in(client: df.DurableOrchestrationClient, ref: BlobRef) -> bool:
+    """As the blob's event would have; what fails for good ends as a job that tells so."""
+    try:
+        if not await asyncio.to_thread(_is_settled, ref):
+            return False
+        await on_upload(client, ref.container, ref.name)
+    except BlobNotFoundError:
+        return False
+    except Exception as error:
+        if _may_pass(error):
+            _log.warning("upload_deferred", source=ref.path, error=str(error))
+            return False
+        _log.error("upload_unreadable", source=ref.path, exc_info=error)
+        return await asyncio.to_thread(_give_up, ref)
+    return True
+
+
+def _may_pass(error: Exception) -> bool:
+    """True for what the next tick may find cured: storage or database that do not answer."""
+    if isinstance(error, BlobNameError):
+        return False
+    return isinstance(
+        error, StorageError | exc.OperationalError | exc.InterfaceError | exc.TimeoutError | OSError
+    )
+
+
+def _give_up(ref: BlobRef) -> bool:
+    try:
+        options = _options(get_services().tickets.of_blob(ref.name))
+        request = JobRequest(
+            job_id=upload_job_id(ref, options), source=ref, owner_id=owner_of(ref), options=options
+        )
+        refuse(request, JobState.FAILED, "upload_unreadable", _UNREADABLE)
+    except Exception as error:
+        # the next blob must have its turn all the same
+        _log.error("upload_not_recorded", source=ref.path, exc_info=error)
+        return False
+    return True
+
+
+def _is_settled(ref: BlobRef) -> bool:
+    """True when the blob's event has had time to arrive."""
+    services = get_services()
+    grace = timedelta(seconds=services.settings.reconcile_grace_s)
+    return utc_now() - services.storage.properties(ref).modified >= grace
+
+
+def _without_job(limit: int) -> list[BlobRef]:
+    chosen = _sample(get_services().storage.list(UPLOADS), limit)
+    chunks = (chosen[start : start + _CHUNK] for start in range(0, len(chosen), _CHUNK))
+    return [ref for chunk in chunks for ref in _lost(chunk)]
+
+
+def _sample(refs: Iterator[BlobRef], limit: int) -> list[BlobRef]:
+    """``limit`` of them, each with the same chance: nothing is remembered from tick to tick."""
+    chosen: list[BlobRef] = []
+    for number, ref in enumerate(refs):
+        if number < limit:
+            chosen.append(ref)
+        elif (place := random.randrange(number + 1)) < limit:  # noqa: S311  # a choice, not a secret
+            chosen[place] = ref
+    return chosen
+
+
+def _lost(refs: list[BlobRef]) -> list[BlobRef]:
+    """Those for which the event's job does not exist."""
+    services = get_services()
+    tickets = services.tickets.of_blobs([ref.name for ref in refs])
+    ids = [upload_job_id(ref, _options(tickets.get(ref.name))) for ref in refs]
+    known = services.jobs.known(ids)
+    return [ref for ref, job_id in zip(refs, ids, strict=True) if job_id not in known]
+
+
+def _options(ticket: UploadTicket | None) -> JobOptions:
+    """What the ticket asks for; the defaults where that can't be read, so that giving up has an id."""
+    try:
+        return JobOptions.from_json(ticket.options) if ticket else JobOptions()
+    except ValidationError:
+        return JobOptions()
+
+
+def _request(ref: BlobRef, properties: BlobProperties, ticket: UploadTicket | None) -> JobRequest:
+    pinned = ref.model_copy(update={"etag": properties.etag})
+    options = JobOptions.from_json(ticket.options) if ticket else JobOptions()
+    return JobRequest(
+        job_id=upload_job_id(pinned, options),
+        source=pinned,
+        owner_id=owner_of(pinned),
+        options=options,
+        content_type=properties.content_type,
+        callback_url=ticket.callback_url if ticket else None,
+    )

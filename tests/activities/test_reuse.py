@@ -1,0 +1,202 @@
+"""What an earlier job has made of the same photo is taken over: no GPU time, no second bill."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from activities.guardrail import guardrail
+from activities.place import place
+from activities.remove_background import remove_background
+from activities.upscale import upscale
+from imagery.contracts import (
+    JOBS,
+    BlobRef,
+    JobOptions,
+    JobRequest,
+    JsonObject,
+    Outcome,
+    Stage,
+    StageInput,
+    stage_output,
+)
+from imagery.database.spend_report import avoided, cache_hits
+from imagery.database.tables import ImageJob, utc_now
+from imagery.services import Services
+from imagery.settings import CacheScope
+from tests.activities.test_place import billed
+from tests.servers import Server
+
+ACTIVITIES = {
+    Stage.GUARDRAIL: guardrail,
+    Stage.REMBG: remove_background,
+    Stage.REALESRGAN: upscale,
+    Stage.NANO_BANANA: place,
+}
+GPU_STAGES = (Stage.REMBG, Stage.REALESRGAN)
+
+
+def picture(colour: tuple[int, int, int] = (200, 40, 40)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (64, 64), (*colour, 255)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def make_job(services: Services, photo: bytes, owner: str = "ann", **options: Any) -> str:
+    """A job whose photo the guardrail has admitted already, as after POST /process."""
+    job_id = str(uuid.uuid4())
+    target = BlobRef(container=JOBS, name=f"{job_id}/source.png")
+    request = JobRequest(
+        job_id=job_id,
+        source=services.storage.write(target, photo, "image/png"),
+        owner_id=owner,
+        options=JobOptions(**options),
+    )
+    services.jobs.create(request, instance_id=f"{job_id}-1", deadline=utc_now() + timedelta(hours=1))
+    assert run(job_id, Stage.GUARDRAIL)["outcome"] == Outcome.SUCCEEDED
+    return job_id
+
+
+def run(job_id: str, stage: Stage) -> JsonObject:
+    order = StageInput(job_id=job_id, run=1, stage=stage, deadline=utc_now() + timedelta(hours=1))
+    return ACTIVITIES[stage](order.to_json())
+
+
+def job_of(services: Services, job_id: str) -> ImageJob:
+    job = services.jobs.get(job_id)
+    assert job is not None
+    return job
+
+
+def finish_gpu_stages(services: Services, job_id: str) -> None:
+    """The GPU stages' results as the service would have left them."""
+    for stage in GPU_STAGES:
+        target = services.storage.write(stage_output(job_id, stage), picture((1, 2, 3)), "image/png")
+        services.stages.begin(job_id, 1, stage)
+        services.stages.succeed(job_id, stage, target, "image/png")
+        key = services.stage_cache.key(job_of(services, job_id), stage)
+        assert key is not None
+        services.stage_cache.keep(key, stage, job_id, target, "image/png")
+
+
+def complete(services: Services, job_id: str) -> None:
+    finish_gpu_stages(services, job_id)
+    assert run(job_id, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+
+
+def test_the_same_photo_costs_neither_gpu_time_nor_money_again(services: Services, simulator: Server) -> None:
+    assert services.gpu.health() == {"state": "UNREACHABLE"}, "nothing can be computed here"
+    first, second = make_job(services, picture()), make_job(services, picture())
+    complete(services, first)
+    for stage in (*GPU_STAGES, Stage.NANO_BANANA):
+        assert run(second, stage)["outcome"] == Outcome.SUCCEEDED
+        copied = services.storage.read(stage_output(second, stage))
+        assert copied == services.storage.read(stage_output(first, stage))
+    assert (billed(simulator, first), billed(simulator, second)) == ((1, 1), (0, 0))
+    view = services.jobs.view(second)
+    assert view is not None
+    assert [(row.cached, row.cost_usd) for row in view.stages] == [(False, 0.0), *[(True, 0.0)] * 3]
+    with services.database.read() as session:
+        assert cache_hits(session, None) == {"rembg": 1, "realesrgan": 1, "nano_banana": 1}
+        assert {each.reason: each.usd for each in avoided(session, 0.08, "ann")} == {"cache_hit": 0.08}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "on the moon"},
+        {"aspect_ratio": "16:9"},
+        {"image_size": "2K"},
+        {"fresh": True},
+        {"owner": "bob"},
+        {"photo": picture((40, 40, 200))},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_differs_is_paid_anew(services: Services, simulator: Server, other: dict[str, Any]) -> None:
+    complete(services, make_job(services, picture()))
+    second = make_job(services, **{"photo": picture(), **other})
+    complete(services, second)
+    assert billed(simulator, second) == (1, 1)
+
+
+def test_other_options_still_take_over_the_gpu_stages(services: Services) -> None:
+    complete(services, make_job(services, picture()))
+    second = make_job(services, picture(), prompt="on the moon")
+    assert [run(second, stage)["outcome"] for stage in GPU_STAGES] == [Outcome.SUCCEEDED] * 2
+
+
+def test_shared_means_of_everybody_and_off_means_of_nobody(services: Services) -> None:
+    settings, mine = services.settings, services.stage_cache
+    ann = job_of(services, make_job(services, picture()))
+    bob = job_of(services, make_job(services, picture(), owner="bob"))
+    assert mine.key(ann, Stage.REMBG) != mine.key(bob, Stage.REMBG)
+    shared = type(mine)(services.database, settings.model_copy(update={"stage_cache": CacheScope.SHARED}))
+    assert shared.key(ann, Stage.REMBG) == shared.key(bob, Stage.REMBG) is not None
+    off = type(mine)(services.database, settings.model_copy(update={"stage_cache": CacheScope.OFF}))
+    assert off.key(ann, Stage.REMBG) is None
+
+
+def test_a_new_model_version_starts_anew(services: Services) -> None:
+    job = job_of(services, make_job(services, picture()))
+    renamed = services.settings.model_copy(update={"gpu_model_version": "2"})
+    newer = type(services.stage_cache)(services.database, renamed)
+    for stage in (*GPU_STAGES, Stage.NANO_BANANA):
+        assert newer.key(job, stage) != services.stage_cache.key(job, stage)
+
+
+def test_a_result_that_is_gone_is_made_anew(services: Services, simulator: Server) -> None:
+    first, second = make_job(services, picture()), make_job(services, picture())
+    complete(services, first)
+    services.storage.delete(stage_output(first, Stage.NANO_BANANA))
+    complete(services, second)
+    assert billed(simulator, second) == (1, 1)
+
+
+def test_the_newest_copy_is_the_one_that_is_kept(services: Services, simulator: Server) -> None:
+    first, second, third = (make_job(services, picture()) for _ in range(3))
+    complete(services, first)
+    assert run(second, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+    services.storage.delete(stage_output(first, Stage.NANO_BANANA))
+    assert run(third, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+    assert [billed(simulator, job_id)[1] for job_id in (first, second, third)] == [1, 0, 0]
+
+
+def test_jobs_for_the_same_picture_at_once_pay_once(services: Services, simulator: Server) -> None:
+    jobs = [make_job(services, picture()) for _ in range(4)]
+    for job_id in jobs:
+        finish_gpu_stages(services, job_id)
+    together = threading.Barrier(len(jobs))
+
+    def until_done(job_id: str) -> None:
+        together.wait()
+        limit = time.monotonic() + 60
+        while time.monotonic() < limit:
+            answer = run(job_id, Stage.NANO_BANANA)
+            if answer["outcome"] == Outcome.SUCCEEDED:
+                return
+            assert answer["error_code"] == "same_picture_pending", answer
+            time.sleep(0.2)
+        raise AssertionError("the twin never ended")
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(until_done, jobs))
+    assert sum(billed(simulator, job_id)[1] for job_id in jobs) == 1
+
+
+def test_a_twin_whose_call_fails_lets_the_other_pay(services: Services, simulator: Server) -> None:
+    first, second = make_job(services, picture()), make_job(services, picture())
+    for job_id in (first, second):
+        finish_gpu_stages(services, job_id)
+    simulator.client.post("/_simulator/faults", json={"next": ["safety"]})
+    assert run(first, Stage.NANO_BANANA)["outcome"] == Outcome.REFUSED
+    assert run(second, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+    assert (billed(simulator, first)[1], billed(simulator, second)[1]) == (0, 1)

@@ -1,0 +1,81 @@
+"""A host alone, whose blob trigger looks once: jobs wait for a GPU service that never comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from imagery.contracts import UPLOADS, BlobRef
+from imagery.settings import Settings
+from imagery.storage import Storage, make_storage
+from tests.azurite import start_azurite
+from tests.conftest import new_database
+from tests.e2e.stack import Stack
+from tests.postgres import Postgres, is_installed
+
+MANAGEMENT = "/runtime/webhooks/durabletask"
+QUIET = {
+    "HOST_BLOB_POLL_S": "3600",
+    "GPU_RETRY_ATTEMPTS": "1000",
+    "RETENTION_SCHEDULE": "0 0 0 1 1 *",
+    "QUOTA_CONCURRENT_JOBS": "100000",
+}
+
+
+@contextmanager
+def host_alone(
+    kind: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    **settings: str,
+) -> Iterator[Stack]:
+    """PROD: an Azurite of its own and PostgreSQL; DEV: files and SQLite."""
+    folder = tmp_path_factory.mktemp(f"host-{kind.lower()}")
+    environment = {"ENV": kind, "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(folder / "store")}
+    azurite = None
+    if kind == "PROD":
+        azurite = start_azurite(tmp_path_factory.mktemp("azurite-alone"))
+        environment["AzureWebJobsStorage"] = azurite.connection_string
+        if is_installed():
+            postgres: Postgres = request.getfixturevalue("postgres")
+            environment["DATABASE_URL"] = new_database(postgres)
+    running = Stack(folder, environment | QUIET | settings)
+    try:
+        running.start_host()
+        yield running
+    finally:
+        running.stop()
+        if azurite is not None:
+            azurite.stop()
+
+
+def store_of(stack: Stack) -> Storage:
+    """The store that the host works on."""
+    return make_storage(
+        Settings(
+            env=stack.environment["ENV"],
+            AzureWebJobsStorage=stack.environment["AzureWebJobsStorage"] or None,
+            local_storage_path=stack.environment["LOCAL_STORAGE_PATH"],
+        )
+    )
+
+
+def put_upload(stack: Stack, name: str, data: bytes) -> str:
+    """A blob that no event tells of."""
+    store_of(stack).write(BlobRef(container=UPLOADS, name=name), data, "image/jpeg")
+    return f"{UPLOADS}/{name}"
+
+
+def instance(stack: Stack, instance_id: str) -> str | None:
+    """The runtime status of an instance, None when there is none."""
+    answer = stack.client.get(f"{MANAGEMENT}/instances/{instance_id}")
+    return None if answer.status_code == 404 else str(answer.json()["runtimeStatus"])
+
+
+def instances(stack: Stack, *states: str) -> dict[str, str]:
+    """Names of the orchestrations in these states, by instance id."""
+    query = {"runtimeStatus": ",".join(states), "showInput": "false"}
+    found = stack.client.get(f"{MANAGEMENT}/instances/", params=query).json()
+    return {each["instanceId"]: each["name"] for each in found}

@@ -1,0 +1,1 @@
+"""Many jobs at once, while things fail: ``make load``, ``make chaos``."""

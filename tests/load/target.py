@@ -1,0 +1,95 @@
+"""The stack that the load goes to: one that runs already, or a fresh one as in production."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from imagery.database.engine import make_engine
+from imagery.database.migrate import upgrade
+from tests.azurite import Azurite, start_azurite
+from tests.e2e.stack import ROOT, Piece, Stack
+from tests.postgres import Postgres, is_installed, start_postgres
+
+STATE = ROOT / ".run/state.json"
+_FRESH = {
+    "QUOTA_CONCURRENT_JOBS": "100000",
+    "STAGE_CACHE": "user",
+    "NANO_BANANA_TIMEOUT_S": "15",
+    "NANO_BANANA_RETRY_ATTEMPTS": "8",
+    "RECONCILE_MAX_RESTARTS": "100",
+    "CIRCUIT_FAILURES": "10",
+}
+
+
+@dataclass
+class Target:
+    """Where jobs are sent and where the bill is; ``stack`` only where this process started it."""
+
+    api: httpx.Client
+    simulator: httpx.Client
+    stack: Stack | None = None
+    azurite: Azurite | None = None
+    postgres: Postgres | None = None
+
+    def bill(self) -> dict[str, Any]:
+        """What the simulator has billed."""
+        told: dict[str, Any] = self.simulator.get("/_simulator/bill").json()
+        return told
+
+
+@contextmanager
+def running() -> Iterator[Target | None]:
+    """The stack of ``make run``, None where none runs."""
+    if not STATE.exists():
+        yield None
+        return
+    state = json.loads(STATE.read_text())
+    headers = {"X-API-Key": state["api_key"]}
+    with (
+        httpx.Client(base_url=state["urls"]["host"], headers=headers, timeout=60) as api,
+        httpx.Client(base_url=state["urls"]["nano_banana"], timeout=30) as simulator,
+    ):
+        yield Target(api, simulator)
+
+
+@contextmanager
+def fresh(folder: Path) -> Iterator[Target]:
+    """Azurite, PostgreSQL (SQLite where it is not installed), GPU service, simulator and host."""
+    folder.chmod(0o755)
+    postgres = start_postgres(folder / "cluster") if is_installed() else None
+    (folder / "azurite").mkdir()
+    azurite = start_azurite(folder / "azurite")
+    environment = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string, **_FRESH}
+    if postgres:
+        environment["DATABASE_URL"] = postgres.url
+        engine = make_engine(postgres.url)
+        upgrade(engine)
+        engine.dispose()
+    stack = Stack(folder, environment)
+    # the bill must outlive the simulator, which is killed too
+    stack.simulator.command += ["--bill-file", str(folder / "bill.json")]
+    try:
+        stack.start()
+        yield Target(stack.client, stack.bill_client, stack, azurite, postgres)
+    finally:
+        stack.stop()
+        azurite.stop()
+        if postgres:
+            postgres.stop()
+
+
+def kill_and_start(piece: Piece, down_s: float) -> None:
+    """kill -9, a while of nothing, and up again."""
+    piece.stop(signal.SIGKILL)
+    time.sleep(down_s)
+    piece.start()
+    piece.wait_ready()

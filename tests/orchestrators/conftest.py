@@ -1,0 +1,61 @@
+"""The services over real stores and databases: files with SQLite, Azurite with PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imagery.contracts import JOBS, UPLOADS
+from imagery.database.migrate import upgrade
+from imagery.services import Services, get_services
+from tests.azurite import Azurite, start_azurite
+from tests.orchestrators.durable import Durable
+from tests.services import forget
+
+
+@pytest.fixture(scope="session")
+def own_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """An Azurite whose ``uploads`` nobody else fills or watches."""
+    server = start_azurite(tmp_path_factory.mktemp("own-azurite"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["files and SQLite", "Azurite and PostgreSQL"])
+def services(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Services]:
+    """The services of a process, whose jobs are looked after at once."""
+    settings = {
+        "ENV": "DEV",
+        "AzureWebJobsStorage": "",
+        "LOCAL_STORAGE_PATH": str(tmp_path / "store"),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'imagery.db'}",
+        "RECONCILE_GRACE_S": "0",
+        "RECONCILE_MAX_RESTARTS": "2",
+        "BATCH_PARALLEL": "2",
+    }
+    if request.param == "Azurite and PostgreSQL":
+        azurite: Azurite = request.getfixturevalue("own_azurite")
+        settings["AzureWebJobsStorage"] = azurite.connection_string
+        settings["DATABASE_URL"] = request.getfixturevalue("postgres_url")
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    forget()
+    made = get_services()
+    upgrade(made.database.engine)
+    for container in (UPLOADS, JOBS):
+        for ref in made.storage.list(container):
+            made.storage.delete(ref)
+    yield made
+    made.guardrail.close()
+    made.database.engine.dispose()
+    forget()
+
+
+@pytest.fixture
+def durable() -> Durable:
+    """A durable backend without instances."""
+    return Durable()
