@@ -14,11 +14,15 @@ from starlette.routing import Route
 
 _TIMEOUT_S = 120.0
 _RETRY_AFTER_S = "0.2"
+_PROBLEMS = {"busy": (429, "gpu_busy"), "fails": (500, "gpu_failed")}
+FAULTS = ("away", *_PROBLEMS)
 
 
 class Gateway:
-    """Forwards to ``upstream``. Faults: ``busy`` (the queue is full) and ``away`` (no replica yet); calls
-    without an order fail at random at the ``rate``.
+    """Forwards to ``upstream``.
+
+    Faults: ``busy`` (the queue is full), ``fails``, and ``away`` (no replica yet). Calls without an order
+    fail at random at the ``rate``.
     """
 
     def __init__(self, upstream: str, rate: float = 0.0) -> None:
@@ -49,9 +53,8 @@ class Gateway:
         fault = self._take(request.headers.get("x-job-id", ""), path)
         if fault == "away":
             return PlainTextResponse("no healthy upstream", 503)
-        if fault == "busy":
-            problem = {"title": "Busy", "status": 429, "detail": "The queue is full.", "code": "gpu_busy"}
-            return JSONResponse(problem, 429, {"Retry-After": _RETRY_AFTER_S})
+        if fault is not None:
+            return _problem(*_PROBLEMS[fault])
         headers = {name: value for name, value in request.headers.items() if name.startswith("x-")}
         content = await request.body()
         headers["content-type"] = request.headers.get("content-type", "application/json")
@@ -67,4 +70,9 @@ class Gateway:
             if waiting:
                 return waiting.popleft()
             fails = bool(job_id) and self._random.random() < self._rate
-            return self._random.choice(("busy", "away")) if fails else None
+            return self._random.choice(FAULTS) if fails else None
+
+
+def _problem(status: int, code: str) -> Response:
+    problem = {"title": "Ordered", "status": status, "detail": "A fault was ordered.", "code": code}
+    return JSONResponse(problem, status, {"Retry-After": _RETRY_AFTER_S})

@@ -125,7 +125,8 @@ class Run:
             seen = self._records.glance()
             if seen is not None and self._is_over(seen):
                 ended_at = ended_at or time.monotonic()
-                if self._is_quiet(time.monotonic() - ended_at):
+                since_end_s = time.monotonic() - ended_at
+                if self._is_quiet(since_end_s) and (not seen.open_spend or since_end_s > _LATE_S):
                     return
             else:
                 ended_at = None

@@ -75,11 +75,13 @@ SCENARIOS = (
     Scenario("submitted over HTTP", entrance=Entrance.HTTP, until="guardrail"),
     Scenario("submitted as a blob", entrance=Entrance.UPLOAD, examined=True, until="remove_background"),
     Scenario("GPU busy, then away", gpu={REMBG: ("busy",), UPSCALE: ("away",)}),
+    Scenario("GPU fails once", gpu={UPSCALE: ("fails",)}),
     Scenario("image model answers 503", paid=("503",)),
+    Scenario("circuit opens and closes", paid=("503",) * 3, environment={"CIRCUIT_FAILURES": "2"}),
     Scenario("image model answers 429", paid=("429",)),
     Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),
     _failed("no subject", "no_subject_found", photo="noise"),
-    _failed("GPU stays away", "gpu_unreachable", gpu={REMBG: ("away",) * 20}),
+    _failed("GPU keeps failing", "gpu_failed", gpu={REMBG: ("fails",) * 20}),
     _failed("safety refusal", "nano_banana_safety", paid=("safety",) * _ALWAYS),
     _failed("text only", "nano_banana_no_image", paid=("text_only",) * _ALWAYS),
     _failed(
@@ -99,7 +101,7 @@ SCENARIOS = (
     _failed("broken connection", "payment_unknown", paid=("broken_connection",), loses_answer=True),
     _failed("malformed answer", "payment_unknown", paid=("malformed_json",), loses_answer=True),
     Scenario("retried after a refusal", paid=("safety",) * _ALWAYS, retried=True),
-    Scenario("retried after the GPU was away", gpu={UPSCALE: ("away",) * 20}, retried=True),
+    Scenario("retried after the GPU failed", gpu={UPSCALE: ("fails",) * 20}, retried=True),
     Scenario("with a callback", callbacks=(503,)),
     Scenario("happy path on PostgreSQL and Azurite", production=True),
 )

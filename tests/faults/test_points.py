@@ -38,10 +38,11 @@ def test_a_cancel_comes_before_in_and_after_every_stage() -> None:
         for kind, name in (
             ("before_activity", activity),
             ("before_file", f"{activity}.png"),
+            ("after_commit", f"{activity}+spend_entry"),
             ("after_activity", activity),
         )
     )
     held = [scenario.hold for scenario in cancellations(happy)]
-    assert len(held) == 9
-    assert held[:3] == [happy[0], happy[1], happy[3]]
+    assert len(held) == 10
+    assert held[:3] == [happy[0], happy[1], happy[4]]
     assert held[-1] == happy[-1]
