@@ -40,6 +40,8 @@ def main(arguments: list[str]) -> int:
     tally = harness.tally
     for name, count in tally.struck.items():
         sys.stdout.write(f"{count:5} points: {name}\n")
+    for place in tally.unsteady:
+        sys.stdout.write(f"passed in one run and not in another: {place}\n")
     for violation in tally.violations:
         sys.stdout.write(f"{violation}\n")
     sys.stdout.write(f"{tally.seconds:.0f} s\n")

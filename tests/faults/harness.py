@@ -20,7 +20,7 @@ from tests.faults.verdict import violations
 from tests.faults.world import Lane, World
 
 # more than there are processors: much of a run is waiting for a second to pass
-LANES = 5
+LANES = 6
 Order = tuple[Scenario, Point | None]
 _STATED = {
     "billed_twice": Kind.BILLED_TWICE,
@@ -31,10 +31,11 @@ _STATED = {
 
 @dataclass
 class Tally:
-    """What was struck, and what was wrong."""
+    """What was struck, what was wrong, and points that were passed in one run and not in another."""
 
     struck: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
+    unsteady: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def line(self) -> dict[str, int]:
@@ -103,19 +104,33 @@ class Harness:
                 self._note_all([Violation(Kind.BROKEN, where, f"{type(error).__name__}: {error}")])
 
     def _perform(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
+        report = self._run(lane, scenario, point)
+        found = self._violations(report)
+        if point is not None and not report.struck and not self._is_passed(lane, scenario, point):
+            # threads do not always meet there: it is told, but it is no point of this scenario
+            self.tally.unsteady.append(f"{scenario.name}: {point}")
+            found = [each for each in found if each.kind is not Kind.NOT_STRUCK]
+        self._note(report, found)
+        return report
+
+    def _is_passed(self, lane: Lane, scenario: Scenario, point: Point) -> bool:
+        """True when the point is there in one more run without faults."""
+        return point in self._run(lane, scenario, None).way
+
+    def _violations(self, report: Report) -> list[Violation]:
+        site = self._world.production if report.scenario.production else self._world.site
+        return list(violations(report, site.storage))
+
+    def _run(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
         with self._lock:
             self._runs += 1
             folder = self._world.folder / f"run-{self._runs:04}"
         run = Run(self._world, lane, scenario, point, folder)
-        if scenario.entrance is Entrance.UPLOAD:
-            # every host that looks for uploads would find them
-            with self._world.uploads:
-                report = run.perform()
-        else:
-            report = run.perform()
-        site = self._world.production if scenario.production else self._world.site
-        self._note(report, list(violations(report, site.storage)))
-        return report
+        if scenario.entrance is not Entrance.UPLOAD:
+            return run.perform()
+        # every host that looks for uploads would find them
+        with self._world.uploads:
+            return run.perform()
 
     def _note(self, report: Report, found: list[Violation]) -> None:
         if report.point is not None and report.struck:

@@ -66,11 +66,12 @@ class Records:
     """The database of one run."""
 
     def __init__(self, url: str) -> None:
-        self.engine: Engine = make_engine(url).execution_options(sqlite_begin="DEFERRED")
+        self.engine: Engine = make_engine(url)
+        self._reader = self.engine.execution_options(sqlite_begin="DEFERRED")
 
     def all(self) -> list[Record]:
         """Every job with what belongs to it."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False) as session:
             jobs = list(session.exec(select_rows(ImageJob).order_by(col(ImageJob.job_id))))
             return [
                 Record(
@@ -88,7 +89,7 @@ class Records:
 
     def glance(self) -> Glance | None:
         """The only job, None before there is one. Raises ``ValueError`` when there are several."""
-        with self.engine.connect() as connection:
+        with self._reader.connect() as connection:
             rows = connection.execute(_GLANCE).all()
         if len(rows) > 1:
             raise ValueError(f"{len(rows)} jobs where one was asked for")

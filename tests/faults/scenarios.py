@@ -26,7 +26,7 @@ class Scenario:
     """One way, and how it ends when nobody dies.
 
     ``paid`` are faults of the image model, ``gpu`` those of the GPU service by path. ``until`` names an
-    activity: what follows its beginning is another scenario's; ``only`` is in the names of its points.
+    activity: from its beginning on it is as on the happy path; ``only`` is in the names of its points.
     ``hold`` is where it is cancelled.
     ``loses_answer``: a paid call's answer is lost by itself. ``retried``: the failed job is run again, and
     the faults are over then. ``waits``: what the app waits for is waited for, not skipped.
@@ -63,6 +63,8 @@ def _failed(name: str, code: str, **more: object) -> Scenario:
 
 
 _SHORT = {"NANO_BANANA_TIMEOUT_S": "1"}
+# an open circuit waits for better days, and here the attempts are to be used up
+_PATIENT = {"CIRCUIT_FAILURES": "1000"}
 HAPPY = Scenario("happy path")
 SCENARIOS = (
     HAPPY,
@@ -74,14 +76,19 @@ SCENARIOS = (
     ),
     Scenario("submitted over HTTP", entrance=Entrance.HTTP, until="guardrail"),
     Scenario("submitted as a blob", entrance=Entrance.UPLOAD, examined=True, until="remove_background"),
-    Scenario("GPU busy, then away", gpu={REMBG: ("busy",), UPSCALE: ("away",)}),
-    Scenario("GPU fails once", gpu={UPSCALE: ("fails",)}),
-    Scenario("image model answers 503", paid=("503",)),
-    Scenario("circuit opens and closes", paid=("503",) * 3, environment={"CIRCUIT_FAILURES": "2"}),
-    Scenario("image model answers 429", paid=("429",)),
+    Scenario("GPU busy, then away", gpu={REMBG: ("busy",), UPSCALE: ("away",)}, until="place"),
+    Scenario("GPU fails once", gpu={UPSCALE: ("fails",)}, until="place"),
+    Scenario("image model answers 503", paid=("503",), until="finish_job"),
+    Scenario(
+        "circuit opens and closes",
+        paid=("503",) * 3,
+        until="finish_job",
+        environment={"CIRCUIT_FAILURES": "2"},
+    ),
+    Scenario("image model answers 429", paid=("429",), until="finish_job"),
     Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),
     _failed("no subject", "no_subject_found", photo="noise"),
-    _failed("GPU keeps failing", "gpu_failed", gpu={REMBG: ("fails",) * 20}),
+    _failed("GPU keeps failing", "gpu_failed", gpu={REMBG: ("fails",) * 20}, environment=_PATIENT),
     _failed("safety refusal", "nano_banana_safety", paid=("safety",) * _ALWAYS),
     _failed("text only", "nano_banana_no_image", paid=("text_only",) * _ALWAYS),
     _failed(
@@ -101,7 +108,13 @@ SCENARIOS = (
     _failed("broken connection", "payment_unknown", paid=("broken_connection",), loses_answer=True),
     _failed("malformed answer", "payment_unknown", paid=("malformed_json",), loses_answer=True),
     Scenario("retried after a refusal", paid=("safety",) * _ALWAYS, retried=True),
-    Scenario("retried after the GPU failed", gpu={UPSCALE: ("fails",) * 20}, retried=True),
+    Scenario(
+        "retried after the GPU failed",
+        gpu={UPSCALE: ("fails",) * 20},
+        until="place",
+        retried=True,
+        environment=_PATIENT,
+    ),
     Scenario("with a callback", callbacks=(503,)),
     Scenario("happy path on PostgreSQL and Azurite", production=True),
 )
