@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     for name, count in tally.struck.items():
         sys.stdout.write(f"{count:5} points: {name}\n")
     for place in tally.unsteady:
-        sys.stdout.write(f"passed in one run and not in another: {place}\n")
+        sys.stdout.write(f"learned, and never passed again: {place}\n")
     for violation in tally.violations:
         sys.stdout.write(f"{violation}\n")
     sys.stdout.write(f"{tally.seconds:.0f} s\n")

@@ -64,7 +64,7 @@ def _failed(name: str, code: str, **more: object) -> Scenario:
 
 _SHORT = {"NANO_BANANA_TIMEOUT_S": "1"}
 # an open circuit waits for better days, and here the attempts are to be used up
-_PATIENT = {"CIRCUIT_FAILURES": "1000"}
+_PATIENT = {"CIRCUIT_FAILURES": "1000", "GPU_RETRY_ATTEMPTS": "2"}
 HAPPY = Scenario("happy path")
 SCENARIOS = (
     HAPPY,
@@ -81,9 +81,9 @@ SCENARIOS = (
     Scenario("image model answers 503", paid=("503",), until="finish_job"),
     Scenario(
         "circuit opens and closes",
-        paid=("503",) * 3,
+        paid=("503",) * 2,
         until="finish_job",
-        environment={"CIRCUIT_FAILURES": "2"},
+        environment={"CIRCUIT_FAILURES": "1"},
     ),
     Scenario("image model answers 429", paid=("429",), until="finish_job"),
     Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),
