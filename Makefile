@@ -62,6 +62,10 @@ hostile: setup $(VENV)/.dev ## hostile and odd files against a running host: ver
 fuzz: setup $(VENV)/.dev ## fuzz the guardrail for SECONDS (600); findings and corpus in .run/fuzz
 	@$(BIN)/python -m tests.fuzz_guardrail --seconds $(or $(SECONDS),600)
 
+.PHONY: faults
+faults: setup $(VENV)/.dev ## kill the host at every point of every way a job can take; the last line is JSON
+	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)
+
 .PHONY: contract
 contract: setup $(VENV)/.dev ## schemathesis with all its checks against the running stack
 	@$(BIN)/python -m tests.contract $(CONTRACT_ARGS)

@@ -19,6 +19,7 @@ from imagery.text import plain
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 _MAX_TYPE = 200
+_OPEN_STAGES = frozenset({StageState.RUNNING, StageState.WAITING})
 _ORDER = {stage.value: number for number, stage in enumerate(Stage)}
 
 
@@ -178,6 +179,10 @@ class Jobs:
                 error_code = error_code or row.error_code
                 message = message or row.error_message
                 _close_stage(row, state, error_code, message)
+            for other in _stages(session, [job_id]).get(job_id, []):
+                # whoever looked which stage it is did so before the lock: the next one may have begun since
+                if other is not row and other.state in _OPEN_STAGES:
+                    _close_stage(other, state, error_code, message)
             job.state = state
             job.stage = stage.value if stage else job.stage
             job.error_code = error_code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imagery.contracts import JobState
+from imagery.database.tables import SpendEntry
 from orchestrators.image_pipeline import STEPS
 from tests.faults.points import Point, Way
 from tests.faults.scenarios import Scenario
@@ -19,6 +20,10 @@ def cancellations(happy: Way) -> list[Scenario]:
         ended = happy.index(Point("after_activity", step.activity, 1))
         found.append(_cancel(f"before {step.stage.value}", happy[began]))
         found.append(_cancel(f"in {step.stage.value}", _middle(happy[began:ended])))
+    reserved = next(
+        point for point in happy if point.point == "after_commit" and SpendEntry.__tablename__ in point.name
+    )
+    found.append(_cancel("when the money is reserved", reserved))
     found.append(_cancel("when the last stage has ended", happy[ended]))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import defaultdict, deque
 
@@ -13,15 +14,24 @@ from starlette.routing import Route
 
 _TIMEOUT_S = 120.0
 _RETRY_AFTER_S = "0.2"
+_PROBLEMS = {"busy": (429, "gpu_busy"), "fails": (500, "gpu_failed")}
+FAULTS = ("away", *_PROBLEMS)
 
 
 class Gateway:
-    """Forwards to ``upstream``. Faults: ``busy`` (the queue is full) and ``away`` (no replica yet)."""
+    """Forwards to ``upstream``.
 
-    def __init__(self, upstream: str) -> None:
+    Faults: ``busy`` (the queue is full), ``fails``, and ``away`` (no replica yet). Calls without an order
+    fail at random at the ``rate``.
+    """
+
+    def __init__(self, upstream: str, rate: float = 0.0) -> None:
+        self.upstream = upstream
         self._client = httpx.AsyncClient(base_url=upstream, timeout=_TIMEOUT_S)
         self._lock = threading.Lock()
         self._faults: dict[tuple[str, str], deque[str]] = defaultdict(deque)
+        self._random = random.Random(0)
+        self._rate = rate
 
     def app(self) -> Starlette:
         """The ASGI app."""
@@ -43,9 +53,8 @@ class Gateway:
         fault = self._take(request.headers.get("x-job-id", ""), path)
         if fault == "away":
             return PlainTextResponse("no healthy upstream", 503)
-        if fault == "busy":
-            problem = {"title": "Busy", "status": 429, "detail": "The queue is full.", "code": "gpu_busy"}
-            return JSONResponse(problem, 429, {"Retry-After": _RETRY_AFTER_S})
+        if fault is not None:
+            return _problem(*_PROBLEMS[fault])
         headers = {name: value for name, value in request.headers.items() if name.startswith("x-")}
         content = await request.body()
         headers["content-type"] = request.headers.get("content-type", "application/json")
@@ -58,4 +67,12 @@ class Gateway:
     def _take(self, job_id: str, path: str) -> str | None:
         with self._lock:
             waiting = self._faults.get((job_id, path))
-            return waiting.popleft() if waiting else None
+            if waiting:
+                return waiting.popleft()
+            fails = bool(job_id) and self._random.random() < self._rate
+            return self._random.choice(FAULTS) if fails else None
+
+
+def _problem(status: int, code: str) -> Response:
+    problem = {"title": "Ordered", "status": status, "detail": "A fault was ordered.", "code": code}
+    return JSONResponse(problem, status, {"Retry-After": _RETRY_AFTER_S})

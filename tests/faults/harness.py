@@ -7,18 +7,22 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.cancelled import cancellations
 from tests.faults.invariants import Kind, Violation
-from tests.faults.points import Point, Way, until, worth_a_run
+from tests.faults.points import Point, Way, worth_a_run
 from tests.faults.run import Report, Run
 from tests.faults.scenarios import HAPPY, SCENARIOS, Entrance, Scenario
 from tests.faults.verdict import violations
 from tests.faults.world import Lane, World
 
+# more than there are processors: much of a run is waiting for a second to pass
+LANES = 6
+_ATTEMPTS = 3
+_MOST_UNSTEADY = 0.01
 Order = tuple[Scenario, Point | None]
 _STATED = {
     "billed_twice": Kind.BILLED_TWICE,
@@ -29,10 +33,14 @@ _STATED = {
 
 @dataclass
 class Tally:
-    """What was struck, and what was wrong."""
+    """What was struck, what was wrong, and points that were passed when they were learned and never again.
+
+    Those count for nothing; more than one in a hundred count as violations.
+    """
 
     struck: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
+    unsteady: list[Violation] = field(default_factory=list)
     seconds: float = 0.0
 
     def line(self) -> dict[str, int]:
@@ -51,28 +59,26 @@ class Harness:
         self._runs = 0
         self.tally = Tally()
 
-    def run(
-        self, scenarios: Iterable[Scenario] = SCENARIOS, share: Callable[[int], bool] | None = None
-    ) -> None:
-        """All of it; ``share`` picks points by their number, for a shorter one."""
+    def run(self, scenarios: Iterable[Scenario] = SCENARIOS, only: str = "", every: int = 1) -> None:
+        """All of it. ``only`` cancellations whose name holds this, and only each so-manieth point."""
         began = time.monotonic()
         happy = self.perform([(HAPPY, None)])[0]
-        every = [*scenarios, *cancellations(happy.way)]
+        wanted = [*scenarios, *(each for each in cancellations(happy.way) if only in each.name)]
         learned = {HAPPY.name: happy.way}
-        others = [scenario for scenario in every if scenario.name != HAPPY.name]
-        for report in self.perform([(scenario, None) for scenario in others]):
-            learned[report.scenario.name] = report.way
-        seen: set[Way] = set()
-        orders = [
+        others = [(scenario, None) for scenario in wanted if scenario.name != HAPPY.name]
+        learned |= {report.scenario.name: report.way for report in self.perform(others)}
+        # the same way in other stores is another one
+        seen: dict[bool, set[Way]] = {False: set(), True: set()}
+        orders: list[Order] = [
             (scenario, point)
-            for scenario in every
+            for scenario in wanted
             if scenario.name in learned
-            for point in worth_a_run(until(learned[scenario.name], scenario.until), seen)
+            for point in worth_a_run(scenario.part(learned[scenario.name]), seen[scenario.production])
         ]
-        if share is not None:
-            orders = [order for number, order in enumerate(orders) if share(number)]
-        _say(f"{len(orders)} points in {len(every)} scenarios, {time.monotonic() - began:.0f} s so far")
-        self.perform(orders)
+        _say(f"{len(orders)} points in {len(wanted)} scenarios, {time.monotonic() - began:.0f} s so far")
+        self.perform(chosen := orders[::every])
+        if len(self.tally.unsteady) > _MOST_UNSTEADY * len(chosen):
+            self.tally.violations += self.tally.unsteady
         self.tally.seconds = time.monotonic() - began
 
     def perform(self, orders: list[Order]) -> list[Report]:
@@ -105,19 +111,32 @@ class Harness:
                 self._note_all([Violation(Kind.BROKEN, where, f"{type(error).__name__}: {error}")])
 
     def _perform(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
+        """A point that was not reached is tried again: threads do not always meet in the same way."""
+        for _ in range(_ATTEMPTS):
+            report = self._run(lane, scenario, point)
+            found = self._violations(report)
+            if point is None or report.struck:
+                self._note(report, found)
+                return report
+            self._note(report, [each for each in found if each.kind is not Kind.NOT_STRUCK])
+        with self._lock:
+            self.tally.unsteady += [each for each in found if each.kind is Kind.NOT_STRUCK]
+        return report
+
+    def _violations(self, report: Report) -> list[Violation]:
+        site = self._world.production if report.scenario.production else self._world.site
+        return list(violations(report, site.storage))
+
+    def _run(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
         with self._lock:
             self._runs += 1
             folder = self._world.folder / f"run-{self._runs:04}"
         run = Run(self._world, lane, scenario, point, folder)
-        if scenario.entrance is Entrance.UPLOAD:
-            # every host that looks for uploads would find them
-            with self._world.uploads:
-                report = run.perform()
-        else:
-            report = run.perform()
-        site = self._world.production if scenario.production else self._world.site
-        self._note(report, list(violations(report, site.storage)))
-        return report
+        if scenario.entrance is not Entrance.UPLOAD:
+            return run.perform()
+        # every host that looks for uploads would find them
+        with self._world.uploads:
+            return run.perform()
 
     def _note(self, report: Report, found: list[Violation]) -> None:
         if report.point is not None and report.struck:

@@ -46,14 +46,6 @@ def worth_a_run(way: Way, seen: set[Way]) -> list[Point]:
     return list(dict.fromkeys(found))
 
 
-def until(way: Way, activity: str | None) -> Way:
-    """The way up to where ``activity`` begins, all of it without one."""
-    if activity is None:
-        return way
-    ends = [n for n, each in enumerate(way) if (each.point, each.name) == ("before_activity", activity)]
-    return way[: ends[0] + 1] if ends else way
-
-
 class FaultsFile:
     """What a host is told to do at which points, and what it has done."""
 

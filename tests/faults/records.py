@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, Table, select, text, update
+from sqlalchemy import ColumnElement, Engine, RowMapping, Table, and_, select, text, update
 from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
@@ -14,8 +15,10 @@ from imagery.database.engine import make_engine
 from imagery.database.tables import CallbackDelivery, ImageJob, SpendEntry, StageRun
 
 _GLANCE = text(
-    "SELECT job_id, state, stage, run, error_code, instance_id, (SELECT count(*) FROM callback_delivery c"
-    " WHERE c.job_id = image_job.job_id AND c.state = 'pending') FROM image_job"
+    "SELECT job_id, state, stage, run, error_code, instance_id,"
+    " (SELECT count(*) FROM callback_delivery c WHERE c.job_id = j.job_id AND c.state = 'pending'),"
+    " (SELECT count(*) FROM spend_entry s WHERE s.job_id = j.job_id AND s.state IN ('reserved', 'sent'))"
+    " FROM image_job j"
 )
 # longer than the ledger and a callback's hold wait for an answer that will not come
 LONG = timedelta(minutes=2)
@@ -40,7 +43,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Glance:
-    """What a run looks at again and again. ``callbacks_due``: not delivered and not given up."""
+    """What a run looks at again and again. ``callbacks_due``: neither delivered nor given up;
+    ``open_spend``: paid calls of which the ledger does not know yet how they ended.
+    """
 
     job_id: str
     state: JobState
@@ -49,6 +54,7 @@ class Glance:
     error_code: str | None
     instance_id: str
     callbacks_due: int
+    open_spend: int
 
     @property
     def ended(self) -> bool:
@@ -60,11 +66,12 @@ class Records:
     """The database of one run."""
 
     def __init__(self, url: str) -> None:
-        self.engine: Engine = make_engine(url).execution_options(sqlite_begin="DEFERRED")
+        self.engine: Engine = make_engine(url)
+        self._reader = self.engine.execution_options(sqlite_begin="DEFERRED")
 
     def all(self) -> list[Record]:
         """Every job with what belongs to it."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False) as session:
             jobs = list(session.exec(select_rows(ImageJob).order_by(col(ImageJob.job_id))))
             return [
                 Record(
@@ -82,7 +89,7 @@ class Records:
 
     def glance(self) -> Glance | None:
         """The only job, None before there is one. Raises ``ValueError`` when there are several."""
-        with self.engine.connect() as connection:
+        with self._reader.connect() as connection:
             rows = connection.execute(_GLANCE).all()
         if len(rows) > 1:
             raise ValueError(f"{len(rows)} jobs where one was asked for")
@@ -96,21 +103,21 @@ class Records:
         return found[0] if found else None
 
     def let_time_pass(self, span: timedelta = LONG) -> None:
-        """Make all that is told of jobs so much older, as if the machine had been off for ``span``."""
+        """Make all that is stored so much older, as if the machine had been off for ``span``."""
         with self.engine.begin() as connection:
             for table in SQLModel.metadata.sorted_tables:
-                if "job_id" in table.columns:
-                    for key, values in _older(connection.execute(select(table)).mappings(), table, span):
-                        connection.execute(update(table).where(key).values(values))
+                for key, values in _older(connection.execute(select(table)).mappings(), table, span):
+                    connection.execute(update(table).where(key).values(values))
 
     def close(self) -> None:
         """Let go of the database."""
         self.engine.dispose()
 
 
-def _older(rows, table: Table, span: timedelta):  # type: ignore[no-untyped-def]
-    key = next(iter(table.primary_key.columns))
+def _older(
+    rows: Iterable[RowMapping], table: Table, span: timedelta
+) -> Iterator[tuple[ColumnElement[bool], dict[str, datetime]]]:
     for row in rows:
         times = {name: value - span for name, value in row.items() if isinstance(value, datetime)}
         if times:
-            yield key == row[key.name], times
+            yield and_(*(column == row[column.name] for column in table.primary_key.columns)), times

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from imagery.contracts import Stage, stage_output
 from imagery.spend import SpendState
 from tests.faults.client import Client, settings_of
@@ -46,6 +48,13 @@ class Report:
     billed: int = 0
     billed_usd: float = 0.0
     seconds: float = 0.0
+
+    def read_bill(self, simulator: httpx.Client) -> None:
+        """What the simulator has counted for the job."""
+        assert self.record is not None
+        bill = simulator.get("/_simulator/bill").json()["by_job"].get(self.record.job.job_id)
+        if bill is not None:
+            self.calls, self.billed, self.billed_usd = bill["calls"], bill["billed"], bill["usd"]
 
 
 class Run:
@@ -116,7 +125,8 @@ class Run:
             seen = self._records.glance()
             if seen is not None and self._is_over(seen):
                 ended_at = ended_at or time.monotonic()
-                if self._is_quiet(time.monotonic() - ended_at):
+                since_end_s = time.monotonic() - ended_at
+                if self._is_quiet(since_end_s) and (not seen.open_spend or since_end_s > _LATE_S):
                     return
             else:
                 ended_at = None
@@ -173,6 +183,4 @@ class Run:
         if record is None:
             return
         report.job_ids = self._client.job_ids | {record.job.job_id}
-        bill = self._lane.bill.get("/_simulator/bill").json()["by_job"].get(record.job.job_id)
-        if bill is not None:
-            report.calls, report.billed, report.billed_usd = bill["calls"], bill["billed"], bill["usd"]
+        report.read_bill(self._lane.bill)

@@ -65,7 +65,7 @@ class Lane:
 
 
 class World:
-    """Started once. ``with World(folder, lanes=3) as world``."""
+    """Started once: ``with World(folder, lanes=3) as world``. ``spare`` is a lane for something else."""
 
     def __init__(self, folder: Path, lanes: int, *, production: bool = True) -> None:
         self.folder = folder
@@ -92,7 +92,7 @@ class World:
         self._ending.callback(self.hosts.stop)
         store = self.folder / "store"
         files = {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(store)}
-        self._pieces = pieces = [gpu := self._gpu("gpu", files)]
+        pieces = [gpu := self._gpu("gpu", files)]
         if self._has_production:
             azurite_folder = self.folder / "azurite"
             azurite_folder.mkdir()
@@ -100,8 +100,8 @@ class World:
             self._ending.callback(azurite.stop)
             azure = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string}
             pieces.append(other := self._gpu("gpu-azure", azure))
-        self.lanes = [self._lane(number) for number in range(self._count)]
-        pieces += [lane.simulator for lane in self.lanes]
+        *self.lanes, self.spare = [self._lane(number) for number in range(self._count + 1)]
+        pieces += [lane.simulator for lane in (*self.lanes, self.spare)]
         for piece in pieces:
             piece.start()
             self._ending.callback(piece.stop)
@@ -151,10 +151,16 @@ def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, 
         "PYTHONUNBUFFERED": "1",
         "AzureWebJobsDisableHomepage": "true",
         "DATABASE_URL": database_url,
+        # nothing is called by https: to read all certificates would take a host longer than to start
+        "SSL_CERT_DIR": os.devnull,
         "GUARDRAIL_WORKERS": "1",
         "GPU_RETRY_FIRST_S": "0.1",
         "GPU_RETRY_CAP_S": "0.3",
         "GPU_RETRY_ATTEMPTS": "3",
+        "GPU_REPLICA_FIRST_S": "0.1",
+        "GPU_REPLICA_CAP_S": "0.3",
+        "CIRCUIT_OPEN_S": "0.5",
+        "CIRCUIT_OPEN_CAP_S": "0.5",
         "NANO_BANANA_BASE_URL": str(lane.bill.base_url),
         "NANO_BANANA_API_KEY": "simulator",
         "NANO_BANANA_RETRY_FIRST_S": "0.1",
@@ -162,6 +168,7 @@ def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, 
         "NANO_BANANA_TIMEOUT_S": "30",
         "RECONCILE_SCHEDULE": "* * * * * *",
         "RECONCILE_GRACE_S": "2",
+        "RETENTION_SCHEDULE": "0 0 0 1 1 *",
         # all share one folder of uploads: only who waits for one looks there
         "AzureWebJobs.uploads.Disabled": "true",
         "QUOTA_JOBS_PER_MINUTE": "100000",

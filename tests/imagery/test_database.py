@@ -101,6 +101,19 @@ def test_a_job_ends_once(database: Database) -> None:
     assert job.error_message == "nothing to cut out"
 
 
+def test_a_stage_that_began_while_the_job_was_being_cancelled_ends_too(database: Database) -> None:
+    job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
+    output = BlobRef(container="jobs", name=f"{job_id}/0-guardrail.png")
+    stages.begin(job_id, 1, Stage.GUARDRAIL)
+    stages.succeed(job_id, Stage.GUARDRAIL, output, "image/png")
+    stages.begin(job_id, 1, Stage.REMBG)
+    # the canceller saw the job a moment before, in its first stage
+    jobs.finish(job_id, 1, JobState.CANCELLED, stage=Stage.GUARDRAIL, error_code="cancelled", message="so")
+    view = jobs.view(job_id)
+    assert view is not None
+    assert [row.state for row in view.stages] == [StageState.SUCCEEDED, StageState.CANCELLED]
+
+
 def test_a_retry_is_a_new_run_that_keeps_finished_stages(database: Database) -> None:
     job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
     stages.begin(job_id, 1, Stage.GUARDRAIL)

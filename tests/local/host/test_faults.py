@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,31 @@ def test_the_host_can_be_killed_at_an_activity(make_host: MakeHost, point: str, 
     assert host.run("chain", 1)["output"] == 4
 
 
+def test_a_work_item_can_be_held_until_it_is_released(make_host: MakeHost) -> None:
+    host = with_faults(make_host, fault("before_activity", 2, "hold", "add_one"))
+    host.start()
+    instance = host.begin("chain", 1)
+    host.wait_noted("add_one")
+    until = time.monotonic() + 10
+    while not (host.state / "faults-fired.json").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert len(fired(host)) == 1
+    time.sleep(0.3)
+    assert len(host.noted("add_one")) == 1
+    (host.state / "faults-released").touch()
+    assert host.wait(instance)["output"] == 4
+
+
+def test_what_is_passed_can_be_recorded(make_host: MakeHost) -> None:
+    host = with_faults(make_host, fault("*", 1, "record", "*"))
+    host.start()
+    assert host.run("chain", 1)["output"] == 4
+    lines = (host.state / "faults-passed.jsonl").read_text().splitlines()
+    passed = [json.loads(line) for line in lines]
+    assert passed[0] == {"point": "before_episode", "name": "chain", "at": 2}
+    assert [each["at"] for each in passed if each["point"] == "after_activity"] == [1, 2, 3]
+
+
 def test_a_fault_fires_as_often_as_it_says_and_a_restart_goes_on_counting(tmp_path: Path) -> None:
     faults = [Fault("before_activity", "a", 2, "replay", times=2)]
     file = tmp_path / "fired.json"
@@ -111,6 +137,7 @@ def test_a_fault_strikes_only_its_point_and_its_function(tmp_path: Path) -> None
         "[1]",
         '[{"point": "before_activity"}]',
         '[{"point": "x", "name": "a", "at": 1, "action": "kill"}]',
+        '[{"point": "*", "name": "*", "at": 1, "action": "kill"}]',
     ],
 )
 def test_a_malformed_file_of_faults_is_refused(tmp_path: Path, content: str) -> None:

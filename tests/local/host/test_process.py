@@ -77,6 +77,15 @@ def test_a_free_port_is_chosen_where_0_is_asked_for(make_host: MakeHost) -> None
     assert host.stop() == 0
 
 
+def test_a_function_can_be_disabled_by_a_setting(make_host: MakeHost) -> None:
+    host = make_host(**{"AzureWebJobs.cookies.Disabled": "true", "AzureWebJobs__tick__Disabled": "1"})
+    host.start()
+    host.wait_noted("slow tick ends")
+    assert host.client.get("/cookies").status_code == 404
+    assert host.client.get("/bytes").status_code == 200
+    assert host.noted("tick") == []
+
+
 def test_the_help_names_every_option(host: HostProcess) -> None:
     shown = subprocess.run(host.command("--help"), capture_output=True, text=True, check=True).stdout
     for option in ("--host", "--port", "--app-dir", "--state-dir", "--faults"):
