@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from activities.stage import succeeded
-from imagery.contracts import JobOptions, StageInput, StageOutcome, stage_output
+from imagery.contracts import BlobRef, JobOptions, StageInput, StageOutcome, stage_output
 from imagery.database.stages import Begun
 from imagery.services import Services
 from imagery.storage import BlobNotFoundError, StorageError
@@ -21,7 +21,7 @@ def reuse(services: Services, order: StageInput, begun: Begun) -> StageOutcome |
     entry = services.stage_cache.find(key)
     if entry is None or entry.job_id == order.job_id:
         return None
-    source = stage_output(entry.job_id, order.stage)
+    source = BlobRef(container=entry.output_container, name=entry.output_name)
     target = stage_output(order.job_id, order.stage)
     try:
         services.storage.copy(source, target)

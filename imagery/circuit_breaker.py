@@ -54,10 +54,14 @@ class CircuitOpenError(Exception):
 
     code = "circuit_open"
 
-    def __init__(self, dependency: Dependency, wait_s: float, last_error: str | None) -> None:
-        why = f" ({last_error})" if last_error else ""
-        super().__init__(f"Calls to {dependency.value} keep failing{why}; nobody calls it until it recovers.")
-        self.dependency = dependency
+    def __init__(self, circuit: Circuit, wait_s: float) -> None:
+        name = circuit.dependency.value
+        if circuit.forced:
+            text = f"An operator has stopped all calls to {name}; jobs wait until they go on."
+        else:
+            text = f"Calls to {name} keep failing ({circuit.last_error}); jobs wait until it recovers."
+        super().__init__(text)
+        self.dependency = circuit.dependency
         self.wait_s = wait_s
 
 
@@ -232,7 +236,7 @@ class CircuitBreakers:
             circuit = self.state(dependency)
             if circuit.state is CircuitState.CLOSED:
                 return None
-        raise CircuitOpenError(dependency, self._wait_s(circuit, seed), circuit.last_error)
+        raise CircuitOpenError(circuit, self._wait_s(circuit, seed))
 
     def _wait_s(self, circuit: Circuit, seed: str) -> float:
         """Seconds until it is worth to ask again, spread so that not all who wait ask at once."""

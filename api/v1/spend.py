@@ -15,6 +15,7 @@ from api.v1.status import load
 from api.views import JobStatus, job_status
 from imagery.contracts import Stage
 from imagery.database import spend_report
+from imagery.database.budget import MICRO
 from imagery.database.tables import utc_day, utc_now
 from imagery.principal import Principal
 from imagery.services import get_services
@@ -144,7 +145,7 @@ def _today(caller: Principal, committed_usd: float) -> Today:
     if caller.scope is not None:
         user = get_services().users.get(caller.user_id)
         own = user.micro_usd_per_day if user else None
-        budget = settings.quota_usd_per_day if own is None else own / 1_000_000
+        budget = settings.quota_usd_per_day if own is None else own / MICRO
     return Today(
         day=utc_day(),
         budget_usd=budget,
