@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import random
+import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.e2e.stack import PHOTO
 
 _SIDE = 112
 _PAUSE_S = 0.3
+_LOOK_EVERY_S = 2.0
 _LIMIT_S = 1500.0
 _TRANSPORT = (httpx.TransportError, ValueError)
 BROKEN = b"\x89PNG\r\n\x1a\n this is no picture at all"
@@ -102,23 +105,35 @@ def _cancel(api: httpx.Client, job_id: str) -> None:
 
 
 def wait_for_all(api: httpx.Client, log: Log, limit_s: float) -> dict[str, dict[str, Any]]:
-    """Every job's last status, by id, once all are terminal or the time is over."""
-    last: dict[str, dict[str, Any]] = {}
+    """Every job's last status, by id, once all are terminal or the time is over; stderr tells how many."""
+    sent, last = {each.job_id for each in log.sent}, dict[str, dict[str, Any]]()
     until = time.monotonic() + limit_s
-    open_jobs = [sent.job_id for sent in log.sent]
-    while open_jobs and time.monotonic() < until:
-        for job_id in list(open_jobs):
-            try:
-                answer = api.get(f"/api/v1/status/{job_id}")
-                if answer.status_code != 200:
-                    continue
-                last[job_id] = answer.json()
-            except _TRANSPORT:
-                continue
-            if JobState(last[job_id]["state"]) in TERMINAL_STATES:
-                open_jobs.remove(job_id)
-        time.sleep(_PAUSE_S)
+    while time.monotonic() < until:
+        try:
+            last |= {job["job_id"]: job for job in _all_jobs(api) if job["job_id"] in sent}
+        except _TRANSPORT:
+            time.sleep(_PAUSE_S)
+            continue
+        ended = sum(JobState(job["state"]) in TERMINAL_STATES for job in last.values())
+        sys.stderr.write(f"\r{ended} of {len(sent)} jobs have ended ")
+        sys.stderr.flush()
+        if ended == len(sent):
+            break
+        time.sleep(_LOOK_EVERY_S)
+    sys.stderr.write("\n")
     return last
+
+
+def _all_jobs(api: httpx.Client) -> Iterator[dict[str, Any]]:
+    cursor: str | None = None
+    while True:
+        query: dict[str, Any] = {"limit": 200} | ({"cursor": cursor} if cursor else {})
+        answer = api.get("/api/v1/jobs", params=query)
+        page = answer.json() if answer.status_code == 200 else {"jobs": []}
+        yield from page["jobs"]
+        cursor = page.get("cursor")
+        if cursor is None:
+            return
 
 
 def ends(statuses: dict[str, dict[str, Any]]) -> Counter[str]:
