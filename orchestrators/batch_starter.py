@@ -42,17 +42,19 @@ async def start_batch(client: df.DurableOrchestrationClient, batch_id: str, jobs
 async def cancel_batch(client: df.DurableOrchestrationClient, batch_id: str) -> Batch | None:
     """Cancel every job of the batch that has not ended, for good; None when there is no such batch.
 
-    The rows come first: no stage begins, and nothing is paid, for a job that is CANCELLED. What dies in
-    between is finished by the reconciler, which finds the batch cancelled.
+    No stage begins, and nothing is paid, for a job whose row is CANCELLED; those that have begun come
+    first. What dies in between is finished by the reconciler, which finds the batch cancelled.
     """
     services = get_services()
     batch = await asyncio.to_thread(services.batches.cancel, batch_id)
     if batch is None:
         return None
+    # or it would start one item after the other while their rows are being written
+    await terminate_all(client, [batch_instance_id(batch_id)], _CANCELLED)
     jobs = await asyncio.to_thread(services.batches.open_jobs, batch_id)
     await asyncio.to_thread(_cancel_jobs, jobs)
     begun = [job.instance_id for job in jobs if job.state != JobState.QUEUED]
-    await terminate_all(client, [batch_instance_id(batch_id), *begun], _CANCELLED)
+    await terminate_all(client, begun, _CANCELLED)
     return batch
 
 

@@ -69,7 +69,8 @@ class BatchWatch:
         if job.batch_id not in self._looks:
             self._looks[job.batch_id] = await self._look(job.batch_id)
         look = self._looks[job.batch_id]
-        return look if look.runs(job) else None
+        # a cancel means those too that the batch had only taken in
+        return look if look.runs(job) or (look.was_cancelled and job.run == 1) else None
 
     async def resume(self, look: BatchLook) -> tuple[int, list[ImageJob]]:
         """Start the batch again with what is still open, its fan-out bounded as before.

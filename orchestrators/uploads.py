@@ -42,7 +42,7 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
     except BlobNameError as error:
         # no link of ours leads there, and no later delivery makes the name a better one
         nameless = JobRequest(job_id=upload_job_id(ref, JobOptions()), source=ref, owner_id=STORAGE_OWNER)
-        await asyncio.to_thread(refuse, nameless, JobState.REJECTED, error.code, f"{error}")
+        await asyncio.to_thread(refuse, nameless, JobState.REJECTED, error.code, str(error))
         return
     ticket = await asyncio.to_thread(services.tickets.of_blob, name)
     request = await asyncio.to_thread(_request, ref, properties, ticket)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from api.v1.process import BlobRequest, checked_callback, refused_prompt, uploaded
+from api.v1.process import BlobRequest, checked_callback, refusals, uploaded
 from imagery.contracts import JobOptions, JobRequest
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob
@@ -76,9 +76,9 @@ def _job_request(
     batch_id: str, caller: Principal, item: BlobRequest, check: Callable[[str | None], str | None]
 ) -> JobRequest:
     source = uploaded(item.blob, caller)
-    refused = refused_prompt(item.prompt)
-    if refused is not None:
-        raise ItemError(refused.code or "rejected", refused.message)
+    failed = refusals(item.prompt)
+    if failed:
+        raise ItemError(failed[0].code or "rejected", failed[0].message)
     url = check(item.callback_url)
     properties = get_services().storage.properties(source)
     pinned = source.model_copy(update={"etag": properties.etag})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import uuid
 from collections import Counter
 from datetime import datetime
@@ -105,7 +106,9 @@ def _check_size(request: BatchRequest) -> None:
 
 
 def _fingerprint(request: BatchRequest) -> str:
-    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    # escaped, because a prompt may hold what no encoding takes; it is refused with its item
+    asked = json.dumps(request.model_dump(mode="python", exclude_defaults=True), sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 def _create(request: BatchRequest, caller: Principal, key: str | None) -> tuple[Batch, bool]:

@@ -194,15 +194,15 @@ def uploaded(blob: str, caller: Principal) -> BlobRef:
 
 def refuse_prompt(prompt: str) -> None:
     """Raise ``ApiError`` 422 for a prompt that the guardrail would refuse: no need to upload for that."""
-    failed = refused_prompt(prompt)
-    if failed is not None:
-        raise ApiError(422, failed.code or "rejected", failed.message, errors=[failed.to_json()])
+    failed = refusals(prompt)
+    if failed:
+        code = failed[0].code or "rejected"
+        raise ApiError(422, code, failed[0].message, errors=[check.to_json() for check in failed])
 
 
-def refused_prompt(prompt: str) -> CheckResult | None:
-    """The first check that refuses a prompt; None when all pass."""
-    checks = get_services().guardrail.check_prompt(prompt)
-    return next((check for check in checks if check.passed is False), None)
+def refusals(prompt: str) -> list[CheckResult]:
+    """The checks that refuse a prompt."""
+    return [check for check in get_services().guardrail.check_prompt(prompt) if check.passed is False]
 
 
 def checked_callback(url: str | None) -> str | None:

@@ -115,3 +115,15 @@ def test_an_upload_whose_event_never_came_gets_its_job(host: Stack) -> None:
     wait_for(lambda: jobs() != [])
     [job] = jobs()
     wait_for(lambda: instance(host, f"{job['job_id']}-1") == "Running")
+
+
+def test_an_expired_job_begins_anew_while_another_job_keeps_its_upload(host: Stack) -> None:
+    job_id, source = ended_job(host)
+    other = host.client.post("/api/v1/process", json={"blob": source.path, "prompt": "on snow"})
+    assert other.status_code == 202
+    wait_for(lambda: host.status(job_id)["expired_at"] is not None)
+    assert store_of(host).exists(source)
+    retry = host.client.post(f"/api/v1/jobs/{job_id}/retry")
+    assert (retry.status_code, retry.json()["expired_at"]) == (202, None)
+    picture = f"/api/v1/jobs/{job_id}/images/guardrail"
+    wait_for(lambda: host.client.get(picture, follow_redirects=True).status_code == 200)

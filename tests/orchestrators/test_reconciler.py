@@ -171,11 +171,14 @@ def test_a_cancelled_batch_starts_nothing_and_pays_nothing(services: Services, d
 
 
 def test_a_cancel_that_died_in_the_middle_is_finished(services: Services, durable: Durable) -> None:
+    uploaded = make_job(services)
     batch_id, jobs = make_batch(services, 3)
+    assert services.jobs.adopt(uploaded.job_id, batch_id) is not None
     begin(services, jobs[0])
     durable.instances = {batch_instance_id(batch_id): "Running", jobs[0].instance_id: "Running"}
     services.batches.cancel(batch_id)
-    assert tick(durable) == 3
+    jobs.append(uploaded)
+    assert tick(durable) == 4
     assert {state(services, job) for job in jobs} == {(JobState.CANCELLED, "cancelled")}
     assert durable.instances[jobs[0].instance_id] == "Terminated"
     assert durable.started == []

@@ -1,0 +1,47 @@
+"""Thumbnails of what a stranger has uploaded, whatever it is."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from api.app import create_app
+from imagery.contracts import UPLOADS, BlobRef, JobRequest
+from imagery.database.tables import utc_now
+from imagery.principal import Role
+from imagery.services import Services
+from tests.api.test_app import call
+from tests.hostile.inputs import flat
+from tests.pictures import encoded
+
+
+def thumbnail_of(services: Services, data: bytes) -> httpx.Response:
+    """The answer for a job whose upload is ``data``."""
+    source = BlobRef(container=UPLOADS, name="photo.png")
+    services.storage.write(source, data, "image/png")
+    user, key = services.users.create(uuid.uuid4().hex, Role.USER)
+    request = JobRequest(job_id=str(uuid.uuid4()), source=source, owner_id=user.user_id)
+    deadline = utc_now() + timedelta(hours=1)
+    services.jobs.create(request, instance_id=f"{request.job_id}-1", deadline=deadline)
+    path = f"/api/v1/jobs/{request.job_id}/images/source?width=32"
+    return call(create_app(), "GET", path, headers={"X-API-Key": key})
+
+
+def test_a_picture_has_one(services: Services) -> None:
+    answer = thumbnail_of(services, encoded())
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+
+
+@pytest.mark.parametrize("kind", ["bomb", "longer than may be uploaded", "no picture"])
+def test_what_the_guardrail_refuses_has_none(services: Services, kind: str) -> None:
+    longest = services.settings.max_upload_bytes
+    data = {
+        "bomb": lambda: flat(8192, 8192),
+        "longer than may be uploaded": lambda: encoded() + bytes(longest),
+        "no picture": lambda: b"<html>",
+    }[kind]()
+    answer = thumbnail_of(services, data)
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_thumbnail")
