@@ -134,14 +134,16 @@ def _import_everything() -> None:
     """Import all that a host imports, then forget what was read from the environment."""
     import logging
 
+    from sqlalchemy.orm import configure_mappers
+
     import local.host.__main__  # noqa: F401
+    from imagery.settings import get_settings
 
     for name in (_APP, *_LATER):
         importlib.import_module(name)
+    configure_mappers()
     # the app itself is made anew in each host, from settings read anew
     del sys.modules[_APP]
-    from imagery.settings import get_settings
-
     get_settings.cache_clear()
     logging.getLogger().handlers.clear()
     if threading.active_count() != 1:

@@ -20,8 +20,8 @@ from tests.faults.records import Glance, Record, Records
 from tests.faults.scenarios import Entrance, Scenario
 from tests.faults.world import Lane, Site, World, host_environment
 
-_LIMIT_S = 30.0
-_WAITING_LIMIT_S = 90.0
+_LIMIT_S = 90.0
+_WAITING_LIMIT_S = 150.0
 _STEP_S = 0.03
 # so long after the end a point may still be passed: what an activity does after its job was cancelled
 _QUIET_S, _LATE_S = 0.6, 4.0

@@ -1,6 +1,6 @@
 """Hosts die at every point, and what counts is checked each time. ``make faults`` does all of it.
 
-``FAULTS_EVERY`` picks each so-manieth point here (4 if not given): the others are alike.
+``FAULTS_EVERY`` picks each so-manieth point here, 4 if not given: of neighbours most leave the same behind.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,12 @@ from tests.faults.photos import photo
 from tests.faults.points import Point
 from tests.faults.run import Report, Run
 from tests.faults.scenarios import HAPPY
-from tests.faults.two_hosts import TwoHosts
+from tests.faults.two_hosts import Outcome, TwoHosts
 from tests.faults.verdict import violations
 from tests.faults.world import World
 
 EVERY = int(os.environ.get("FAULTS_EVERY", "4"))
-_ALL_POINTS = 400
+_ALL_POINTS = 600
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """What all runs share."""
     with World(tmp_path_factory.mktemp("faults"), LANES) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def two_hosts(world: World) -> Iterator[Future[Outcome]]:
+    """Two hosts that are killed in turn, beside what else is done: most of it is waiting."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(TwoHosts(world).run)
 
 
 @pytest.fixture
@@ -111,7 +119,7 @@ def test_a_second_job_of_one_request_is_noticed(world: World, completed: Report)
 
 
 @pytest.mark.timeout(1500)
-def test_a_host_may_die_at_any_point(world: World) -> None:
+def test_a_host_may_die_at_any_point(world: World, two_hosts: Future[Outcome]) -> None:
     harness = Harness(world)
     harness.run(every=EVERY)
     assert [str(each) for each in harness.tally.violations] == []
@@ -119,7 +127,7 @@ def test_a_host_may_die_at_any_point(world: World) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_two_hosts_may_do_the_same_and_die_in_turn(world: World) -> None:
-    outcome = TwoHosts(world).run()
+def test_two_hosts_may_do_the_same_and_die_in_turn(two_hosts: Future[Outcome]) -> None:
+    outcome = two_hosts.result()
     assert [str(each) for each in outcome.violations] == []
     assert outcome.ends["COMPLETED"] > outcome.jobs // 3

@@ -152,6 +152,7 @@ def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, 
         "AzureWebJobsDisableHomepage": "true",
         "DATABASE_URL": database_url,
         # nothing is called by https: to read all certificates would take a host longer than to start
+        "SSL_CERT_FILE": "",
         "SSL_CERT_DIR": os.devnull,
         "GUARDRAIL_WORKERS": "1",
         "GPU_RETRY_FIRST_S": "0.1",
