@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
         faults = {"rate": chosen.fail_rate, "kinds": _FAULTS, "seed": chosen.seed, "retry_delay_s": 1.0}
         target.simulator.post("/_simulator/faults", json=faults).raise_for_status()
         started = time.monotonic()
-        log, killed = Log(), {}
+        log, killed = Log(), Counter[str]()
         with ExitStack() as stack:
             if chosen.kills:
                 killer = stack.enter_context(Killer(target, chosen.kills))

@@ -1,57 +1,64 @@
-"""kill -9 of each process of a fresh stack, in turn, again and again."""
+"""kill -9 of each process of a fresh stack, again and again."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
 from tests.load.target import Target, kill_and_start
 
 _DOWN_S = 0.5
-_BETWEEN_S = 1.5
+_BETWEEN_S = 4.0
 
 
 class Killer:
-    """While it is entered, processes die. ``killed`` counts by name; ``done`` is set after the last."""
+    """While it is entered, processes die, each in a rhythm of its own.
+
+    ``killed`` counts by name; ``done`` is set after the last.
+    """
 
     def __init__(self, target: Target, times: int) -> None:
-        self.killed: dict[str, int] = {}
+        self.killed: Counter[str] = Counter()
         self.done = threading.Event()
-        self._victims = _victims(target)
         self._times = times
         self._stop = threading.Event()
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._main, name="killer")
+        self._pool = ThreadPoolExecutor()
+        self._victims = _victims(target)
+        self._running: list[Future[None]] = []
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._running = [self._pool.submit(self._main, *victim) for victim in self._victims.items()]
+        threading.Thread(target=self._wait, name="killer", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
-        if self._error is not None and error is None:
-            raise self._error
+        self._pool.shutdown()
+        for each in self._running:
+            if error is None:
+                each.result()
 
-    def _main(self) -> None:
-        try:
-            for _ in range(self._times):
-                for name, kill in self._victims.items():
-                    if self._stop.wait(_BETWEEN_S):
-                        return
-                    kill()
-                    self.killed[name] = self.killed.get(name, 0) + 1
-        except Exception as error:
-            self._error = error
-        finally:
-            self.done.set()
+    def _wait(self) -> None:
+        wait(self._running)
+        self.done.set()
+
+    def _main(self, name: str, kill: Callable[[], None]) -> None:
+        for _ in range(self._times):
+            if self._stop.wait(_BETWEEN_S):
+                return
+            kill()
+            self.killed[name] += 1
+            sys.stderr.write(f"\rkilled {dict(self.killed)} ")
 
 
 def _victims(target: Target) -> dict[str, Callable[[], None]]:
