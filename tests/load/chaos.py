@@ -75,6 +75,8 @@ def _victims(target: Target) -> dict[str, Callable[[], None]]:
         def kill_postgres() -> None:
             os.kill(postgres.pid, signal.SIGKILL)
             time.sleep(_DOWN_S)
+            # where nobody reaps it, the dead process would pass for a running server
+            (postgres.directory / "postmaster.pid").unlink(missing_ok=True)
             postgres.start()
 
         victims["postgres"] = kill_postgres
