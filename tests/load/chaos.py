@@ -76,7 +76,9 @@ def _victims(target: Target) -> dict[str, Callable[[], None]]:
             os.kill(postgres.pid, signal.SIGKILL)
             time.sleep(_DOWN_S)
             # where nobody reaps it, the dead process would pass for a running server
-            (postgres.directory / "postmaster.pid").unlink(missing_ok=True)
+            folder = postgres.directory
+            for lock in (folder / "postmaster.pid", *folder.parent.glob(".s.PGSQL.*.lock")):
+                lock.unlink(missing_ok=True)
             postgres.start()
 
         victims["postgres"] = kill_postgres
