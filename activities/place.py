@@ -90,7 +90,7 @@ def _reserve(services: Services, order: StageInput, begun: Begun, circuit: Call)
     except BudgetExhaustedError as error:
         return _over_budget(services, order, error)
     if reservation.state is not SpendState.RESERVED:
-        return _standing(services, order, reservation)
+        return _standing(services, order, begun, reservation)
     return _call(services, order, begun, reservation, circuit)
 
 
@@ -102,10 +102,14 @@ def _over_budget(services: Services, order: StageInput, error: BudgetExhaustedEr
     return failed(services, order, error.code, str(error))
 
 
-def _standing(services: Services, order: StageInput, reservation: Reservation) -> StageOutcome:
+def _standing(services: Services, order: StageInput, begun: Begun, reservation: Reservation) -> StageOutcome:
     """Answer for an entry that this attempt may not touch."""
     if reservation.state is SpendState.SENT:
         return _pending(services, order, reservation.wait_s or _LOOK_AGAIN_S)
+    target = stage_output(order.job_id, Stage.NANO_BANANA)
+    if services.storage.exists(target):
+        # another attempt has stored it since this one looked
+        return _settle(services, order, begun, target)
     if reservation.state is SpendState.SETTLED:
         return failed(services, order, "result_missing", "The picture was paid but is no longer stored.")
     return failed(services, order, _PAYMENT_UNKNOWN, _UNKNOWN)

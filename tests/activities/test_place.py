@@ -6,7 +6,9 @@ import io
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -28,6 +30,7 @@ from imagery.contracts import (
 from imagery.database.tables import SpendEntry, utc_now
 from imagery.services import Services, get_services
 from imagery.spend import SpendState
+from imagery.storage import Storage
 from orchestrators.ledger_sweep import close_lost_calls
 from tests.servers import Server
 from tests.services import forget
@@ -78,6 +81,39 @@ def test_a_stored_picture_is_settled_without_a_call(services: Services, simulato
     assert (answer["outcome"], answer["cost_usd"]) == (Outcome.SUCCEEDED, 0.08)
     standing = services.ledger.reserve(job_id, 1, Stage.NANO_BANANA, 0.08)
     assert standing.state is SpendState.SETTLED
+    assert billed(simulator, job_id) == (0, 0)
+
+
+class LookedTooEarly:
+    """A store whose first look at a blob was a moment before it was written."""
+
+    def __init__(self, storage: Storage, blob: BlobRef) -> None:
+        self._storage = storage
+        self._unseen = {blob}
+
+    def exists(self, ref: BlobRef) -> bool:
+        if ref in self._unseen:
+            self._unseen.remove(ref)
+            return False
+        return self._storage.exists(ref)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+
+def test_a_picture_that_another_attempt_paid_and_stored_meanwhile_is_not_missing(
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = make_job(services)
+    target = stage_output(job_id, Stage.NANO_BANANA)
+    entry = services.ledger.reserve(job_id, 1, Stage.NANO_BANANA, 0.08)
+    services.ledger.mark_sent(entry.entry_id, 1)
+    services.storage.write(target, b"picture", "image/png")
+    with services.database.write() as session:
+        services.ledger.settle(session, job_id, Stage.NANO_BANANA)
+    early = replace(services, storage=LookedTooEarly(services.storage, target))
+    monkeypatch.setattr("activities.stage.get_services", lambda: early)
+    assert place(message(job_id))["outcome"] == Outcome.SUCCEEDED
     assert billed(simulator, job_id) == (0, 0)
 
 
