@@ -34,7 +34,7 @@ _GPU_RATE = 0.15
 _SETTINGS = {
     "AzureWebJobs.uploads.Disabled": "false",
     "HOST_BLOB_POLL_S": "0.3",
-    "NANO_BANANA_TIMEOUT_S": "5",
+    "NANO_BANANA_TIMEOUT_S": "8",
     "NANO_BANANA_RETRY_ATTEMPTS": "20",
     "GPU_RETRY_ATTEMPTS": "20",
     # each of them takes for lost what the other one runs
