@@ -130,4 +130,4 @@ def test_a_host_may_die_at_any_point(world: World, two_hosts: Future[Outcome]) -
 def test_two_hosts_may_do_the_same_and_die_in_turn(two_hosts: Future[Outcome]) -> None:
     outcome = two_hosts.result()
     assert [str(each) for each in outcome.violations] == []
-    assert outcome.ends["COMPLETED"] > 0
+    assert outcome.ends["COMPLETED"] > outcome.jobs // 3
