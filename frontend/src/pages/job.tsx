@@ -1,3 +1,4 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { Check, Copy, Download } from 'lucide-react';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { Link, useParams } from 'react-router';
@@ -16,6 +17,7 @@ import { advice } from '../lib/advice';
 import { dayAndClock, duration, shortId, usd } from '../lib/format';
 import { announcement, picturesOf, titleOf } from '../lib/job_view';
 import { PICTURE_NAMES, STAGE_NAMES } from '../lib/names';
+import { ME } from '../state/session';
 
 const Compare = lazy(() => import('../components/compare').then(({ Compare }) => ({ default: Compare })));
 
@@ -68,6 +70,7 @@ function Job({ jobId }: { jobId: string }) {
       <div className="grid items-start gap-6 lg:grid-cols-[1fr_22rem]">
         <div className="order-2 flex min-w-0 flex-col gap-6 lg:order-1">
           <Pictures job={job} />
+          <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
           <JobTimeline jobId={job.job_id} revision={job.updated_at} />
         </div>
         <div className="order-1 flex min-w-0 flex-col gap-6 lg:order-2">
@@ -81,7 +84,6 @@ function Job({ jobId }: { jobId: string }) {
             <Stepper stages={job.stages} />
           </Section>
           <Details job={job} />
-          <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
         </div>
       </div>
     </>
@@ -94,15 +96,17 @@ function guardrailRevision(job: JobStatus): string {
 }
 
 function Announcer({ job }: { job: JobStatus }) {
+  const client = useQueryClient();
   const before = useRef<JobStatus | undefined>(undefined);
   const [words, setWords] = useState('');
   useEffect(() => {
     const next = announcement(before.current, job);
+    const hasEnded = before.current && before.current.state !== job.state && isEnded(job.state);
     before.current = job;
-    // the change itself is the event: it can't be told from one render alone
-    // eslint-disable-next-line react-hooks/set-state-in-effect
+    // what it cost counts for the day
+    if (hasEnded) void client.invalidateQueries({ queryKey: ME });
     if (next) setWords(next);
-  }, [job]);
+  }, [job, client]);
   return (
     <p role="status" aria-live="polite" className="sr-only" data-testid="announcer">
       {words}
@@ -181,7 +185,7 @@ function Details({ job }: { job: JobStatus }) {
     ['Image size', job.image_size],
     ['Cost', usd(job.cost_usd)],
     ['Took', took === null ? null : duration(took)],
-    ['Source', job.source],
+    ['Source', job.source.startsWith('uploads/') ? job.source : null],
     ['Callback', job.callback ? `${job.callback.state}: ${job.callback.url}` : null],
   ];
   return (
