@@ -74,7 +74,7 @@ function options(
       y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.15 : 1] },
     },
     axes: [
-      { ...axis, space: 70, values: (_, splits) => splits.map((at) => time(at)) },
+      { ...axis, space: 70, size: 30, values: (_, splits) => splits.map((at) => time(at)) },
       { ...axis, size: 56, values: (_, splits) => splits.map((value) => formatter.current(value)) },
     ],
     series: [
@@ -84,7 +84,8 @@ function options(
         stroke: resolve(element, colour),
         width: 2,
         spanGaps: false,
-        points: { show: false },
+        // a few looks make no line yet
+        points: { show: (plot: uPlot) => plot.data[0].length < 24, size: 5 },
         ...(isDashed ? { dash: [5, 4] } : {}),
       })),
     ],

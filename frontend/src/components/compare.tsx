@@ -179,7 +179,7 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
         data-after={after}
         data-scale={view ? view.scale.toFixed(4) : ''}
         onKeyDown={onKeyDown}
-        className={`relative h-[min(70vh,40rem)] min-h-72 w-full touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab active:cursor-grabbing' : ''}`}
+        className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab active:cursor-grabbing' : ''}`}
         {...drag}
       >
         <Slider isMovable={isMovable} before={layer('before', before)} after={layer('after', after)} />

@@ -19,7 +19,7 @@ export function JobRow({ job }: { job: JobStatus }) {
       className="flex flex-wrap items-center gap-x-4 gap-y-2 px-4 py-3"
     >
       <Link to={`/jobs/${job.job_id}`} className="flex min-w-0 flex-1 basis-60 items-center gap-4">
-        <div className="flex shrink-0 -space-x-3">
+        <div className="flex w-[6.25rem] shrink-0 -space-x-3">
           <Picture
             src={job.expired_at ? null : pictureUrl(job.job_id, 'source', 96)}
             alt="Original"
@@ -38,7 +38,7 @@ export function JobRow({ job }: { job: JobStatus }) {
           <Doing job={job} />
         </div>
       </Link>
-      <div className="flex flex-wrap items-center justify-end gap-3">
+      <div className="ml-auto flex flex-wrap items-center justify-end gap-x-3 gap-y-2 lg:grid lg:grid-cols-[3.5rem_6.5rem_6rem] lg:justify-items-end">
         <span className="text-sm text-muted">{usd(job.cost_usd)}</span>
         <JobStateBadge state={job.state} />
         <JobActions job={job} size="sm" />

@@ -67,15 +67,17 @@ function Job({ jobId }: { jobId: string }) {
         </div>
       )}
       <Failure job={job} />
-      <div className="grid items-start gap-6 lg:grid-cols-[1fr_22rem]">
-        <div className="order-2 flex min-w-0 flex-col gap-6 lg:order-1">
+      {/* on a phone one column: how far it is, the pictures, then the rest */}
+      <div className="flex flex-col items-stretch gap-6 lg:grid lg:grid-cols-[minmax(0,1fr)_22rem] lg:items-start">
+        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
           <Pictures job={job} />
           <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
-          <JobTimeline jobId={job.job_id} revision={job.updated_at} />
+          <JobTimeline job={job} />
         </div>
-        <div className="order-1 flex min-w-0 flex-col gap-6 lg:order-2">
+        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
           <Section
             title="Progress"
+            className="-order-1 lg:order-none"
             aside={<span className="text-xs text-muted">{Math.round(job.progress * 100)}%</span>}
           >
             <div className="mb-5">
@@ -119,18 +121,20 @@ function Failure({ job }: { job: JobStatus }) {
   const { code, message, stage } = job.error;
   const name = stage && stage in STAGE_NAMES ? STAGE_NAMES[stage as keyof typeof STAGE_NAMES] : null;
   const title = job.state === 'REJECTED' ? 'The guardrail refused this photo' : `Failed${name ? ` at ${name}` : ''}`;
-  const hint = advice(code, job.state === 'FAILED');
-  const isPaid = job.cost_usd > 0;
   return (
     <div className="mb-6" data-testid="job-error">
-      <ProblemCard problem={{ title, status: 0, code, detail: message }}>
-        <p className="basis-full text-muted">
-          {advice(code) === null && hint ? `${hint} ` : ''}
-          {isPaid ? `${usd(job.cost_usd)} were paid.` : code === 'payment_unknown' ? '' : 'Nothing was paid.'}
-        </p>
-      </ProblemCard>
+      <ProblemCard
+        problem={{ title, status: 0, code, detail: message }}
+        hint={advice(code, job.state === 'FAILED')}
+        note={paidWords(job)}
+      />
     </div>
   );
+}
+
+function paidWords(job: JobStatus): string {
+  if (job.cost_usd > 0) return `${usd(job.cost_usd)} were paid.`;
+  return job.error?.code === 'payment_unknown' ? 'Whether it was paid is not known yet.' : 'Nothing was paid.';
 }
 
 function Pictures({ job }: { job: JobStatus }) {

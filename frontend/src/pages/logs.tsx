@@ -96,7 +96,7 @@ export default function LogsPage() {
       >
         {isOperator ? 'Every event of every job, as it happens.' : 'The events of your own jobs, as they happen.'}
       </PageHeading>
-      <div className="mb-4 grid gap-3 sm:grid-cols-2 lg:grid-cols-[1fr_11rem_13rem_1.3fr]">
+      <div className="mb-4 grid grid-cols-2 gap-3 lg:grid-cols-[1fr_11rem_13rem_1.3fr]">
         <Field id="log-job" label="Job id" value={job} onChange={set.bind(null, 'job')} />
         <Choice id="log-level" label="Level" value={level} options={LEVELS} onChange={set.bind(null, 'level')} />
         <Choice
@@ -190,7 +190,7 @@ interface FieldProps {
 
 function Field({ id, label, value, onChange }: FieldProps) {
   return (
-    <div>
+    <div className="col-span-2 md:col-span-1">
       <label htmlFor={id} className="mb-1 block text-xs font-medium text-muted">
         {label}
       </label>

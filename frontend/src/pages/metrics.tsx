@@ -122,9 +122,9 @@ function Latency({ history, latest }: PanelProps) {
         <thead className="text-left text-xs text-muted">
           <tr>
             <th className="pb-1 font-medium">Stage</th>
-            <th className="pb-1 text-right font-medium">Runs</th>
-            <th className="pb-1 text-right font-medium">p50</th>
-            <th className="pb-1 text-right font-medium">p95</th>
+            <th className="pb-1 pl-3 text-right font-medium">Runs</th>
+            <th className="pb-1 pl-3 text-right font-medium">p50</th>
+            <th className="pb-1 pl-3 text-right font-medium">p95</th>
           </tr>
         </thead>
         <tbody>
@@ -144,9 +144,9 @@ function LatencyRow({ name, colour, buckets }: { name: string; colour: string; b
       <th scope="row" className="py-1.5 text-left font-normal">
         <Swatch colour={colour} /> {name}
       </th>
-      <td className="text-right">{buckets.at(-1)?.[1] ?? 0}</td>
-      <td className="text-right">{p50 === null ? 'none' : seconds(p50)}</td>
-      <td className="text-right">{p95 === null ? 'none' : seconds(p95)}</td>
+      <td className="pl-3 text-right whitespace-nowrap">{buckets.at(-1)?.[1] ?? 0}</td>
+      <td className="pl-3 text-right whitespace-nowrap">{p50 === null ? 'none' : seconds(p50)}</td>
+      <td className="pl-3 text-right whitespace-nowrap">{p95 === null ? 'none' : seconds(p95)}</td>
     </tr>
   );
 }
@@ -162,6 +162,7 @@ function Throughput({ history, latest }: PanelProps) {
       history={history}
       lines={[{ label: 'Completed a minute', colour: '--accent', values }]}
       format={(value) => value.toFixed(value < 10 ? 1 : 0)}
+      height={310}
     />
   );
 }
@@ -201,6 +202,7 @@ function Verdicts({ history, latest }: PanelProps) {
       history={history}
       lines={lines}
       format={(value) => value.toFixed(0)}
+      height={250}
     />
   );
 }
@@ -233,7 +235,7 @@ function OpenJobs({ latest }: { latest: Snapshot }) {
         <p className="text-sm text-muted">None: everything that was sent has ended.</p>
       ) : (
         <>
-          <Bars values={latest.open} format={(value) => String(value)} label="Open jobs by state" colour="bg-accent" />
+          <Bars values={lowerCased(latest.open)} format={(value) => String(value)} label="Open jobs by state" colour="bg-accent" />
           {oldest > 0 && <p className="mt-3 text-xs text-muted">The oldest waits for {duration(oldest * 1000)}.</p>}
         </>
       )}
@@ -263,18 +265,25 @@ interface ChartPanelProps {
   history: readonly Snapshot[];
   lines: readonly Line[];
   format: (value: number) => string;
+  height?: number;
   children?: ReactNode;
 }
 
-function ChartPanel({ title, note, testId, history, lines, format, children }: ChartPanelProps) {
+function ChartPanel({ title, note, testId, history, lines, format, height = 180, children }: ChartPanelProps) {
   const times = history.map((each) => each.at / 1000);
+  const isEmpty = lines.every((line) => line.values.every((value) => value === null));
   return (
     <Section title={title}>
       <p className="-mt-2 mb-3 text-xs text-muted">{note}</p>
-      <div data-testid={testId} data-points={times.length}>
+      <div data-testid={testId} data-points={times.length} className="relative">
         <Suspense fallback={<Skeleton className="h-45" />}>
-          <Chart times={times} lines={lines} format={format} summary={`${title}. ${note}`} />
+          <Chart times={times} lines={lines} format={format} height={height} summary={`${title}. ${note}`} />
         </Suspense>
+        {isEmpty && (
+          <p className="absolute inset-x-0 top-1/3 text-center text-xs text-muted">
+            <span className="rounded-full bg-surface px-3 py-1">Nothing in this time yet; the line begins as you watch.</span>
+          </p>
+        )}
       </div>
       {children}
     </Section>
@@ -299,8 +308,8 @@ function Bars({
   return (
     <ul aria-label={label} className="mt-3 flex flex-col gap-2 text-sm">
       {rows.map(([name, value]) => (
-        <li key={name} className="grid grid-cols-[minmax(7rem,12rem)_1fr_3.5rem] items-center gap-3">
-          <span className="truncate text-muted">{humanize(name.toLowerCase() === name ? name : name.toLowerCase())}</span>
+        <li key={name} className="grid grid-cols-[minmax(0,13rem)_minmax(3rem,1fr)_3.5rem] items-center gap-3">
+          <span className="truncate text-muted">{humanize(name)}</span>
           <span aria-hidden className="h-2 overflow-hidden rounded-full bg-sunken">
             <span className={`block h-full rounded-full ${colour}`} style={{ width: `${String((100 * value) / most)}%` }} />
           </span>
@@ -313,6 +322,10 @@ function Bars({
 
 function Swatch({ colour }: { colour: string }) {
   return <span aria-hidden className="mr-1.5 inline-block size-2.5 rounded-full" style={{ background: `var(${colour})` }} />;
+}
+
+function lowerCased(values: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
 function isRefusal(verdict: string): boolean {

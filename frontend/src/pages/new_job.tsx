@@ -14,9 +14,9 @@ import { uploads, useUploads } from '../state/uploads';
 
 const RATIOS = ['1:1', '4:3', '3:2', '16:9', '21:9', '5:4', '4:5', '3:4', '2:3', '9:16'];
 const SIZES = [
-  ['1K', '1K, about 1024 px'],
-  ['2K', '2K, about 2048 px'],
-  ['4K', '4K, about 4096 px'],
+  ['1K', '1K, 1024 px'],
+  ['2K', '2K, 2048 px'],
+  ['4K', '4K, 4096 px'],
 ] as const;
 const SAMPLE = '/samples/coffee.jpg';
 const DEFAULT_SCENE = 'Left empty: on a light oak table, in soft daylight.';

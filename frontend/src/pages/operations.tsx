@@ -281,7 +281,7 @@ function SumsTable({ rows, head }: { rows: readonly Sums[]; head: string }) {
   return (
     // a table that is too wide for a phone scrolls in itself, by keyboard too
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className="overflow-x-auto" role="region" aria-label={`Spend by ${head.toLowerCase()}`} tabIndex={0}>
+    <div className="overflow-x-auto" role="region" aria-label={`${head}s and what was spent`} tabIndex={0}>
       <table className="w-full text-sm">
         <thead className="text-left text-xs text-muted">
           <tr>
