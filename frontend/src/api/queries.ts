@@ -105,11 +105,12 @@ export function useGuardrailReport(jobId: string, revision: string) {
 }
 
 /** What has been logged about a job so far. */
-export function useJobLog(jobId: string, revision: string) {
+export function useJobLog(jobId: string, revision: string, isOpen: boolean) {
   return useQuery({
     queryKey: ['job-log', jobId, revision],
     queryFn: ({ signal }) => fetchLogPage({ job_id: jobId, after: 0 }, signal),
     placeholderData: keepPreviousData,
+    refetchInterval: isOpen ? LIST_EVERY_MS : false,
   });
 }
 

@@ -5,9 +5,9 @@ import { humanize } from '../lib/names';
 const WORDS = { pass: 'passed', fail: 'failed', skipped: 'not measured' };
 
 /** Each check's value against its limit. */
-export function CheckList({ checks }: { checks: readonly Check[] }) {
+export function CheckList({ checks, isWide = false }: { checks: readonly Check[]; isWide?: boolean }) {
   return (
-    <ul className="divide-y divide-line text-sm">
+    <ul className={`text-sm ${isWide ? 'gap-x-8 md:columns-2' : ''}`}>
       {checks.map((check) => {
         const outcome = check.passed === null ? 'skipped' : check.passed ? 'pass' : 'fail';
         return (
@@ -15,7 +15,7 @@ export function CheckList({ checks }: { checks: readonly Check[] }) {
             key={check.name}
             data-testid="check-row"
             data-outcome={outcome}
-            className="grid grid-cols-[1.25rem_1fr] items-start gap-x-2.5 py-2.5"
+            className="grid break-inside-avoid grid-cols-[1.25rem_1fr] items-start gap-x-2.5 border-b border-line py-2.5 last:border-b-0"
           >
             <Mark outcome={outcome} />
             <div className="min-w-0">

@@ -3,8 +3,10 @@ import {
   type KeyboardEvent,
   type PointerEvent,
   type SyntheticEvent,
-  useCallback,
+  type ReactNode,
+  type RefObject,
   useEffect,
+  useEffectEvent,
   useLayoutEffect,
   useRef,
   useState,
@@ -115,24 +117,17 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
   const ratio = window.devicePixelRatio || 1;
   const isMovable = Boolean(view && fitted && view.scale > fitted.scale * 1.001);
 
-  const change = useCallback(
-    (next: (view: View, box: Size, viewport: Size) => View) => {
-      if (!box || !viewport) return;
-      const fitted = fit(box, viewport);
-      setWanted((now) => {
-        const view = next(now ?? fitted, box, viewport);
-        // back at the whole picture it follows the window's size again
-        return view.scale <= fitted.scale * 1.001 ? null : view;
-      });
-    },
-    [box, viewport],
-  );
-  const zoom = useCallback(
-    (factor: number, at?: Point) => {
-      change((view, box, viewport) => zoomBy(view, factor, at ?? middle(viewport), box, viewport));
-    },
-    [change],
-  );
+  const change = (next: (view: View, box: Size, viewport: Size) => View): void => {
+    if (!box || !viewport || !fitted) return;
+    setWanted((now) => {
+      const view = next(now ?? fitted, box, viewport);
+      // back at the whole picture it follows the window's size again
+      return view.scale <= fitted.scale * 1.001 ? null : view;
+    });
+  };
+  const zoom = (factor: number, at?: Point): void => {
+    change((view, box, viewport) => zoomBy(view, factor, at ?? middle(viewport), box, viewport));
+  };
   useWheel(frame, zoom);
   const drag = useDrag(isMovable, (by) => {
     change((view, box, viewport) => moveBy(view, by, box, viewport));
@@ -184,7 +179,7 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
         data-after={after}
         data-scale={view ? view.scale.toFixed(4) : ''}
         onKeyDown={onKeyDown}
-        className={`relative h-[min(70vh,40rem)] min-h-72 w-full touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab active:cursor-grabbing' : ''}`}
+        className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab active:cursor-grabbing' : ''}`}
         {...drag}
       >
         <Slider isMovable={isMovable} before={layer('before', before)} after={layer('after', after)} />
@@ -258,7 +253,7 @@ function Sizes({ before, after }: { before: Size | undefined; after: Size | unde
   return <> · {isSame ? word(after) : `${word(before)} against ${word(after)}`} px</>;
 }
 
-function Slider({ isMovable, before, after }: { isMovable: boolean; before: React.ReactNode; after: React.ReactNode }) {
+function Slider({ isMovable, before, after }: { isMovable: boolean; before: ReactNode; after: ReactNode }) {
   const slider = useReactCompareSlider({ onlyHandleDraggable: isMovable, keyboardIncrement: '5%' });
   const onKeyDown = (event: KeyboardEvent): void => {
     const jump = JUMPS[event.key];
@@ -269,10 +264,10 @@ function Slider({ isMovable, before, after }: { isMovable: boolean; before: Reac
   return (
     <Provider {...slider}>
       <Root className="size-full" style={{ width: '100%', height: '100%', touchAction: 'none' }}>
-        <Item item="itemOne" className="checkerboard">
+        <Item item="itemOne">
           {before}
         </Item>
-        <Item item="itemTwo" className="checkerboard">
+        <Item item="itemTwo">
           {after}
         </Item>
         <HandleRoot
@@ -331,8 +326,19 @@ function Layer({ src, alt, size, box, view, pixelRatio, isMagnified, onLoad, onE
     const { naturalWidth: width, naturalHeight: height } = event.currentTarget;
     if (width > 0 && height > 0) onLoad({ width, height });
   };
+  const corner = isPlaced ? { x: view.x + rect.x * view.scale, y: view.y + rect.y * view.scale } : null;
   return (
-    <div className="relative size-full overflow-hidden">
+    <div className="relative size-full overflow-hidden bg-sunken">
+      {isPlaced && corner && (
+        <div
+          className="checkerboard absolute top-0 left-0"
+          style={{
+            width: rect.width * view.scale,
+            height: rect.height * view.scale,
+            transform: `translate(${String(corner.x)}px, ${String(corner.y)}px)`,
+          }}
+        />
+      )}
       <img
         src={src}
         alt={alt}
@@ -341,11 +347,11 @@ function Layer({ src, alt, size, box, view, pixelRatio, isMagnified, onLoad, onE
         onError={onError}
         className="absolute top-0 left-0 max-w-none origin-top-left"
         style={
-          isPlaced
+          isPlaced && corner
             ? {
                 width: rect.width,
                 height: rect.height,
-                transform: `translate(${String(view.x + rect.x * view.scale)}px, ${String(view.y + rect.y * view.scale)}px) scale(${String(view.scale)})`,
+                transform: `translate(${String(corner.x)}px, ${String(corner.y)}px) scale(${String(view.scale)})`,
                 imageRendering: arePixelsSeen ? 'pixelated' : 'auto',
               }
             : { visibility: 'hidden' }
@@ -366,7 +372,7 @@ function Label({ side, children }: { side: 'left' | 'right'; children: string })
   );
 }
 
-function useSize(element: React.RefObject<HTMLElement | null>): Size | null {
+function useSize(element: RefObject<HTMLElement | null>): Size | null {
   const [size, setSize] = useState<Size | null>(null);
   useLayoutEffect(() => {
     const target = element.current;
@@ -386,20 +392,21 @@ function useSize(element: React.RefObject<HTMLElement | null>): Size | null {
 }
 
 /** React's own wheel handlers are passive, and the page must not scroll while a picture is zoomed. */
-function useWheel(element: React.RefObject<HTMLElement | null>, zoom: (factor: number, at: Point) => void): void {
+function useWheel(element: RefObject<HTMLElement | null>, zoom: (factor: number, at: Point) => void): void {
+  const onZoom = useEffectEvent(zoom);
   useEffect(() => {
     const target = element.current;
     if (!target) return;
     const onWheel = (event: WheelEvent): void => {
       event.preventDefault();
       const { left, top } = target.getBoundingClientRect();
-      zoom(Math.exp(-event.deltaY / 400), { x: event.clientX - left, y: event.clientY - top });
+      onZoom(Math.exp(-event.deltaY / 400), { x: event.clientX - left, y: event.clientY - top });
     };
     target.addEventListener('wheel', onWheel, { passive: false });
     return () => {
       target.removeEventListener('wheel', onWheel);
     };
-  }, [element, zoom]);
+  }, [element]);
 }
 
 function useDrag(isOn: boolean, move: (by: Point) => void) {

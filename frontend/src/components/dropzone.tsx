@@ -33,7 +33,6 @@ export function Dropzone({ limits, onFiles }: Props) {
   };
   return (
     // dropping is one way more for the pointer; the button below does the same for everybody
-    // eslint-disable-next-line jsx-a11y/no-static-element-interactions
     <div
       data-testid="dropzone"
       onDragOver={(event) => {

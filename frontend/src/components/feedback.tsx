@@ -9,14 +9,16 @@ import { CheckList } from './check_list';
 interface ProblemProps {
   problem: Problem;
   requestId?: string | null;
+  /** The way out, where it is not the one of the code. */
+  hint?: string | null;
+  note?: string;
   onRetry?: (() => void) | undefined;
   children?: ReactNode;
 }
 
 /** A problem with its reason, the checks it failed at, and the way out. */
-export function ProblemCard({ problem, requestId, onRetry, children }: ProblemProps) {
+export function ProblemCard({ problem, requestId, hint = advice(problem.code), note, onRetry, children }: ProblemProps) {
   const checks = failedChecks(problem);
-  const hint = advice(problem.code);
   return (
     <div role="alert" className="rounded-xl border border-bad/30 bg-bad-soft p-4 text-sm">
       <p className="flex items-center gap-2 font-semibold text-bad">
@@ -29,7 +31,8 @@ export function ProblemCard({ problem, requestId, onRetry, children }: ProblemPr
           <CheckList checks={checks} />
         </div>
       )}
-      {hint && <p className="mt-2 text-muted">{hint}</p>}
+      {hint && <p className="mt-2">{hint}</p>}
+      {note && <p className="mt-2 font-medium">{note}</p>}
       <p className="mt-2 font-mono text-xs break-all text-muted">
         {problem.code}
         {requestId && <> · request {requestId}</>}

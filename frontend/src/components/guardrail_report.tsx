@@ -1,5 +1,6 @@
 import { ShieldCheck, ShieldX } from 'lucide-react';
 import { useGuardrailReport } from '../api/queries';
+import type { Check } from '../api/types';
 import { duration } from '../lib/format';
 import { Badge } from './badge';
 import { CheckList } from './check_list';
@@ -36,12 +37,16 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
               ) : (
                 <ShieldX aria-hidden className="mt-0.5 size-4 shrink-0 text-bad" />
               )}
-              {data.message}
+              {data.verdict === 'admitted' ? 'Every check that was made has passed.' : data.message}
             </p>
-            <CheckList checks={data.checks} />
+            <CheckList checks={failedFirst(data.checks)} isWide />
           </>
         )}
       </div>
     </Section>
   );
+}
+
+function failedFirst(checks: readonly Check[]): Check[] {
+  return [...checks].sort((a, b) => Number(b.passed === false) - Number(a.passed === false));
 }

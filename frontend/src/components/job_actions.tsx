@@ -40,7 +40,7 @@ export function JobActions({ job, size = 'md' }: { job: JobStatus; size?: 'md' |
         </Button>
       )}
       {error && (
-        <div className="basis-full">
+        <div className="col-span-full basis-full">
           <ErrorCard error={error} />
         </div>
       )}

@@ -1,6 +1,6 @@
 import { Link } from 'react-router';
 import { useJobLog } from '../api/queries';
-import type { LogLine } from '../api/types';
+import { isEnded, type JobStatus, type LogLine } from '../api/types';
 import { clock, duration } from '../lib/format';
 import { humanize, STAGE_NAMES } from '../lib/names';
 import { buttonClass } from './button';
@@ -10,8 +10,9 @@ import { Section } from './page';
 const DOTS: Record<string, string> = { error: 'bg-bad', warning: 'bg-warn' };
 
 /** What has been logged about a job, oldest first. */
-export function JobTimeline({ jobId, revision }: { jobId: string; revision: string }) {
-  const log = useJobLog(jobId, revision);
+export function JobTimeline({ job }: { job: JobStatus }) {
+  const jobId = job.job_id;
+  const log = useJobLog(jobId, job.updated_at, !isEnded(job.state));
   const more = (
     <Link to={`/logs?job=${encodeURIComponent(jobId)}`} className={buttonClass('quiet', 'sm')}>
       Open in logs
@@ -29,7 +30,7 @@ export function JobTimeline({ jobId, revision }: { jobId: string; revision: stri
       {log.data && log.data.length > 0 && (
         // a long list scrolls by keyboard too
         // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-        <ol className="max-h-80 overflow-y-auto pr-2 text-sm" tabIndex={0} aria-label="Events of this job">
+        <ol className="max-h-[36rem] overflow-y-auto pr-2 text-sm" tabIndex={0} aria-label="Events of this job">
           {log.data.map((line) => (
             <Event key={line.id} line={line} />
           ))}

@@ -28,7 +28,7 @@ export function Layout({ me }: { me: Me }) {
       >
         Skip to content
       </a>
-      <header className="sticky top-0 z-30 border-b border-line bg-surface/95 backdrop-blur">
+      <header className="sticky top-0 z-30 border-b border-line bg-bg/95 backdrop-blur">
         <div className="mx-auto flex h-14 max-w-7xl items-center gap-4 px-4 sm:px-6">
           <NavLink to="/" aria-label="Imagery pipeline, new job" className="flex items-center gap-2.5 font-semibold">
             <Logo />

@@ -35,7 +35,7 @@ export function PageHeading({ title, tab, children, aside }: Props) {
 
 export function Section({ title, aside, children, className = '' }: { title: string; aside?: ReactNode; children: ReactNode; className?: string }) {
   return (
-    <section aria-label={title} className={`card p-5 ${className}`}>
+    <section aria-label={title} className={`card min-w-0 p-5 ${className}`}>
       <div className="mb-3 flex flex-wrap items-center justify-between gap-2">
         <h2 className="text-sm font-semibold">{title}</h2>
         {aside}

@@ -54,8 +54,8 @@ function Step({ stage, isLast }: { stage: StageView; isLast: boolean }) {
         <div className="mt-1 flex flex-wrap items-center gap-1.5 text-xs text-muted">
           <Badge tone={TONES[stage.state]}>{STAGE_STATE_WORDS[stage.state]}</Badge>
           {stage.cached && <Badge tone="ok">Cached</Badge>}
-          {stage.attempt > 1 && <span>attempt {stage.attempt}</span>}
-          {stage.vram_used_gb !== null && stage.vram_used_gb > 0 && (
+          {stage.attempt > 0 && <span>attempt {stage.attempt}</span>}
+          {stage.vram_used_gb !== null && (
             <span>{stage.vram_used_gb.toFixed(1)} GB VRAM</span>
           )}
           {stage.cost_usd > 0 && <span className="font-medium text-ink">{usd(stage.cost_usd)}</span>}

@@ -53,10 +53,9 @@ export function before(history: readonly Snapshot[], index: number, windowMs: nu
 export function latencySeries(history: readonly Snapshot[], stage: string, q: number, windowMs: number): (number | null)[] {
   return history.map((each, index) => {
     const now = each.latency[stage];
-    if (!now) return null;
-    const then = before(history, index, windowMs);
-    // the first look has nothing to compare with: it shows what there was until then
-    return index === 0 ? quantile(q, now) : quantile(q, since(now, then?.latency[stage] ?? now.map(([bound]) => [bound, 0])));
+    // the first look has nothing to compare with
+    if (!now || index === 0) return null;
+    return quantile(q, since(now, before(history, index, windowMs)?.latency[stage]));
   });
 }
 

@@ -50,8 +50,13 @@ export const JOB_TONES: Record<JobState, Tone> = {
   CANCELLED: 'neutral',
 };
 
+const ACRONYMS: Record<string, string> = { nsfw: 'NSFW', gpu: 'GPU', usd: 'USD', vram: 'VRAM', url: 'URL', id: 'id' };
+
 /** A snake_case word of the API as people read it. */
 export function humanize(word: string): string {
-  const text = word.replaceAll('_', ' ');
+  const text = word
+    .split('_')
+    .map((part) => ACRONYMS[part] ?? part)
+    .join(' ');
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

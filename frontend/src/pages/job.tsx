@@ -1,3 +1,4 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { Check, Copy, Download } from 'lucide-react';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { Link, useParams } from 'react-router';
@@ -16,6 +17,7 @@ import { advice } from '../lib/advice';
 import { dayAndClock, duration, shortId, usd } from '../lib/format';
 import { announcement, picturesOf, titleOf } from '../lib/job_view';
 import { PICTURE_NAMES, STAGE_NAMES } from '../lib/names';
+import { ME } from '../state/session';
 
 const Compare = lazy(() => import('../components/compare').then(({ Compare }) => ({ default: Compare })));
 
@@ -65,14 +67,17 @@ function Job({ jobId }: { jobId: string }) {
         </div>
       )}
       <Failure job={job} />
-      <div className="grid items-start gap-6 lg:grid-cols-[1fr_22rem]">
-        <div className="order-2 flex min-w-0 flex-col gap-6 lg:order-1">
+      {/* on a phone one column: how far it is, the pictures, then the rest */}
+      <div className="flex flex-col items-stretch gap-6 lg:grid lg:grid-cols-[minmax(0,1fr)_22rem] lg:items-start">
+        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
           <Pictures job={job} />
-          <JobTimeline jobId={job.job_id} revision={job.updated_at} />
+          <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
+          <JobTimeline job={job} />
         </div>
-        <div className="order-1 flex min-w-0 flex-col gap-6 lg:order-2">
+        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
           <Section
             title="Progress"
+            className="-order-1 lg:order-none"
             aside={<span className="text-xs text-muted">{Math.round(job.progress * 100)}%</span>}
           >
             <div className="mb-5">
@@ -81,7 +86,6 @@ function Job({ jobId }: { jobId: string }) {
             <Stepper stages={job.stages} />
           </Section>
           <Details job={job} />
-          <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
         </div>
       </div>
     </>
@@ -94,15 +98,17 @@ function guardrailRevision(job: JobStatus): string {
 }
 
 function Announcer({ job }: { job: JobStatus }) {
+  const client = useQueryClient();
   const before = useRef<JobStatus | undefined>(undefined);
   const [words, setWords] = useState('');
   useEffect(() => {
     const next = announcement(before.current, job);
+    const hasEnded = before.current && before.current.state !== job.state && isEnded(job.state);
     before.current = job;
-    // the change itself is the event: it can't be told from one render alone
-    // eslint-disable-next-line react-hooks/set-state-in-effect
+    // what it cost counts for the day
+    if (hasEnded) void client.invalidateQueries({ queryKey: ME });
     if (next) setWords(next);
-  }, [job]);
+  }, [job, client]);
   return (
     <p role="status" aria-live="polite" className="sr-only" data-testid="announcer">
       {words}
@@ -115,18 +121,20 @@ function Failure({ job }: { job: JobStatus }) {
   const { code, message, stage } = job.error;
   const name = stage && stage in STAGE_NAMES ? STAGE_NAMES[stage as keyof typeof STAGE_NAMES] : null;
   const title = job.state === 'REJECTED' ? 'The guardrail refused this photo' : `Failed${name ? ` at ${name}` : ''}`;
-  const hint = advice(code, job.state === 'FAILED');
-  const isPaid = job.cost_usd > 0;
   return (
     <div className="mb-6" data-testid="job-error">
-      <ProblemCard problem={{ title, status: 0, code, detail: message }}>
-        <p className="basis-full text-muted">
-          {advice(code) === null && hint ? `${hint} ` : ''}
-          {isPaid ? `${usd(job.cost_usd)} were paid.` : code === 'payment_unknown' ? '' : 'Nothing was paid.'}
-        </p>
-      </ProblemCard>
+      <ProblemCard
+        problem={{ title, status: 0, code, detail: message }}
+        hint={advice(code, job.state === 'FAILED')}
+        note={paidWords(job)}
+      />
     </div>
   );
+}
+
+function paidWords(job: JobStatus): string {
+  if (job.cost_usd > 0) return `${usd(job.cost_usd)} were paid.`;
+  return job.error?.code === 'payment_unknown' ? 'Whether it was paid is not known yet.' : 'Nothing was paid.';
 }
 
 function Pictures({ job }: { job: JobStatus }) {
@@ -181,7 +189,7 @@ function Details({ job }: { job: JobStatus }) {
     ['Image size', job.image_size],
     ['Cost', usd(job.cost_usd)],
     ['Took', took === null ? null : duration(took)],
-    ['Source', job.source],
+    ['Source', job.source.startsWith('uploads/') ? job.source : null],
     ['Callback', job.callback ? `${job.callback.state}: ${job.callback.url}` : null],
   ];
   return (

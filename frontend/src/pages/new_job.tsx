@@ -14,9 +14,9 @@ import { uploads, useUploads } from '../state/uploads';
 
 const RATIOS = ['1:1', '4:3', '3:2', '16:9', '21:9', '5:4', '4:5', '3:4', '2:3', '9:16'];
 const SIZES = [
-  ['1K', '1K, about 1024 px'],
-  ['2K', '2K, about 2048 px'],
-  ['4K', '4K, about 4096 px'],
+  ['1K', '1K, 1024 px'],
+  ['2K', '2K, 2048 px'],
+  ['4K', '4K, 4096 px'],
 ] as const;
 const SAMPLE = '/samples/coffee.jpg';
 const DEFAULT_SCENE = 'Left empty: on a light oak table, in soft daylight.';
@@ -44,7 +44,7 @@ export function NewJobPage() {
     // one photo: on to its job; of several each is followed here
     setFollowed(ids.length === 1 ? (ids[0] ?? null) : null);
   };
-  const useSample = async (): Promise<void> => {
+  const takeSample = async (): Promise<void> => {
     setSampleError(null);
     try {
       const response = await fetch(SAMPLE);
@@ -69,12 +69,12 @@ export function NewJobPage() {
               size="sm"
               data-testid="use-sample"
               icon={<Sparkles aria-hidden className="size-3.5" />}
-              onClick={() => void useSample()}
+              onClick={() => void takeSample()}
             >
               Use the sample
             </Button>
           </div>
-          {Boolean(sampleError) && <ErrorCard error={sampleError} onRetry={() => void useSample()} />}
+          {Boolean(sampleError) && <ErrorCard error={sampleError} onRetry={() => void takeSample()} />}
           <Chosen
             files={files}
             onRemove={(index) => {
@@ -247,9 +247,11 @@ function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
           </select>
         </div>
       </div>
-      <label className="flex items-start gap-2.5 text-sm">
+      <div className="flex items-start gap-2.5 text-sm">
         <input
+          id="fresh"
           type="checkbox"
+          aria-describedby="fresh-hint"
           data-testid="fresh"
           className="mt-0.5 size-4 accent-accent"
           checked={options.fresh}
@@ -257,13 +259,15 @@ function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
             onChange({ ...options, fresh: event.target.checked });
           }}
         />
-        <span>
-          <span className="font-medium">Compute anew</span>
-          <span className="block text-xs text-muted">
+        <div>
+          <label htmlFor="fresh" className="font-medium">
+            Compute anew
+          </label>
+          <p id="fresh-hint" className="text-xs text-muted">
             Otherwise a photo that was sent before with the same scene costs nothing.
-          </span>
-        </span>
-      </label>
+          </p>
+        </div>
+      </div>
       <Button
         kind="primary"
         type="submit"
