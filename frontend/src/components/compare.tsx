@@ -128,7 +128,7 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
   const zoom = (factor: number, at?: Point): void => {
     change((view, box, viewport) => zoomBy(view, factor, at ?? middle(viewport), box, viewport));
   };
-  useWheel(frame, zoom);
+  useWheel(frame, isMovable, zoom);
   const drag = useDrag(isMovable, (by) => {
     change((view, box, viewport) => moveBy(view, by, box, viewport));
   });
@@ -179,7 +179,7 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
         data-after={after}
         data-scale={view ? view.scale.toFixed(4) : ''}
         onKeyDown={onKeyDown}
-        className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab active:cursor-grabbing' : ''}`}
+        className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab touch-none active:cursor-grabbing' : 'touch-pan-y'}`}
         {...drag}
       >
         <Slider isMovable={isMovable} before={layer('before', before)} after={layer('after', after)} />
@@ -263,7 +263,7 @@ function Slider({ isMovable, before, after }: { isMovable: boolean; before: Reac
   };
   return (
     <Provider {...slider}>
-      <Root className="size-full" style={{ width: '100%', height: '100%', touchAction: 'none' }}>
+      <Root className="size-full" style={{ width: '100%', height: '100%', touchAction: isMovable ? 'none' : 'pan-y' }}>
         <Item item="itemOne">
           {before}
         </Item>
@@ -392,19 +392,27 @@ function useSize(element: RefObject<HTMLElement | null>): Size | null {
 }
 
 /** React's own wheel handlers are passive, and the page must not scroll while a picture is zoomed. */
-function useWheel(element: RefObject<HTMLElement | null>, zoom: (factor: number, at: Point) => void): void {
-  const onZoom = useEffectEvent(zoom);
+function useWheel(
+  element: RefObject<HTMLElement | null>,
+  isZoomed: boolean,
+  zoom: (factor: number, at: Point) => void,
+): void {
+  const onWheel = useEffectEvent((event: WheelEvent, target: HTMLElement): void => {
+    // the whole picture is seen already: the wheel is the page's
+    if (event.deltaY > 0 && !isZoomed) return;
+    event.preventDefault();
+    const { left, top } = target.getBoundingClientRect();
+    zoom(Math.exp(-event.deltaY / 400), { x: event.clientX - left, y: event.clientY - top });
+  });
   useEffect(() => {
     const target = element.current;
     if (!target) return;
-    const onWheel = (event: WheelEvent): void => {
-      event.preventDefault();
-      const { left, top } = target.getBoundingClientRect();
-      onZoom(Math.exp(-event.deltaY / 400), { x: event.clientX - left, y: event.clientY - top });
+    const listen = (event: WheelEvent): void => {
+      onWheel(event, target);
     };
-    target.addEventListener('wheel', onWheel, { passive: false });
+    target.addEventListener('wheel', listen, { passive: false });
     return () => {
-      target.removeEventListener('wheel', onWheel);
+      target.removeEventListener('wheel', listen);
     };
   }, [element]);
 }

@@ -1,5 +1,5 @@
 import { ChevronRight } from 'lucide-react';
-import { memo, useState } from 'react';
+import { memo, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
 import type { LogLine } from '../api/types';
 import { clock, shortId } from '../lib/format';
@@ -13,10 +13,15 @@ const LEVELS: Record<string, string> = {
 const SHOWN = new Set(['id', 'timestamp', 'level', 'event', 'job_id', 'version', 'stage']);
 
 /** One line; pressing it shows every key of it. */
-export const LogRow = memo(function LogRow({ line }: { line: LogLine }) {
+export const LogRow = memo(function LogRow({ line, onOpen }: { line: LogLine; onOpen: () => void }) {
   const [isOpen, setIsOpen] = useState(false);
+  const row = useRef<HTMLLIElement>(null);
+  useEffect(() => {
+    if (isOpen) row.current?.scrollIntoView({ block: 'nearest' });
+  }, [isOpen]);
   return (
     <li
+      ref={row}
       data-testid="log-row"
       data-event-id={line.id}
       data-level={line.level}
@@ -28,7 +33,8 @@ export const LogRow = memo(function LogRow({ line }: { line: LogLine }) {
         aria-expanded={isOpen}
         className="grid w-full grid-cols-[1rem_4.5rem_4.5rem_1fr] items-baseline gap-x-2 px-3 py-1.5 text-left font-mono text-xs hover:bg-sunken/70 sm:grid-cols-[1rem_4.5rem_4.5rem_5.5rem_6.5rem_1fr]"
         onClick={() => {
-          setIsOpen((now) => !now);
+          if (!isOpen) onOpen();
+          setIsOpen(!isOpen);
         }}
       >
         <ChevronRight

@@ -1,5 +1,5 @@
 import { ArrowDownToLine, Pause, Play } from 'lucide-react';
-import { useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
 import { STAGES } from '../api/types';
 import { Badge } from '../components/badge';
@@ -123,6 +123,10 @@ interface LinesProps {
 
 function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
   const list = useRef<HTMLDivElement>(null);
+  // stays the same function, so that rows which did not change are not drawn anew
+  const stopFollowing = useCallback(() => {
+    onFollow(false);
+  }, [onFollow]);
   useEffect(() => {
     const element = list.current;
     if (isFollowing && element) element.scrollTop = element.scrollHeight;
@@ -150,12 +154,12 @@ function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
         tabIndex={0}
         className="h-[62vh] min-h-80 overflow-y-auto overscroll-contain"
         onWheel={(event) => {
-          if (event.deltaY < 0) onFollow(false);
-        }}
-        onScroll={(event) => {
           const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-          if (scrollHeight - scrollTop - clientHeight < 4 && !isFollowing) onFollow(true);
+          const isAtEnd = scrollHeight - scrollTop - clientHeight < 4;
+          if (event.deltaY < 0) onFollow(false);
+          else if (isAtEnd) onFollow(true);
         }}
+        onTouchMove={stopFollowing}
       >
         {!log.isLoaded && log.lines.length === 0 && (
           <Loading label="Loading the log">
@@ -173,7 +177,7 @@ function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
         )}
         <ol>
           {shown.map((line) => (
-            <LogRow key={line.id} line={line} />
+            <LogRow key={line.id} line={line} onOpen={stopFollowing} />
           ))}
         </ol>
       </div>
