@@ -27,6 +27,15 @@ def new_job(page: Page, prompt: str = "") -> str:
     return page.url.rstrip("/").rsplit("/", 1)[-1]
 
 
+def wait_until_quiet(stack: Stack) -> None:
+    """Until no job is open that could meet what is meant for another."""
+    query = {"state": ["QUEUED", "VALIDATING", "RUNNING"]}
+    until = time.monotonic() + 90
+    while stack.client.get("/api/v1/jobs", params=query).json()["jobs"]:
+        assert time.monotonic() < until, "jobs of other tests do not end"
+        time.sleep(0.3)
+
+
 def state(page: Page) -> Locator:
     return page.get_by_test_id("job-state").first
 
@@ -169,6 +178,7 @@ def test_a_waiting_job_tells_why_survives_a_reload_and_is_cancelled(page: Page, 
 
 
 def test_a_failed_job_is_retried_from_where_it_stopped(page: Page, stack: Stack, pictures: Pictures) -> None:
+    wait_until_quiet(stack)
     stack.faults("safety")
     job_id = new_job(page, "refused by the paid service")
     expect(state(page)).to_have_attribute("data-state", "FAILED", timeout=_JOB_LIMIT_MS)
@@ -184,6 +194,7 @@ def test_a_failed_job_is_retried_from_where_it_stopped(page: Page, stack: Stack,
 
 def test_the_network_goes_and_comes_back(page: Page) -> None:
     new_job(page, "without a network")
+    expect(state(page)).to_be_visible()
     page.context.set_offline(True)
     expect(page.get_by_test_id("offline-banner")).to_be_visible()
     page.context.set_offline(False)
