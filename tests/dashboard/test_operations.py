@@ -110,6 +110,8 @@ def test_a_batch_is_followed_item_by_item(page: Page, stack: Stack, pictures: Pi
     expect(
         page.get_by_text("source_not_found").or_(page.get_by_text("uploads/gone.jpg")).first
     ).to_be_visible()
-    expect(page.get_by_test_id("batch-progress")).to_contain_text(re.compile("3"), timeout=90_000)
+    bar = page.get_by_test_id("batch-progress")
+    expect(bar).to_have_attribute("aria-valuenow", "100", timeout=90_000)
+    expect(page.get_by_text("3 of 3 ended")).to_be_visible()
     page.wait_for_load_state("load")
     pictures.take(page, "batch")
