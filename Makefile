@@ -25,6 +25,16 @@ endef
 # $(call need,program,way out)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2). 'make doctor' names all that is."; exit 1; }
 
+define need_node
+	$(call need,npm,install node 20 or newer with npm)
+	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || \
+	{ echo "node is $$(node --version): it must be 20 or newer. 'make doctor' names all that is missing."; exit 1; }
+endef
+
+# what the dashboard is built from
+FRONTEND := frontend/index.html frontend/vite.config.ts local/samples/coffee.jpg \
+	$(shell find frontend/src frontend/public -type f 2>/dev/null)
+
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,11 +48,19 @@ run: setup ## set everything up, start the stack, run a picture, keep serving un
 	@exec $(STACK)
 
 .PHONY: setup
-setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed ## packages, models and Azurite
+setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed frontend/dist/.built ## packages, models, Azurite and the dashboard
 
 .PHONY: test
-test: setup $(VENV)/.dev lint ## all checks and all tests
+test: setup $(VENV)/.dev lint frontend-test ## all checks and all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: frontend-test
+frontend-test: frontend/dist/.built ## lint, unit tests and size of the dashboard
+	cd frontend && npm run --silent lint && npm run --silent test && npm run --silent size
+
+.PHONY: e2e
+e2e: setup $(VENV)/.dev ## the dashboard in a real browser; leaves its screenshots in docs/images
+	SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/dashboard $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff and mypy
@@ -105,7 +123,7 @@ simulator: setup ## the simulator of the paid service alone
 
 .PHONY: clean
 clean: ## remove what was built and what ran, results too (not the models in the user's cache)
-	rm -rf $(VENV) .run local/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .run local/azurite/node_modules frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)
@@ -127,8 +145,15 @@ $(VENV)/.models: gpu_container/models.py gpu_container/fetch_models.py $(VENV)/.
 	@touch $@
 
 local/azurite/node_modules/.installed: local/azurite/package.json local/azurite/package-lock.json
-	$(call need,npm,install node 20 or newer with npm)
-	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || \
-	{ echo "node is $$(node --version): it must be 20 or newer. 'make doctor' names all that is missing."; exit 1; }
+	$(need_node)
 	$(call step,Azurite,cd local/azurite && npm ci --no-progress)
+	@touch $@
+
+frontend/node_modules/.installed: frontend/package.json frontend/package-lock.json
+	$(need_node)
+	$(call step,packages of the dashboard,cd frontend && npm ci --no-progress)
+	@touch $@
+
+frontend/dist/.built: frontend/node_modules/.installed $(FRONTEND)
+	$(call step,dashboard,cd frontend && npm run build)
 	@touch $@

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from starlette.middleware.cors import CORSMiddleware
 
-from api import errors, health
+from api import dashboard, errors, health
 from api.auth import Authentication
 from api.middleware import BodyLimit, LastResort, RequestId, SecurityHeaders
 from api.v1 import router
@@ -34,7 +33,7 @@ def create_app() -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
@@ -42,9 +41,5 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestId)
     app.include_router(router)
     app.include_router(health.router)
-
-    @app.get("/", include_in_schema=False)
-    def home() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    dashboard.install(app)
     return app

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError, answer
-from imagery.principal import SIGN_IN, Principal, Role
+from imagery.principal import Principal, Role
 from imagery.services import get_services
 from imagery.settings import get_settings
 from imagery.telemetry.logs import get_logger, log_context
@@ -24,6 +25,9 @@ from imagery.text import plain
 
 _log = get_logger(__name__)
 _PROTECTED = "/api/"
+# where a browser trades its key for a cookie: without one it could not come in
+SESSION_PATH = "/api/v1/session"
+SESSION_COOKIE = "imagery_session"
 _CALLER = "caller"
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OBJECT_ID = {"oid", "http://schemas.microsoft.com/identity/claims/objectidentifier"}
@@ -38,6 +42,15 @@ _NO_ANSWER = "The key can't be checked now. Try again in a moment."
 _BAD_KEY = "The API key is not valid: it is wrong, revoked, expired, or its user is disabled."
 
 
+def invalid_key() -> ApiError:
+    """The answer to a key that is not valid."""
+    return ApiError(401, "invalid_api_key", _BAD_KEY, headers=_HEADERS)
+
+
+def _missing_key() -> ApiError:
+    return ApiError(401, "missing_api_key", _NO_KEY, headers=_HEADERS)
+
+
 class Authentication:
     """Lets nobody without a valid credential reach /api/, before a byte of the body is looked at."""
 
@@ -49,7 +62,8 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        is_protected = scope["path"].startswith(_PROTECTED)
+        path = scope["path"]
+        is_protected = path.startswith(_PROTECTED) and path != SESSION_PATH
         caller: Principal | None = None
         try:
             caller = await asyncio.to_thread(authenticate, headers)
@@ -60,12 +74,12 @@ class Authentication:
                 await answer(ApiError(503, "authentication_unavailable", _NO_ANSWER))(scope, receive, send)
                 return
         if caller is None and is_protected:
-            given = _given_key(headers) is not None or _signed_in(headers)
-            code, detail = ("invalid_api_key", _BAD_KEY) if given else ("missing_api_key", _NO_KEY)
-            _log.info("authentication_refused", code=code)
-            await answer(ApiError(401, code, detail, headers=_HEADERS))(scope, receive, send)
+            given = _any_key(headers) is not None or _signed_in(headers)
+            refusal = invalid_key() if given else _missing_key()
+            _log.info("authentication_refused", code=refusal.problem.code)
+            await answer(refusal)(scope, receive, send)
             return
-        if caller is not None and _is_forged(caller, scope["method"], headers):
+        if (caller is not None or path == SESSION_PATH) and is_forged(scope["method"], headers):
             await answer(ApiError(403, "cross_site_request", _CROSS_SITE))(scope, receive, send)
             return
         scope.setdefault("state", {})[_CALLER] = caller
@@ -77,7 +91,7 @@ def authenticate(headers: Headers) -> Principal | None:
     """The caller of a request with ``headers``; None when there is no valid credential."""
     if _signed_in(headers):
         return _by_sign_in(headers["x-ms-client-principal"])
-    key = _given_key(headers)
+    key = _any_key(headers)
     return get_services().users.authenticate(key) if key else None
 
 
@@ -91,7 +105,7 @@ def current_caller(request: Request) -> Principal:
     """The caller. Every route under /api/ has one."""
     caller = optional_caller(request)
     if caller is None:
-        raise ApiError(401, "missing_api_key", _NO_KEY, headers=_HEADERS)
+        raise _missing_key()
     return caller
 
 
@@ -122,12 +136,12 @@ SECURITY = (
 )
 
 
-def _is_forged(caller: Principal, method: str, headers: Headers) -> bool:
-    """True for a change that another site's page asks for with somebody's sign-in.
+def is_forged(method: str, headers: Headers) -> bool:
+    """True for a change that another site's page asks for with somebody's sign-in or session.
 
-    Browsers send the sign-in's cookie along by themselves; a key they do not send.
+    Browsers send those along by themselves; a key in a header they do not send.
     """
-    if caller.credential != SIGN_IN or method in _READING:
+    if method in _READING or _given_key(headers) is not None:
         return False
     origin = headers.get("origin")
     if origin is None:
@@ -143,6 +157,11 @@ def _given_key(headers: Headers) -> str | None:
         return key.strip()
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _any_key(headers: Headers) -> str | None:
+    """The key of a header, else that of the browser's session."""
+    return _given_key(headers) or cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE) or None
 
 
 def _signed_in(headers: Headers) -> bool:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from imagery.contracts import JobState, Stage, StageState
+from imagery.contracts import (
+    UPLOADS,
+    AspectRatio,
+    CheckResult,
+    GpuProgress,
+    JobOptions,
+    JobState,
+    Stage,
+    StageState,
+)
 from imagery.database.callbacks import CallbackState
 from imagery.database.jobs import JobView
-from imagery.database.tables import CallbackDelivery, ImageJob, StageRun
+from imagery.database.tables import CallbackDelivery, GuardrailLog, ImageJob, StageRun
 
 
 class ErrorView(BaseModel):
@@ -33,6 +43,11 @@ class StageView(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     waiting_until: datetime | None = None
+    queue_ahead: int | None = Field(
+        default=None, description="Jobs before this one at the GPU while it waits there."
+    )
+    tiles_done: int | None = Field(default=None, description="While upscaling.")
+    tiles_total: int | None = None
     output: str | None = Field(default=None, description="Link to the stage's picture.")
     error: ErrorView | None = None
 
@@ -68,6 +83,10 @@ class JobStatus(BaseModel):
     progress: float = Field(ge=0, le=1, description="Share of the stages that are done.")
     batch_id: str | None = None
     source: str
+    filename: str | None = Field(default=None, description="Of an uploaded blob.")
+    prompt: str
+    aspect_ratio: AspectRatio
+    image_size: str
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -78,6 +97,18 @@ class JobStatus(BaseModel):
     stages: list[StageView]
     callback: CallbackView | None = None
     links: Links
+
+
+class GuardrailVerdict(BaseModel):
+    """What the guardrail measured on a job's picture."""
+
+    job_id: str
+    verdict: Literal["admitted", "rejected"]
+    code: str | None = None
+    message: str
+    checked_at: datetime
+    duration_ms: float
+    checks: list[CheckResult]
 
 
 class JobPage(BaseModel):
@@ -118,11 +149,21 @@ def accepted(job: ImageJob) -> Accepted:
     return Accepted(job_id=job.job_id, status=state, links=links(job.job_id, completed=has_result))
 
 
-def job_status(view: JobView) -> JobStatus:
+def guardrail_verdict(row: GuardrailLog, job_id: str) -> GuardrailVerdict:
+    """A kept verdict as the API tells it."""
+    return GuardrailVerdict.model_validate(
+        {**row.model_dump(exclude={"job_id"}), "job_id": job_id, "checked_at": row.created_at}
+    )
+
+
+def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
     """The long answer: every stage stands in it, also those that have not begun."""
     job, rows = view.job, {row.stage: row for row in view.stages}
     state = JobState(job.state)
+    options = JobOptions.model_validate(job.options)
     stages = [_stage(job, stage, rows.get(stage.value)) for stage in Stage]
+    if progress is not None:
+        stages = [_with_progress(stage, progress) for stage in stages]
     done = sum(stage.state is StageState.SUCCEEDED for stage in stages)
     return JobStatus(
         job_id=job.job_id,
@@ -131,6 +172,10 @@ def job_status(view: JobView) -> JobStatus:
         progress=done / len(stages),
         batch_id=job.batch_id,
         source=f"{job.source_container}/{job.source_name}",
+        filename=job.source_name.rsplit("/", 1)[-1] if job.source_container == UPLOADS else None,
+        prompt=options.prompt,
+        aspect_ratio=options.aspect_ratio,
+        image_size=options.image_size,
         created_at=job.created_at,
         updated_at=job.updated_at,
         finished_at=job.finished_at,
@@ -162,6 +207,18 @@ def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
         waiting_until=row.waiting_until,
         output=image_path(job.job_id, stage) if is_there else None,
         error=_error(row.error_code, row.error_message, stage.value),
+    )
+
+
+def _with_progress(stage: StageView, progress: GpuProgress) -> StageView:
+    if stage.stage is not progress.stage or stage.state is not StageState.RUNNING:
+        return stage
+    return stage.model_copy(
+        update={
+            "queue_ahead": progress.ahead or None,
+            "tiles_done": progress.tiles_done,
+            "tiles_total": progress.tiles_total,
+        }
     )
 
 

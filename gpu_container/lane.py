@@ -43,7 +43,8 @@ class Call:
 class Lane:
     """One job's place in the scheduler: its waiting tiles, and how it ended.
 
-    ``left``: what is still to be computed, pixels; only for the estimate of waiting times.
+    ``left``: what is still to be computed, pixels; only for the estimate of waiting times. ``total``:
+    tiles of the whole job, ``computed`` of them done.
     """
 
     def __init__(self, deadline: float, left: int = 0) -> None:
@@ -52,6 +53,7 @@ class Lane:
         self.left = left
         self.changed = threading.Condition()
         self.computed = 0
+        self.total = 0
         self._error: StageError | None = None
         self.waiting: deque[Work | Call] = deque()
 

@@ -286,6 +286,7 @@ class Scheduler:
         halves = work.halves()
         if not halves:
             return False
+        lane.total += len(halves) - 1
         with self._changed:
             lane.waiting.extendleft(reversed(halves))
         return True

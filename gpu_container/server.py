@@ -20,7 +20,7 @@ from gpu_container.settings import GpuSettings
 from gpu_container.stages import Stages
 from gpu_container.worker import State, Worker
 from imagery import __version__
-from imagery.contracts import GpuReport, GpuRequest, Problem, Stage
+from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem, Stage
 from imagery.storage import BlobNameError, Storage
 from imagery.telemetry.logs import get_logger, log_context
 
@@ -72,6 +72,14 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     ) -> GpuReport:
         """Upscale ``source`` 4x into ``target`` (PNG, alpha kept)."""
         return await run(Stage.REALESRGAN, order, x_deadline, x_request_id)
+
+    @app.get("/v1/jobs/{job_id}")
+    async def progress(job_id: str) -> GpuProgress:
+        """What this replica is doing for a job: its place in the queue, its tiles. 404: nothing."""
+        found = stages.progress(job_id)
+        if found is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND, "This replica is doing nothing for this job.")
+        return found
 
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from gpu_container.errors import (
 )
 from gpu_container.lane import Lane
 from gpu_container.worker import Worker
-from imagery.contracts import GpuReport, GpuRequest, Stage
+from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Stage
 from imagery.storage import (
     BlobNameError,
     BlobNotFoundError,
@@ -50,6 +50,15 @@ class _Result:
     tiles: int
 
 
+@dataclass
+class Run:
+    """One piece of work and how far it is; ``lane`` once its tiles wait for the device."""
+
+    stage: Stage
+    job_id: str
+    lane: Lane | None = None
+
+
 class Stages:
     """The two stages over one worker and one storage."""
 
@@ -58,7 +67,7 @@ class Stages:
         self._worker = worker
         self._storage = storage
         self._lock = threading.Lock()
-        self._running: dict[str, Future[GpuReport]] = {}
+        self._running: dict[str, tuple[Run, Future[GpuReport]]] = {}
         # reading, decoding, encoding and writing go on beside the device
         self._pool = ThreadPoolExecutor(worker.settings.queue_limit, thread_name_prefix="stage")
 
@@ -76,19 +85,29 @@ class Stages:
         with self._lock:
             running = self._running.get(request.target.path)
             if running is not None:
-                return running
+                return running[1]
             self.admission.check(len(self._running))
             context = copy_context()
-            future = self._pool.submit(context.run, self._process, stage, request, deadline)
-            self._running[request.target.path] = future
+            run = Run(stage, request.job_id)
+            future = self._pool.submit(context.run, self._process, run, request, deadline)
+            self._running[request.target.path] = run, future
         future.add_done_callback(lambda _: self._forget(request.target.path))
         return future
+
+    def progress(self, job_id: str) -> GpuProgress | None:
+        """What is being done for a job; None when nothing is."""
+        with self._lock:
+            runs = [run for run, _ in self._running.values()]
+        for place, run in enumerate(runs):
+            if run.job_id == job_id:
+                return _progress(run, place)
+        return None
 
     def drain(self, within_s: float) -> None:
         """Admit nothing more, let what runs finish, and hand back what does not within the time."""
         self.admission.close()
         with self._lock:
-            running = list(self._running.values())
+            running = [future for _, future in self._running.values()]
         _log.info("draining", running=len(running), within_s=within_s)
         _, late = wait(running, within_s)
         self._worker.stop(0.0)
@@ -98,14 +117,14 @@ class Stages:
         with self._lock:
             self._running.pop(path, None)
 
-    def _process(self, stage: Stage, request: GpuRequest, deadline: float) -> GpuReport:
+    def _process(self, run: Run, request: GpuRequest, deadline: float) -> GpuReport:
         started = time.monotonic()
-        existing = self._existing(stage, request)
+        existing = self._existing(run.stage, request)
         if existing is not None:
             return existing
         with ExitStack() as held:
             try:
-                result = _WORK[stage](self._worker, self._decode(request, deadline, held), deadline)
+                result = _WORK[run.stage](self._worker, self._decode(request, deadline, held), deadline, run)
             except MemoryError as error:
                 raise OutOfMemory("The machine's memory is used up.") from error
             with result.file:
@@ -177,7 +196,19 @@ class Stages:
             raise StorageUnavailable("The result could not be written.") from error
 
 
-def remove_background(worker: Worker, picture: Image.Image, deadline: float) -> _Result:
+def _progress(run: Run, place: int) -> GpuProgress:
+    lane = run.lane
+    if lane is None or lane.total == 0:
+        return GpuProgress(stage=run.stage, ahead=place)
+    return GpuProgress(
+        stage=run.stage,
+        ahead=0 if lane.computed else place,
+        tiles_done=min(lane.computed, lane.total),
+        tiles_total=lane.total,
+    )
+
+
+def remove_background(worker: Worker, picture: Image.Image, deadline: float, _: Run) -> _Result:
     """The cut-out as PNG. Raises ``StageError``."""
     remover = worker.background
     cutout = remover.remove(picture, deadline)
@@ -186,7 +217,7 @@ def remove_background(worker: Worker, picture: Image.Image, deadline: float) -> 
     return _Result(file, width, height, remover.name, 0)
 
 
-def upscale(worker: Worker, picture: Image.Image, deadline: float) -> _Result:
+def upscale(worker: Worker, picture: Image.Image, deadline: float, run: Run) -> _Result:
     """The upscaled picture as PNG, encoded while later rows are computed. Raises ``StageError``."""
     upscaler = worker.upscaler
     pixels = np.asarray(picture)
@@ -194,7 +225,7 @@ def upscale(worker: Worker, picture: Image.Image, deadline: float) -> _Result:
     del picture
     height, width, channels = pixels.shape
     scale = upscaler.model.scale
-    lane = Lane(deadline)
+    lane = run.lane = Lane(deadline)
     # closed at once also when writing fails: what still waits of the job must not keep the device busy
     with closing(upscaler.bands(pixels, lane)) as bands:
         file = pictures.write(bands, width * scale, height * scale, channels, worker.settings.png_level)

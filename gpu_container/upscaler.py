@@ -63,6 +63,7 @@ class Upscaler:
         job = _Job(pixels, self.model, self._smallest(self.engine.tile_step), self._settings.alpha)
         plan = self._plan(pixels)
         lane.left = sum(tile.pixels for band in plan for tile in band.tiles)
+        lane.total = sum(len(band.tiles) for band in plan)
         self.scheduler.enter(lane)
         try:
             yield from self._run(job, plan, lane)

@@ -291,6 +291,19 @@ class GpuRequest(Message):
     model: str | None = None
 
 
+class GpuProgress(Message):
+    """Answer of the GPU service's ``GET /v1/jobs/{job_id}``: what it is doing for a job right now.
+
+    ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
+    while upscaling; ``tiles_total`` grows where memory forces smaller tiles.
+    """
+
+    stage: Stage
+    ahead: int = 0
+    tiles_done: int | None = None
+    tiles_total: int | None = None
+
+
 class GpuReport(Message):
     """Answer of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU."""
 

@@ -10,10 +10,11 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 
-from imagery.contracts import GpuReport, GpuRequest, Problem
+from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem
 from imagery.settings import Settings
 
 _HEALTH_TIMEOUT_S = 2.0
+_PROGRESS_TIMEOUT_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
 _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
@@ -102,6 +103,14 @@ class GpuClient:
         except (httpx.HTTPError, ValueError):
             return {"state": "UNREACHABLE"}
         return told if isinstance(told, dict) else {"state": "UNREACHABLE"}
+
+    def progress(self, job_id: str) -> GpuProgress | None:
+        """What the service is doing for a job; None when nothing, or when another replica has it."""
+        try:
+            answer = self._client.get(f"/v1/jobs/{job_id}", timeout=_PROGRESS_TIMEOUT_S)
+            return GpuProgress.model_validate_json(answer.content) if answer.is_success else None
+        except (httpx.HTTPError, ValidationError):
+            return None
 
     def _call(self, path: str, request: GpuRequest, deadline: datetime) -> GpuReport:
         until = min(deadline, datetime.now(UTC) + timedelta(seconds=self._timeout_s))

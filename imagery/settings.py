@@ -294,6 +294,9 @@ class Settings(BaseSettings):
     cors_origins: Words = Field(
         (), description="Origins of web pages that may call the API, comma separated; empty: none."
     )
+    session_lifetime_s: float = Field(
+        43_200.0, gt=0, description="Seconds that a browser stays signed in with a key."
+    )
     max_json_bytes: int = Field(
         4 * 1024 * 1024, gt=0, description="Longest body that is no file, such as a batch."
     )

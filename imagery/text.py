@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+
+def is_id(text: str) -> bool:
+    """True when the text could be an id of ours; anything else is kept away from the database."""
+    return _ID.fullmatch(text) is not None
+
 
 def plain(text: str, most: int) -> str:
     """``text`` without control characters and lone surrogates, at most ``most`` characters of it."""

@@ -165,7 +165,7 @@ class Stack:
 
     def _serve(self) -> None:
         shown = {
-            "dashboard": f"{self._url}/",
+            "dashboard": f"{self._url}/#key={self._key}",
             "API and docs": f"{self._url}/docs",
             "jobs": f"{self._url}/api/v1/jobs",
             "health": f"{self._url}/healthz",

@@ -13,6 +13,7 @@ from api.v1 import (
     me,
     metrics,
     process,
+    session,
     spend,
     status,
     uploads,
@@ -31,5 +32,6 @@ for module in (
     logs,
     circuit_breakers,
     me,
+    session,
 ):
     router.include_router(module.router)

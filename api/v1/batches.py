@@ -10,22 +10,23 @@ from collections import Counter
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Caller
+from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
 from api.v1.batch_items import RefusedItem, create_jobs
 from api.v1.process import BlobRequest
-from api.v1.status import is_id
 from api.views import JobStatus, job_status
 from imagery.contracts import JobState
 from imagery.database.tables import Batch
 from imagery.job_ids import keyed_batch_id
 from imagery.principal import Principal
 from imagery.services import get_services
+from imagery.text import is_id
 from orchestrators.batch_starter import cancel_batch, start_batch
 
 router = APIRouter(prefix="/batches", tags=["batches"])
@@ -52,6 +53,40 @@ class BatchStatus(BaseModel):
     cancelled_at: datetime | None = None
     jobs: list[JobStatus]
     refused: list[RefusedItem] = []
+
+
+class BatchEntry(BaseModel):
+    """A batch in the list."""
+
+    batch_id: str
+    created_at: datetime
+    requested: int
+    items: int
+    ended: int
+    progress: float = Field(ge=0, le=1)
+    states: dict[JobState, int]
+    cancelled_at: datetime | None = None
+
+
+class BatchPage(BaseModel):
+    """A page of batches, newest first."""
+
+    batches: list[BatchEntry]
+    cursor: str | None = Field(default=None, description="Pass it back as ?cursor= for the next page.")
+
+
+@router.get("")
+def list_batches(
+    caller: Caller,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=300)] = None,
+) -> BatchPage:
+    """Batches, newest first."""
+    position = parse_cursor(cursor) if cursor else None
+    found = get_services().batches.page(caller.scope, limit + 1, position)
+    shown = found[:limit]
+    following = format_cursor(shown[-1][0].created_at, shown[-1][0].batch_id) if len(found) > limit else None
+    return BatchPage(batches=[_entry(batch, states) for batch, states in shown], cursor=following)
 
 
 @router.post("", status_code=202)
@@ -145,6 +180,22 @@ def _find(batch_id: str, caller: Principal) -> Batch:
     if batch is None or not caller.may_see(batch.owner_id):
         raise ApiError(404, "batch_not_found", f"There is no batch '{batch_id[:100]}'.")
     return batch
+
+
+def _entry(batch: Batch, counts: dict[str, int]) -> BatchEntry:
+    states = {JobState(state): count for state, count in counts.items()}
+    items = sum(states.values())
+    ended = sum(count for state, count in states.items() if state.is_terminal)
+    return BatchEntry(
+        batch_id=batch.batch_id,
+        created_at=batch.created_at,
+        requested=batch.items,
+        items=items,
+        ended=ended,
+        progress=ended / items if items else 0.0,
+        states=states,
+        cancelled_at=batch.cancelled_at,
+    )
 
 
 async def _load(batch_id: str, caller: Principal) -> BatchStatus:

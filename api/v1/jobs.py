@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
-from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, Field
 
 from api.auth import Caller
+from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.v1.status import is_id, load
-from api.views import JobPage, JobStatus, job_status
+from api.v1.status import load
+from api.views import GuardrailVerdict, JobPage, JobStatus, guardrail_verdict, job_status
 from imagery.contracts import JOBS, BlobRef, JobState, Stage, stage_output
 from imagery.database.callbacks import delivery_id
+from imagery.database.guardrail_log import latest_verdict
 from imagery.database.jobs import RETRYABLE_STATES
 from imagery.database.tables import ImageJob
 from imagery.guardrail import NoThumbnailError
@@ -27,6 +26,7 @@ from imagery.guardrail.pictures import CONTENT_TYPES
 from imagery.services import Services, get_services
 from imagery.storage import BlobNotFoundError, BlobTooLargeError, LinkUnsupportedError, checked
 from imagery.telemetry.logs import get_logger
+from imagery.text import is_id
 from orchestrators.starter import rerun, start_callback
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -36,26 +36,32 @@ _PICTURE_TYPES = frozenset(CONTENT_TYPES.values())
 ImageName = Stage | Literal["source"]
 
 
+class JobQuery(BaseModel):
+    """Which jobs."""
+
+    state: list[JobState] | None = Field(default=None, description="Only these states.")
+    source: str | None = Field(
+        default=None, max_length=1100, description="Only jobs of this blob, `uploads/<name>`."
+    )
+    batch_id: str | None = Field(default=None, max_length=64, description="Only jobs of this batch.")
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(default=None, max_length=300)
+
+
 @router.get("")
-async def list_jobs(
-    caller: Caller,
-    state: Annotated[list[JobState] | None, Query(description="Only these states.")] = None,
-    source: Annotated[
-        str | None, Query(max_length=1100, description="Only jobs of this blob, `uploads/<name>`.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=300)] = None,
-) -> JobPage:
+async def list_jobs(caller: Caller, query: Annotated[JobQuery, Query()]) -> JobPage:
     """Jobs, newest first."""
+    batch = query.batch_id
     page = await asyncio.to_thread(
         get_services().jobs.page,
         owner_id=caller.scope,
-        states=state,
-        source=_source(source) if source else None,
-        limit=limit,
-        cursor=_parse_cursor(cursor) if cursor else None,
+        states=query.state,
+        batch_id=batch if batch is None or is_id(batch) else "",
+        source=_source(query.source) if query.source else None,
+        limit=query.limit,
+        cursor=parse_cursor(query.cursor) if query.cursor else None,
     )
-    following = _format_cursor(*page.cursor) if page.cursor else None
+    following = format_cursor(*page.cursor) if page.cursor else None
     return JobPage(jobs=[job_status(view) for view in page.jobs], cursor=following)
 
 
@@ -95,6 +101,17 @@ async def retry(job_id: str, caller: Caller) -> JobStatus:
     if await rerun(durable_client(), view.job) is None:
         raise ApiError(409, "job_not_retryable", "Another request retried the job first.", job_id=job_id)
     return job_status(await load(job_id, caller))
+
+
+@router.get("/{job_id}/guardrail")
+async def guardrail_report(job_id: str, caller: Caller) -> GuardrailVerdict:
+    """What the guardrail measured on this job's picture, check by check."""
+    await load(job_id, caller)
+    row = await asyncio.to_thread(latest_verdict, get_services().database, job_id)
+    if row is None:
+        detail = "The guardrail has not looked at this job's picture yet."
+        raise ApiError(404, "guardrail_report_not_found", detail, job_id=job_id)
+    return guardrail_verdict(row, job_id)
 
 
 @router.get("/{job_id}/images/{stage}", response_class=Response)
@@ -177,19 +194,3 @@ def _small(services: Services, ref: BlobRef, width: int) -> bytes:
     # a link bounds no length: an upload may be larger than any host's memory
     data = services.storage.read(ref, services.settings.max_upload_bytes)
     return services.guardrail.thumbnail_of_upload(data, width)
-
-
-def _format_cursor(at: datetime, job_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([at.isoformat(), job_id]).encode()).decode()
-
-
-def _parse_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        at, job_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        moment = datetime.fromisoformat(at)
-        if moment.utcoffset() != timedelta(0) or not is_id(job_id):
-            raise ValueError(cursor)
-    except (ValueError, TypeError, RecursionError, binascii.Error):
-        detail = "The cursor is not one that this API gave out; leave it off to begin anew."
-        raise ApiError(422, "invalid_cursor", detail) from None
-    return moment, job_id

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api.auth import Admin, Caller
 from imagery.database.tables import utc_now
-from imagery.principal import Role
+from imagery.principal import Principal, Role
 from imagery.services import get_services
 from imagery.webhooks import webhook_secret
 
@@ -60,6 +60,11 @@ class UserEntry(BaseModel):
 @router.get("/me")
 def me(caller: Caller) -> Me:
     """Who the key belongs to, and what may still be done with it."""
+    return describe(caller)
+
+
+def describe(caller: Principal) -> Me:
+    """The caller with its quotas; a sign-in without a row of its own has none."""
     services = get_services()
     user = services.users.get(caller.user_id)
     usage = None

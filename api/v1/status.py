@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -12,14 +12,16 @@ from fastapi import APIRouter, Query
 from api.auth import Caller
 from api.errors import job_not_found
 from api.views import JobStatus, job_status
-from imagery.contracts import JobState
+from imagery.contracts import GpuProgress, JobState, Stage, StageState
 from imagery.database.jobs import JobView
 from imagery.principal import Principal
 from imagery.services import get_services
+from imagery.text import is_id
 
 router = APIRouter(tags=["jobs"])
 _LOOK_EVERY_S = 0.2
-_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_ASK_GPU_EVERY_S = 1.0
+_GPU_STAGES = {Stage.REMBG.value, Stage.REALESRGAN.value}
 
 
 @router.get("/status/{job_id}")
@@ -27,15 +29,33 @@ async def status(
     caller: Caller,
     job_id: str,
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for a change (long poll).")] = 0.0,
+    seen: Annotated[
+        datetime | None,
+        Query(description="`updated_at` of the answer the caller has: a later state is answered at once."),
+    ] = None,
 ) -> JobStatus:
-    """State, stages, error and cost of a job."""
+    """State, stages, error and cost of a job; waiting also ends when the GPU has got on with it."""
     view = await load(job_id, caller)
     until = time.monotonic() + min(wait, get_services().settings.status_wait_max_s)
-    first = view.job.updated_at
-    while time.monotonic() < until and view.job.updated_at == first and not _ended(view):
+    known = seen or view.job.updated_at
+    first = progress = await _progress(view)
+    looked = time.monotonic()
+    while (
+        time.monotonic() < until and view.job.updated_at == known and progress == first and not _ended(view)
+    ):
         await asyncio.sleep(_LOOK_EVERY_S)
         view = await load(job_id, caller)
-    return job_status(view)
+        if time.monotonic() - looked >= _ASK_GPU_EVERY_S:
+            progress, looked = await _progress(view), time.monotonic()
+    return job_status(view, progress)
+
+
+async def _progress(view: JobView) -> GpuProgress | None:
+    """What the GPU service does for the job, asked only while a stage of it runs there."""
+    at_gpu = any(row.state == StageState.RUNNING and row.stage in _GPU_STAGES for row in view.stages)
+    if not at_gpu or _ended(view):
+        return None
+    return await asyncio.to_thread(get_services().gpu.progress, view.job.job_id)
 
 
 async def load(job_id: str, caller: Principal) -> JobView:
@@ -46,11 +66,6 @@ async def load(job_id: str, caller: Principal) -> JobView:
     if view is None or not caller.may_see(view.job.owner_id):
         raise job_not_found(job_id)
     return view
-
-
-def is_id(text: str) -> bool:
-    """True when the text could be an id of ours; anything else is kept away from the database."""
-    return _ID.fullmatch(text) is not None
 
 
 def _ended(view: JobView) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import func, or_
+from sqlalchemy import select as columns
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -55,6 +56,29 @@ class Batches:
         """The batch, or None."""
         with self._database.read() as session:
             return session.get(Batch, batch_id)
+
+    def page(
+        self, owner_id: str | None, limit: int, cursor: tuple[datetime, str] | None
+    ) -> list[tuple[Batch, dict[str, int]]]:
+        """Up to ``limit`` batches, newest first, each with how many of its jobs are in which state."""
+        query = select(Batch).order_by(col(Batch.created_at).desc(), col(Batch.batch_id).desc())
+        if owner_id is not None:
+            query = query.where(Batch.owner_id == owner_id)
+        if cursor is not None:
+            at, batch_id = cursor
+            earlier = (col(Batch.created_at) == at) & (col(Batch.batch_id) < batch_id)
+            query = query.where(or_(col(Batch.created_at) < at, earlier))
+        with self._database.read() as session:
+            batches = list(session.exec(query.limit(limit)))
+            counts = columns(col(ImageJob.batch_id), col(ImageJob.state), func.count()).where(
+                col(ImageJob.batch_id).in_([batch.batch_id for batch in batches])
+            )
+            states: dict[str, dict[str, int]] = {}
+            for batch_id, state, count in session.execute(
+                counts.group_by(col(ImageJob.batch_id), col(ImageJob.state))
+            ):
+                states.setdefault(batch_id, {})[state] = int(count)
+        return [(batch, states.get(batch.batch_id, {})) for batch in batches]
 
     def refuse(self, batch_id: str, refused: list[dict[str, Any]]) -> None:
         """Keep which items got no job, and why."""

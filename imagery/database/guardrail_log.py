@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlmodel import col, select
+
 from imagery.contracts import GuardrailReport
 from imagery.database.engine import Database
 from imagery.database.tables import GuardrailLog
@@ -24,3 +26,10 @@ def log_verdict(
                 duration_ms=report.duration_ms,
             )
         )
+
+
+def latest_verdict(database: Database, job_id: str) -> GuardrailLog | None:
+    """The last verdict on a job's picture, or None."""
+    query = select(GuardrailLog).where(GuardrailLog.job_id == job_id).order_by(col(GuardrailLog.id).desc())
+    with database.read() as session:
+        return session.exec(query.limit(1)).first()

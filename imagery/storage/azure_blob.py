@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceModifiedError
@@ -60,6 +61,12 @@ class AzureBlobStorage:
 
         url = f"https://{settings.storage_account_name}.blob.core.windows.net"
         return cls(BlobServiceClient(url, credential=DefaultAzureCredential()))
+
+    @property
+    def link_origin(self) -> str | None:
+        """Where the account's blobs are."""
+        parts = urlsplit(str(self._service.url))
+        return f"{parts.scheme}://{parts.netloc}"
 
     def properties(self, ref: BlobRef) -> BlobProperties:
         try:

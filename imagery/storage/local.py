@@ -29,6 +29,11 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
+    @property
+    def link_origin(self) -> str | None:
+        """None: files have no links."""
+        return None
+
     def _path(self, ref: BlobRef) -> Path:
         path = self._root / checked(ref).container / ref.name
         if not path.resolve().is_relative_to(self._root / ref.container):

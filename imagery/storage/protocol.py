@@ -60,6 +60,11 @@ class BlobProperties:
 class Storage(Protocol):
     """A store of blobs. ``StorageError`` and its children are all it raises for what went wrong."""
 
+    @property
+    def link_origin(self) -> str | None:
+        """Scheme, host and port that links lead to; None where there are no links."""
+        ...
+
     def properties(self, ref: BlobRef) -> BlobProperties:
         """Size, version and type. Raises ``BlobNotFoundError``."""
         ...

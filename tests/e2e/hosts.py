@@ -57,7 +57,7 @@ def store_of(stack: Stack) -> Storage:
         Settings(
             env=stack.environment["ENV"],
             AzureWebJobsStorage=stack.environment["AzureWebJobsStorage"] or None,
-            local_storage_path=stack.environment["LOCAL_STORAGE_PATH"],
+            local_storage_path=stack.environment.get("LOCAL_STORAGE_PATH", "."),
         )
     )
 

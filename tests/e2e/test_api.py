@@ -93,6 +93,34 @@ def test_status_waits_for_a_change_and_not_longer(stack: Stack, completed: str, 
     stack.wait_for_end(job_id)
 
 
+def test_a_state_the_caller_has_not_seen_is_answered_at_once(
+    stack: Stack, completed: str, photo: bytes
+) -> None:
+    job_id = stack.submit(photo)
+    first = stack.status(job_id)
+    until = time.monotonic() + 30
+    while stack.status(job_id)["updated_at"] == first["updated_at"] and time.monotonic() < until:
+        time.sleep(0.05)
+    started = time.monotonic()
+    query = {"wait": 20, "seen": first["updated_at"]}
+    later = stack.client.get(f"/api/v1/status/{job_id}", params=query).json()
+    assert time.monotonic() - started < 2
+    assert later["updated_at"] > first["updated_at"]
+    stack.wait_for_end(job_id)
+
+
+def test_a_job_tells_what_was_asked_and_what_the_guardrail_measured(stack: Stack, photo: bytes) -> None:
+    job_id = stack.submit(photo, prompt="on a shelf", aspect_ratio="16:9")
+    told = stack.wait_for_end(job_id)
+    assert (told["prompt"], told["aspect_ratio"], told["image_size"]) == ("on a shelf", "16:9", "1K")
+    report = stack.client.get(f"/api/v1/jobs/{job_id}/guardrail").json()
+    assert (report["job_id"], report["verdict"]) == (job_id, "admitted")
+    assert any("600" in check["measured"] for check in report["checks"])
+    assert all(check["passed"] is not False for check in report["checks"])
+    missing = stack.client.get("/api/v1/jobs/nothing/guardrail")
+    assert (missing.status_code, missing.json()["code"]) == (404, "job_not_found")
+
+
 def test_jobs_come_in_pages_newest_first(stack: Stack, completed: str) -> None:
     seen: list[str] = []
     query: dict[str, Any] = {"limit": 2}

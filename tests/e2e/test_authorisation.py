@@ -112,6 +112,10 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.get(f"/api/v1/jobs/{world.job_id}/images/source", params={"width": 32}),
         (200, 404, 200, 200),
     ),
+    ("get", "/api/v1/jobs/{job_id}/guardrail"): (
+        lambda client, world: client.get(f"/api/v1/jobs/{world.job_id}/guardrail"),
+        (200, 404, 200, 200),
+    ),
     ("post", "/api/v1/uploads"): (
         lambda client, world: client.post("/api/v1/uploads", json=NEW_UPLOAD),
         (201, 201, 201, 201),
@@ -128,6 +132,7 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.post("/api/v1/batches", json={"items": [{"blob": "uploads/none"}]}),
         (422, 422, 422, 422),
     ),
+    ("get", "/api/v1/batches"): (lambda client, world: client.get("/api/v1/batches"), (200, 200, 200, 200)),
     ("get", "/api/v1/batches/{batch_id}"): (
         lambda client, world: client.get(f"/api/v1/batches/{world.batch_id}"),
         (200, 404, 200, 200),
@@ -166,9 +171,11 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
     ("get", "/api/v1/users"): (lambda client, world: client.get("/api/v1/users"), (403, 403, 403, 200)),
 }
 # what everybody may see, with the answer to everybody
-OPEN = {
+DASHBOARD = ("get", "/")
+SESSION = {("post", "/api/v1/session"): 422, ("delete", "/api/v1/session"): 204}
+OPEN = SESSION | {
     ("get", "/healthz"): 200,
-    ("get", "/"): 307,
+    DASHBOARD: 200,
     ("get", "/docs"): 200,
     ("get", "/docs/oauth2-redirect"): 200,
     ("get", "/redoc"): 200,
@@ -178,7 +185,7 @@ OPEN = {
 
 def test_the_tables_have_every_route_of_the_app(stack: Stack) -> None:
     routes = {
-        (method.lower(), str(route.path))
+        DASHBOARD if not route.path else (method.lower(), str(route.path))
         for route in iter_route_contexts(create_app().routes)
         for method in route.methods or {"any"}
         if method != "HEAD"
@@ -186,7 +193,7 @@ def test_the_tables_have_every_route_of_the_app(stack: Stack) -> None:
     assert routes == ROUTES.keys() | OPEN.keys()
     paths = stack.client.get("/openapi.json").json()["paths"]
     told = {(method, path) for path, methods in paths.items() for method in methods}
-    assert told == ROUTES.keys() | {("get", "/healthz")}, "the running stack has the same"
+    assert told == ROUTES.keys() | SESSION.keys() | {("get", "/healthz")}, "the running stack has the same"
 
 
 def test_the_functions_host_has_no_other_door() -> None:
@@ -253,6 +260,13 @@ def test_lists_logs_and_metrics_hold_ones_own_things_only(world: World) -> None:
     assert {event["job_id"] for event in events("owner")} <= jobs("owner")
     assert events("owner")
     assert events("other user") == []
+
+    def batches(caller: str) -> set[str]:
+        return {each["batch_id"] for each in world.clients[caller].get("/api/v1/batches").json()["batches"]}
+
+    assert batches("owner") == {world.batch_id}
+    assert batches("other user") == set()
+    assert world.batch_id in batches("operator")
 
     def counted(caller: str) -> float:
         text = world.clients[caller].get("/api/v1/metrics").text

@@ -113,6 +113,29 @@ def test_the_same_key_is_the_same_batch(host: Stack, ann: tuple[str, str, httpx.
     timed(lambda: client.post(f"{first.headers['Location']}/cancel"))
 
 
+def test_batches_are_listed_newest_first_to_their_owner(
+    host: Stack, ann: tuple[str, str, httpx.Client]
+) -> None:
+    _, owner_id, client = ann
+    made = []
+    for count in (1, 2, 3):
+        batch, _ = timed(
+            lambda count=count: client.post("/api/v1/batches", json={"items": items(host, owner_id, count)})  # type: ignore[misc]
+        )
+        made.append(batch["batch_id"])
+    first = client.get("/api/v1/batches", params={"limit": 2}).json()
+    rest = client.get("/api/v1/batches", params={"limit": 2, "cursor": first["cursor"]}).json()
+    listed = [*first["batches"], *rest["batches"]]
+    assert [each["batch_id"] for each in listed] == made[::-1]
+    assert [each["items"] for each in listed] == [3, 2, 1]
+    assert rest["cursor"] is None
+    jobs = client.get("/api/v1/jobs", params={"batch_id": made[1]}).json()["jobs"]
+    assert {job["batch_id"] for job in jobs} == {made[1]}
+    assert len(jobs) == 2
+    for batch_id in made:
+        timed(lambda path=f"/api/v1/batches/{batch_id}/cancel": client.post(path))  # type: ignore[misc]
+
+
 def test_items_without_money_are_refused_and_told_again(
     host: Stack, ann: tuple[str, str, httpx.Client]
 ) -> None:

@@ -63,9 +63,9 @@ class Service:
     def get(self, name: str) -> Image.Image:
         return Image.open(io.BytesIO(self.storage.read(BlobRef(container=JOBS, name=name))))
 
-    def call(self, stage: str, source: str, target: str, **headers: str) -> httpx.Response:
+    def call(self, stage: str, source: str, target: str, job_id: str = "j", **headers: str) -> httpx.Response:
         body = {
-            "job_id": "j",
+            "job_id": job_id,
             "source": {"container": JOBS, "name": source},
             "target": {"container": JOBS, "name": target},
         }
@@ -272,6 +272,32 @@ def test_one_request_too_many_is_told_when_to_come_back(service: Service) -> Non
     assert all(float(answer.headers["Retry-After"]) >= 1 for answer in turned_away)
     assert {problem(answer)[1] for answer in turned_away} == {"gpu_busy"}
     assert [answer for answer in answers if answer.status_code == 200]
+
+
+def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
+    names = [f"place-{number}" for number in range(3)]
+    for name in names:
+        roomy.put(f"{name}/in.png", png((900, 700)))
+    told: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    with ThreadPoolExecutor(3) as pool:
+        calls = []
+        for name in names:
+            calls.append(pool.submit(roomy.call, "upscale", f"{name}/in.png", f"{name}/out.png", name))
+            time.sleep(0.1)
+        while not all(call.done() for call in calls):
+            for name in names:
+                answer = roomy.client.get(f"/v1/jobs/{name}")
+                if answer.status_code == 200:
+                    told[name].append(answer.json())
+        assert [call.result().status_code for call in calls] == [200, 200, 200]
+    assert {each["ahead"] for each in told[names[0]]} == {0}
+    assert told[names[2]][0]["ahead"] == 2
+    done = [each["tiles_done"] for each in told[names[1]] if each["tiles_total"]]
+    assert done == sorted(done)
+    assert {each["tiles_total"] for each in told[names[1]] if each["tiles_total"]} == {
+        calls[1].result().json()["tiles"]
+    }
+    assert problem(roomy.client.get(f"/v1/jobs/{names[1]}"))[0] == 404
 
 
 def test_health_and_metrics_tell_the_truth(service: Service) -> None:

@@ -1,0 +1,47 @@
+"""``/session``: a browser trades its API key for a cookie, which pictures and event streams carry too."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from api.auth import SESSION_COOKIE, invalid_key
+from api.v1.me import Me, describe
+from imagery.services import get_services
+
+router = APIRouter(prefix="/session", tags=["users"])
+_MAX_KEY = 200
+
+
+class SessionRequest(BaseModel):
+    """Who signs in."""
+
+    key: str = Field(min_length=1, max_length=_MAX_KEY, description="An API key, `igp_...`.")
+
+
+@router.post("")
+def sign_in(body: SessionRequest, request: Request, response: Response) -> Me:
+    """Set a cookie that counts as `X-API-Key` for this browser alone; scripts can't read it.
+
+    Revoking the key ends the session too.
+    """
+    services = get_services()
+    caller = services.users.authenticate(body.key.strip())
+    if caller is None:
+        raise invalid_key()
+    response.set_cookie(
+        SESSION_COOKIE,
+        body.key.strip(),
+        max_age=int(services.settings.session_lifetime_s),
+        path="/",
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return describe(caller)
+
+
+@router.delete("", status_code=204)
+def sign_out(response: Response) -> None:
+    """Take the cookie back."""
+    response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")

@@ -1,0 +1,7 @@
+// before the first paint, so that a chosen theme never flashes the other one
+try {
+  const theme = localStorage.getItem('theme');
+  if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
+} catch {
+  // storage is switched off: the system's scheme stays
+}

@@ -1,0 +1,23 @@
+// What a first visit loads before it can show anything: index.html and all it names, and what those import.
+import { existsSync, readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+
+const LIMIT = 250_000;
+const dist = new URL('../dist/', import.meta.url);
+const page = readFileSync(new URL('index.html', dist), 'utf8');
+const waiting = [...page.matchAll(/(?:src|href)="\/([^"]+\.(?:js|css))"/g)].map((match) => match[1]);
+const files = {};
+while (waiting.length > 0) {
+  const name = waiting.pop();
+  const url = new URL(name, dist);
+  if (name in files || !existsSync(url)) continue;
+  const text = readFileSync(url, 'utf8');
+  files[name] = gzipSync(text).length;
+  // static imports only: what is imported lazily comes later
+  for (const match of text.matchAll(/(?:^|[;}\s])(?:import|export)[^("';]*?["']\.\/([^"']+\.js)["']/g)) {
+    waiting.push(`assets/${match[1]}`);
+  }
+}
+const total = gzipSync(page).length + Object.values(files).reduce((sum, size) => sum + size, 0);
+console.log(JSON.stringify({ first_load_gzip_bytes: total, limit_bytes: LIMIT, files }));
+process.exit(total > LIMIT ? 1 : 0);

@@ -1,0 +1,230 @@
+import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { getJson, request } from './client';
+import { ApiError } from './errors';
+import type {
+  BatchPage,
+  BatchStatus,
+  Circuit,
+  GuardrailReport,
+  Health,
+  JobPage,
+  JobState,
+  JobStatus,
+  Limits,
+  LogLine,
+  Spend,
+} from './types';
+import { isEnded } from './types';
+
+const LONG_POLL_S = 20;
+const LIST_EVERY_MS = 3000;
+const NEXT_POLL_MS = 100;
+
+/** A job, followed by long polling until it has ended. */
+export function useJob(jobId: string) {
+  const client = useQueryClient();
+  const key = ['job', jobId];
+  return useQuery({
+    queryKey: key,
+    queryFn: ({ signal }) => {
+      const known = client.getQueryData<JobStatus>(key);
+      const isFollowed = known !== undefined && !isEnded(known.state) && client.getQueryState(key)?.error === null;
+      const query = isFollowed
+        ? `?${new URLSearchParams({ wait: String(LONG_POLL_S), seen: known.updated_at }).toString()}`
+        : '';
+      return getJson<JobStatus>(`/api/v1/status/${encodeURIComponent(jobId)}${query}`, { signal });
+    },
+    refetchInterval: (query) => {
+      const job = query.state.data;
+      return job && !isEnded(job.state) && query.state.status === 'success' ? NEXT_POLL_MS : false;
+    },
+    // a hidden tab goes on: its title tells when the job has ended
+    refetchIntervalInBackground: true,
+    staleTime: 0,
+  });
+}
+
+export interface JobFilter {
+  states: JobState[];
+  limit?: number;
+}
+
+export function useJobs({ states, limit = 25 }: JobFilter) {
+  return useInfiniteQuery({
+    queryKey: ['jobs', states, limit],
+    queryFn: ({ pageParam, signal }) => {
+      const query = new URLSearchParams({ limit: String(limit) });
+      for (const state of states) query.append('state', state);
+      if (pageParam) query.set('cursor', pageParam);
+      return getJson<JobPage>(`/api/v1/jobs?${query.toString()}`, { signal });
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.cursor,
+    refetchInterval: LIST_EVERY_MS,
+    placeholderData: keepPreviousData,
+  });
+}
+
+function useJobAction(action: 'cancel' | 'retry') {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (jobId: string) =>
+      getJson<JobStatus>(`/api/v1/jobs/${encodeURIComponent(jobId)}/${action}`, { method: 'POST' }),
+    onSuccess: async (job) => {
+      const key = ['job', job.job_id];
+      // a long poll under way would bring the state before this change
+      await client.cancelQueries({ queryKey: key });
+      client.setQueryData(key, job);
+      await Promise.all([
+        client.invalidateQueries({ queryKey: key }),
+        client.invalidateQueries({ queryKey: ['jobs'] }),
+        client.invalidateQueries({ queryKey: ['batch'] }),
+      ]);
+    },
+  });
+}
+
+export const useCancelJob = () => useJobAction('cancel');
+export const useRetryJob = () => useJobAction('retry');
+
+/** The guardrail's report of a job; null while there is none. */
+export function useGuardrailReport(jobId: string, revision: string) {
+  return useQuery({
+    queryKey: ['guardrail', jobId, revision],
+    queryFn: async ({ signal }) => {
+      try {
+        return await getJson<GuardrailReport>(`/api/v1/jobs/${encodeURIComponent(jobId)}/guardrail`, { signal });
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 404) return null;
+        throw error;
+      }
+    },
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+  });
+}
+
+/** What has been logged about a job so far. */
+export function useJobLog(jobId: string, revision: string, isOpen: boolean) {
+  return useQuery({
+    queryKey: ['job-log', jobId, revision],
+    queryFn: ({ signal }) => fetchLogPage({ job_id: jobId, after: 0 }, signal),
+    placeholderData: keepPreviousData,
+    refetchInterval: isOpen ? LIST_EVERY_MS : false,
+  });
+}
+
+/** One page of up to 500 log lines, oldest first, those that are there now. */
+export async function fetchLogPage(
+  query: Record<string, string | number>,
+  signal?: AbortSignal,
+): Promise<LogLine[]> {
+  const words = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
+  const response = await request(`/api/v1/logs?${words.toString()}`, { signal, accept: 'application/x-ndjson' });
+  const text = await response.text();
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as LogLine);
+}
+
+export function useLimits() {
+  return useQuery({
+    queryKey: ['limits'],
+    queryFn: ({ signal }) => getJson<Limits>('/api/v1/guardrail/limits', { signal }),
+    staleTime: Infinity,
+  });
+}
+
+export function useBatches() {
+  return useInfiniteQuery({
+    queryKey: ['batches'],
+    queryFn: ({ pageParam, signal }) => {
+      const query = new URLSearchParams({ limit: '25', ...(pageParam ? { cursor: pageParam } : {}) });
+      return getJson<BatchPage>(`/api/v1/batches?${query.toString()}`, { signal });
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.cursor,
+    refetchInterval: LIST_EVERY_MS,
+  });
+}
+
+export function useBatch(batchId: string) {
+  return useQuery({
+    queryKey: ['batch', batchId],
+    queryFn: ({ signal }) => getJson<BatchStatus>(`/api/v1/batches/${encodeURIComponent(batchId)}`, { signal }),
+    refetchInterval: (query) => (query.state.data && query.state.data.progress >= 1 ? false : LIST_EVERY_MS),
+  });
+}
+
+export function useCancelBatch() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (batchId: string) =>
+      getJson<BatchStatus>(`/api/v1/batches/${encodeURIComponent(batchId)}/cancel`, { method: 'POST' }),
+    onSuccess: (batch) => {
+      client.setQueryData(['batch', batch.batch_id], batch);
+      return client.invalidateQueries({ queryKey: ['batches'] });
+    },
+  });
+}
+
+export function useHealth() {
+  return useQuery({
+    queryKey: ['health'],
+    // 503 tells which dependency is down: an answer, no failure
+    queryFn: ({ signal }) => getJson<Health>('/healthz', { signal, allow: [503] }),
+    refetchInterval: 10_000,
+  });
+}
+
+export function useCircuits() {
+  return useQuery({
+    queryKey: ['circuits'],
+    queryFn: ({ signal }) => getJson<Circuit[]>('/api/v1/circuit-breakers', { signal }),
+    refetchInterval: 5000,
+  });
+}
+
+export function useSetCircuit() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: ({ dependency, state }: { dependency: string; state: 'open' | 'closed' }) =>
+      getJson<Circuit>(`/api/v1/circuit-breakers/${encodeURIComponent(dependency)}`, {
+        method: 'POST',
+        body: { state },
+      }),
+    onSuccess: () =>
+      Promise.all([
+        client.invalidateQueries({ queryKey: ['circuits'] }),
+        client.invalidateQueries({ queryKey: ['health'] }),
+      ]),
+  });
+}
+
+export function useSpend(days: number) {
+  return useQuery({
+    queryKey: ['spend', days],
+    queryFn: ({ signal }) => getJson<Spend>(`/api/v1/spend?days=${String(days)}`, { signal }),
+    refetchInterval: 15_000,
+    placeholderData: keepPreviousData,
+  });
+}
+
+export function useResolvePayment() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: ({ jobId, charged }: { jobId: string; charged: boolean }) =>
+      getJson<JobStatus>(`/api/v1/jobs/${encodeURIComponent(jobId)}/spend/resolve`, {
+        method: 'POST',
+        body: { charged },
+      }),
+    onSuccess: () => client.invalidateQueries({ queryKey: ['spend'] }),
+  });
+}
+
+/** Address of a picture of a job. */
+export function pictureUrl(jobId: string, name: string, width?: number): string {
+  const path = `/api/v1/jobs/${encodeURIComponent(jobId)}/images/${name}`;
+  return width === undefined ? path : `${path}?width=${String(width)}`;
+}

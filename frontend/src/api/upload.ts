@@ -1,0 +1,115 @@
+import { connection } from '../state/connection';
+import { ApiError, isTransient, NetworkError, parseJson, retryAfter, toProblem } from './errors';
+import type { Accepted } from './types';
+
+export interface JobOptions {
+  prompt: string;
+  aspectRatio: string;
+  imageSize: string;
+  fresh: boolean;
+}
+
+export interface Submission {
+  file: File;
+  options: JobOptions;
+  /** Stays the same over every retry of this submission: the server makes one job of them. */
+  idempotencyKey: string;
+}
+
+export interface UploadHooks {
+  signal?: AbortSignal;
+  onProgress?: (share: number) => void;
+  onRetry?: (attempt: number, delayMs: number) => void;
+  sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
+}
+
+export const MAX_ATTEMPTS = 6;
+const LONGEST_DELAY_MS = 15_000;
+
+/** A fresh key; `crypto.randomUUID` is there on https and localhost only. */
+export function newIdempotencyKey(): string {
+  const parts = crypto.getRandomValues(new Uint32Array(4));
+  return Array.from(parts, (part) => part.toString(16).padStart(8, '0')).join('');
+}
+
+/** Send a photo; what was lost on the way is sent again under the same key. Throws `ApiError`, `NetworkError`. */
+export async function submit(submission: Submission, hooks: UploadHooks = {}): Promise<Accepted> {
+  const sleep = hooks.sleep ?? pause;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await send(submission, hooks);
+    } catch (error) {
+      if (!mayRepeat(error) || attempt >= MAX_ATTEMPTS) throw error;
+      const delay = delayMs(attempt, error);
+      hooks.onRetry?.(attempt + 1, delay);
+      await sleep(delay, hooks.signal);
+    }
+  }
+}
+
+function mayRepeat(error: unknown): boolean {
+  // a used-up quota is the sender's to know, at once
+  return isTransient(error) && !(error instanceof ApiError && error.status === 429);
+}
+
+function delayMs(attempt: number, error: unknown): number {
+  const asked = error instanceof ApiError ? error.retryAfterS : null;
+  return Math.min(asked === null ? 500 * 2 ** attempt : asked * 1000, LONGEST_DELAY_MS);
+}
+
+function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks): Promise<Accepted> {
+  const form = new FormData();
+  form.append('file', file, file.name);
+  if (options.prompt.trim()) form.append('prompt', options.prompt.trim());
+  form.append('aspect_ratio', options.aspectRatio);
+  form.append('image_size', options.imageSize);
+  if (options.fresh) form.append('fresh', 'true');
+  // XMLHttpRequest, because fetch tells no upload progress
+  return new Promise((resolve, reject) => {
+    const call = new XMLHttpRequest();
+    const abort = (): void => {
+      call.abort();
+    };
+    call.open('POST', '/api/v1/process');
+    call.setRequestHeader('Accept', 'application/json');
+    call.setRequestHeader('Idempotency-Key', idempotencyKey);
+    call.upload.onprogress = (event) => {
+      if (event.lengthComputable) hooks.onProgress?.(event.loaded / event.total);
+    };
+    call.onload = () => {
+      connection.reached();
+      const body = parseJson(call.responseText);
+      if (call.status >= 200 && call.status < 300) resolve(body as Accepted);
+      else {
+        const problem = toProblem(call.status, body);
+        reject(
+          new ApiError(problem, call.getResponseHeader('X-Request-Id'), retryAfter(call.getResponseHeader('Retry-After'))),
+        );
+      }
+    };
+    call.onerror = () => {
+      connection.lost();
+      reject(new NetworkError());
+    };
+    call.onabort = () => {
+      reject(new DOMException('The upload was stopped.', 'AbortError'));
+    };
+    call.onloadend = () => hooks.signal?.removeEventListener('abort', abort);
+    if (hooks.signal?.aborted) {
+      reject(new DOMException('The upload was stopped.', 'AbortError'));
+      return;
+    }
+    hooks.signal?.addEventListener('abort', abort);
+    call.send(form);
+  });
+}
+
+function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(new DOMException('The upload was stopped.', 'AbortError'));
+    });
+  });
+}

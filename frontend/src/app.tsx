@@ -1,0 +1,55 @@
+import { lazy, Suspense } from 'react';
+import { Route, Routes } from 'react-router';
+import { ErrorCard } from './components/feedback';
+import { Layout, PageSkeleton } from './components/layout';
+import { OfflineBanner } from './components/offline_banner';
+import { NewJobPage } from './pages/new_job';
+import { NotFoundPage } from './pages/not_found';
+import { SignInPage } from './pages/sign_in';
+import { useMe } from './state/session';
+
+const JobPage = lazy(() => import('./pages/job'));
+const JobsPage = lazy(() => import('./pages/jobs'));
+const BatchesPage = lazy(() => import('./pages/batches'));
+const BatchPage = lazy(() => import('./pages/batch'));
+const LogsPage = lazy(() => import('./pages/logs'));
+const MetricsPage = lazy(() => import('./pages/metrics'));
+const OperationsPage = lazy(() => import('./pages/operations'));
+
+export function App({ signInFailure }: { signInFailure?: unknown }) {
+  return (
+    <>
+      <OfflineBanner />
+      <Views signInFailure={signInFailure} />
+    </>
+  );
+}
+
+function Views({ signInFailure }: { signInFailure?: unknown }) {
+  const me = useMe();
+  if (me.data === null) return <SignInPage failure={signInFailure} />;
+  if (me.data === undefined) {
+    return (
+      <main className="mx-auto max-w-7xl px-6 py-10">
+        {me.isError ? <ErrorCard error={me.error} onRetry={() => void me.refetch()} /> : <PageSkeleton />}
+      </main>
+    );
+  }
+  return (
+    <Suspense fallback={null}>
+      <Routes>
+        <Route element={<Layout me={me.data} />}>
+          <Route index element={<NewJobPage />} />
+          <Route path="jobs" element={<JobsPage />} />
+          <Route path="jobs/:jobId" element={<JobPage />} />
+          <Route path="batches" element={<BatchesPage />} />
+          <Route path="batches/:batchId" element={<BatchPage />} />
+          <Route path="logs" element={<LogsPage />} />
+          <Route path="metrics" element={<MetricsPage />} />
+          <Route path="operations" element={<OperationsPage />} />
+          <Route path="*" element={<NotFoundPage />} />
+        </Route>
+      </Routes>
+    </Suspense>
+  );
+}

@@ -1,0 +1,104 @@
+import { CircleAlert, RotateCw } from 'lucide-react';
+import type { ReactNode } from 'react';
+import { ApiError, failedChecks } from '../api/errors';
+import type { Problem } from '../api/types';
+import { advice } from '../lib/advice';
+import { Button } from './button';
+import { CheckList } from './check_list';
+
+interface ProblemProps {
+  problem: Problem;
+  requestId?: string | null;
+  /** The way out, where it is not the one of the code. */
+  hint?: string | null;
+  note?: string;
+  onRetry?: (() => void) | undefined;
+  children?: ReactNode;
+}
+
+/** A problem with its reason, the checks it failed at, and the way out. */
+export function ProblemCard({ problem, requestId, hint = advice(problem.code), note, onRetry, children }: ProblemProps) {
+  const checks = failedChecks(problem);
+  return (
+    <div role="alert" className="rounded-xl border border-bad/30 bg-bad-soft p-4 text-sm">
+      <p className="flex items-center gap-2 font-semibold text-bad">
+        <CircleAlert aria-hidden className="size-4 shrink-0" />
+        {problem.title}
+      </p>
+      <p className="mt-1 break-words">{problem.detail}</p>
+      {checks.length > 0 && (
+        <div className="mt-3 rounded-lg bg-surface px-3">
+          <CheckList checks={checks} />
+        </div>
+      )}
+      {hint && <p className="mt-2">{hint}</p>}
+      {note && <p className="mt-2 font-medium">{note}</p>}
+      <p className="mt-2 font-mono text-xs break-all text-muted">
+        {problem.code}
+        {requestId && <> · request {requestId}</>}
+      </p>
+      {(onRetry ?? children) && (
+        <div className="mt-3 flex flex-wrap gap-2">
+          {onRetry && (
+            <Button size="sm" onClick={onRetry} icon={<RotateCw aria-hidden className="size-3.5" />}>
+              Try again
+            </Button>
+          )}
+          {children}
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** Any error as a problem card. */
+export function ErrorCard({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
+  if (error instanceof ApiError) {
+    return <ProblemCard problem={error.problem} requestId={error.requestId} onRetry={onRetry} />;
+  }
+  const detail = error instanceof Error ? error.message : 'Something went wrong in this page.';
+  return <ProblemCard problem={{ title: 'No answer', status: 0, code: 'network', detail }} onRetry={onRetry} />;
+}
+
+export function EmptyState({ title, children, icon }: { title: string; children?: ReactNode; icon?: ReactNode }) {
+  return (
+    <div className="card flex flex-col items-center gap-3 px-6 py-14 text-center">
+      {icon && <div className="text-muted">{icon}</div>}
+      <p className="text-base font-semibold">{title}</p>
+      {children && <div className="max-w-md text-sm text-muted">{children}</div>}
+    </div>
+  );
+}
+
+export function Skeleton({ className = '' }: { className?: string }) {
+  return <div aria-hidden className={`skeleton ${className}`} />;
+}
+
+export function Loading({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <div role="status">
+      <span className="sr-only">{label}</span>
+      {children}
+    </div>
+  );
+}
+
+export function ProgressBar({ value, label, testId }: { value: number; label: string; testId?: string }) {
+  const percent = Math.round(Math.min(Math.max(value, 0), 1) * 100);
+  return (
+    <div
+      role="progressbar"
+      aria-label={label}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={percent}
+      data-testid={testId}
+      className="h-1.5 w-full overflow-hidden rounded-full bg-sunken"
+    >
+      <div
+        className="h-full rounded-full bg-accent transition-[width] duration-300"
+        style={{ width: `${String(percent)}%` }}
+      />
+    </div>
+  );
+}

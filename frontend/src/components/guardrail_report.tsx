@@ -1,0 +1,52 @@
+import { ShieldCheck, ShieldX } from 'lucide-react';
+import { useGuardrailReport } from '../api/queries';
+import type { Check } from '../api/types';
+import { duration } from '../lib/format';
+import { Badge } from './badge';
+import { CheckList } from './check_list';
+import { ErrorCard, Loading, Skeleton } from './feedback';
+import { Section } from './page';
+
+/** The verdict of a job's guardrail with every check. */
+export function GuardrailReportCard({ jobId, revision }: { jobId: string; revision: string }) {
+  const report = useGuardrailReport(jobId, revision);
+  const { data } = report;
+  const aside = data && (
+    <div className="flex items-center gap-2 text-xs text-muted">
+      <span>{duration(data.duration_ms)}</span>
+      <Badge tone={data.verdict === 'admitted' ? 'ok' : 'bad'}>
+        {data.verdict === 'admitted' ? 'Admitted' : 'Refused'}
+      </Badge>
+    </div>
+  );
+  return (
+    <Section title="Guardrail report" aside={aside}>
+      <div data-testid="guardrail-report" data-verdict={data?.verdict ?? ''}>
+        {report.isPending && (
+          <Loading label="Loading the guardrail's report">
+            <Skeleton className="h-32" />
+          </Loading>
+        )}
+        {report.isError && <ErrorCard error={report.error} onRetry={() => void report.refetch()} />}
+        {data === null && <p className="text-sm text-muted">The guardrail has not looked at this photo yet.</p>}
+        {data && (
+          <>
+            <p className="mb-2 flex items-start gap-2 text-sm">
+              {data.verdict === 'admitted' ? (
+                <ShieldCheck aria-hidden className="mt-0.5 size-4 shrink-0 text-ok" />
+              ) : (
+                <ShieldX aria-hidden className="mt-0.5 size-4 shrink-0 text-bad" />
+              )}
+              {data.verdict === 'admitted' ? 'Every check that was made has passed.' : data.message}
+            </p>
+            <CheckList checks={failedFirst(data.checks)} isWide />
+          </>
+        )}
+      </div>
+    </Section>
+  );
+}
+
+function failedFirst(checks: readonly Check[]): Check[] {
+  return [...checks].sort((a, b) => Number(b.passed === false) - Number(a.passed === false));
+}

@@ -1,0 +1,60 @@
+import { Link } from 'react-router';
+import { useJobLog } from '../api/queries';
+import { isEnded, type JobStatus, type LogLine } from '../api/types';
+import { clock, duration } from '../lib/format';
+import { humanize, STAGE_NAMES } from '../lib/names';
+import { buttonClass } from './button';
+import { ErrorCard, Loading, Skeleton } from './feedback';
+import { Section } from './page';
+
+const DOTS: Record<string, string> = { error: 'bg-bad', warning: 'bg-warn' };
+
+/** What has been logged about a job, oldest first. */
+export function JobTimeline({ job }: { job: JobStatus }) {
+  const jobId = job.job_id;
+  const log = useJobLog(jobId, job.updated_at, !isEnded(job.state));
+  const more = (
+    <Link to={`/logs?job=${encodeURIComponent(jobId)}`} className={buttonClass('quiet', 'sm')}>
+      Open in logs
+    </Link>
+  );
+  return (
+    <Section title="Timeline" aside={more}>
+      {log.isPending && (
+        <Loading label="Loading the log">
+          <Skeleton className="h-32" />
+        </Loading>
+      )}
+      {log.isError && <ErrorCard error={log.error} onRetry={() => void log.refetch()} />}
+      {log.data?.length === 0 && <p className="text-sm text-muted">Nothing has been logged about this job.</p>}
+      {log.data && log.data.length > 0 && (
+        // a long list scrolls by keyboard too
+        // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+        <ol className="max-h-[36rem] overflow-y-auto pr-2 text-sm" tabIndex={0} aria-label="Events of this job">
+          {log.data.map((line) => (
+            <Event key={line.id} line={line} />
+          ))}
+        </ol>
+      )}
+    </Section>
+  );
+}
+
+function Event({ line }: { line: LogLine }) {
+  const stage = line.stage && line.stage in STAGE_NAMES ? STAGE_NAMES[line.stage as keyof typeof STAGE_NAMES] : null;
+  return (
+    <li className="grid grid-cols-[4.25rem_0.75rem_1fr] items-baseline gap-x-2 py-1.5">
+      <time dateTime={line.timestamp} className="text-xs text-muted">
+        {clock(line.timestamp)}
+      </time>
+      <span aria-hidden className={`size-1.5 self-center rounded-full ${DOTS[line.level] ?? 'bg-line-strong'}`} />
+      <p className="min-w-0 break-words">
+        <span className={line.level === 'error' ? 'font-medium text-bad' : 'font-medium'}>{humanize(line.event)}</span>
+        {stage && <span className="text-muted"> · {stage}</span>}
+        {typeof line.duration_ms === 'number' && <span className="text-muted"> · {duration(line.duration_ms)}</span>}
+        {typeof line.error === 'string' && <span className="text-muted"> · {line.error}</span>}
+        {typeof line.message === 'string' && <span className="text-muted"> · {line.message}</span>}
+      </p>
+    </li>
+  );
+}

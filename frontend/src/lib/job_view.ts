@@ -1,0 +1,46 @@
+import { isEnded, type JobStatus, type StageView } from '../api/types';
+import { duration, shortId, usd } from './format';
+import { type PictureName, STAGE_NAMES, STAGE_STATE_WORDS } from './names';
+import { waitReason } from './waiting';
+
+/** Pictures of a job that can be looked at, in the order of the pipeline; none after they were deleted. */
+export function picturesOf(job: JobStatus): PictureName[] {
+  if (job.expired_at) return [];
+  const made = job.stages.filter((stage) => stage.output !== null && stage.stage !== 'guardrail');
+  return ['source', ...made.map((stage) => stage.stage)];
+}
+
+/** Picture that shows best how far a job is; null where there is none any more. */
+export function newestPicture(job: JobStatus): PictureName | null {
+  return picturesOf(job).at(-1) ?? null;
+}
+
+/** The name a job goes by: that of its file, where it is known. */
+export function titleOf(job: JobStatus): string {
+  if (job.filename) return job.filename;
+  const name = job.source.split('/').at(-1) ?? '';
+  // an upload by HTTP is kept under a name that nobody has chosen
+  return name === '' || name.startsWith('source-') ? `Job ${shortId(job.job_id)}` : name;
+}
+
+/** What changed between two looks, for those who listen instead of looking; null: nothing worth a word. */
+export function announcement(before: JobStatus | undefined, now: JobStatus): string | null {
+  if (!before || before.job_id !== now.job_id) return null;
+  const words = now.stages.flatMap((stage, index) => {
+    const was = before.stages[index];
+    return was && was.state !== stage.state ? [stageWords(stage)] : [];
+  });
+  if (before.state !== now.state && isEnded(now.state)) {
+    words.push(`Job ${now.state.toLowerCase()}, cost ${usd(now.cost_usd)}.`);
+  }
+  return words.length > 0 ? words.join(' ') : null;
+}
+
+function stageWords(stage: StageView): string {
+  const name = STAGE_NAMES[stage.stage];
+  const reason = waitReason(stage);
+  if (reason) return `${name}: ${reason}.`;
+  if (stage.state === 'SUCCEEDED' && stage.duration_ms !== null) return `${name}: done in ${duration(stage.duration_ms)}.`;
+  return `${name}: ${STAGE_STATE_WORDS[stage.state].toLowerCase()}.`;
+}
+

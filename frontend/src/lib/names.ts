@@ -1,0 +1,62 @@
+import type { JobState, Role, Stage, StageState } from '../api/types';
+
+export type PictureName = 'source' | Stage;
+
+export const STAGE_NAMES: Record<Stage, string> = {
+  guardrail: 'Guardrail',
+  rembg: 'Cut out (rembg)',
+  realesrgan: 'Upscale 4x (Real-ESRGAN)',
+  nano_banana: 'Place in scene (Nano Banana)',
+};
+
+export const PICTURE_NAMES: Record<PictureName, string> = {
+  source: 'Original',
+  guardrail: 'Cleaned original',
+  rembg: 'Cut out',
+  realesrgan: 'Upscaled 4x',
+  nano_banana: 'Placed in scene',
+};
+
+export const STAGE_STATE_WORDS: Record<StageState, string> = {
+  PENDING: 'Not started',
+  RUNNING: 'Running',
+  WAITING: 'Waiting',
+  SUCCEEDED: 'Done',
+  REFUSED: 'Refused',
+  FAILED: 'Failed',
+  CANCELLED: 'Cancelled',
+};
+
+export const DEPENDENCY_NAMES: Record<string, string> = {
+  database: 'Database',
+  storage: 'Blob storage',
+  durable: 'Durable orchestration',
+  gpu: 'GPU service',
+  nano_banana: 'Nano Banana',
+  content_safety: 'Azure AI Content Safety',
+};
+
+export const ROLE_NAMES: Record<Role, string> = { user: 'User', operator: 'Operator', admin: 'Administrator' };
+
+export type Tone = 'neutral' | 'accent' | 'ok' | 'warn' | 'bad';
+
+export const JOB_TONES: Record<JobState, Tone> = {
+  QUEUED: 'neutral',
+  VALIDATING: 'accent',
+  RUNNING: 'accent',
+  COMPLETED: 'ok',
+  REJECTED: 'bad',
+  FAILED: 'bad',
+  CANCELLED: 'neutral',
+};
+
+const ACRONYMS: Record<string, string> = { nsfw: 'NSFW', gpu: 'GPU', usd: 'USD', vram: 'VRAM', url: 'URL', id: 'id' };
+
+/** A snake_case word of the API as people read it. */
+export function humanize(word: string): string {
+  const text = word
+    .split('_')
+    .map((part) => ACRONYMS[part] ?? part)
+    .join(' ');
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,39 @@
+import type { StageView } from '../api/types';
+import { clock } from './format';
+
+const REASONS: Record<string, string> = {
+  gpu_busy: 'GPU is busy',
+  gpu_starting: 'GPU is starting',
+  gpu_stopping: 'GPU is restarting',
+  gpu_unreachable: 'GPU does not answer',
+  gpu_timeout: 'GPU took too long',
+  gpu_connection_lost: 'Connection to the GPU broke',
+  nano_banana_unavailable: 'Nano Banana is overloaded',
+  nano_banana_unreachable: 'Nano Banana does not answer',
+  nano_banana_rate_limited: 'Nano Banana asked to slow down',
+  payment_pending: 'A paid call is under way, its answer is awaited',
+  same_picture_pending: 'Another job is paying for this very picture',
+};
+const BUDGETS: Record<string, string> = {
+  budget_usd_per_day: "Today's budget is used up",
+  quota_usd_per_day: 'Your budget for today is used up',
+};
+
+/** Why a stage stands still, in one line; null when it does not. */
+export function waitReason(stage: StageView): string | null {
+  if (stage.state === 'RUNNING') return queueReason(stage.queue_ahead);
+  if (stage.state !== 'WAITING') return null;
+  const code = stage.error?.code ?? '';
+  const until = stage.waiting_until;
+  if (code === 'circuit_open') return until ? `Circuit open until ${clock(until)}` : 'Circuit open';
+  const budget = BUDGETS[code];
+  if (budget) return until ? `${budget}, goes on at ${clock(until)}` : budget;
+  const reason = REASONS[code] ?? stage.error?.message ?? 'Waiting for another try';
+  const sentence = reason.replace(/[.\s]+$/, '');
+  return until ? `${sentence}, next try ${clock(until)}` : sentence;
+}
+
+function queueReason(ahead: number | null | undefined): string | null {
+  if (ahead === null || ahead === undefined || ahead <= 0) return null;
+  return `Queued at GPU, ${String(ahead)} ahead`;
+}

@@ -1,0 +1,127 @@
+import { Ban } from 'lucide-react';
+import { Link, useParams } from 'react-router';
+import { pictureUrl, useBatch, useCancelBatch } from '../api/queries';
+import type { JobStatus, RefusedItem } from '../api/types';
+import { JobStateBadge } from '../components/badge';
+import { Button } from '../components/button';
+import { ErrorCard, ProgressBar } from '../components/feedback';
+import { PageSkeleton } from '../components/layout';
+import { PageHeading, Section } from '../components/page';
+import { Picture } from '../components/picture';
+import { StateCounts } from '../components/state_counts';
+import { dayAndClock, plural, shortId, usd } from '../lib/format';
+import { newestPicture, titleOf } from '../lib/job_view';
+
+export default function BatchPage() {
+  const { batchId = '' } = useParams();
+  const query = useBatch(batchId);
+  const cancel = useCancelBatch();
+  const batch = query.data;
+  if (!batch) {
+    if (!query.isError) return <PageSkeleton />;
+    return (
+      <>
+        <PageHeading title="Batch" />
+        <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+      </>
+    );
+  }
+  const cost = batch.jobs.reduce((sum, job) => sum + job.cost_usd, 0);
+  const isOpen = batch.ended < batch.items;
+  return (
+    <>
+      <PageHeading
+        title={`Batch ${shortId(batch.batch_id)}`}
+        aside={
+          isOpen &&
+          !batch.cancelled_at && (
+            <Button
+              kind="danger"
+              data-testid="cancel"
+              disabled={cancel.isPending}
+              icon={<Ban aria-hidden className="size-4" />}
+              onClick={() => {
+                cancel.mutate(batch.batch_id);
+              }}
+            >
+              Cancel batch
+            </Button>
+          )
+        }
+      >
+        {plural(batch.requested, 'photo')} · {usd(cost)}
+        {batch.cancelled_at && <> · cancelled {dayAndClock(batch.cancelled_at)}</>}
+      </PageHeading>
+      {cancel.error && (
+        <div className="mb-5">
+          <ErrorCard error={cancel.error} />
+        </div>
+      )}
+      {query.isError && (
+        <div className="mb-5">
+          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+        </div>
+      )}
+      <Section
+        title="Progress"
+        className="mb-6"
+        aside={
+          <span className="text-sm text-muted" aria-live="polite">
+            {batch.ended} of {batch.items} ended
+          </span>
+        }
+      >
+        <ProgressBar value={batch.progress} label="Jobs ended" testId="batch-progress" />
+        <div className="mt-4">
+          <StateCounts states={batch.states} items={batch.items} />
+        </div>
+      </Section>
+      <Refused items={batch.refused} />
+      <ul aria-label="Photos of this batch" className="grid grid-cols-2 gap-4 sm:grid-cols-3 lg:grid-cols-5">
+        {batch.jobs.map((job) => (
+          <Item key={job.job_id} job={job} />
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function Item({ job }: { job: JobStatus }) {
+  const picture = newestPicture(job);
+  return (
+    <li data-testid="batch-item" data-job-id={job.job_id} data-state={job.state}>
+      <Link to={`/jobs/${job.job_id}`} className="card block overflow-hidden rounded-xl! hover:border-line-strong">
+        <Picture
+          src={picture ? pictureUrl(job.job_id, picture, 256) : null}
+          alt={titleOf(job)}
+          className="aspect-square w-full rounded-none! border-0! border-b!"
+        />
+        <div className="p-3">
+          <p className="truncate text-xs font-medium">{titleOf(job)}</p>
+          <div className="mt-1.5">
+            <JobStateBadge state={job.state} />
+          </div>
+          {job.error && <p className="mt-1.5 line-clamp-3 text-xs text-bad">{job.error.message}</p>}
+        </div>
+      </Link>
+    </li>
+  );
+}
+
+function Refused({ items }: { items: readonly RefusedItem[] }) {
+  if (items.length === 0) return null;
+  return (
+    <Section title={`Refused, ${plural(items.length, 'item')}`} className="mb-6">
+      <ul className="divide-y divide-line text-sm">
+        {items.map((item) => (
+          <li key={item.index} className="grid gap-x-4 py-2.5 sm:grid-cols-[1fr_1.5fr]" data-testid="refused-item">
+            <span className="truncate font-medium">{item.blob}</span>
+            <span>
+              {item.message} <span className="font-mono text-xs text-muted">{item.code}</span>
+            </span>
+          </li>
+        ))}
+      </ul>
+    </Section>
+  );
+}

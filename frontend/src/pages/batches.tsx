@@ -1,0 +1,69 @@
+import { Layers } from 'lucide-react';
+import { Link } from 'react-router';
+import { useBatches } from '../api/queries';
+import type { BatchSummary } from '../api/types';
+import { Badge } from '../components/badge';
+import { Button } from '../components/button';
+import { EmptyState, ErrorCard } from '../components/feedback';
+import { PageHeading } from '../components/page';
+import { StateCounts } from '../components/state_counts';
+import { dayAndClock, plural, shortId } from '../lib/format';
+import { RowsSkeleton } from './jobs';
+
+export default function BatchesPage() {
+  const query = useBatches();
+  const batches = query.data?.pages.flatMap((page) => page.batches) ?? [];
+  return (
+    <>
+      <PageHeading title="Batches">Many uploaded photos in one request, a few at a time.</PageHeading>
+      {query.isError && <ErrorCard error={query.error} onRetry={() => void query.refetch()} />}
+      {query.isPending && <RowsSkeleton />}
+      {query.data && batches.length === 0 && (
+        <EmptyState title="No batches yet" icon={<Layers aria-hidden className="size-8" />}>
+          <code>POST /api/v1/batches</code> takes up to 1000 uploaded photos; see <a className="text-accent underline" href="/docs">the API’s documentation</a>.
+        </EmptyState>
+      )}
+      {batches.length > 0 && (
+        <ul aria-label="Batches" className="card divide-y divide-line">
+          {batches.map((batch) => (
+            <BatchRow key={batch.batch_id} batch={batch} />
+          ))}
+        </ul>
+      )}
+      {query.hasNextPage && (
+        <div className="mt-5 text-center">
+          <Button disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+            {query.isFetchingNextPage ? 'Loading' : 'Load more'}
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+function BatchRow({ batch }: { batch: BatchSummary }) {
+  const refused = batch.requested - batch.items;
+  return (
+    <li data-testid="batch-row" data-batch-id={batch.batch_id}>
+      <Link
+        to={`/batches/${batch.batch_id}`}
+        className="grid items-center gap-x-6 gap-y-2 px-5 py-4 hover:bg-sunken/60 sm:grid-cols-[14rem_1fr_auto]"
+      >
+        <div>
+          <p className="text-sm font-semibold">Batch {shortId(batch.batch_id)}</p>
+          <p className="text-xs text-muted">
+            {dayAndClock(batch.created_at)} · {plural(batch.requested, 'photo')}
+          </p>
+        </div>
+        <StateCounts states={batch.states} items={batch.items} />
+        <div className="flex items-center gap-2">
+          {refused > 0 && <Badge tone="bad">{refused} refused</Badge>}
+          {batch.cancelled_at && <Badge>Cancelled</Badge>}
+          <span className="text-sm font-medium">
+            {batch.ended} of {batch.items}
+          </span>
+        </div>
+      </Link>
+    </li>
+  );
+}

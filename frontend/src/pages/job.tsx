@@ -1,0 +1,233 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { Check, Copy, Download } from 'lucide-react';
+import { lazy, Suspense, useEffect, useRef, useState } from 'react';
+import { Link, useParams } from 'react-router';
+import { pictureUrl, useJob } from '../api/queries';
+import { isEnded, type JobStatus } from '../api/types';
+import { JobStateBadge } from '../components/badge';
+import { Button, buttonClass } from '../components/button';
+import { ErrorCard, ProblemCard, ProgressBar, Skeleton } from '../components/feedback';
+import { GuardrailReportCard } from '../components/guardrail_report';
+import { JobActions } from '../components/job_actions';
+import { JobTimeline } from '../components/job_timeline';
+import { PageSkeleton } from '../components/layout';
+import { PageHeading, Section } from '../components/page';
+import { Stepper } from '../components/stepper';
+import { advice } from '../lib/advice';
+import { dayAndClock, duration, shortId, usd } from '../lib/format';
+import { announcement, picturesOf, titleOf } from '../lib/job_view';
+import { PICTURE_NAMES, STAGE_NAMES } from '../lib/names';
+import { ME } from '../state/session';
+
+const Compare = lazy(() => import('../components/compare').then(({ Compare }) => ({ default: Compare })));
+
+export default function JobPage() {
+  const { jobId = '' } = useParams();
+  // another job is another page: nothing of the last one stays
+  return <Job key={jobId} jobId={jobId} />;
+}
+
+function Job({ jobId }: { jobId: string }) {
+  const query = useJob(jobId);
+  const job = query.data;
+  if (!job) {
+    if (!query.isError) return <PageSkeleton />;
+    return (
+      <>
+        <PageHeading title="Job" />
+        <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+      </>
+    );
+  }
+  return (
+    <>
+      <PageHeading
+        title={titleOf(job)}
+        tab={`${job.state} · ${titleOf(job)}`}
+        aside={<JobActions job={job} />}
+      >
+        <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
+          <JobStateBadge state={job.state} testId="job-state" />
+          <span>{dayAndClock(job.created_at)}</span>
+          <span>
+            Cost <span className="font-semibold text-ink">{usd(job.cost_usd)}</span>
+          </span>
+          {job.run > 1 && <span>run {job.run}</span>}
+          {job.batch_id && (
+            <Link className="text-accent underline underline-offset-2" to={`/batches/${job.batch_id}`}>
+              Batch {shortId(job.batch_id)}
+            </Link>
+          )}
+        </span>
+      </PageHeading>
+      <Announcer job={job} />
+      {query.isError && (
+        <div className="mb-5">
+          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+        </div>
+      )}
+      <Failure job={job} />
+      {/* on a phone one column: how far it is, the pictures, then the rest */}
+      <div className="flex flex-col items-stretch gap-6 lg:grid lg:grid-cols-[minmax(0,1fr)_22rem] lg:items-start">
+        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
+          <Pictures job={job} />
+          <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
+          <JobTimeline job={job} />
+        </div>
+        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
+          <Section
+            title="Progress"
+            className="-order-1 lg:order-none"
+            aside={<span className="text-xs text-muted">{Math.round(job.progress * 100)}%</span>}
+          >
+            <div className="mb-5">
+              <ProgressBar value={job.progress} label="Stages done" />
+            </div>
+            <Stepper stages={job.stages} />
+          </Section>
+          <Details job={job} />
+        </div>
+      </div>
+    </>
+  );
+}
+
+/** The report is asked for again only when the guardrail has got on. */
+function guardrailRevision(job: JobStatus): string {
+  return `${String(job.run)}/${job.stages[0]?.state ?? ''}/${job.state === 'REJECTED' ? 'rejected' : ''}`;
+}
+
+function Announcer({ job }: { job: JobStatus }) {
+  const client = useQueryClient();
+  const before = useRef<JobStatus | undefined>(undefined);
+  const [words, setWords] = useState('');
+  useEffect(() => {
+    const next = announcement(before.current, job);
+    const hasEnded = before.current && before.current.state !== job.state && isEnded(job.state);
+    before.current = job;
+    // what it cost counts for the day
+    if (hasEnded) void client.invalidateQueries({ queryKey: ME });
+    if (next) setWords(next);
+  }, [job, client]);
+  return (
+    <p role="status" aria-live="polite" className="sr-only" data-testid="announcer">
+      {words}
+    </p>
+  );
+}
+
+function Failure({ job }: { job: JobStatus }) {
+  if (!job.error || (job.state !== 'FAILED' && job.state !== 'REJECTED')) return null;
+  const { code, message, stage } = job.error;
+  const name = stage && stage in STAGE_NAMES ? STAGE_NAMES[stage as keyof typeof STAGE_NAMES] : null;
+  const title = job.state === 'REJECTED' ? 'The guardrail refused this photo' : `Failed${name ? ` at ${name}` : ''}`;
+  return (
+    <div className="mb-6" data-testid="job-error">
+      <ProblemCard
+        problem={{ title, status: 0, code, detail: message }}
+        hint={advice(code, job.state === 'FAILED')}
+        note={paidWords(job)}
+      />
+    </div>
+  );
+}
+
+function paidWords(job: JobStatus): string {
+  if (job.cost_usd > 0) return `${usd(job.cost_usd)} were paid.`;
+  return job.error?.code === 'payment_unknown' ? 'Whether it was paid is not known yet.' : 'Nothing was paid.';
+}
+
+function Pictures({ job }: { job: JobStatus }) {
+  const pictures = picturesOf(job);
+  if (pictures.length === 0) {
+    return (
+      <Section title="Before and after">
+        <p className="text-sm text-muted">
+          The pictures were deleted {job.expired_at ? `on ${dayAndClock(job.expired_at)} ` : ''}because of their age.
+        </p>
+      </Section>
+    );
+  }
+  return (
+    <Section title="Before and after">
+      <Suspense fallback={<Skeleton className="h-[min(70vh,40rem)] rounded-xl!" />}>
+        <Compare jobId={job.job_id} pictures={pictures} />
+      </Suspense>
+      {pictures.length === 1 && (
+        <p className="mt-3 text-sm text-muted">
+          {isEnded(job.state)
+            ? 'No stage has made a picture of this photo.'
+            : 'The comparison begins when the first stage is done.'}
+        </p>
+      )}
+      <div className="mt-4 flex flex-wrap items-center gap-2 border-t border-line pt-4">
+        <span className="mr-1 text-xs font-medium text-muted">Download</span>
+        {pictures.map((name) => (
+          <a
+            key={name}
+            href={pictureUrl(job.job_id, name)}
+            download={`${job.job_id}-${name}`}
+            target="_blank"
+            rel="noreferrer"
+            data-testid={`download-${name}`}
+            className={buttonClass('secondary', 'sm')}
+          >
+            <Download aria-hidden className="size-3.5" />
+            {PICTURE_NAMES[name]}
+          </a>
+        ))}
+      </div>
+    </Section>
+  );
+}
+
+function Details({ job }: { job: JobStatus }) {
+  const took = job.finished_at ? new Date(job.finished_at).getTime() - new Date(job.created_at).getTime() : null;
+  const rows: [string, string | null | undefined][] = [
+    ['Scene', job.prompt],
+    ['Aspect ratio', job.aspect_ratio],
+    ['Image size', job.image_size],
+    ['Cost', usd(job.cost_usd)],
+    ['Took', took === null ? null : duration(took)],
+    ['Source', job.source.startsWith('uploads/') ? job.source : null],
+    ['Callback', job.callback ? `${job.callback.state}: ${job.callback.url}` : null],
+  ];
+  return (
+    <Section title="Details">
+      <dl className="grid grid-cols-[6.5rem_1fr] gap-y-2 text-sm">
+        {rows.map(
+          ([name, value]) =>
+            value && (
+              <div key={name} className="col-span-2 grid grid-cols-subgrid">
+                <dt className="text-muted">{name}</dt>
+                <dd className="min-w-0 break-words">{value}</dd>
+              </div>
+            ),
+        )}
+        <dt className="text-muted">Job id</dt>
+        <dd className="flex min-w-0 items-start gap-1">
+          <code className="min-w-0 pt-1.5 font-mono text-xs break-all">{job.job_id}</code>
+          <CopyButton text={job.job_id} />
+        </dd>
+      </dl>
+    </Section>
+  );
+}
+
+function CopyButton({ text }: { text: string }) {
+  const [isCopied, setIsCopied] = useState(false);
+  return (
+    <Button
+      size="sm"
+      kind="quiet"
+      className="px-2!"
+      aria-label={isCopied ? 'Copied' : 'Copy the job id'}
+      icon={isCopied ? <Check aria-hidden className="size-3.5" /> : <Copy aria-hidden className="size-3.5" />}
+      onClick={() => {
+        void navigator.clipboard.writeText(text).then(() => {
+          setIsCopied(true);
+        });
+      }}
+    />
+  );
+}

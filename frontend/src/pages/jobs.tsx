@@ -1,0 +1,117 @@
+import { Images, Plus } from 'lucide-react';
+import { Link, useSearchParams } from 'react-router';
+import { useJobs } from '../api/queries';
+import { JOB_STATES, type JobState } from '../api/types';
+import { Button, buttonClass } from '../components/button';
+import { EmptyState, ErrorCard, Loading, Skeleton } from '../components/feedback';
+import { JobRow } from '../components/job_rows';
+import { PageHeading } from '../components/page';
+import { useRole } from '../state/session';
+
+const GROUPS: Record<string, JobState[]> = {
+  OPEN: ['QUEUED', 'VALIDATING', 'RUNNING'],
+  ...Object.fromEntries(JOB_STATES.map((state) => [state, [state]])),
+};
+
+export default function JobsPage() {
+  const [search, setSearch] = useSearchParams();
+  const { isOperator } = useRole();
+  const chosen = search.get('state') ?? '';
+  const query = useJobs({ states: GROUPS[chosen] ?? [] });
+  const jobs = query.data?.pages.flatMap((page) => page.jobs) ?? [];
+  return (
+    <>
+      <PageHeading
+        title="Jobs"
+        aside={
+          <>
+            <label className="flex items-center gap-2 text-sm text-muted">
+              State
+              <select
+                data-testid="state-filter"
+                className="field w-auto!"
+                value={chosen}
+                onChange={(event) => {
+                  setSearch(event.target.value ? { state: event.target.value } : {}, { replace: true });
+                }}
+              >
+                <option value="">All</option>
+                <option value="OPEN">Open</option>
+                {JOB_STATES.map((state) => (
+                  <option key={state} value={state}>
+                    {state}
+                  </option>
+                ))}
+              </select>
+            </label>
+            <Link to="/" className={buttonClass('primary')}>
+              <Plus aria-hidden className="size-4" />
+              New job
+            </Link>
+          </>
+        }
+      >
+        {isOperator ? 'Everybody’s jobs, newest first.' : 'Your jobs, newest first.'}
+      </PageHeading>
+      {query.isError && (
+        <div className="mb-4">
+          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+        </div>
+      )}
+      {query.isPending && <RowsSkeleton />}
+      {query.data && jobs.length === 0 && (
+        <EmptyState
+          title={chosen ? 'No job is in this state' : 'No jobs yet'}
+          icon={<Images aria-hidden className="size-8" />}
+        >
+          {chosen ? (
+            <Button
+              size="sm"
+              onClick={() => {
+                setSearch({}, { replace: true });
+              }}
+            >
+              Show all
+            </Button>
+          ) : (
+            <>
+              Send a photo, or put one into the container <code>uploads</code>.
+            </>
+          )}
+        </EmptyState>
+      )}
+      {jobs.length > 0 && (
+        <ul aria-label="Jobs" className="card divide-y divide-line overflow-hidden">
+          {jobs.map((job) => (
+            <JobRow key={job.job_id} job={job} />
+          ))}
+        </ul>
+      )}
+      {query.hasNextPage && (
+        <div className="mt-5 text-center">
+          <Button data-testid="load-more" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+            {query.isFetchingNextPage ? 'Loading' : 'Load more'}
+          </Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+export function RowsSkeleton() {
+  return (
+    <Loading label="Loading">
+      <div className="card divide-y divide-line">
+        {[0, 1, 2, 3].map((row) => (
+          <div key={row} className="flex items-center gap-4 p-4">
+            <Skeleton className="size-14" />
+            <div className="flex-1">
+              <Skeleton className="mb-2 h-4 w-1/3" />
+              <Skeleton className="h-3 w-1/2" />
+            </div>
+          </div>
+        ))}
+      </div>
+    </Loading>
+  );
+}

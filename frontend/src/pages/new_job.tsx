@@ -1,0 +1,283 @@
+import { ArrowRight, ImageUp, Sparkles, Trash2, X } from 'lucide-react';
+import { useCallback, useEffect, useRef, useState } from 'react';
+import { Link, useNavigate } from 'react-router';
+import type { JobOptions } from '../api/upload';
+import { useLimits } from '../api/queries';
+import { NetworkError } from '../api/errors';
+import { Button, buttonClass } from '../components/button';
+import { Dropzone } from '../components/dropzone';
+import { ErrorCard } from '../components/feedback';
+import { PageHeading, Section } from '../components/page';
+import { UploadList } from '../components/upload_list';
+import { bytes, plural } from '../lib/format';
+import { uploads, useUploads } from '../state/uploads';
+
+const RATIOS = ['1:1', '4:3', '3:2', '16:9', '21:9', '5:4', '4:5', '3:4', '2:3', '9:16'];
+const SIZES = [
+  ['1K', '1K, 1024 px'],
+  ['2K', '2K, 2048 px'],
+  ['4K', '4K, 4096 px'],
+] as const;
+const SAMPLE = '/samples/coffee.jpg';
+const DEFAULT_SCENE = 'Left empty: on a light oak table, in soft daylight.';
+
+export function NewJobPage() {
+  const limits = useLimits().data;
+  const navigate = useNavigate();
+  const sent = useUploads();
+  const [files, setFiles] = useState<File[]>([]);
+  const [options, setOptions] = useState<JobOptions>({ prompt: '', aspectRatio: '1:1', imageSize: '1K', fresh: false });
+  const [sampleError, setSampleError] = useState<unknown>(null);
+  const [followed, setFollowed] = useState<string | null>(null);
+
+  const addFiles = useCallback((more: File[]) => {
+    setFiles((now) => [...now, ...more]);
+  }, []);
+  const followedJob = sent.find((item) => item.id === followed)?.jobId;
+  useEffect(() => {
+    if (followedJob) void navigate(`/jobs/${followedJob}`);
+  }, [followedJob, navigate]);
+
+  const submit = (): void => {
+    const ids = uploads.add(files, options);
+    setFiles([]);
+    // one photo: on to its job; of several each is followed here
+    setFollowed(ids.length === 1 ? (ids[0] ?? null) : null);
+  };
+  const takeSample = async (): Promise<void> => {
+    setSampleError(null);
+    try {
+      const response = await fetch(SAMPLE);
+      if (!response.ok) throw new Error('The sample picture is not there.');
+      addFiles([new File([await response.blob()], 'coffee.jpg', { type: 'image/jpeg' })]);
+    } catch (error) {
+      setSampleError(error instanceof TypeError ? new NetworkError() : error);
+    }
+  };
+
+  return (
+    <>
+      <PageHeading title="New job">
+        Each photo is checked, cut out, upscaled and placed in the scene you describe.
+      </PageHeading>
+      <div className="grid items-start gap-6 lg:grid-cols-[1fr_22rem]">
+        <div className="flex min-w-0 flex-col gap-5">
+          <Dropzone limits={limits} onFiles={addFiles} />
+          <div className="flex flex-wrap items-center gap-3 text-sm text-muted">
+            <span>No photo at hand?</span>
+            <Button
+              size="sm"
+              data-testid="use-sample"
+              icon={<Sparkles aria-hidden className="size-3.5" />}
+              onClick={() => void takeSample()}
+            >
+              Use the sample
+            </Button>
+          </div>
+          {Boolean(sampleError) && <ErrorCard error={sampleError} onRetry={() => void takeSample()} />}
+          <Chosen
+            files={files}
+            onRemove={(index) => {
+              setFiles((now) => now.filter((_, at) => at !== index));
+            }}
+          />
+          {sent.length > 0 && (
+            <Section
+              title="Sent from this page"
+              aside={
+                <div className="flex gap-2">
+                  <Link to="/jobs" className={buttonClass('quiet', 'sm')}>
+                    All jobs <ArrowRight aria-hidden className="size-3.5" />
+                  </Link>
+                  <Button
+                    size="sm"
+                    kind="quiet"
+                    icon={<Trash2 aria-hidden className="size-3.5" />}
+                    onClick={() => {
+                      uploads.clear();
+                    }}
+                  >
+                    Clear
+                  </Button>
+                </div>
+              }
+            >
+              <UploadList items={sent} />
+            </Section>
+          )}
+        </div>
+        <Scene
+          options={options}
+          onChange={setOptions}
+          maxPrompt={limits?.max_prompt_chars}
+          count={files.length}
+          onSubmit={submit}
+        />
+      </div>
+    </>
+  );
+}
+
+function Chosen({ files, onRemove }: { files: readonly File[]; onRemove: (index: number) => void }) {
+  if (files.length === 0) return null;
+  return (
+    <ul aria-label="Chosen photos" className="grid grid-cols-2 gap-3 sm:grid-cols-3 xl:grid-cols-4">
+      {files.map((file, index) => (
+        <li key={`${file.name}-${String(index)}`} className="card relative overflow-hidden rounded-xl!">
+          <Preview file={file} />
+          <div className="flex items-center gap-1 p-2 pl-3">
+            <div className="min-w-0 flex-1">
+              <p className="truncate text-xs font-medium">{file.name}</p>
+              <p className="text-xs text-muted">{bytes(file.size)}</p>
+            </div>
+            <Button
+              size="sm"
+              kind="quiet"
+              aria-label={`Remove ${file.name}`}
+              className="px-2!"
+              icon={<X aria-hidden className="size-4" />}
+              onClick={() => {
+                onRemove(index);
+              }}
+            />
+          </div>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Preview({ file }: { file: File }) {
+  const image = useRef<HTMLImageElement>(null);
+  useEffect(() => {
+    const url = URL.createObjectURL(file);
+    if (image.current) image.current.src = url;
+    return () => {
+      URL.revokeObjectURL(url);
+    };
+  }, [file]);
+  return (
+    <div className="checkerboard aspect-4/3 border-b border-line">
+      <img ref={image} alt="" className="size-full object-cover" />
+    </div>
+  );
+}
+
+interface SceneProps {
+  options: JobOptions;
+  onChange: (options: JobOptions) => void;
+  maxPrompt: number | undefined;
+  count: number;
+  onSubmit: () => void;
+}
+
+function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
+  return (
+    <form
+      className="card flex flex-col gap-4 p-5 lg:sticky lg:top-20"
+      aria-label="Scene"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (count > 0) onSubmit();
+      }}
+    >
+      <div>
+        <label htmlFor="prompt" className="mb-1.5 block text-sm font-medium">
+          Scene
+        </label>
+        <textarea
+          id="prompt"
+          data-testid="prompt"
+          rows={4}
+          maxLength={maxPrompt}
+          placeholder="On a marble counter, in morning light"
+          aria-describedby="prompt-hint"
+          className="field resize-y"
+          value={options.prompt}
+          onChange={(event) => {
+            onChange({ ...options, prompt: event.target.value });
+          }}
+        />
+        <p id="prompt-hint" className="mt-1 flex justify-between gap-3 text-xs text-muted">
+          <span>{DEFAULT_SCENE}</span>
+          {maxPrompt !== undefined && options.prompt.length > 0 && (
+            <span>
+              {options.prompt.length}/{maxPrompt}
+            </span>
+          )}
+        </p>
+      </div>
+      <div className="grid grid-cols-2 gap-3">
+        <div>
+          <label htmlFor="aspect-ratio" className="mb-1.5 block text-sm font-medium">
+            Aspect ratio
+          </label>
+          <select
+            id="aspect-ratio"
+            data-testid="aspect-ratio"
+            className="field"
+            value={options.aspectRatio}
+            onChange={(event) => {
+              onChange({ ...options, aspectRatio: event.target.value });
+            }}
+          >
+            {RATIOS.map((ratio) => (
+              <option key={ratio}>{ratio}</option>
+            ))}
+          </select>
+        </div>
+        <div>
+          <label htmlFor="image-size" className="mb-1.5 block text-sm font-medium">
+            Image size
+          </label>
+          <select
+            id="image-size"
+            data-testid="image-size"
+            className="field"
+            value={options.imageSize}
+            onChange={(event) => {
+              onChange({ ...options, imageSize: event.target.value });
+            }}
+          >
+            {SIZES.map(([value, label]) => (
+              <option key={value} value={value}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </div>
+      </div>
+      <div className="flex items-start gap-2.5 text-sm">
+        <input
+          id="fresh"
+          type="checkbox"
+          aria-describedby="fresh-hint"
+          data-testid="fresh"
+          className="mt-0.5 size-4 accent-accent"
+          checked={options.fresh}
+          onChange={(event) => {
+            onChange({ ...options, fresh: event.target.checked });
+          }}
+        />
+        <div>
+          <label htmlFor="fresh" className="font-medium">
+            Compute anew
+          </label>
+          <p id="fresh-hint" className="text-xs text-muted">
+            Otherwise a photo that was sent before with the same scene costs nothing.
+          </p>
+        </div>
+      </div>
+      <Button
+        kind="primary"
+        type="submit"
+        data-testid="submit"
+        disabled={count === 0}
+        icon={<ImageUp aria-hidden className="size-4" />}
+      >
+        {count > 1 ? `Start ${plural(count, 'job')}` : 'Start job'}
+      </Button>
+      {count === 0 && <p className="-mt-2 text-center text-xs text-muted">Choose a photo first.</p>}
+    </form>
+  );
+}

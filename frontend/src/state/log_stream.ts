@@ -1,0 +1,157 @@
+import { fetchLogPage } from '../api/queries';
+import { connection } from './connection';
+import type { LogLine } from '../api/types';
+
+export type LogConnection = 'live' | 'reconnecting';
+export type LogFilter = Partial<Record<'job_id' | 'level' | 'stage', string>>;
+
+export interface LogListener {
+  onLines: (lines: LogLine[]) => void;
+  onConnection: (state: LogConnection) => void;
+  /** Older lines exist that are not shown. */
+  onSkipped: () => void;
+}
+
+type FetchPage = (after: number, signal: AbortSignal) => Promise<LogLine[]>;
+const PAGE = 500;
+const HISTORY = 1000;
+const MOST_LOOKS = 40;
+const FLUSH_MS = 100;
+const LONGEST_DELAY_MS = 15_000;
+
+/**
+ * The last page of the log: up to `PAGE` lines after the id `after`, with none beyond them. The log is read
+ * forwards only, so the end is looked for by doubling steps, then by halving them.
+ */
+export async function findTail(fetchPage: FetchPage, signal: AbortSignal): Promise<{ after: number; page: LogLine[] }> {
+  let after = 0;
+  let page = await fetchPage(after, signal);
+  let beyond = Infinity;
+  let step = 2 * PAGE;
+  for (let look = 0; look < MOST_LOOKS && page.length >= PAGE; look += 1) {
+    const next = beyond === Infinity ? after + step : Math.floor((after + beyond) / 2);
+    const found = await fetchPage(next, signal);
+    if (found.length > 0) {
+      after = next;
+      page = found;
+      step *= 2;
+    } else beyond = next;
+  }
+  return { after, page };
+}
+
+/** Follows the log by EventSource from the newest lines on; survives a server that goes and comes back. */
+export class LogStream {
+  readonly #filter: LogFilter;
+  readonly #listener: LogListener;
+  readonly #stop = new AbortController();
+  #source: EventSource | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #pending: LogLine[] = [];
+  #flushTimer: ReturnType<typeof setTimeout> | undefined;
+  #after: number;
+  #failures = 0;
+  #isAnswering = false;
+
+  constructor(filter: LogFilter, listener: LogListener, after = 0) {
+    this.#filter = filter;
+    this.#listener = listener;
+    this.#after = after;
+    void this.#start();
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#source?.close();
+    clearTimeout(this.#timer);
+    clearTimeout(this.#flushTimer);
+  }
+
+  async #start(): Promise<void> {
+    try {
+      if (this.#after === 0) await this.#readHistory();
+      this.#connect();
+    } catch {
+      if (!this.#stop.signal.aborted) this.#later(() => void this.#start());
+    }
+  }
+
+  async #readHistory(): Promise<void> {
+    const signal = this.#stop.signal;
+    const fetchPage: FetchPage = (after) => fetchLogPage({ ...this.#filter, after }, signal);
+    const { after, page } = await findTail(fetchPage, signal);
+    const from = Math.max(0, after - HISTORY);
+    const before = after > 0 ? await this.#readBetween(from, after, fetchPage) : [];
+    if (from > 0) this.#listener.onSkipped();
+    this.#take([...before, ...page]);
+    this.#listener.onConnection('live');
+  }
+
+  async #readBetween(from: number, to: number, fetchPage: FetchPage): Promise<LogLine[]> {
+    const lines: LogLine[] = [];
+    for (let after = from; after < to; ) {
+      const page = await fetchPage(after, this.#stop.signal);
+      const last = page.at(-1)?.id;
+      if (last === undefined) break;
+      lines.push(...page.filter((line) => line.id <= to));
+      after = last;
+    }
+    return lines;
+  }
+
+  #connect(): void {
+    if (this.#stop.signal.aborted) return;
+    const query = new URLSearchParams({ ...this.#filter, after: String(this.#after) });
+    const source = new EventSource(`/api/v1/logs?${query.toString()}`);
+    this.#source = source;
+    source.onopen = () => {
+      this.#isAnswering = true;
+      this.#failures = 0;
+      connection.reached();
+      this.#listener.onConnection('live');
+    };
+    source.onmessage = (event: MessageEvent<string>) => {
+      this.#queue(JSON.parse(event.data) as LogLine);
+    };
+    source.onerror = () => {
+      this.#ended(source);
+    };
+  }
+
+  /** Each answer ends after a while, which EventSource calls an error too; without an answer it is one. */
+  #ended(source: EventSource): void {
+    if (this.#isAnswering) {
+      this.#isAnswering = false;
+      if (source.readyState !== EventSource.CLOSED) return;
+    }
+    source.close();
+    this.#listener.onConnection('reconnecting');
+    this.#later(() => {
+      this.#connect();
+    });
+  }
+
+  #later(what: () => void): void {
+    this.#listener.onConnection('reconnecting');
+    const delay = Math.min(500 * 2 ** this.#failures, LONGEST_DELAY_MS);
+    this.#failures += 1;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(what, delay);
+  }
+
+  #queue(line: LogLine): void {
+    this.#pending.push(line);
+    this.#after = Math.max(this.#after, line.id);
+    this.#flushTimer ??= setTimeout(() => {
+      this.#flushTimer = undefined;
+      const lines = this.#pending;
+      this.#pending = [];
+      this.#listener.onLines(lines);
+    }, FLUSH_MS);
+  }
+
+  #take(lines: LogLine[]): void {
+    this.#after = Math.max(this.#after, lines.at(-1)?.id ?? 0);
+    if (lines.length > 0) this.#listener.onLines(lines);
+  }
+}

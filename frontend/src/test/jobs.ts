@@ -1,0 +1,41 @@
+import { type JobStatus, STAGES, type StageView } from '../api/types';
+
+export function stage(change: Partial<StageView> = {}): StageView {
+  return {
+    stage: 'realesrgan',
+    state: 'PENDING',
+    attempt: 0,
+    duration_ms: null,
+    vram_used_gb: null,
+    cost_usd: 0,
+    cached: false,
+    started_at: null,
+    finished_at: null,
+    waiting_until: null,
+    output: null,
+    error: null,
+    ...change,
+  };
+}
+
+export function job(change: Partial<JobStatus> = {}): JobStatus {
+  return {
+    job_id: '0b1f3c52-0000-4000-8000-000000000001',
+    state: 'RUNNING',
+    stage: 'guardrail',
+    progress: 0,
+    batch_id: null,
+    source: 'uploads/cup.jpg',
+    created_at: '2026-11-24T12:00:00Z',
+    updated_at: '2026-11-24T12:00:01Z',
+    finished_at: null,
+    expired_at: null,
+    error: null,
+    cost_usd: 0,
+    run: 1,
+    stages: STAGES.map((name) => stage({ stage: name })),
+    callback: null,
+    links: { self: '', events: '', cancel: '', retry: '', result: null },
+    ...change,
+  };
+}

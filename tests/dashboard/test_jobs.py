@@ -1,0 +1,226 @@
+"""A person follows jobs with the eyes: upload, steps, comparison, cancel, retry, reload, no network."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.dashboard.conftest import Pictures
+from tests.e2e.stack import PHOTO, Stack
+from tests.pictures import encoded
+
+STAGES = ("guardrail", "rembg", "realesrgan", "nano_banana")
+_JOB_LIMIT_MS = 90_000
+
+
+def new_job(page: Page, prompt: str = "") -> str:
+    """Upload the photo through the page; the job's id once its page is open."""
+    page.goto("/")
+    page.get_by_test_id("file-input").set_input_files(PHOTO)
+    if prompt:
+        page.get_by_test_id("prompt").fill(prompt)
+    page.get_by_test_id("submit").click()
+    page.wait_for_url("**/jobs/*")
+    return page.url.rstrip("/").rsplit("/", 1)[-1]
+
+
+def wait_until_quiet(stack: Stack) -> None:
+    """Until no job is open that could meet what is meant for another."""
+    query = {"state": ["QUEUED", "VALIDATING", "RUNNING"]}
+    until = time.monotonic() + 90
+    while stack.client.get("/api/v1/jobs", params=query).json()["jobs"]:
+        assert time.monotonic() < until, "jobs of other tests do not end"
+        time.sleep(0.3)
+
+
+def state(page: Page) -> Locator:
+    return page.get_by_test_id("job-state").first
+
+
+def step(page: Page, stage: str) -> Locator:
+    return page.get_by_test_id(f"step-{stage}")
+
+
+def shown(locator: Locator) -> bytes:
+    return locator.screenshot(animations="disabled")
+
+
+def test_a_photo_is_followed_through_all_four_steps(page: Page, stack: Stack, pictures: Pictures) -> None:
+    job_id = new_job(page, "on a rustic wooden table, warm morning light")
+    seen: set[str] = set()
+    until = time.monotonic() + _JOB_LIMIT_MS / 1000
+    while state(page).get_attribute("data-state") != "COMPLETED" and time.monotonic() < until:
+        seen |= {
+            stage
+            for stage in STAGES
+            if step(page, stage).get_attribute("data-state") in {"RUNNING", "SUCCEEDED"}
+        }
+        time.sleep(0.1)
+    expect(state(page)).to_have_attribute("data-state", "COMPLETED")
+    assert seen == set(STAGES)
+    for stage in STAGES:
+        expect(step(page, stage)).to_have_attribute("data-state", "SUCCEEDED")
+    expect(step(page, "nano_banana")).to_contain_text("0.08")
+    assert stack.status(job_id)["state"] == "COMPLETED"
+    assert stack.bill(job_id)["billed"] == 1
+    expect(page.get_by_test_id("compare")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    pictures.take(page, "job")
+
+
+def test_the_slider_compares_any_two_stages(page: Page, completed: str) -> None:
+    page.goto(f"/jobs/{completed}")
+    compare = page.get_by_test_id("compare")
+    compare.scroll_into_view_if_needed()
+    page.get_by_test_id("compare-before").select_option("source")
+    page.get_by_test_id("compare-after").select_option("realesrgan")
+    page.wait_for_load_state("networkidle")
+    expect(compare.locator("img").first).to_be_visible()
+    handle = page.get_by_test_id("compare-handle")
+    handle.focus()
+    half = shown(compare)
+    for _ in range(20):
+        page.keyboard.press("ArrowLeft")
+    left = shown(compare)
+    assert left != half
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    assert shown(compare) not in {left, half}
+    page.get_by_test_id("compare-after").select_option("nano_banana")
+    page.wait_for_load_state("networkidle")
+    other = shown(compare)
+    page.get_by_test_id("zoom-in").click()
+    page.get_by_test_id("zoom-in").click()
+    zoomed = shown(compare)
+    assert zoomed != other
+    page.get_by_test_id("zoom-fit").click()
+    expect(compare).to_be_visible()
+    assert shown(compare) != zoomed
+
+
+def test_the_pictures_are_really_loaded(page: Page, completed: str) -> None:
+    page.goto(f"/jobs/{completed}")
+    page.wait_for_load_state("networkidle")
+    sizes = page.locator("img").evaluate_all("found => found.map(each => each.naturalWidth)")
+    assert sizes
+    assert all(sizes), "a picture that does not load has no width"
+
+
+def test_the_guardrails_report_stands_beside_the_job(page: Page, completed: str) -> None:
+    page.goto(f"/jobs/{completed}")
+    report = page.get_by_test_id("guardrail-report")
+    expect(report).to_be_attached()
+    rows = report.get_by_test_id("check-row")
+    expect(rows.first).to_be_attached()
+    assert rows.count() >= 5
+
+
+def test_a_refused_photo_tells_why_in_place(page: Page, pictures: Pictures) -> None:
+    page.goto("/")
+    page.get_by_test_id("file-input").set_input_files(
+        {"name": "tiny.png", "mimeType": "image/png", "buffer": encoded("PNG", size=(16, 16))}
+    )
+    page.get_by_test_id("submit").click()
+    item = page.get_by_test_id("upload-item").first
+    expect(item).to_have_attribute("data-state", "refused")
+    expect(item).to_contain_text("16")
+    pictures.take(page, "refused")
+
+
+def test_the_sample_needs_no_file_of_ones_own(page: Page) -> None:
+    page.goto("/")
+    page.get_by_test_id("use-sample").click()
+    expect(page.get_by_role("list", name="Chosen photos").get_by_role("listitem")).to_have_count(1)
+    page.get_by_test_id("submit").click()
+    page.wait_for_url("**/jobs/*")
+
+
+def test_several_photos_are_followed_side_by_side(page: Page) -> None:
+    page.goto("/")
+    photo = {"mimeType": "image/jpeg", "buffer": PHOTO.read_bytes()}
+    page.get_by_test_id("file-input").set_input_files([{"name": f"{name}.jpg", **photo} for name in "abc"])
+    page.get_by_test_id("prompt").fill("all three at once")
+    page.get_by_test_id("submit").click()
+    for number in range(3):
+        expect(page.get_by_test_id("upload-item").nth(number)).to_have_attribute(
+            "data-state", "accepted", timeout=60_000
+        )
+
+
+@pytest.fixture
+def no_gpu(stack: Stack) -> Stack:
+    """The GPU service is away; whoever needs it starts it again."""
+    stack.gpu.stop()
+    return stack
+
+
+def gpu_again(stack: Stack) -> None:
+    stack.gpu.start()
+    stack.gpu.wait_ready()
+
+
+def test_a_waiting_job_tells_why_survives_a_reload_and_is_cancelled(page: Page, no_gpu: Stack) -> None:
+    try:
+        job_id = new_job(page, "waiting for a GPU")
+        expect(step(page, "rembg")).to_have_attribute("data-state", "WAITING", timeout=30_000)
+        expect(step(page, "rembg")).to_contain_text(re.compile("GPU|circuit", re.I))
+        page.reload()
+        expect(step(page, "rembg")).to_have_attribute("data-state", re.compile("WAITING|RUNNING"))
+        page.get_by_test_id("cancel").first.click()
+        _confirm(page)
+        expect(state(page)).to_have_attribute("data-state", "CANCELLED", timeout=30_000)
+        assert no_gpu.bill(job_id)["billed"] == 0
+    finally:
+        gpu_again(no_gpu)
+
+
+def test_a_failed_job_is_retried_from_where_it_stopped(page: Page, stack: Stack, pictures: Pictures) -> None:
+    wait_until_quiet(stack)
+    stack.faults("safety")
+    job_id = new_job(page, "refused by the paid service")
+    expect(state(page)).to_have_attribute("data-state", "FAILED", timeout=_JOB_LIMIT_MS)
+    expect(step(page, "nano_banana")).to_have_attribute("data-state", "FAILED")
+    page.wait_for_load_state("networkidle")
+    pictures.take(page, "failed")
+    cut_out = stack.status(job_id)["stages"][1]["attempt"]
+    page.get_by_test_id("retry").first.click()
+    _confirm(page)
+    expect(state(page)).to_have_attribute("data-state", "COMPLETED", timeout=_JOB_LIMIT_MS)
+    assert stack.status(job_id)["stages"][1]["attempt"] == cut_out, "finished stages are kept"
+
+
+def test_the_network_goes_and_comes_back(page: Page) -> None:
+    new_job(page, "without a network")
+    expect(state(page)).to_be_visible()
+    page.context.set_offline(True)
+    expect(page.get_by_test_id("offline-banner")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_test_id("offline-banner")).to_be_hidden(timeout=30_000)
+    expect(state(page)).to_have_attribute("data-state", "COMPLETED", timeout=_JOB_LIMIT_MS)
+
+
+def test_jobs_are_listed_with_thumbnails_and_filtered(page: Page, completed: str, pictures: Pictures) -> None:
+    page.goto("/jobs")
+    row = page.locator(f'[data-testid="job-row"][data-job-id="{completed}"]')
+    expect(row).to_be_visible()
+    expect(row.locator("img").first).to_be_visible()
+    page.wait_for_load_state("load")
+    pictures.take(page, "jobs")
+    page.get_by_test_id("state-filter").select_option("REJECTED")
+    expect(row).to_have_count(0)
+    page.get_by_test_id("state-filter").select_option("COMPLETED")
+    expect(row).to_be_visible()
+    states = page.get_by_test_id("job-row").evaluate_all("rows => rows.map(row => row.dataset.state)")
+    assert set(states) == {"COMPLETED"}
+
+
+def _confirm(page: Page) -> None:
+    """Where a dialog asks first."""
+    button = page.get_by_role("dialog").get_by_role(
+        "button", name=re.compile("cancel the job|cancel job|retry|confirm|yes", re.I)
+    )
+    if button.count():
+        button.first.click()

@@ -1,0 +1,117 @@
+"""Signing in, logs, metrics and the operator's views."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from playwright.sync_api import Page, expect
+
+from imagery.principal import Role
+from tests.dashboard.conftest import Pictures
+from tests.e2e.hosts import put_upload
+from tests.e2e.stack import PHOTO, Stack
+
+
+def test_a_stranger_signs_in_and_out(stranger: Page, key: str, pictures: Pictures) -> None:
+    stranger.goto("/jobs")
+    expect(stranger.get_by_test_id("sign-in-form")).to_be_visible()
+    pictures.take(stranger, "sign-in")
+    stranger.get_by_test_id("api-key").fill("igp_k3mz9wq2xa_wrong")
+    stranger.get_by_test_id("sign-in").click()
+    expect(stranger.get_by_test_id("sign-in-form")).to_contain_text(re.compile("not valid", re.I))
+    stranger.get_by_test_id("api-key").fill(key)
+    stranger.get_by_test_id("sign-in").click()
+    expect(stranger.get_by_test_id("sign-out")).to_be_visible()
+    stranger.get_by_test_id("sign-out").click()
+    expect(stranger.get_by_test_id("sign-in-form")).to_be_visible()
+    stranger.reload()
+    expect(stranger.get_by_test_id("sign-in-form")).to_be_visible()
+
+
+def test_the_link_of_the_terminal_signs_in_and_leaves_no_key_behind(page: Page, key: str) -> None:
+    assert key not in page.url
+    assert "#" not in page.url
+    page.reload()
+    expect(page.get_by_test_id("sign-out")).to_be_visible()
+    kept = page.evaluate(
+        "JSON.stringify({...localStorage}) + JSON.stringify({...sessionStorage}) + document.cookie"
+    )
+    assert key not in kept
+
+
+def test_logs_are_filtered_and_go_on_live(
+    page: Page, stack: Stack, completed: str, pictures: Pictures
+) -> None:
+    page.goto("/logs")
+    rows = page.get_by_test_id("log-row")
+    expect(rows.first).to_be_visible()
+    expect(page.get_by_test_id("log-connection")).to_have_attribute("data-state", "live")
+    page.get_by_test_id("log-job").fill(completed)
+    expect(rows.filter(has_text="job_completed").first).to_be_visible()
+    pictures.take(page, "logs")
+    page.get_by_test_id("log-stage").select_option("realesrgan")
+    expect(rows.first).to_have_attribute("data-stage", "realesrgan")
+    stages = rows.evaluate_all("rows => rows.map(row => row.dataset.stage)")
+    assert set(stages) == {"realesrgan"}
+    page.get_by_test_id("log-stage").select_option("")
+    page.get_by_test_id("log-text").fill("stage_finished")
+    expect(rows).to_have_count(4)
+    page.get_by_test_id("log-text").fill("")
+    page.get_by_test_id("log-level").select_option("error")
+    expect(rows).to_have_count(0)
+    page.get_by_test_id("log-level").select_option("info")
+    page.get_by_test_id("log-job").fill("")
+    job_id = stack.submit(PHOTO.read_bytes(), prompt="seen in the log")
+    page.get_by_test_id("log-job").fill(job_id)
+    expect(rows.filter(has_text="job_completed").first).to_be_visible(timeout=60_000)
+    ids = rows.evaluate_all("rows => rows.map(row => row.dataset.eventId)")
+    assert len(ids) == len(set(ids))
+
+
+def test_metrics_are_drawn_from_the_scrape(page: Page, completed: str, pictures: Pictures) -> None:
+    page.goto("/metrics")
+    for name in ("latency", "throughput", "spend", "verdicts", "vram", "breakers"):
+        expect(page.get_by_test_id(f"chart-{name}")).to_be_visible()
+    drawing = page.get_by_test_id("chart-spend").get_by_role("img")
+    expect(drawing).to_have_attribute("aria-label", re.compile(r"\$\d+\.\d\d paid"))
+    # two more scrapes, so that there is a line
+    expect(page.get_by_test_id("chart-spend")).to_have_attribute("data-points", "3")
+    pictures.take(page, "metrics", whole=True)
+
+
+def test_an_operator_opens_and_closes_a_circuit(page: Page, stack: Stack, pictures: Pictures) -> None:
+    page.goto("/operations")
+    expect(page.get_by_text(re.compile("nano.?banana", re.I)).first).to_be_visible()
+    pictures.take(page, "operations", whole=True)
+    stack.client.post("/api/v1/circuit-breakers/content_safety", json={"state": "open"})
+    expect(page.get_by_text(re.compile(r"\bopen\b", re.I)).first).to_be_visible(timeout=30_000)
+    stack.client.post("/api/v1/circuit-breakers/content_safety", json={"state": "closed"})
+
+
+def test_a_user_sees_only_its_own(stranger: Page, stack: Stack, completed: str) -> None:
+    _, own = stack.users().create("Ben User", Role.USER)
+    stranger.goto(f"/#key={own}")
+    stranger.get_by_test_id("sign-out").wait_for()
+    stranger.goto("/jobs")
+    expect(stranger.get_by_test_id("job-row")).to_have_count(0)
+    stranger.goto(f"/jobs/{completed}")
+    expect(stranger.get_by_text(re.compile("no job|not found", re.I)).first).to_be_visible()
+
+
+def test_a_batch_is_followed_item_by_item(page: Page, stack: Stack, pictures: Pictures) -> None:
+    names = [f"storage/{uuid.uuid4()}/p{number}.jpg" for number in range(3)]
+    items = [{"blob": put_upload(stack, name, PHOTO.read_bytes()), "prompt": name[-6:]} for name in names]
+    made = stack.client.post("/api/v1/batches", json={"items": [*items, {"blob": "uploads/gone.jpg"}]})
+    assert made.status_code == 202, made.text
+    page.goto("/batches")
+    page.get_by_role("link", name=re.compile(made.json()["batch_id"][:8])).first.click()
+    expect(page.get_by_test_id("batch-progress")).to_be_visible()
+    expect(
+        page.get_by_text("source_not_found").or_(page.get_by_text("uploads/gone.jpg")).first
+    ).to_be_visible()
+    bar = page.get_by_test_id("batch-progress")
+    expect(bar).to_have_attribute("aria-valuenow", "100", timeout=90_000)
+    expect(page.get_by_text("3 of 3 ended")).to_be_visible()
+    page.wait_for_load_state("load")
+    pictures.take(page, "batch")
