@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from imagery.database import journal
 from imagery.database.engine import Database, make_engine
@@ -81,13 +81,41 @@ def test_readers_lose_and_double_nothing_while_eight_write(slow_commits: Databas
     assert all(ids == written for ids in seen)
 
 
-def test_without_the_lock_readers_would_lose_events(
-    slow_commits: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("is_locked", "seen"), [(True, ["slow", "fast"]), (False, ["fast"])])
+def test_only_the_lock_makes_ids_visible_in_their_order(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, is_locked: bool, seen: list[str]
 ) -> None:
-    monkeypatch.setattr(journal, "take_lock", lambda *_: None)
-    seen, written = read_while_written(slow_commits)
-    assert len(written) == WRITERS * EACH * 2
-    assert any(len(ids) < len(written) for ids in seen)
+    if not is_locked:
+        monkeypatch.setattr(journal, "take_lock", lambda *_: None)
+    engine = make_engine(postgres_url)
+    upgrade(engine)
+    database = Database(engine)
+    job = job_of(database)
+    position, read = newest_event(database), []
+    is_held, other_is_done = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> None:
+        if not is_held.is_set():
+            is_held.set()
+            other_is_done.wait(1)
+
+    def look() -> None:
+        nonlocal position
+        page = events_after(database, EVERYTHING, position, limit=10, scan=1000, within_s=1)
+        read.extend(each.event for each in page.events)
+        position = page.position
+
+    event.listen(engine, "commit", hold)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(write, database, job, "slow")
+        is_held.wait(5)
+        write(database, job, "fast")
+        look()
+        other_is_done.set()
+        slow.result()
+    look()
+    assert read == seen
+    engine.dispose()
 
 
 def test_a_writer_that_never_commits_does_not_stop_the_others_for_long(postgres_url: str) -> None:
@@ -100,9 +128,10 @@ def test_a_writer_that_never_commits_does_not_stop_the_others_for_long(postgres_
         with pytest.raises(OperationalError, match="lock timeout"):
             write(impatient, job, "late")
     write(impatient, job, "in time")
-    with impatient.read() as session:
+    # whoever keeps the lock and does nothing loses its connection
+    with pytest.raises(DBAPIError), impatient.read() as session:
         journal.take_lock(session, 0.3)
-        write(database, job, "after the server has ended the idle one")
+        write(database, job, "soon after")
     engine.dispose()
 
 
