@@ -21,7 +21,7 @@ from imagery.contracts import Stage
 from imagery.database.engine import Database, make_engine
 from imagery.database.tables import JobEvent
 from tests.azurite import start_azurite
-from tests.e2e.stack import Stack
+from tests.e2e.stack import PHOTO, Stack
 from tests.event_source import EventSource
 from tests.pictures import encoded
 from tests.postgres import start_postgres
@@ -62,8 +62,8 @@ def running_stack() -> Iterator[Stack]:
 
 def listen(stack: Stack, clients: int) -> list[EventSource]:
     """Clients that listen from now on."""
-    url, headers = f"{stack.client.base_url}{_LOGS.removeprefix('/')}", dict(stack.client.headers)
-    key = {"X-API-Key": headers["x-api-key"]}
+    url = f"http://127.0.0.1:{stack.port}{_LOGS}"
+    key = {"X-API-Key": stack.client.headers["X-API-Key"]}
     filters: list[dict[str, str]] = [
         {"stage": _STAGE} if number % _FILTERED == _FILTERED - 1 else {} for number in range(clients)
     ]
@@ -71,29 +71,25 @@ def listen(stack: Stack, clients: int) -> list[EventSource]:
 
 
 class Work:
-    """Submits a job at a time: mostly the same photo, now and then another picture or a refused one."""
+    """Submits a job at a time: mostly the same photo, now and then a small picture."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._photo = PHOTO.read_bytes()
         self.submitted = 0
         self.failed = 0
 
     def submit(self) -> None:
         """One job; a host that is down costs a failed call and no more."""
         number = self.submitted + self.failed
-        dark = number % 4 == 3
-        picture = encoded("PNG", size=(64, 64)) if dark else self._photo()
+        is_small = number % 4 == 3
+        picture = encoded("PNG", size=(64, 64)) if is_small else self._photo
         try:
             self._stack.submit(picture, prompt="on a table" if number % 10 else f"on table {number}")
         except (httpx.HTTPError, AssertionError):
             self.failed += 1
         else:
             self.submitted += 1
-
-    def _photo(self) -> bytes:
-        from tests.e2e.stack import PHOTO
-
-        return PHOTO.read_bytes()
 
 
 def soak(stack: Stack, *, minutes: float, clients: int, restarts: int, every_s: float) -> dict[str, Any]:
