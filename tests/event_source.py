@@ -40,8 +40,13 @@ class EventSource:
         self._thread.start()
         return self
 
-    def stop(self) -> None:
+    def leave(self) -> None:
+        """Stop as soon as the answer that is waited for has ended."""
         self._stopped.set()
+
+    def stop(self) -> None:
+        """``leave``, and wait for it."""
+        self.leave()
         self._thread.join(_TIMEOUT.read)
 
     def feed(self, lines: Iterable[str]) -> None:

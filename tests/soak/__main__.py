@@ -115,6 +115,8 @@ def soak(stack: Stack, *, minutes: float, clients: int, restarts: int, every_s: 
     database = Database(make_engine(stack.database_url))
     newest = _settled(database, sources)
     for source in sources:
+        source.leave()
+    for source in sources:
         source.stop()
     told = _compare(database, sources, newest)
     database.engine.dispose()
@@ -131,8 +133,10 @@ def _settled(database: Database, sources: list[EventSource]) -> int:
             newest, since = found, time.monotonic()
         is_quiet = time.monotonic() - since > _QUIET_S
         if is_quiet and all(source.position >= newest for source in sources):
-            break
+            return newest
         time.sleep(0.5)
+    behind = sum(source.position < newest for source in sources)
+    _tell(f"after {_CATCH_UP_S:.0f} s jobs still go on or clients are behind ({behind} of {len(sources)})")
     return newest
 
 
