@@ -86,7 +86,7 @@ def test_only_the_lock_makes_ids_visible_in_their_order(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, is_locked: bool, seen: list[str]
 ) -> None:
     if not is_locked:
-        monkeypatch.setattr(journal, "take_lock", lambda *_: None)
+        monkeypatch.setattr(journal, "lock_key", lambda: random.getrandbits(48))
     engine = make_engine(postgres_url)
     upgrade(engine)
     database = Database(engine)
@@ -124,14 +124,18 @@ def test_a_writer_that_never_commits_does_not_stop_the_others_for_long(postgres_
     database, impatient = Database(engine), Database(engine, journal_wait_s=0.3)
     job = job_of(database)
     with impatient.read() as session:
-        journal.take_lock(session, 60.0)
+        record(session, job, "stuck")
+        journal.write_journal(session, 60.0)
         with pytest.raises(OperationalError, match="lock timeout"):
             write(impatient, job, "late")
     write(impatient, job, "in time")
     # whoever keeps the lock and does nothing loses its connection
     with pytest.raises(DBAPIError), impatient.read() as session:
-        journal.take_lock(session, 0.3)
+        record(session, job, "stuck")
+        journal.write_journal(session, 0.3)
         write(database, job, "soon after")
+    page = last_events(database, EVERYTHING, limit=9, scan=1000)
+    assert [each.event for each in page.events] == ["job_queued", "in time", "soon after"]
     engine.dispose()
 
 
