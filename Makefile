@@ -108,6 +108,14 @@ bench: setup ## the GPU stages against the usual script, in one run (QUICK=1: un
 bench-guardrail: setup $(VENV)/.dev ## the guardrail's answer over HTTP against the bare decode
 	@$(BIN)/python -m tests.bench_guardrail
 
+.PHONY: bench-metrics
+bench-metrics: setup $(VENV)/.dev ## /api/v1/metrics with 100,000 jobs in SQLite and PostgreSQL; the last line is JSON
+	@$(BIN)/python -m tests.bench_metrics
+
+.PHONY: soak
+soak: setup $(VENV)/.dev ## 20 EventSource clients for 30 minutes while the host is killed twice; SOAK_ARGS=--help
+	@$(BIN)/python -m tests.soak $(SOAK_ARGS)
+
 .PHONY: doctor
 doctor: ## name what is missing and how to mend it
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)

@@ -63,6 +63,7 @@ class JobState(StrEnum):
 
 
 TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED})
+OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
 
 
 class StageState(StrEnum):

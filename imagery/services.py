@@ -12,6 +12,7 @@ from imagery.database.batches import Batches
 from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
 from imagery.database.engine import Database, get_database
+from imagery.database.event_watch import EventWatch
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import upgrade
 from imagery.database.quotas import Quotas
@@ -26,6 +27,7 @@ from imagery.settings import Settings, get_settings
 from imagery.spend import Ledger
 from imagery.stage_cache import StageCache
 from imagery.storage import Storage, get_storage
+from imagery.telemetry.gpu_reading import GpuReading
 
 _ANSWER_MARGIN_S = 30.0
 
@@ -49,7 +51,9 @@ class Services:
     ledger: Ledger
     stage_cache: StageCache
     circuits: CircuitBreakers
+    event_watch: EventWatch
     gpu: GpuClient
+    gpu_reading: GpuReading
     nano_banana: NanoBanana
 
 
@@ -62,12 +66,13 @@ def get_services() -> Services:
     storage = get_storage()
     storage.ensure_containers(UPLOADS, JOBS)
     circuits = CircuitBreakers(database, BreakerPolicy.of(settings))
+    gpu = GpuClient(settings)
     return Services(
         settings=settings,
         storage=storage,
         database=database,
-        jobs=Jobs(database, timedelta(seconds=settings.callback_lifetime_s)),
-        stages=Stages(database),
+        jobs=Jobs(database, timedelta(seconds=settings.callback_lifetime_s), settings.nano_banana_price_usd),
+        stages=Stages(database, settings.nano_banana_price_usd),
         users=Users(database),
         quotas=Quotas.of(settings),
         tickets=Tickets(database),
@@ -82,6 +87,13 @@ def get_services() -> Services:
         ),
         stage_cache=StageCache(database, settings),
         circuits=circuits,
-        gpu=GpuClient(settings),
+        event_watch=EventWatch(database, settings.logs_poll_s),
+        gpu=gpu,
+        gpu_reading=GpuReading(
+            gpu.health,
+            wait_s=settings.metrics_gpu_wait_s,
+            fresh_s=settings.metrics_gpu_fresh_s,
+            stale_s=settings.metrics_gpu_stale_s,
+        ),
         nano_banana=NanoBanana(settings),
     )

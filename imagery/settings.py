@@ -120,6 +120,9 @@ class Settings(BaseSettings):
         SecretStr("sqlite:///data/imagery.db"),
         description="SQLAlchemy URL: sqlite:///file or postgresql+psycopg://user:password@host/name.",
     )
+    journal_wait_s: float = Field(
+        30.0, ge=0.1, description="Longest wait of a PostgreSQL transaction to write its log events."
+    )
 
     gpu_service_url: str = Field("http://127.0.0.1:8081", description="Base URL of the GPU service.")
     gpu_timeout_s: float = Field(230.0, gt=0, description="Time limit of one call (ingress ends at 240 s).")
@@ -337,6 +340,28 @@ class Settings(BaseSettings):
 
     status_wait_max_s: float = Field(30.0, ge=0, description="Longest long-poll of /status.")
     logs_wait_s: float = Field(20.0, ge=0, description="Longest wait for the first event in /logs.")
+    logs_poll_s: float = Field(
+        0.3, gt=0, description="While anyone waits in /logs, a process looks this often for new events."
+    )
+    logs_reconnect_ms: int = Field(
+        500, ge=0, description="Pause that an EventSource makes before it connects to /logs anew."
+    )
+    logs_page: int = Field(500, gt=0, le=10_000, description="Most events of one answer of /logs.")
+    logs_tail: int = Field(
+        200, ge=0, description="Latest events that a stream of /logs begins with when it names no place."
+    )
+    logs_scan_events: int = Field(
+        20_000, gt=0, description="Events that one query of /logs looks through for level, stage or text."
+    )
+    metrics_gpu_wait_s: float = Field(
+        0.2, ge=0, description="Longest time that /metrics waits for the GPU service's figures."
+    )
+    metrics_gpu_fresh_s: float = Field(
+        5.0, ge=0, description="Age up to which /metrics tells the figures it has instead of asking anew."
+    )
+    metrics_gpu_stale_s: float = Field(
+        60.0, ge=0, description="Age up to which it tells them while the GPU service does not answer in time."
+    )
     http_connections: int = Field(100, gt=0, description="Most connections of one HTTP client.")
 
     @property

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from imagery.contracts import JobState, Stage, StageState
 from imagery.database.budget import MICRO, Budgets, refund
+from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.jobs import lock_job, stage_row
@@ -228,6 +229,7 @@ class Ledger:
         note: str | None,
         job: ImageJob | None = None,
     ) -> None:
+        _count(session, entry, state)
         entry.state = state
         entry.note = note
         entry.closed_at = utc_now()
@@ -245,6 +247,15 @@ class Ledger:
                 price_usd=entry.price_micro_usd / MICRO,
                 **({"note": note} if note else {}),
             )
+
+
+def _count(session: Session, entry: SpendEntry, state: SpendState) -> None:
+    """Count what is now known of a call; a reservation that is freed unsent was none."""
+    if entry.state == SpendState.RESERVED:
+        return
+    count(session, entry.owner_id, Metric.CALLS, state.value)
+    if state is SpendState.SETTLED:
+        count(session, entry.owner_id, Metric.SPEND, value=entry.price_micro_usd)
 
 
 def _payable(session: Session, job_id: str, run: int) -> ImageJob:

@@ -1,4 +1,8 @@
-"""``GET /logs``: what happened, as Server-Sent Events that end and resume, or as JSON lines."""
+"""``GET /logs``: what happened, as Server-Sent Events that end and resume, or as JSON lines.
+
+Hosts that buffer an answer hand it on when it is complete, so each one ends: with the first events that
+come, or after the longest wait. ``id:`` lines tell where the next one begins.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,14 @@ from api.auth import Caller
 from api.v1.status import load
 from imagery import __version__
 from imagery.contracts import Stage
-from imagery.database.events import events_after
+from imagery.database.events import EventFilter, EventPage, events_after, last_events
 from imagery.database.tables import JobEvent
-from imagery.services import get_services
+from imagery.services import Services, get_services
 
 router = APIRouter(tags=["operations"])
-_PAGE = 500
-_LOOK_EVERY_S = 0.3
-_RECONNECT_MS = 500
 _NDJSON = "application/x-ndjson"
 _MAX_ID = 2**63 - 1
+_MOST = 10_000
 
 
 class LogQuery(BaseModel):
@@ -34,7 +36,22 @@ class LogQuery(BaseModel):
         default=None, description="This level and above."
     )
     stage: Stage | None = None
-    after: int = Field(default=0, ge=0, le=_MAX_ID, description="Only events with a greater id.")
+    q: str | None = Field(
+        default=None,
+        max_length=100,
+        pattern=r"^[^\x00]*$",
+        description="Text that the event's name, error or error code holds, in any case.",
+    )
+    after: int | None = Field(
+        default=None, ge=0, le=_MAX_ID, description="Only events with a greater id, the oldest first."
+    )
+    tail: int | None = Field(
+        default=None,
+        ge=0,
+        le=_MOST,
+        description="Without `after`: begin with this many of the latest events. "
+        "A stream begins with LOGS_TAIL of them, JSON lines begin with the oldest event.",
+    )
     wait: float | None = Field(default=None, ge=0, description="Seconds to wait for the first event.")
 
 
@@ -45,40 +62,77 @@ async def logs(
     accept: Annotated[str, Header()] = "text/event-stream",
     last_event_id: Annotated[str, Header(pattern=r"^[0-9]{0,18}$")] = "",
 ) -> Response:
-    """Events after ``after`` (or `Last-Event-ID`). The answer ends; EventSource reconnects by itself."""
+    """Events after `Last-Event-ID`, else after `after`, else the latest `tail`; up to LOGS_PAGE at once.
+
+    The answer ends with the first events there are; EventSource connects anew by itself and goes on
+    where it was: at once while more is waiting, else after LOGS_RECONNECT_MS. JSON lines
+    (`Accept: application/x-ndjson`) do not wait unless told to; `X-Last-Event-ID` is the next `after`.
+    """
     if query.job_id is not None:
         await load(query.job_id, caller)
-    lines = _NDJSON in accept
-    longest = get_services().settings.logs_wait_s
+    services, lines = get_services(), _NDJSON in accept
+    longest = services.settings.logs_wait_s
     patience = min(query.wait if query.wait is not None else (0.0 if lines else longest), longest)
-    if last_event_id:
-        query = query.model_copy(update={"after": int(last_event_id)})
-    events = await _wait_for_events(query, patience, caller.scope)
-    if lines:
-        body = "".join(json.dumps(_line(event)) + "\n" for event in events)
-        return Response(body, media_type=_NDJSON)
-    body = f"retry: {_RECONNECT_MS}\n\n" + "".join(
-        f"id: {event.id}\ndata: {json.dumps(_line(event))}\n\n" for event in events
+    wanted = EventFilter(
+        owner_id=caller.scope,
+        job_id=query.job_id,
+        level=query.level,
+        stage=query.stage.value if query.stage else None,
+        text=query.q or None,
     )
-    return Response(body, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    after = int(last_event_id) if last_event_id else query.after
+    tail = query.tail if query.tail is not None or lines else services.settings.logs_tail
+    page = await _page(services, wanted, after, tail, time.monotonic() + patience)
+    headers = {"Cache-Control": "no-store", "X-Last-Event-ID": str(page.position)}
+    body = _json_lines(page) if lines else _stream(page, services.settings.logs_reconnect_ms)
+    return Response(body, media_type=_NDJSON if lines else "text/event-stream", headers=headers)
 
 
-async def _wait_for_events(query: LogQuery, patience_s: float, owner_id: str | None) -> list[JobEvent]:
-    until = time.monotonic() + patience_s
-    while True:
-        events = await asyncio.to_thread(
-            events_after,
-            get_services().database,
-            query.after,
-            _PAGE,
-            owner_id=owner_id,
-            job_id=query.job_id,
-            level=query.level,
-            stage=query.stage.value if query.stage else None,
+async def _page(
+    services: Services, wanted: EventFilter, after: int | None, tail: int | None, until: float
+) -> EventPage:
+    """The first events there are, waited for ``until`` then (monotonic)."""
+    limit, scan = services.settings.logs_page, services.settings.logs_scan_events
+    page = EventPage([], after or 0, True)
+    if after is None and tail is not None:
+        page = await asyncio.to_thread(
+            last_events, services.database, wanted, limit=min(tail, limit), scan=scan
         )
-        if events or time.monotonic() >= until:
-            return events
-        await asyncio.sleep(_LOOK_EVERY_S)
+    while not page.events and (page.more or await _something_new(services, page.position, until)):
+        page = await asyncio.to_thread(
+            events_after,
+            services.database,
+            wanted,
+            page.position,
+            limit=limit,
+            scan=scan,
+            within_s=services.settings.logs_wait_s,
+        )
+        if page.more:
+            break
+    return page
+
+
+async def _something_new(services: Services, position: int, until: float) -> bool:
+    """True as soon as there is an event beyond ``position``, False when it is ``until``."""
+    watch = services.event_watch
+    while (remaining := until - time.monotonic()) > 0:
+        await asyncio.sleep(min(watch.every_s, remaining))
+        newest = await asyncio.to_thread(watch.look) if watch.is_due else watch.newest
+        if newest > position:
+            return True
+    return False
+
+
+def _json_lines(page: EventPage) -> str:
+    return "".join(json.dumps(_line(event)) + "\n" for event in page.events)
+
+
+def _stream(page: EventPage, reconnect_ms: int) -> str:
+    """The page as SSE. Its last ``id:`` belongs to no event: it moves a filter's reader on, too."""
+    retry = f"retry: {0 if page.more else reconnect_ms}\n\n"
+    events = "".join(f"id: {event.id}\ndata: {json.dumps(_line(event))}\n\n" for event in page.events)
+    return f"{retry}{events or ': nothing new' + chr(10)}id: {page.position}\n\n"
 
 
 def _line(event: JobEvent) -> dict[str, Any]:

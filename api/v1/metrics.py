@@ -1,4 +1,4 @@
-"""``GET /metrics``: Prometheus, computed from SQL when it is asked for."""
+"""``GET /metrics``: Prometheus, read from SQL when it is asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,5 @@ router = APIRouter(tags=["operations"])
 def metrics(caller: Caller, accept: Annotated[str, Header()] = "") -> Response:
     """Prometheus text, or OpenMetrics where asked for: of everybody for operators, else one's own."""
     services = get_services()
-    body, content_type = exposition(
-        services.database, services.gpu, services.settings.nano_banana_price_usd, accept, caller.scope
-    )
+    body, content_type = exposition(services.database, services.gpu_reading, accept, caller.scope)
     return Response(body, media_type=content_type)

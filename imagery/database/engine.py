@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
 from sqlmodel import Session, create_engine
 
+from imagery.database.journal import write_journal
 from imagery.settings import get_settings
 
 _BUSY_TIMEOUT_S = 30
@@ -61,15 +62,20 @@ def _begin_sqlite(connection: Connection) -> None:
 class Database:
     """Short transactions over one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, journal_wait_s: float = _BUSY_TIMEOUT_S) -> None:
         self.engine = engine
+        self._journal_wait_s = journal_wait_s
         self._reader = engine.execution_options(sqlite_begin="DEFERRED")
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that commits when the block ends and rolls back when it raises."""
+        """A transaction that commits when the block ends and rolls back when it raises.
+
+        Its log events and counts are written after the block: the block does not see them.
+        """
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
+            write_journal(session, self._journal_wait_s)
             session.commit()
 
     @contextmanager
@@ -82,4 +88,5 @@ class Database:
 @lru_cache(maxsize=1)
 def get_database() -> Database:
     """The database of this process."""
-    return Database(make_engine(get_settings().database_url.get_secret_value()))
+    settings = get_settings()
+    return Database(make_engine(settings.database_url.get_secret_value()), settings.journal_wait_s)

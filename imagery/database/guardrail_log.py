@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import col, select
 
 from imagery.contracts import GuardrailReport
+from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.tables import GuardrailLog
 
@@ -13,12 +14,14 @@ def log_verdict(
     database: Database, report: GuardrailReport, *, owner_id: str, size_bytes: int, job_id: str | None = None
 ) -> None:
     """Write one row."""
+    verdict = "admitted" if report.admitted else "rejected"
     with database.write() as session:
+        count(session, owner_id, Metric.VALIDATIONS, verdict)
         session.add(
             GuardrailLog(
                 job_id=job_id,
                 owner_id=owner_id,
-                verdict="admitted" if report.admitted else "rejected",
+                verdict=verdict,
                 code=report.code,
                 message=report.message,
                 checks=[check.to_json() for check in report.checks],

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select
 
-from imagery.contracts import TERMINAL_STATES, JobRequest, JobState, Stage, StageState
+from imagery.contracts import OPEN_STATES, JobRequest, JobState, Stage, StageState
 from imagery.database.budget import release_reserved
 from imagery.database.callbacks import add_callback, latest
+from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.quotas import Quotas
+from imagery.database.savings import count_unpaid
 from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
 from imagery.text import plain
 
@@ -41,11 +43,17 @@ class Page:
 
 
 class Jobs:
-    """The repository of jobs."""
+    """The repository of jobs. ``price_usd``: what a picture costs, for what a job saved that ends unpaid."""
 
-    def __init__(self, database: Database, callback_lifetime: timedelta = timedelta(days=1)) -> None:
+    def __init__(
+        self,
+        database: Database,
+        callback_lifetime: timedelta = timedelta(days=1),
+        price_usd: float = 0.0,
+    ) -> None:
         self._database = database
         self._callback_lifetime = callback_lifetime
+        self._price_usd = price_usd
 
     def create(
         self, request: JobRequest, *, instance_id: str, deadline: datetime, quotas: Quotas | None = None
@@ -79,6 +87,7 @@ class Jobs:
                     check(session, request.owner_id)
                 session.add(job)
                 session.flush()
+                count(session, job.owner_id, Metric.JOBS, job.state)
                 record(session, job, "job_queued", source=request.source.path)
         except IntegrityError:
             existing = self.get(request.job_id)
@@ -147,7 +156,7 @@ class Jobs:
         """Jobs that are not terminal and were not changed since then, oldest first."""
         query = (
             select(ImageJob)
-            .where(col(ImageJob.state).not_in(TERMINAL_STATES))
+            .where(col(ImageJob.state).in_(OPEN_STATES))
             .where(col(ImageJob.updated_at) < untouched_since)
             .order_by(col(ImageJob.updated_at), col(ImageJob.job_id))
             .limit(limit)
@@ -183,7 +192,7 @@ class Jobs:
                 # whoever looked which stage it is did so before the lock: the next one may have begun since
                 if other is not row and other.state in _OPEN_STAGES:
                     _close_stage(other, state, error_code, message)
-            job.state = state
+            enter(session, job, state)
             job.stage = stage.value if stage else job.stage
             job.error_code = error_code
             job.error_message = message
@@ -199,6 +208,7 @@ class Jobs:
                 **({"error_code": error_code, "error": message} if error_code else {}),
             )
             release_reserved(session, job)
+            count_unpaid(session, job, self._price_usd)
             add_callback(session, job, self._callback_lifetime)
             return job
 
@@ -231,7 +241,8 @@ class Jobs:
                 return None
             if quotas is not None:
                 quotas.check(session, job.owner_id)
-            job.state, job.stage = JobState.QUEUED, None
+            enter(session, job, JobState.QUEUED)
+            job.stage = None
             job.error_code = job.error_message = job.finished_at = job.expired_at = None
             job.run, job.instance_id, job.deadline, job.restarts = run, instance_id, deadline, 0
             job.updated_at = utc_now()
@@ -266,6 +277,13 @@ class Jobs:
 def lock_job(session: Session, job_id: str) -> ImageJob | None:
     """The job, locked against other writers until the transaction ends."""
     return session.exec(select(ImageJob).where(ImageJob.job_id == job_id).with_for_update()).first()
+
+
+def enter(session: Session, job: ImageJob, state: JobState) -> None:
+    """Put the job, which the caller has locked, into ``state``, and count that it entered it."""
+    if job.state != state:
+        job.state = state
+        count(session, job.owner_id, Metric.JOBS, state.value)
 
 
 def stage_row(session: Session, job_id: str, stage: Stage) -> StageRun | None:

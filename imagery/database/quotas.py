@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from imagery.contracts import TERMINAL_STATES, JobState
+from imagery.contracts import OPEN_STATES, JobState
 from imagery.database.engine import Database
 from imagery.database.tables import Batch, ImageJob, SpendEntry, User, utc_now
 from imagery.settings import Settings
@@ -110,7 +110,7 @@ class Quotas:
         """What ``user`` may do and has done."""
         jobs = select(func.count()).select_from(ImageJob).where(ImageJob.owner_id == user.user_id)
         started = sum(_count(session, query) for query in _starts(user.user_id, now))
-        is_open = col(ImageJob.state).not_in(TERMINAL_STATES)
+        is_open = col(ImageJob.state).in_(OPEN_STATES)
         waits_for_its_turn = (col(ImageJob.state) == JobState.QUEUED) & col(ImageJob.batch_id).is_not(None)
         opened = session.exec(jobs.where(is_open, ~waits_for_its_turn)).one()
         entries = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, exists
+from sqlalchemy import delete, exists, func
 from sqlmodel import col, or_, select
 
 from imagery.contracts import TERMINAL_STATES, JobState
@@ -102,7 +102,14 @@ class Retention:
 
     def _delete_events_once(self, before: datetime) -> int:
         # ids grow with time, so what is old stands at the beginning, and nothing else needs to be read
-        oldest = select(JobEvent.id, JobEvent.at).order_by(col(JobEvent.id)).limit(_EVENTS_AT_ONCE)
+        # the newest one stays, because SQLite gives the id of a last row that is gone once more
+        newest = select(func.max(JobEvent.id)).scalar_subquery()
+        oldest = (
+            select(JobEvent.id, JobEvent.at)
+            .where(col(JobEvent.id) < newest)
+            .order_by(col(JobEvent.id))
+            .limit(_EVENTS_AT_ONCE)
+        )
         with self._database.write() as session:
             old = [number for number, at in session.exec(oldest) if at < before]
             if old:

@@ -9,9 +9,11 @@ from typing import Any
 from sqlmodel import Session
 
 from imagery.contracts import BlobRef, JobState, Stage, StageState
+from imagery.database.counters import count_latency
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import lock_job, stage_row
+from imagery.database.jobs import enter, lock_job, stage_row
+from imagery.database.savings import count_taken_over
 from imagery.database.tables import ImageJob, StageRun, utc_now
 
 
@@ -25,10 +27,11 @@ class Begun:
 
 
 class Stages:
-    """The repository of stages."""
+    """The repository of stages. ``price_usd``: what a picture costs that was taken over instead."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, price_usd: float = 0.0) -> None:
         self._database = database
+        self._price_usd = price_usd
 
     def begin(self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None) -> Begun | None:
         """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
@@ -50,7 +53,7 @@ class Stages:
             row.waiting_until = None
             # a batch's item gets its time when its turn comes
             job.deadline = deadline or job.deadline
-            job.state = JobState.VALIDATING if stage is Stage.GUARDRAIL else JobState.RUNNING
+            enter(session, job, JobState.VALIDATING if stage is Stage.GUARDRAIL else JobState.RUNNING)
             job.stage = stage.value
             job.updated_at = utc_now()
             session.add(row)
@@ -121,6 +124,10 @@ class Stages:
         if cached:
             measured["cached"] = True
         record(session, job, "stage_finished", stage=stage, attempt=row.attempt, **measured)
+        if row.duration_ms is not None:
+            count_latency(session, job.owner_id, stage.value, row.duration_ms)
+        if cached:
+            count_taken_over(session, job, stage, self._price_usd)
 
     def wait(self, job_id: str, stage: Stage, code: str, message: str, until: datetime | None = None) -> None:
         """Record an attempt that failed and will be repeated, at ``until`` where that is known."""

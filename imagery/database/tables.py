@@ -100,6 +100,8 @@ class ImageJob(SQLModel, table=True):
         Index("ix_image_job_newest", "created_at", "job_id"),
         Index("ix_image_job_open", "state", "updated_at"),
         Index("ix_image_job_owner_newest", "owner_id", "created_at"),
+        Index("ix_image_job_state_newest", "state", "created_at", "job_id"),
+        Index("ix_image_job_owner_state", "owner_id", "state", "created_at"),
     )
 
     job_id: str = Field(primary_key=True, max_length=64)
@@ -278,19 +280,33 @@ class StageCacheEntry(SQLModel, table=True):
 
 
 class JobEvent(SQLModel, table=True):
-    """What happened to a job, in order; what /api/v1/logs shows."""
+    """What happened to a job; what /api/v1/logs shows. The order of the ids is that of the commits."""
 
     __tablename__ = "job_event"
-    __table_args__ = (Index("ix_job_event_owner", "owner_id", "id"),)
+    __table_args__ = (
+        Index("ix_job_event_owner", "owner_id", "id"),
+        Index("ix_job_event_job", "job_id", "id"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
-    job_id: str = Field(index=True, max_length=64)
+    job_id: str = Field(max_length=64)
     owner_id: str = Field(max_length=64)
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     level: str = Field(max_length=10)
     event: str = Field(max_length=64)
     stage: str | None = Field(default=None, max_length=20)
     data: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class MetricCount(SQLModel, table=True):
+    """One counter of /api/v1/metrics: ``owner_id`` is ``*`` (everybody) or an owner. It only grows."""
+
+    __tablename__ = "metric_count"
+
+    owner_id: str = Field(primary_key=True, max_length=64)
+    name: str = Field(primary_key=True, max_length=40)
+    label: str = Field(primary_key=True, max_length=64)
+    value: int = Field(default=0, sa_type=BigInteger)
 
 
 class CallbackDelivery(SQLModel, table=True):

@@ -1,127 +1,180 @@
-"""Prometheus metrics computed from SQL at scrape time: right with any number of instances."""
+"""Prometheus metrics read from SQL at scrape time: right with any number of instances.
+
+Counters are raised with the facts they count (``imagery.database.counters``), gauges are looked up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from sqlalchemy import case, func
+from sqlalchemy import func
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from imagery.circuit_breaker import CircuitState, Dependency
-from imagery.contracts import StageState
+from imagery.contracts import OPEN_STATES, TERMINAL_STATES, JobState, Stage
+from imagery.database.counters import (
+    BUCKETS_S,
+    INFINITE,
+    MICRO,
+    Counts,
+    Histogram,
+    histograms,
+    read_counts,
+)
+from imagery.database.counters import Metric as Counted
 from imagery.database.engine import Database
-from imagery.database.spend_report import avoided, cache_hits, outcomes, owned
-from imagery.database.tables import CircuitBreaker, GuardrailLog, ImageJob, StageRun
-from imagery.gpu_client import GpuClient
+from imagery.database.savings import BUDGET, CACHE_HIT
+from imagery.database.spend_report import owned
+from imagery.database.tables import CircuitBreaker, ImageJob, utc_now
 from imagery.spend import SpendState
+from imagery.telemetry.gpu_reading import GpuReading
 
-BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _STATE_NUMBERS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+_OPEN = [state for state in JobState if state in OPEN_STATES]
+_UNPAID = [state.lower() for state in JobState if state in TERMINAL_STATES - {JobState.COMPLETED}]
+_REASONS = [*_UNPAID, BUDGET, CACHE_HIT]
+_OUTCOMES = [SpendState.SETTLED, SpendState.RELEASED, SpendState.UNKNOWN]
+_VERDICTS = ["admitted", "rejected"]
+_CACHED = [Stage.REMBG, Stage.REALESRGAN, Stage.NANO_BANANA]
+_NEVER = Histogram([(bound, 0) for bound in [*map(str, BUCKETS_S), INFINITE]], 0.0)
 
 
 class SqlCollector(Collector):
     """Reads every figure in one short session; ``owner_id`` None: everybody's, and the machines'."""
 
-    def __init__(
-        self, database: Database, gpu: GpuClient | None, price_usd: float, owner_id: str | None = None
-    ) -> None:
+    def __init__(self, database: Database, gpu: GpuReading | None, owner_id: str | None = None) -> None:
         self._database = database
-        self._owner_id = owner_id
         self._gpu = gpu
-        self._price_usd = price_usd
+        self._owner_id = owner_id
 
     def collect(self) -> Iterator[Metric]:
         """All metrics of the design, under exactly its names."""
+        is_operator = self._owner_id is None
+        if is_operator and self._gpu:
+            self._gpu.refresh()
         with self._database.read() as session:
-            yield _jobs(session, self._owner_id)
-            yield _latency(session, self._owner_id)
-            yield from _spend(session, self._owner_id)
-            yield _avoided(session, self._price_usd, self._owner_id)
-            yield _verdicts(session, self._owner_id)
-            yield _cache_hits(session, self._owner_id)
-            if self._owner_id is None:
-                yield _circuits(session)
-        if self._owner_id is None:
+            counts = read_counts(session, self._owner_id)
+            opened = list(_open_jobs(session, self._owner_id))
+            circuits = [_circuits(session)] if is_operator else []
+        yield from _counters(counts)
+        yield _latency(counts)
+        yield from opened
+        yield from circuits
+        if is_operator:
             yield self._vram()
 
     def _vram(self) -> Metric:
         gauge = GaugeMetricFamily(
             "gpu_vram_usage_gauge", "GPU memory in use, GB, as the GPU service tells.", labels=["replica"]
         )
-        told = self._gpu.health() if self._gpu else {}
+        told = self._gpu.told() if self._gpu else {}
         if "vram_used_gb" in told:
             gauge.add_metric([str(told.get("replica", "gpu"))], float(told["vram_used_gb"]))
         return gauge
 
 
 def exposition(
-    database: Database, gpu: GpuClient | None, price_usd: float, accept: str, owner_id: str | None = None
+    database: Database, gpu: GpuReading | None, accept: str, owner_id: str | None = None
 ) -> tuple[bytes, str]:
     """The scrape's body and content type, by the caller's Accept header."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SqlCollector(database, gpu, price_usd, owner_id))
+    registry.register(SqlCollector(database, gpu, owner_id))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 
 
-def _jobs(session: Session, owner_id: str | None) -> Metric:
-    metric = CounterMetricFamily("imagery_jobs", "Jobs by state.", labels=["status"])
-    query = select(ImageJob.state, func.count()).where(owned(ImageJob.owner_id, owner_id))
-    for state, count in session.exec(query.group_by(col(ImageJob.state))):
-        metric.add_metric([state], count)
-    return metric
-
-
-def _latency(session: Session, owner_id: str | None) -> Metric:
-    metric = HistogramMetricFamily("pipeline_latency_seconds", "Duration of a stage.", labels=["stage"])
-    duration = col(StageRun.duration_ms)
-    within = [func.sum(case((duration <= bound * 1000, 1), else_=0)) for bound in BUCKETS_S]
-    query = select(col(StageRun.stage), func.count(), func.sum(duration), *within).where(
-        col(StageRun.state) == StageState.SUCCEEDED, duration.is_not(None)
+def _counters(counts: Counts) -> Iterator[Metric]:
+    yield _counter(
+        "imagery_jobs",
+        "Jobs that entered a state; a job that is retried enters QUEUED and the others once more.",
+        "status",
+        JobState,
+        counts.get(Counted.JOBS, {}),
     )
-    if owner_id is not None:
-        own = select(ImageJob.job_id).where(ImageJob.owner_id == owner_id)
-        query = query.where(col(StageRun.job_id).in_(own))
-    rows = session.execute(query.group_by(col(StageRun.stage)))
-    for stage, count, total_ms, *counts in rows:
-        buckets = [(str(bound), float(number)) for bound, number in zip(BUCKETS_S, counts, strict=True)]
-        metric.add_metric([stage], [*buckets, ("+Inf", float(count))], total_ms / 1000)
-    return metric
-
-
-def _spend(session: Session, owner_id: str | None) -> Iterator[Metric]:
-    calls = CounterMetricFamily("nano_banana_api_calls", "Paid calls by outcome.", labels=["outcome"])
-    spent = CounterMetricFamily("nano_banana_spend_usd", "USD spent on settled calls.")
-    found = outcomes(session, owner_id)
-    for each in found:
-        calls.add_metric([each.state], float(each.calls))
-    spent.add_metric([], sum(each.usd for each in found if each.state == SpendState.SETTLED))
-    yield calls
+    yield _counter(
+        "nano_banana_api_calls",
+        "Paid calls, each counted when its outcome is known: settled (charged), released (not charged), "
+        "unknown (no answer). An unknown call that is resolved later counts once more, as what it then is.",
+        "outcome",
+        _OUTCOMES,
+        counts.get(Counted.CALLS, {}),
+    )
+    spent = CounterMetricFamily("nano_banana_spend_usd", "USD of settled calls.")
+    spent.add_metric([], counts.get(Counted.SPEND, {}).get("", 0) / MICRO)
     yield spent
-
-
-def _avoided(session: Session, price_usd: float, owner_id: str | None) -> Metric:
-    metric = CounterMetricFamily(
+    yield _counter(
         "nano_banana_spend_avoided_usd",
-        "USD not spent, by the reason.",
-        labels=["reason"],
+        "USD not spent: a run ended before its paid call (its end, or budget), or a picture was taken over.",
+        "reason",
+        _REASONS,
+        counts.get(Counted.AVOIDED, {}),
+        unit=MICRO,
     )
-    for each in avoided(session, price_usd, owner_id):
-        metric.add_metric([each.reason], each.usd)
+    yield _counter(
+        "guardrail_validations",
+        "Verdicts of the guardrail.",
+        "verdict",
+        _VERDICTS,
+        counts.get(Counted.VALIDATIONS, {}),
+    )
+    yield _counter(
+        "stage_cache_hits",
+        "Results taken over from an earlier job.",
+        "stage",
+        _CACHED,
+        counts.get(Counted.CACHE_HITS, {}),
+    )
+
+
+def _counter(
+    name: str, told: str, label: str, known: Iterable[str], values: Mapping[str, int], *, unit: int = 1
+) -> Metric:
+    """A counter with every known value of its label from the beginning, so that rates see the first one."""
+    metric = CounterMetricFamily(name, told, labels=[label])
+    for each in dict.fromkeys([*map(str, known), *values]):
+        metric.add_metric([each], values.get(each, 0) / unit)
     return metric
 
 
-def _cache_hits(session: Session, owner_id: str | None) -> Metric:
-    metric = CounterMetricFamily(
-        "stage_cache_hits", "Results taken over from an earlier job.", labels=["stage"]
+def _latency(counts: Counts) -> Metric:
+    metric = HistogramMetricFamily(
+        "pipeline_latency_seconds", "Duration of a stage's successful attempt.", labels=["stage"]
     )
-    for stage, count in cache_hits(session, owner_id).items():
-        metric.add_metric([stage], count)
+    found = histograms(counts)
+    for stage in dict.fromkeys([*map(str, Stage), *found]):
+        told = found.get(stage, _NEVER)
+        metric.add_metric([stage], [(bound, float(value)) for bound, value in told.buckets], told.sum_s)
     return metric
+
+
+def _open_jobs(session: Session, owner_id: str | None) -> Iterator[Metric]:
+    number = GaugeMetricFamily("imagery_jobs_open", "Jobs that have not ended.", labels=["status"])
+    age = GaugeMetricFamily(
+        "imagery_oldest_open_job_age_seconds",
+        "Time since the oldest job in the state was created; 0 without one.",
+        labels=["status"],
+    )
+    query = (
+        columns(col(ImageJob.state), func.count(), func.min(col(ImageJob.created_at)))
+        .where(col(ImageJob.state).in_(_OPEN), owned(ImageJob.owner_id, owner_id))
+        .group_by(col(ImageJob.state))
+    )
+    rows: Any = session.execute(query)
+    found: dict[str, tuple[int, datetime]] = {state: (int(jobs), oldest) for state, jobs, oldest in rows}
+    now = utc_now()
+    for state in _OPEN:
+        jobs, oldest = found.get(state, (0, now))
+        number.add_metric([state.value], jobs)
+        age.add_metric([state.value], max(0.0, (now - oldest).total_seconds()))
+    yield number
+    yield age
 
 
 def _circuits(session: Session) -> Metric:
@@ -132,12 +185,4 @@ def _circuits(session: Session) -> Metric:
     for dependency in Dependency:
         state = CircuitState(states.get(dependency.value, CircuitState.CLOSED))
         metric.add_metric([dependency.value], _STATE_NUMBERS[state])
-    return metric
-
-
-def _verdicts(session: Session, owner_id: str | None) -> Metric:
-    metric = CounterMetricFamily("guardrail_validations", "Verdicts of the guardrail.", labels=["verdict"])
-    query = select(GuardrailLog.verdict, func.count()).where(owned(GuardrailLog.owner_id, owner_id))
-    for verdict, count in session.exec(query.group_by(col(GuardrailLog.verdict))):
-        metric.add_metric([verdict], count)
     return metric

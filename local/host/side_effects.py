@@ -3,7 +3,8 @@
 They lie at the borders of libraries, so that the app needs no hooks and no test knows its insides:
 
 ``before_commit``, ``after_commit``
-    A transaction that writes; its name are the tables written to, such as ``image_job+job_event``.
+    A transaction that writes; its name are the tables written to, such as
+    ``image_job+job_event+metric_count``.
 ``before_request``, ``sent_request``, ``after_request``
     An HTTP call that changes something (no GET or HEAD), such as ``POST /v1/upscale``: before it goes
     out, when all of it is sent, and when the head of its answer is there. Calls to Azure Storage have no

@@ -13,11 +13,12 @@ from sqlmodel import SQLModel
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.batches import Batches
 from imagery.database.engine import Database, make_engine
-from imagery.database.events import events_after
+from imagery.database.events import newest_event
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
 from imagery.database.stages import Stages
 from imagery.database.tables import utc_now
+from tests.events import events_of
 
 
 def request(**more: object) -> JobRequest:
@@ -157,12 +158,11 @@ def test_the_journal_tells_what_happened_in_order(database: Database) -> None:
     job_id = make_job(database)
     Stages(database).begin(job_id, 1, Stage.GUARDRAIL)
     Jobs(database).finish(job_id, 1, JobState.FAILED, stage=Stage.GUARDRAIL, error_code="x", message="y")
-    events = events_after(database, 0, 10, job_id=job_id)
+    events = events_of(database, job_id)
     assert [event.event for event in events] == ["job_queued", "stage_started", "job_failed"]
-    assert [event.event for event in events_after(database, 0, 10, job_id=job_id, level="error")] == [
-        "job_failed"
-    ]
-    assert events_after(database, events[-1].id or 0, 10, job_id=job_id) == []
+    assert [event.event for event in events_of(database, job_id, level="error")] == ["job_failed"]
+    assert events[-1].id == newest_event(database)
+    assert events_of(database, job_id, after=newest_event(database)) == []
 
 
 @pytest.mark.parametrize("count", [24])

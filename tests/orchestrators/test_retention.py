@@ -10,7 +10,6 @@ import pytest
 from sqlmodel import col, select
 
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobState, Stage, stage_output
-from imagery.database.events import events_after
 from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, StageCacheEntry, utc_now
 from imagery.services import Services
 from imagery.storage import StorageError
@@ -18,6 +17,7 @@ from imagery.telemetry.metrics import exposition
 from orchestrators.instances import batch_instance_id
 from orchestrators.retention import retain
 from orchestrators.uploads import on_upload
+from tests.events import events_of
 from tests.orchestrators.durable import Durable
 from tests.orchestrators.jobs import age, begin, blobs, complete, make_batch, make_job, now, state
 
@@ -56,7 +56,7 @@ def ledger_entry(services: Services, job: ImageJob, kind: str) -> None:
 
 def figures(services: Services) -> bytes:
     """Every figure that Prometheus is told, gauges left out."""
-    body, _ = exposition(services.database, None, 0.08, "text/plain")
+    body, _ = exposition(services.database, None, "text/plain")
     lines = body.splitlines(keepends=True)
     gauges = {line.split()[2] for line in lines if line.startswith(b"# TYPE") and line.endswith(b"gauge\n")}
     return b"".join(line for line in lines if not any(name in line for name in gauges))
@@ -96,7 +96,7 @@ def test_an_old_job_keeps_its_rows_and_loses_everything_else(services: Services,
     )
     with services.database.read() as session:
         assert list(session.exec(select(StageCacheEntry))) == []
-    events = [event.event for event in events_after(services.database, 0, 100, job_id=job.job_id)]
+    events = [event.event for event in events_of(services.database, job.job_id)]
     assert events.count("job_expired") == 1
     assert tick(durable) == 0
 
@@ -104,9 +104,7 @@ def test_an_old_job_keeps_its_rows_and_loses_everything_else(services: Services,
 def job_at(job: ImageJob, services: Services) -> Any:
     """When the job was last changed: its expiry is no change that somebody waits for."""
     finished = [
-        event.at
-        for event in events_after(services.database, 0, 100, job_id=job.job_id)
-        if event.event == "job_completed"
+        event.at for event in events_of(services.database, job.job_id) if event.event == "job_completed"
     ]
     found = now(services, job).updated_at
     assert abs(found - finished[0]) < timedelta(seconds=1)

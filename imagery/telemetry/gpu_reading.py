@@ -1,0 +1,49 @@
+"""What the GPU service tells of itself, asked beside the scrape so that it can't hold it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class GpuReading:
+    """The last answer of ``ask``, a blocking call; at most one of them is under way."""
+
+    def __init__(
+        self, ask: Callable[[], dict[str, Any]], *, wait_s: float, fresh_s: float, stale_s: float
+    ) -> None:
+        self._ask = ask
+        self._wait_s, self._fresh_s, self._stale_s = wait_s, fresh_s, stale_s
+        self._changed = threading.Condition()
+        self._is_asking = False
+        self._told: dict[str, Any] = {}
+        self._told_at = float("-inf")
+
+    def refresh(self) -> None:
+        """Ask anew in the background, unless that is done already or the answer is fresh."""
+        with self._changed:
+            if self._is_asking or self._age_s() < self._fresh_s:
+                return
+            self._is_asking = True
+        threading.Thread(target=self._run, name="gpu-reading", daemon=True).start()
+
+    def told(self) -> dict[str, Any]:
+        """The answer, waited for ``wait_s`` at most; an earlier one, or nothing, when it does not come."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_asking, self._wait_s)
+            return self._told if self._age_s() < max(self._fresh_s, self._stale_s) else {}
+
+    def _run(self) -> None:
+        told: dict[str, Any] = {}
+        try:
+            told = self._ask()
+        finally:
+            with self._changed:
+                self._is_asking = False
+                self._told, self._told_at = told, time.monotonic()
+                self._changed.notify_all()
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._told_at

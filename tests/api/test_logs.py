@@ -1,0 +1,215 @@
+"""``/api/v1/logs``: where a stream begins, how it goes on, and what waiting costs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import event
+
+from api.app import create_app
+from imagery.database.events import newest_event, record
+from imagery.database.tables import ImageJob
+from imagery.principal import Role
+from imagery.services import Services, get_services
+from tests.api.test_app import call
+from tests.event_source import EventSource
+from tests.orchestrators.jobs import make_job
+from tests.servers import Server
+from tests.services import forget
+
+LOGS = "/api/v1/logs"
+NDJSON = {"Accept": "application/x-ndjson"}
+
+
+@pytest.fixture(params=[{}])
+def world(
+    request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FastAPI]:
+    """The app with short waits, and the settings of the test."""
+    settings = {"LOGS_WAIT_S": "2", "LOGS_POLL_S": "0.1", "LOGS_RECONNECT_MS": "50", "LOGS_PAGE": "10"}
+    for name, value in {**settings, **request.param}.items():
+        monkeypatch.setenv(name, value)
+    forget()
+    yield create_app()
+    get_services().guardrail.close()
+    forget()
+
+
+@pytest.fixture
+def key(world: FastAPI) -> str:
+    """Of an operator."""
+    return get_services().users.create("operator", Role.OPERATOR)[1]
+
+
+def write(job: ImageJob, *names: str, **more: Any) -> None:
+    with get_services().database.write() as session:
+        for name in names:
+            record(session, job, name, **more)
+
+
+def get(world: FastAPI, key: str, query: str = "", **headers: str) -> httpx.Response:
+    answer = call(world, "GET", LOGS + query, headers={"X-API-Key": key, **headers})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def stream(answer: httpx.Response) -> EventSource:
+    """An EventSource that has taken the answer in."""
+    source = EventSource("", {})
+    source.feed(answer.text.splitlines())
+    return source
+
+
+def names(source: EventSource) -> list[str]:
+    return [each["event"] for each in source.events]
+
+
+@pytest.mark.parametrize("world", [{"LOGS_TAIL": "3"}], indirect=True)
+def test_a_stream_begins_with_the_latest_events(world: FastAPI, key: str) -> None:
+    write(make_job(get_services()), *"abcde")
+    assert names(stream(get(world, key))) == ["c", "d", "e"]
+    assert names(stream(get(world, key, "?tail=1"))) == ["e"]
+    assert names(stream(get(world, key, "?after=0"))) == ["job_queued", *"abcde"]
+    assert names(stream(get(world, key, "?after=2&tail=1"))) == ["b", "c", "d", "e"]
+    header = get(world, key, "?after=0&tail=1", **{"Last-Event-ID": "4"})
+    assert names(stream(header)) == ["d", "e"], "the header wins"
+
+
+def test_json_lines_begin_with_the_oldest_and_tell_where_to_go_on(world: FastAPI, key: str) -> None:
+    write(make_job(get_services()), *(f"e{number}" for number in range(14)))
+    seen, after = [], "0"
+    for _ in range(2):
+        answer = get(world, key, f"?after={after}", **NDJSON)
+        seen += [json.loads(line)["event"] for line in answer.text.splitlines()]
+        after = answer.headers["X-Last-Event-ID"]
+    assert seen == ["job_queued", *(f"e{number}" for number in range(14))]
+    assert [json.loads(line)["event"] for line in get(world, key, "?tail=2", **NDJSON).text.splitlines()] == [
+        "e12",
+        "e13",
+    ]
+    started = time.monotonic()
+    assert get(world, key, f"?after={after}", **NDJSON).text == ""
+    assert time.monotonic() - started < 1, "curl does not wait"
+
+
+def test_a_full_page_is_followed_at_once(world: FastAPI, key: str) -> None:
+    write(make_job(get_services()), *(f"e{number}" for number in range(14)))
+    first = get(world, key, "?after=0")
+    assert first.text.startswith("retry: 0\n\n")
+    source = stream(first)
+    assert (len(source.events), source.retry_ms) == (10, 0)
+    second = get(world, key, "?after=0", **{"Last-Event-ID": source.last_event_id})
+    source.feed(second.text.splitlines())
+    assert second.text.startswith("retry: 50\n\n")
+    assert names(source) == ["job_queued", *(f"e{number}" for number in range(14))]
+
+
+@pytest.mark.parametrize("world", [{"LOGS_WAIT_S": "0.3"}], indirect=True)
+def test_a_wait_without_events_ends_with_a_comment_and_the_place(world: FastAPI, key: str) -> None:
+    make_job(get_services())
+    answer = get(world, key, "?tail=0")
+    assert answer.text == "retry: 50\n\n: nothing new\nid: 1\n\n"
+    write(make_job(get_services()), "a")
+    source = stream(answer)
+    assert source.events == []
+    later = get(world, key, "?tail=0", **{"Last-Event-ID": source.last_event_id})
+    assert names(stream(later)) == ["job_queued", "a"], "nothing between two connections is lost"
+
+
+def test_a_filter_moves_its_reader_on_past_other_events(world: FastAPI, key: str) -> None:
+    job = make_job(get_services())
+    write(job, *"abc")
+    write(job, "bad", level="error", error="out of Memory")
+    write(job, "d")
+    newest = str(newest_event(get_services().database))
+    for query in ("?after=0&level=error", "?after=0&q=OF%20MEM"):
+        source = stream(get(world, key, query))
+        assert (names(source), source.last_event_id) == (["bad"], newest)
+    lines = get(world, key, "?q=of%20mem", **NDJSON)
+    assert [json.loads(line)["event"] for line in lines.text.splitlines()] == ["bad"]
+
+
+@pytest.mark.parametrize("query", ["?q=" + "a" * 101, "?q=%00", "?tail=-1", "?tail=10001", "?after=-1"])
+def test_odd_questions_are_refused(world: FastAPI, key: str, query: str) -> None:
+    answer = call(world, "GET", LOGS + query, headers={"X-API-Key": key})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("query", ["?wait=0&q=%25", "?wait=0&q=a_c", "?wait=0&q=%5C", "?wait=0&q=%ff"])
+def test_wildcards_in_a_text_are_letters(world: FastAPI, key: str, query: str) -> None:
+    write(make_job(get_services()), "abc")
+    assert stream(get(world, key, query)).events == []
+
+
+def test_a_user_hears_of_its_own_jobs_only(world: FastAPI) -> None:
+    services = get_services()
+    user, key = services.users.create("ann", Role.USER)
+    make_job(services)
+    mine = make_job(services, owner_id=user.user_id)
+    make_job(services)
+    found = [stream(get(world, key, query)).events for query in ("", "?after=0", "?tail=9", "?q=queued")]
+    assert [[each["job_id"] for each in events] for events in found] == [[mine.job_id]] * 4
+
+
+def wait_for(condition: Callable[[], bool], limit_s: float = 20) -> None:
+    until = time.monotonic() + limit_s
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert condition()
+
+
+def test_an_event_source_hears_each_event_once(world: FastAPI, key: str) -> None:
+    server = Server(world)
+    sources = [
+        EventSource(server.url + LOGS, {"X-API-Key": key}, params).start()
+        for params in ({}, {"level": "error"})
+    ]
+    try:
+        job = make_job(get_services())
+        for number in range(40):
+            write(job, f"e{number}", level="error" if number % 10 == 0 else "info")
+            time.sleep(0.02)
+        newest = newest_event(get_services().database)
+        wait_for(lambda: all(source.position == newest for source in sources))
+        assert sources[0].ids == list(range(1, newest + 1))
+        assert names(sources[1]) == ["e0", "e10", "e20", "e30"]
+    finally:
+        for source in sources:
+            source.stop()
+        server.stop()
+
+
+@pytest.mark.parametrize("world", [{"LOGS_POLL_S": "0.2"}], indirect=True)
+def test_twenty_waiting_clients_cost_one_small_query_an_interval(world: FastAPI, key: str) -> None:
+    job = make_job(get_services())
+    statements: list[str] = []
+
+    def note(*args: Any) -> None:
+        if args[2].startswith("SELECT"):
+            statements.append(args[2])
+
+    event.listen(get_services().database.engine, "before_cursor_execute", note)
+    at_rest: list[int] = []
+
+    async def go() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(world)
+        headers = {"X-API-Key": key}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+            waiting = [asyncio.create_task(client.get(f"{LOGS}?tail=0")) for _ in range(20)]
+            await asyncio.sleep(0.7)
+            begin = len(statements)
+            await asyncio.sleep(1.0)
+            at_rest.append(len(statements) - begin)
+            await asyncio.to_thread(write, job, "at last")
+            return await asyncio.gather(*waiting)
+
+    answers = asyncio.run(go())
+    assert 3 <= at_rest[0] <= 8, statements[-at_rest[0] :]
+    assert [names(stream(answer)) for answer in answers] == [["at last"]] * 20

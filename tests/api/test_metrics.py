@@ -1,0 +1,286 @@
+"""``/api/v1/metrics``: what Prometheus is told, and that nothing can hold the scrape."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families as plain_text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from api.app import create_app
+from imagery.contracts import BlobRef, JobState, Stage
+from imagery.principal import Role
+from imagery.services import Services, get_services
+from imagery.telemetry.gpu_reading import GpuReading
+from tests.api.test_app import call
+from tests.orchestrators.jobs import begin, complete, make_job
+from tests.postgres import free_port
+from tests.servers import Server
+from tests.services import forget
+
+OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
+FAMILIES = {
+    "imagery_jobs": "counter",
+    "nano_banana_api_calls": "counter",
+    "nano_banana_spend_usd": "counter",
+    "nano_banana_spend_avoided_usd": "counter",
+    "guardrail_validations": "counter",
+    "stage_cache_hits": "counter",
+    "pipeline_latency_seconds": "histogram",
+    "imagery_jobs_open": "gauge",
+    "imagery_oldest_open_job_age_seconds": "gauge",
+    "circuit_breaker_state": "gauge",
+    "gpu_vram_usage_gauge": "gauge",
+}
+# the name was asked for; promtool would rather not have the type in it
+ASKED_FOR = "gpu_vram_usage_gauge "
+
+
+@pytest.fixture
+def app(services: Services) -> FastAPI:
+    return create_app()
+
+
+def scrape(app: FastAPI, role: Role = Role.OPERATOR, user: str = "", **headers: str) -> str:
+    _, key = get_services().users.create(user or f"{role.value} {time.monotonic_ns()}", role)
+    answer = call(app, "GET", "/api/v1/metrics", headers={"X-API-Key": key, **headers})
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def values(text: str) -> dict[tuple[str, ...], float]:
+    samples = [sample for family in plain_text(text) for sample in family.samples]
+    found = {(sample.name, *sorted(sample.labels.values())): sample.value for sample in samples}
+    assert len(found) == len(samples), "a sample is told twice"
+    return found
+
+
+def some_of_everything(services: Services) -> None:
+    job = make_job(services)
+    complete(services, job)
+    begin(services, make_job(services))
+    services.jobs.cancel(make_job(services).job_id)
+
+
+def test_both_formats_hold_every_family_once_with_help_and_type(services: Services, app: FastAPI) -> None:
+    some_of_everything(services)
+    for parse, text in ((plain_text, scrape(app)), (open_metrics, scrape(app, **OPEN_METRICS))):
+        families = list(parse(text))
+        told = {family.name: family for family in families}
+        assert len(families) == len(told)
+        assert {name: family.type for name, family in told.items()} == FAMILIES
+        assert all(family.documentation.endswith((".", "it.", "one.")) for family in families)
+        seconds = [sample for sample in told["imagery_jobs"].samples if sample.labels["status"] == "QUEUED"]
+        assert [(sample.name, sample.value) for sample in seconds] == [("imagery_jobs_total", 3.0)]
+
+
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool is not installed (Debian: it is in the package prometheus)")
+    return found
+
+
+def test_promtool_finds_nothing_to_mend(services: Services, app: FastAPI) -> None:
+    tool = promtool()
+    some_of_everything(services)
+    for text in (scrape(app), scrape(app, Role.USER)):
+        checked = subprocess.run(
+            [tool, "check", "metrics"], check=False, input=text, capture_output=True, text=True, timeout=60
+        )
+        complaints = checked.stderr.splitlines() + checked.stdout.splitlines()
+        assert [line for line in complaints if not line.startswith(ASKED_FOR)] == []
+
+
+def test_every_label_value_is_there_before_it_is_first_counted(services: Services, app: FastAPI) -> None:
+    told = values(scrape(app))
+    assert all(told["imagery_jobs_total", state.value] == 0 for state in JobState)
+    assert [told["nano_banana_api_calls_total", each] for each in ("settled", "released", "unknown")] == [
+        0
+    ] * 3
+    assert told["guardrail_validations_total", "rejected"] == 0
+    assert all(told["pipeline_latency_seconds_bucket", "+Inf", stage.value] == 0 for stage in Stage)
+
+
+def test_open_jobs_and_the_age_of_the_oldest(services: Services, app: FastAPI) -> None:
+    begin(services, make_job(services))
+    time.sleep(1.1)
+    begin(services, make_job(services))
+    make_job(services)
+    services.jobs.cancel(make_job(services).job_id)
+    told = values(scrape(app))
+    states = ("QUEUED", "VALIDATING", "RUNNING")
+    assert [told["imagery_jobs_open", state] for state in states] == [1, 2, 0]
+    ages = [told["imagery_oldest_open_job_age_seconds", state] for state in states]
+    assert ages[1] >= 1.1 > ages[0] > 0 == ages[2]
+
+
+def test_users_are_told_of_their_own_jobs_only(services: Services, app: FastAPI) -> None:
+    user, key = services.users.create("ann", Role.USER)
+    make_job(services, owner_id=user.user_id)
+    some_of_everything(services)
+    text = call(app, "GET", "/api/v1/metrics", headers={"X-API-Key": key}).text
+    told = values(text)
+    assert (told["imagery_jobs_total", "QUEUED"], told["imagery_jobs_total", "COMPLETED"]) == (1, 0)
+    assert told["imagery_jobs_open", "QUEUED"] == 1
+    assert "circuit_breaker_state" not in text
+    assert "gpu_vram_usage_gauge" not in text
+
+
+def test_counters_go_on_after_a_restart_and_with_a_second_instance(services: Services, app: FastAPI) -> None:
+    complete(services, make_job(services))
+    before = values(scrape(app))
+    forget()
+    other = get_services()
+    assert other is not services
+    complete(other, make_job(other))
+    complete(services, make_job(services))
+    told = values(scrape(create_app()))
+    other.guardrail.close()
+    counters = [name for name in before if not name[0].startswith(("imagery_oldest", "imagery_jobs_open"))]
+    assert all(told[name] >= before[name] for name in counters)
+    assert told["imagery_jobs_total", "COMPLETED"] == 3
+    assert told["pipeline_latency_seconds_count", "rembg"] == 3
+
+
+def test_a_retry_never_lowers_a_counter(services: Services, app: FastAPI) -> None:
+    job = make_job(services)
+    begin(services, job)
+    services.stages.fail(job.job_id, Stage.GUARDRAIL, "x", "y")
+    services.jobs.finish(job.job_id, 1, JobState.FAILED)
+    before = values(scrape(app))
+    services.jobs.begin_run(job.job_id, instance_id="i", run=2, deadline=job.deadline)
+    services.stages.begin(job.job_id, 2, Stage.GUARDRAIL)
+    services.stages.succeed(job.job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="x"), "image/png")
+    told = values(scrape(app))
+    assert told["imagery_jobs_total", "FAILED"] == before["imagery_jobs_total", "FAILED"] == 1
+    assert told["imagery_jobs_total", "QUEUED"] == 2
+    avoided = ("nano_banana_spend_avoided_usd_total", "failed")
+    assert told[avoided] == before[avoided] == 0.08
+
+
+@pytest.fixture
+def hanging_gpu(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A GPU service that takes every question and answers none until it is let go."""
+    go = threading.Event()
+
+    async def health(_: Request) -> Response:
+        await asyncio.to_thread(go.wait, 20)
+        return JSONResponse({"vram_used_gb": 1.5, "replica": "r1"})
+
+    server = Server(Starlette(routes=[Route("/healthz", health)]))
+    monkeypatch.setenv("GPU_SERVICE_URL", server.url)
+    monkeypatch.setenv("METRICS_GPU_WAIT_S", "0.2")
+    forget()
+    yield go
+    go.set()
+    get_services().guardrail.close()
+    server.stop()
+
+
+def test_a_gpu_service_that_hangs_does_not_hold_the_scrape(hanging_gpu: threading.Event) -> None:
+    app = create_app()
+    scrape(app, Role.USER)
+    for _ in range(3):
+        started = time.monotonic()
+        text = scrape(app)
+        assert time.monotonic() - started < 1.5, "its own time limit alone is 2 s"
+        assert "gpu_vram_usage_gauge{" not in text
+    hanging_gpu.set()
+    until = time.monotonic() + 15
+    while "gpu_vram_usage_gauge{" not in (text := scrape(app)) and time.monotonic() < until:
+        time.sleep(0.3)
+    assert values(text)["gpu_vram_usage_gauge", "r1"] == 1.5
+
+
+def test_one_question_at_a_time_and_none_while_the_answer_is_fresh() -> None:
+    asked: list[float] = []
+    go = threading.Event()
+
+    def ask() -> dict[str, Any]:
+        asked.append(time.monotonic())
+        go.wait(5)
+        return {"vram_used_gb": len(asked)}
+
+    reading = GpuReading(ask, wait_s=0.05, fresh_s=0.3, stale_s=0.6)
+    for _ in range(5):
+        reading.refresh()
+    assert (reading.told(), len(asked)) == ({}, 1)
+    go.set()
+    assert reading.told() == {"vram_used_gb": 1}
+    reading.refresh()
+    assert len(asked) == 1
+    go.clear()
+    time.sleep(0.35)
+    reading.refresh()
+    assert reading.told() == {"vram_used_gb": 1}, "not fresh, but better than nothing"
+    time.sleep(0.3)
+    assert reading.told() == {}
+    go.set()
+
+
+def test_a_real_prometheus_takes_both_formats(services: Services, app: FastAPI, tmp_path: Path) -> None:
+    """Its scraper is stricter than a parser; it says so in ``up``."""
+    binary = shutil.which("prometheus")
+    if binary is None:
+        pytest.skip("prometheus is not installed")
+    some_of_everything(services)
+    _, key = services.users.create("scraper", Role.OPERATOR)
+    server, front = Server(app), free_port()
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "scrape_configs": [
+            {
+                "job_name": "imagery",
+                "metrics_path": "/api/v1/metrics",
+                "authorization": {"credentials": key},
+                "static_configs": [{"targets": [server.url.removeprefix("http://")]}],
+            }
+        ],
+    }
+    (tmp_path / "prometheus.yml").write_text(json.dumps(config))
+    command = [binary, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    process = subprocess.Popen(
+        [*command, f"--web.listen-address=127.0.0.1:{front}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": os.environ["PATH"]},
+    )
+    try:
+        told = _query(front, 'imagery_jobs_total{status="COMPLETED"}')
+        assert told == "1"
+        assert _query(front, "up") == "1"
+    finally:
+        process.terminate()
+        process.wait(20)
+        server.stop()
+
+
+def _query(port: int, query: str) -> str | None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/query", params={"query": query}).json()
+        except (httpx.TransportError, ValueError):
+            answer = {}
+        result = answer.get("data", {}).get("result", [])
+        if result:
+            return str(result[0]["value"][1])
+        time.sleep(0.5)
+    return None
