@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> int:
         output.complain(error)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        if chosen.command == "submit" and not sent:
-            output.note("The same command again sends the rest, and pays nothing twice.", "yellow")
+        if chosen.command == "submit":
+            output.note("The same command again sends what is missing, and pays nothing twice.", "yellow")
         if sent:
             output.note(f"The jobs go on: python -m imagery.cli watch {' '.join(sent)}", "yellow")
         return int(Exit.INTERRUPTED)

@@ -35,12 +35,11 @@ class Session:
 
     async def submit(self) -> Exit:
         """``submit``."""
-        photos = await Submission(self.api, self.settings, self.output, self.chosen).run()
+        photos = await Submission(self.api, self.settings, self.output, self.chosen, self.sent).run()
         jobs = [each.job_id for each in photos if each.job_id]
         was_refused = any(each.error for each in photos)
         if not self.chosen.watch and self.chosen.out is None:
             return Exit.FAILED if was_refused else Exit.DONE
-        self.sent.extend(jobs)
         ended = await Watch(self.api, self.settings, self.output, jobs).run()
         if self.chosen.out is not None:
             await self._download(ended, self.chosen.out, None)

@@ -41,13 +41,16 @@ class Sent:
 
 
 class Submission:
-    """The photos of one command."""
+    """The photos of one command; ``job_ids`` grows as they get their jobs."""
 
-    def __init__(self, api: Api, settings: CliSettings, output: Output, chosen: Namespace) -> None:
+    def __init__(
+        self, api: Api, settings: CliSettings, output: Output, chosen: Namespace, job_ids: list[str]
+    ) -> None:
         self._api = api
         self._settings = settings
         self._output = output
         self._chosen = chosen
+        self._job_ids = job_ids
         self._fields = fields_of(chosen)
         self._gate = asyncio.Semaphore(settings.parallel)
         self._progress = Progress(
@@ -96,6 +99,7 @@ class Submission:
         finally:
             self._progress.remove_task(task)
         sent.job_id, sent.state = str(answer["job_id"]), str(answer["status"])
+        self._job_ids.append(sent.job_id)
 
     async def _until_not_busy(self, sent: Sent, task: TaskID) -> tuple[Json, bool]:
         kind = mimetypes.guess_type(sent.photo.name)[0] or "application/octet-stream"
