@@ -79,27 +79,29 @@ class Api:
         answer = await self._patiently(send)
         return _body(answer), answer.status_code == httpx.codes.ACCEPTED
 
-    async def lines(self, query: Json) -> list[Json]:
-        """The events that are there now, as GET /logs tells them."""
+    async def lines(self, query: Json) -> tuple[list[Json], int]:
+        """The events that are there now, oldest first, a page of them, and what the next page is after."""
         headers = {"Accept": "application/x-ndjson"}
         answer = await self._patiently(
             lambda: self._client.get("/api/v1/logs", params=query, headers=headers)
         )
-        return [json.loads(line) for line in answer.text.splitlines() if line]
+        events = [json.loads(line) for line in answer.text.splitlines() if line]
+        last = events[-1]["id"] if events else query.get("after", 0)
+        return events, max(last, int(answer.headers.get("X-Last-Event-ID", 0)))
 
-    async def follow(self, query: Json, after: int) -> AsyncIterator[Json]:
-        """Events as they come, without end: each answer resumes behind the last event of the one before."""
-        last = after
+    async def follow(self, query: Json) -> AsyncIterator[Json]:
+        """Events as they come, without end: each answer resumes where the one before ended."""
+        position, last = "", 0
         while True:
             asked = time.monotonic()
-            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": str(last)} if last else {})
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": position} if position else {})
             ask = lambda headers=headers: self._client.get("/api/v1/logs", params=query, headers=headers)  # noqa: E731
             answer = await self._patiently(ask)
             for line in answer.text.splitlines():
-                if not line.startswith("data:"):
-                    continue
-                event = json.loads(line.removeprefix("data:"))
-                if event["id"] > last:
+                name, _, value = line.partition(":")
+                if name == "id":
+                    position = value.strip()
+                if name == "data" and (event := json.loads(value))["id"] > last:
                     last = event["id"]
                     yield event
             # the API holds its answer until there is something; one that does not must not be flooded

@@ -136,8 +136,10 @@ def _logs(command: Command) -> None:
     logs.add_argument("--level", choices=["debug", "info", "warning", "error"], help="this level and above")
     logs.add_argument("--stage", choices=[each.value for each in Stage])
     logs.add_argument("--follow", "-f", action="store_true", help="and what comes, until Ctrl-C")
-    logs.add_argument(
-        "--after", type=_number(0, 2**31 - 1), default=0, metavar="ID", help="only events behind this id"
+    begin = logs.add_mutually_exclusive_group()
+    begin.add_argument("--after", type=_number(0, 2**31 - 1), metavar="ID", help="only events behind this id")
+    begin.add_argument(
+        "--tail", type=_number(0, _MOST_ROWS), metavar="N", help="begin with the latest N events"
     )
     logs.add_argument(
         "--limit", type=_number(1, _MOST_ROWS), default=1000, help="lines without --follow (default 1000)"

@@ -75,20 +75,29 @@ class Session:
     async def logs(self) -> Exit:
         """``logs``."""
         chosen = self.chosen
-        query = {"job_id": chosen.job and _id(chosen.job), "level": chosen.level, "stage": chosen.stage}
-        query = {name: value for name, value in query.items() if value}
+        query = {
+            "job_id": chosen.job and _id(chosen.job),
+            "level": chosen.level,
+            "stage": chosen.stage,
+            "after": chosen.after,
+            "tail": chosen.tail,
+        }
+        query = {name: value for name, value in query.items() if value is not None}
         if chosen.follow:
-            async for event in self.api.follow(query, chosen.after):
+            async for event in self.api.follow(query):
                 self._show(event)
-        shown, after = 0, chosen.after
-        while shown < chosen.limit:
-            events = (await self.api.lines(query | {"after": after}))[: chosen.limit - shown]
-            if not events:
+        left = chosen.limit
+        while left > 0:
+            events, after = await self.api.lines(query)
+            shown = events[:left]
+            for event in shown:
+                self._show(event)
+            if after <= query.get("after", 0):
                 return Exit.DONE
-            for event in events:
-                self._show(event)
-            shown, after = shown + len(events), events[-1]["id"]
-        self.output.note(f"more may follow: --after {after} goes on there")
+            left -= len(shown)
+            last = after if len(shown) == len(events) else shown[-1]["id"]
+            query |= {"after": after}
+        self.output.note(f"more may follow: --after {last} goes on there")
         return Exit.DONE
 
     async def cancel(self) -> Exit:
