@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -29,32 +27,34 @@ async def _health(_: Request) -> JSONResponse:
     return JSONResponse({"state": "READY", "replica": "r", "vram_used_gb": 1.5})
 
 
-@pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     """Sample names with their labels, as ``/api/v1/metrics`` serves them to an operator."""
+    folder = tmp_path_factory.mktemp("served")
     gpu = Server(Starlette(routes=[Route("/healthz", _health)]))
-    for name, value in {
-        "ENV": "DEV",
-        "AzureWebJobsStorage": "",
-        "LOCAL_STORAGE_PATH": str(tmp_path / "store"),
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'imagery.db'}",
-        "GPU_SERVICE_URL": gpu.url,
-    }.items():
-        monkeypatch.setenv(name, value)
-    forget()
-    try:
-        _, key = get_services().users.create("prometheus", Role.OPERATOR)
-        return samples(_get(create_app(), "/api/v1/metrics", {"X-API-Key": key}))
-    finally:
-        get_services().guardrail.close()
-        gpu.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "ENV": "DEV",
+            "AzureWebJobsStorage": "",
+            "LOCAL_STORAGE_PATH": str(folder / "store"),
+            "DATABASE_URL": f"sqlite:///{folder / 'imagery.db'}",
+            "GPU_SERVICE_URL": gpu.url,
+        }.items():
+            patch.setenv(name, value)
         forget()
+        try:
+            _, key = get_services().users.create("prometheus", Role.OPERATOR)
+            return samples(_get(create_app(), "/api/v1/metrics", {"X-API-Key": key}))
+        finally:
+            get_services().guardrail.close()
+            gpu.stop()
+            forget()
 
 
-@pytest.fixture
-def served_by_gpu(tmp_path: Path) -> Served:
+@pytest.fixture(scope="session")
+def served_by_gpu(tmp_path_factory: pytest.TempPathFactory) -> Served:
     """The same of the GPU service's own ``/metrics``."""
-    app = create_gpu_app(GpuSettings(), LocalStorage(tmp_path))
+    app = create_gpu_app(GpuSettings(), LocalStorage(tmp_path_factory.mktemp("gpu")))
     return samples(_get(app, "/metrics", {}))
 
 
