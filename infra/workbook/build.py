@@ -14,7 +14,7 @@ WORKBOOK = FOLDER / "imagery.workbook.json"
 # infra/modules/workbook.bicep puts the workspace in its place
 WORKSPACE = "{workspaceId}"
 _WORKSPACES = "microsoft.operationalinsights/workspaces"
-_LARGE, _MEDIUM = 0, 1
+_MEDIUM, _TINY = 0, 4
 
 Json = dict[str, Any]
 
@@ -243,7 +243,7 @@ def _content(panel: Panel) -> Json:
     content: Json = {
         "version": "KqlItem/1.0",
         "query": (QUERIES / f"{panel.query}.kql").read_text(),
-        "size": _LARGE if panel.width == 100 else _MEDIUM,
+        "size": _TINY if panel.shown == "tiles" else _MEDIUM,
         "title": panel.title,
         "noDataMessage": panel.empty,
         "timeContextFromParameter": "TimeRange",
