@@ -41,7 +41,7 @@ run: setup ## set everything up, start the stack, run a picture, keep serving un
 setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed ## packages, models and Azurite
 
 .PHONY: test
-test: setup $(VENV)/.dev lint ## all checks and all tests
+test: setup $(VENV)/.dev tests/infra/kusto/node_modules/.installed lint ## all checks and all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -105,7 +105,7 @@ simulator: setup ## the simulator of the paid service alone
 
 .PHONY: clean
 clean: ## remove what was built and what ran, results too (not the models in the user's cache)
-	rm -rf $(VENV) .run local/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .run local/azurite/node_modules tests/infra/kusto/node_modules .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)
@@ -131,4 +131,9 @@ local/azurite/node_modules/.installed: local/azurite/package.json local/azurite/
 	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' || \
 	{ echo "node is $$(node --version): it must be 20 or newer. 'make doctor' names all that is missing."; exit 1; }
 	$(call step,Azurite,cd local/azurite && npm ci --no-progress)
+	@touch $@
+
+tests/infra/kusto/node_modules/.installed: tests/infra/kusto/package.json tests/infra/kusto/package-lock.json
+	$(call need,npm,install node 20 or newer with npm)
+	$(call step,parser of Kusto queries,cd tests/infra/kusto && npm ci --no-progress)
 	@touch $@
