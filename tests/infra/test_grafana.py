@@ -206,7 +206,8 @@ def test_a_real_prometheus_scrapes_the_api_and_answers_every_panel(prometheus: h
     up = 'up{job="imagery"} == 1'
     while time.monotonic() < until:
         try:
-            if query(prometheus, up):
+            # it refuses queries while it loads
+            if prometheus.get("/-/ready").is_success and query(prometheus, up):
                 break
         except httpx.TransportError:
             pass
