@@ -172,7 +172,7 @@ def prometheus(services: Services, tmp_path: Path) -> Iterator[httpx.Client]:
         pytest.skip("prometheus is not installed (Debian: apt-get install prometheus)")
     app, port = Server(create_app()), free_port()
     configuration = (GRAFANA / "prometheus.yml").read_text()
-    for old, new in {"functions:80": app.url.removeprefix("http://"), "30s": "3s", "10s": "3s"}.items():
+    for old, new in {"127.0.0.1:7071": app.url.removeprefix("http://"), "30s": "3s", "10s": "3s"}.items():
         assert old in configuration
         configuration = configuration.replace(old, new)
     (tmp_path / "prometheus.yml").write_text(configuration)
