@@ -51,7 +51,7 @@ run: setup ## set everything up, start the stack, run a picture, keep serving un
 setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed frontend/dist/.built ## packages, models, Azurite and the dashboard
 
 .PHONY: test
-test: setup $(VENV)/.dev lint frontend-test ## all checks and all tests
+test: setup $(VENV)/.dev tests/infra/kusto/node_modules/.installed lint frontend-test ## all checks and all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: frontend-test
@@ -131,7 +131,8 @@ simulator: setup ## the simulator of the paid service alone
 
 .PHONY: clean
 clean: ## remove what was built and what ran, results too (not the models in the user's cache)
-	rm -rf $(VENV) .run local/azurite/node_modules frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .run local/azurite/node_modules tests/infra/kusto/node_modules
+	rm -rf frontend/node_modules frontend/dist .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/bin/python:
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)
@@ -164,4 +165,9 @@ frontend/node_modules/.installed: frontend/package.json frontend/package-lock.js
 
 frontend/dist/.built: frontend/node_modules/.installed $(FRONTEND)
 	$(call step,dashboard,cd frontend && npm run build)
+	@touch $@
+
+tests/infra/kusto/node_modules/.installed: tests/infra/kusto/package.json tests/infra/kusto/package-lock.json
+	$(need_node)
+	$(call step,parser of Kusto queries,cd tests/infra/kusto && npm ci --no-progress)
 	@touch $@
