@@ -16,6 +16,7 @@ from gpu_container.stages import Stages
 from imagery.contracts import JOBS
 from imagery.settings import get_settings
 from imagery.storage import get_storage
+from imagery.telemetry.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging
 
 _ANSWER_S = 3.0
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=settings.port)
     given = parser.parse_args(arguments)
     configure_logging(get_settings().log_level)
+    configure_exporter(get_settings(), "imagery-gpu")
     storage = get_storage()
     storage.ensure_containers(JOBS)
     app = create_app(settings, storage)
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> int:
         timeout_graceful_shutdown=int(settings.drain_s),
     )
     _Server(config, app.state.stages, settings.drain_s - _ANSWER_S).run()
+    shutdown_exporter()
     return 0
 
 
