@@ -85,8 +85,8 @@ class RequestTrace:
 
         with starting_jobs() as started:
             await self._app(scope, receive, noting_send)
-        route = getattr(scope.get("route"), "path", scope["path"])
         for job_id, run in started:
+            route = scope["path"].replace(job_id, "{job_id}")
             record_span(
                 f"{scope['method']} {route}",
                 Kind.SERVER,

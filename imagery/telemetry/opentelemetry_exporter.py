@@ -7,6 +7,7 @@ here is registered globally, so no library finds a provider to write to.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,7 @@ from azure.monitor.opentelemetry.exporter import (
     AzureMonitorMetricExporter,
     AzureMonitorTraceExporter,
 )
+from azure.monitor.opentelemetry.exporter.export._base import BaseExporter, ExportResult
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -46,6 +48,8 @@ from imagery.telemetry.export import LogItem, MetricItem
 from imagery.telemetry.tracing import Kind, SpanRecord
 
 _MOST_IN_A_BATCH = 100
+# below a library that imagery.telemetry.export.Troubles listens to
+_troubles = logging.getLogger("azure.monitor.opentelemetry.delivery")
 _SCOPE = "imagery"
 _SAMPLE_RATE = "_MS.sampleRate"
 _KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.INTERNAL}
@@ -81,8 +85,8 @@ class OpenTelemetryExporter:
         provider = LoggerProvider(self._resource, shutdown_on_exit=False)
         provider.add_log_record_processor(self._log_batches)
         self._logger = provider.get_logger(_SCOPE)
-        self._spans = BatchSpanProcessor(AzureMonitorTraceExporter(**options), **batches)
-        self._metrics = AzureMonitorMetricExporter(**options)
+        self._spans = BatchSpanProcessor(_SpanExporter(**options), **batches)
+        self._metrics = _MetricExporter(**options)
 
     def log(self, item: LogItem) -> None:
         """Queue a line."""
@@ -132,7 +136,26 @@ class OpenTelemetryExporter:
             processor._batch_processor.shutdown(timeout_millis=int(left_s * 1000))
 
 
-class _LogExporter(AzureMonitorLogExporter):
+class _Telling(BaseExporter):
+    """The library is silent about batches that it would have kept on the disk for later."""
+
+    def _transmit(self, envelopes: list[Any], *arguments: Any, **options: Any) -> ExportResult:
+        count = len(envelopes)
+        result = super()._transmit(envelopes, *arguments, **options)
+        if result is not ExportResult.SUCCESS:
+            _troubles.warning("%d items were not taken: %s", count, result.name)
+        return result
+
+
+class _SpanExporter(_Telling, AzureMonitorTraceExporter):
+    pass
+
+
+class _MetricExporter(_Telling, AzureMonitorMetricExporter):
+    pass
+
+
+class _LogExporter(_Telling, AzureMonitorLogExporter):
     def _log_to_envelope(self, readable_log_record: ReadableLogRecord) -> Any:
         """Lines of no job belong to no operation, where the exporter would make zeros one."""
         envelope = super()._log_to_envelope(readable_log_record)

@@ -209,7 +209,7 @@ def starting_jobs() -> Iterator[list[tuple[str, int]]]:
 
 
 def job_started(job_id: str, run: int, at: datetime) -> None:
-    """Tell the call that caused it that a run begins; without one, such as a trigger, record the start now."""
+    """Tell the call that caused it that a run begins; without one (a trigger) record the start now."""
     started = _started.get()
     if started is None:
         own_id = start_span_id(job_id, run)
