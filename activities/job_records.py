@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from imagery.contracts import FinishInput, JobState, JobSummary, JsonObject, Stage
 from imagery.database.callbacks import delivery_id
-from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.tracing import Kind, record_span, run_span_id, span, start_span_id
+from imagery.telemetry.run_span import record_run
+from imagery.telemetry.tracing import Kind, run_span_id, span
 
 _ENDED_WAITING = {"deadline_exceeded", "too_many_waits"}
 _DEFAULT_CODE = "stage_failed"
@@ -38,34 +38,11 @@ def _finish(order: FinishInput) -> JobSummary:
     job = jobs.finish(order.job_id, order.run, order.state, stage=order.stage, error_code=code, message=text)
     if job is None:
         raise LookupError(f"there is no job {order.job_id}")
-    _record_orchestration(job, order.run)
+    record_run(job, order.run, get_services().settings.job_deadline)
     return JobSummary(
         job_id=job.job_id,
         state=JobState(job.state),
         stage=Stage(job.stage) if job.stage else None,
         error_code=job.error_code,
         delivery_id=delivery_id(job.job_id, job.run) if job.callback_url else None,
-    )
-
-
-def _record_orchestration(job: ImageJob, run: int) -> None:
-    """The orchestration's span, here because orchestrator code is replayed."""
-    if job.run != run:
-        return
-    # a later run's deadline was set when it began
-    begun = job.created_at if run == 1 else job.deadline - get_services().settings.job_deadline
-    # the request that made a batch is not one job's
-    is_of_batch = job.batch_id is not None and run == 1
-    record_span(
-        "image_pipeline",
-        Kind.SERVER,
-        job.job_id,
-        span_id=run_span_id(job.job_id, run),
-        parent_id=None if is_of_batch else start_span_id(job.job_id, run),
-        started=begun,
-        ended=utc_now(),
-        error_code=job.error_code,
-        run=run,
-        state=job.state,
-        stage=job.stage,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
+import socket
 import sys
 import threading
 from types import FrameType
@@ -45,7 +47,6 @@ def main(arguments: list[str]) -> int:
         timeout_graceful_shutdown=int(settings.drain_s),
     )
     _Server(config, app.state.stages, settings.drain_s - _ANSWER_S).run()
-    shutdown_exporter()
     return 0
 
 
@@ -63,6 +64,11 @@ class _Server(uvicorn.Server):
             drain = threading.Thread(target=self._stages.drain, args=(self._within_s,), daemon=True)
             drain.start()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The last answers, then the last telemetry; the signal, raised anew, ends the process behind it."""
+        await super().shutdown(sockets)
+        await asyncio.to_thread(shutdown_exporter)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 span                      kind      id, and what it hangs from
 ========================= ========= ==================================================================
 the call that started it  server    of (job, run); the root
-the orchestration         server    of (job, run); the call. Recorded by ``finish_job``, at the end:
-                                    orchestrator code is replayed and may record nothing
+the orchestration         server    of (job, run); the call. Recorded by what ends the job (see
+                                    ``run_span``): orchestrator code is replayed
 an activity's attempt     internal  its own; the orchestration, which has an id before it has ended
 a call to a service       client    its own; the activity. ``traceparent`` takes it along
 the service's work        server    its own; the call

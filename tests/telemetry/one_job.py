@@ -8,6 +8,8 @@ from pathlib import Path
 from tests.e2e.stack import PHOTO, Stack
 from tests.telemetry.ingestion import Ingestion
 
+MODEL = "gemini-3.1-flash-image"
+NANO_BANANA_KEY = "AIzaTestKeyOfTheSimulator_0123456789abcdef"
 PROMPT = "on a table made of old oak in the morning"
 
 
@@ -21,6 +23,8 @@ class Recorded:
     exporter: str
     user_key: str
     host_log: str
+    gpu_log: str
+    model: str = MODEL
 
 
 def run_one_job(exporter: str, folder: Path) -> Recorded:
@@ -34,7 +38,8 @@ def run_one_job(exporter: str, folder: Path) -> Recorded:
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
         "TELEMETRY_INTERVAL_S": "1",
         "TELEMETRY_METRICS_S": "1",
-        "NANO_BANANA_API_KEY": "AIzaTestKeyOfTheSimulator_0123456789abcdef",
+        "NANO_BANANA_API_KEY": NANO_BANANA_KEY,
+        "NANO_BANANA_MODEL": MODEL,
         "RETENTION_SCHEDULE": "0 0 0 1 1 *",
     }
     stack = Stack(folder, environment)
@@ -42,7 +47,7 @@ def run_one_job(exporter: str, folder: Path) -> Recorded:
         stack.start()
         job_id = stack.submit(PHOTO.read_bytes(), prompt=PROMPT)
         state = str(stack.wait_for_end(job_id)["state"])
-        ingestion.wait(lambda found: bool(found.of("metric")))
+        ingestion.wait(_told_of_the_end)
     finally:
         stack.stop()
         ingestion.stop()
@@ -53,4 +58,9 @@ def run_one_job(exporter: str, folder: Path) -> Recorded:
         exporter=exporter,
         user_key=str(stack.client.headers["X-API-Key"]),
         host_log=stack.host.log.read_text(),
+        gpu_log=stack.gpu.log.read_text(),
     )
+
+
+def _told_of_the_end(found: Ingestion) -> bool:
+    return any(item.dimensions.get("status") == "COMPLETED" for item in found.of("metric"))
