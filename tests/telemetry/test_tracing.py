@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -15,7 +16,16 @@ from activities.job_records import finish_job
 from activities.place import place
 from activities.stage import TransientStageError
 from gpu_container.job_trace import JobTrace
-from imagery.contracts import FinishInput, GpuRequest, JobState, Stage, stage_output
+from imagery.contracts import (
+    UPLOADS,
+    BlobRef,
+    FinishInput,
+    GpuRequest,
+    JobRequest,
+    JobState,
+    Stage,
+    stage_output,
+)
 from imagery.database.tables import utc_now
 from imagery.gpu_client import GpuClient, GpuError
 from imagery.services import Services
@@ -39,6 +49,14 @@ class Spans:
 
     def span(self, record: SpanRecord) -> None:
         self.records.append(record)
+
+    def wait(self, count: int, limit_s: float = 5) -> list[SpanRecord]:
+        """The spans by their start: a server's is recorded after its answer has gone out."""
+        until = time.monotonic() + limit_s
+        while len(self.records) < count and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(self.records) == count
+        return sorted(self.records, key=lambda record: record.started_ns)
 
     def named(self, name: str) -> list[SpanRecord]:
         return [record for record in self.records if record.name == name]
@@ -114,6 +132,28 @@ def test_a_run_is_one_span_from_its_beginning_to_its_end(
     assert spans.named("finish_job")[0].parent_id == run.span_id
 
 
+def test_a_retried_job_has_another_run_in_the_same_trace(services: Services, spans: Spans) -> None:
+    job_id = make_job(services)
+    finish_job(FinishInput(job_id=job_id, run=1, state=JobState.FAILED, stage=Stage.REMBG).to_json())
+    begun = utc_now()
+    services.jobs.begin_run(
+        job_id, instance_id=f"{job_id}-2", run=2, deadline=begun + services.settings.job_deadline
+    )
+    finish_job(FinishInput(job_id=job_id, run=2, state=JobState.COMPLETED).to_json())
+    first, second = spans.named("image_pipeline")
+    assert first.trace_id == second.trace_id
+    assert (second.span_id, second.parent_id) == (run_span_id(job_id, 2), start_span_id(job_id, 2))
+    assert second.started_ns == pytest.approx(begun.timestamp() * 1e9, abs=1e6)
+
+
+def test_a_job_of_a_batch_begins_with_its_run(services: Services, spans: Spans) -> None:
+    source = BlobRef(container=UPLOADS, name="x")
+    request = JobRequest(job_id=JOB, source=source, owner_id="me", batch_id="batch")
+    services.jobs.create(request, instance_id=f"{JOB}-1", deadline=utc_now() + timedelta(hours=1))
+    finish_job(FinishInput(job_id=JOB, run=1, state=JobState.CANCELLED).to_json())
+    assert spans.named("image_pipeline")[0].parent_id is None
+
+
 def test_a_job_that_no_request_started_begins_with_its_trigger(spans: Spans) -> None:
     tracing.job_started(JOB, 1, utc_now())
     (trigger,) = spans.records
@@ -122,7 +162,7 @@ def test_a_job_that_no_request_started_begins_with_its_trigger(spans: Spans) -> 
 
 def test_a_call_to_the_gpu_service_goes_on_in_its_process(gpu: Server, spans: Spans) -> None:
     upscale(gpu)
-    served, call = spans.records
+    call, served = spans.wait(2)
     assert (call.kind, served.kind) == (Kind.CLIENT, Kind.SERVER)
     assert served.parent_id == call.span_id
     assert served.trace_id == call.trace_id == trace_id_of(JOB)
@@ -133,7 +173,7 @@ def test_a_call_to_the_gpu_service_goes_on_in_its_process(gpu: Server, spans: Sp
 @pytest.mark.parametrize("traceparent", ["", "00-abc", "00-" + "g" * 32 + "-" + "0" * 16 + "-01"])
 def test_a_broken_traceparent_costs_the_parent_only(gpu: Server, spans: Spans, traceparent: str) -> None:
     gpu.client.post("/v1/upscale", headers={"X-Job-Id": JOB, "traceparent": traceparent})
-    (served,) = spans.records
+    (served,) = spans.wait(1)
     assert (served.trace_id, served.parent_id) == (trace_id_of(JOB), None)
 
 
