@@ -15,6 +15,7 @@ from api.durable import with_client
 from imagery.settings import BlobTriggerSource, get_settings
 from imagery.telemetry.azure_monitor import configure_exporter
 from imagery.telemetry.logs import configure_logging
+from imagery.telemetry.push import push_metrics
 from orchestrators.batch import batch
 from orchestrators.callback import callback
 from orchestrators.image_pipeline import image_pipeline
@@ -68,6 +69,7 @@ async def uploads(upload: blob.BlobClient, client: df.DurableOrchestrationClient
 async def reconciler(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
     """Repairs what stands still."""
     await reconcile(client)
+    push_metrics()
 
 
 @app.function_name("retention")

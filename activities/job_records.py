@@ -6,6 +6,8 @@ from imagery.contracts import FinishInput, JobState, JobSummary, JsonObject, Sta
 from imagery.database.callbacks import delivery_id
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
+from imagery.telemetry.run_span import record_run
+from imagery.telemetry.tracing import Kind, run_span_id, span
 
 _ENDED_WAITING = {"deadline_exceeded", "too_many_waits"}
 _DEFAULT_CODE = "stage_failed"
@@ -15,7 +17,11 @@ _DEFAULT_MESSAGE = "The stage failed and its retries are used up."
 def finish_job(message: JsonObject) -> JsonObject:
     """Activity that ends a job; a job that has ended already stays as it is."""
     order = FinishInput.from_json(message)
-    with log_context(job_id=order.job_id, stage=order.stage.value if order.stage else None):
+    orchestration = run_span_id(order.job_id, order.run)
+    with (
+        log_context(job_id=order.job_id, stage=order.stage.value if order.stage else None),
+        span("finish_job", Kind.INTERNAL, order.job_id, parent_id=orchestration, run=order.run),
+    ):
         return _finish(order).to_json()
 
 
@@ -32,6 +38,7 @@ def _finish(order: FinishInput) -> JobSummary:
     job = jobs.finish(order.job_id, order.run, order.state, stage=order.stage, error_code=code, message=text)
     if job is None:
         raise LookupError(f"there is no job {order.job_id}")
+    record_run(job, order.run, get_services().settings.job_deadline)
     return JobSummary(
         job_id=job.job_id,
         state=JobState(job.state),

@@ -11,6 +11,7 @@ from imagery.safe_http import RefusedUrlError, UnreachableError, post
 from imagery.services import Services, get_services
 from imagery.settings import Environment
 from imagery.telemetry.logs import log_context
+from imagery.telemetry.tracing import Kind, span
 from imagery.webhooks import SigningKeyError, signed_headers, webhook_secret
 
 _HOLD_MARGIN_S = 30.0
@@ -25,8 +26,14 @@ def notify(message: JsonObject) -> JsonObject:
     delivery = services.callbacks.claim(order.delivery_id, hold)
     if delivery is None:
         return CallbackOutcome().to_json()
-    with log_context(job_id=delivery.job_id):
-        return _attempt(services, delivery).to_json()
+    with (
+        log_context(job_id=delivery.job_id),
+        span("notify", Kind.INTERNAL, delivery.job_id, attempt=delivery.attempts) as attempt,
+    ):
+        outcome = _attempt(services, delivery)
+        if not outcome.delivered:
+            attempt.failed("callback_failed")
+        return outcome.to_json()
 
 
 def _attempt(services: Services, delivery: CallbackDelivery) -> CallbackOutcome:

@@ -11,6 +11,7 @@ from imagery.database.stages import Begun
 from imagery.database.tables import utc_now
 from imagery.services import Services, get_services
 from imagery.telemetry.logs import log_context
+from imagery.telemetry.tracing import Kind, Span, run_span_id, span
 
 Work = Callable[[Services, StageInput, Begun], StageOutcome]
 
@@ -25,15 +26,24 @@ class TransientStageError(Exception):
 def run_stage(message: JsonObject, stage: Stage, work: Work) -> JsonObject:
     """Do ``work`` for a stage unless its result is there already or the job must not go on."""
     order = StageInput.from_json(message)
-    with log_context(job_id=order.job_id, stage=stage.value):
-        return _run(order, stage, work).to_json()
+    orchestration = run_span_id(order.job_id, order.run)
+    with (
+        log_context(job_id=order.job_id, stage=stage.value),
+        span(stage.value, Kind.INTERNAL, order.job_id, parent_id=orchestration, stage=stage.value) as attempt,
+    ):
+        outcome = _run(order, stage, work, attempt)
+        attempt.set(outcome=outcome.outcome.value)
+        if outcome.error_code is not None:
+            attempt.failed(outcome.error_code)
+        return outcome.to_json()
 
 
-def _run(order: StageInput, stage: Stage, work: Work) -> StageOutcome:
+def _run(order: StageInput, stage: Stage, work: Work, attempt: Span) -> StageOutcome:
     services = get_services()
     begun = services.stages.begin(order.job_id, order.run, stage, order.deadline)
     if begun is None:
         return StageOutcome(stage=stage, outcome=Outcome.CANCELLED)
+    attempt.set(run=order.run, attempt=begun.attempt)
     if begun.output is not None and services.storage.exists(begun.output):
         return succeeded(stage, begun.output)
     if utc_now() >= order.deadline:

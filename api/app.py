@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import dashboard, errors, health
 from api.auth import Authentication
-from api.middleware import BodyLimit, LastResort, RequestId, SecurityHeaders
+from api.middleware import BodyLimit, LastResort, RequestId, RequestTrace, SecurityHeaders
 from api.v1 import router
 from imagery import __version__
 from imagery.settings import get_settings
@@ -38,6 +38,7 @@ def create_app() -> FastAPI:
             expose_headers=["Location", "Retry-After", "X-Request-Id"],
         )
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestTrace)
     app.add_middleware(RequestId)
     app.include_router(router)
     app.include_router(health.router)

@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError, answer, unexpected
+from imagery.database.tables import utc_now
 from imagery.telemetry.logs import log_context
+from imagery.telemetry.tracing import Kind, record_span, start_span_id, starting_jobs
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _DIGITS = re.compile(r"[0-9]+")
@@ -58,6 +60,47 @@ class RequestId:
 
         with log_context(request_id=request_id):
             await self._app(scope, receive, send_with_id)
+
+
+class RequestTrace:
+    """Makes a request that starts a job the first span of that job's trace.
+
+    Other requests belong to no job; the host tells Application Insights of them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = utc_now(), 500
+
+        async def noting_send(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with starting_jobs() as started:
+            await self._app(scope, receive, noting_send)
+        for job_id, run in started:
+            route = scope["path"].replace(job_id, "{job_id}")
+            record_span(
+                f"{scope['method']} {route}",
+                Kind.SERVER,
+                job_id,
+                span_id=start_span_id(job_id, run),
+                parent_id=None,
+                started=begun,
+                ended=utc_now(),
+                run=run,
+                http__method=scope["method"],
+                http__route=route,
+                http__url=scope["path"],
+                http__status_code=status,
+            )
 
 
 class LastResort:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
+import socket
 import sys
 import threading
 from types import FrameType
@@ -16,6 +18,7 @@ from gpu_container.stages import Stages
 from imagery.contracts import JOBS
 from imagery.settings import get_settings
 from imagery.storage import get_storage
+from imagery.telemetry.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging
 
 _ANSWER_S = 3.0
@@ -31,6 +34,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=settings.port)
     given = parser.parse_args(arguments)
     configure_logging(get_settings().log_level)
+    configure_exporter(get_settings(), "imagery-gpu")
     storage = get_storage()
     storage.ensure_containers(JOBS)
     app = create_app(settings, storage)
@@ -60,6 +64,11 @@ class _Server(uvicorn.Server):
             drain = threading.Thread(target=self._stages.drain, args=(self._within_s,), daemon=True)
             drain.start()
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The last answers, then the last telemetry; the signal, raised anew, ends the process behind it."""
+        await super().shutdown(sockets)
+        await asyncio.to_thread(shutdown_exporter)
 
 
 if __name__ == "__main__":

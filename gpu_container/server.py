@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
 from gpu_container.errors import StageError
+from gpu_container.job_trace import JobTrace
 from gpu_container.settings import GpuSettings
 from gpu_container.stages import Stages
 from gpu_container.worker import State, Worker
@@ -45,6 +46,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
 
     app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
     app.state.stages = stages
+    app.add_middleware(JobTrace)
     _install_errors(app)
 
     async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:

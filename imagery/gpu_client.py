@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem
 from imagery.settings import Settings
+from imagery.telemetry.tracing import Kind, Span, span
 
 _HEALTH_TIMEOUT_S = 2.0
 _PROGRESS_TIMEOUT_S = 1.0
@@ -114,22 +115,37 @@ class GpuClient:
 
     def _call(self, path: str, request: GpuRequest, deadline: datetime) -> GpuReport:
         until = min(deadline, datetime.now(UTC) + timedelta(seconds=self._timeout_s))
+        with span(
+            f"POST {path}",
+            Kind.CLIENT,
+            request.job_id,
+            component="HTTP",
+            http__method="POST",
+            http__url=str(self._client.base_url.join(path)),
+        ) as call:
+            answer = self._send(path, request, until, call)
+            call.set(http__status_code=answer.status_code)
+            if answer.status_code == httpx.codes.OK:
+                return _report(answer)
+            error = _error(answer)
+            call.failed(error.code)
+            raise error
+
+    def _send(self, path: str, request: GpuRequest, until: datetime, call: Span) -> httpx.Response:
         headers = {
             "X-Job-Id": request.job_id,
             "X-Request-Id": uuid.uuid4().hex,
             "X-Deadline": f"{until.timestamp():.3f}",
+            **call.headers,
         }
         try:
-            answer = self._client.post(path, json=request.to_json(), headers=headers)
+            return self._client.post(path, json=request.to_json(), headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise GpuNoReplica("gpu_unreachable", "The GPU service can't be reached.") from error
         except httpx.TimeoutException as error:
             raise GpuTimeout("gpu_timeout", "The GPU service did not answer in time.") from error
         except httpx.HTTPError as error:
             raise GpuTimeout("gpu_connection_lost", "The GPU service broke off its answer.") from error
-        if answer.status_code == httpx.codes.OK:
-            return _report(answer)
-        raise _error(answer)
 
 
 def _report(answer: httpx.Response) -> GpuReport:

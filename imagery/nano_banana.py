@@ -20,6 +20,7 @@ from PIL import Image
 
 from imagery.bounded_picture import DECODE_ERRORS, TooManyPixelsError, open_picture
 from imagery.settings import Settings
+from imagery.telemetry.tracing import Kind, span
 
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_REFERENCE_BYTES = 12 * 1024 * 1024
@@ -139,8 +140,22 @@ class NanoBanana:
         )
         if on_send is not None:
             on_send()
-        status, headers, answer = self._send(request)
-        return self._read(status, headers, answer)
+        with span(
+            "generateContent",
+            Kind.CLIENT,
+            job_id,
+            component="HTTP",
+            model=self._settings.nano_banana_model,
+            http__method="POST",
+            http__url=str(request.url),
+        ) as call:
+            try:
+                status, headers, answer = self._send(request)
+                call.set(http__status_code=status)
+                return self._read(status, headers, answer)
+            except NanoBananaError as error:
+                call.failed(error.code)
+                raise
 
     def _without_key(self, text: str) -> str:
         """The service's own words may repeat the key; ours never do."""

@@ -25,6 +25,7 @@ class TelemetryExporter(StrEnum):
 
     NONE = "none"
     OPENCENSUS = "opencensus"
+    OPENTELEMETRY = "opentelemetry"
 
 
 class BlobTriggerSource(StrEnum):
@@ -91,10 +92,30 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", description="Lowest level that is logged.")
     telemetry_exporter: TelemetryExporter = Field(
-        TelemetryExporter.NONE, description="none or opencensus (Application Insights)."
+        TelemetryExporter.NONE,
+        description="none, opencensus or opentelemetry: what sends to Application Insights.",
     )
     applicationinsights_connection_string: SecretStr | None = Field(
         None, description="Where the exporter sends to."
+    )
+    telemetry_sampling: float = Field(
+        1.0, ge=0, le=1, description="Share of the jobs whose traces are exported; log lines always are."
+    )
+    telemetry_queue: int = Field(
+        4096, ge=100, description="Most log lines, and most spans, that wait for export; more are dropped."
+    )
+    telemetry_interval_s: float = Field(5.0, gt=0, description="Longest wait until a batch is exported.")
+    telemetry_timeout_s: float = Field(5.0, gt=0, description="Time limit of exporting one batch.")
+    telemetry_flush_s: float = Field(
+        3.0, gt=0, description="Longest time that the end of a process waits for its last batches."
+    )
+    telemetry_metrics_s: float = Field(
+        60.0, gt=0, description="Shortest time between two exports of the metrics (by the reconciler)."
+    )
+    functions_worker_exports: bool = Field(
+        False,
+        alias="PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
+        description="The Functions worker's own exporter: a second path, refused beside an exporter.",
     )
 
     storage_connection_string: SecretStr | None = Field(
@@ -382,6 +403,22 @@ _HARMLESS = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTE
 def harmless_environment() -> dict[str, str]:
     """The environment of a child process that handles strangers' files."""
     return {name: os.environ[name] for name in _HARMLESS if name in os.environ}
+
+
+# what the exporters' libraries would report about themselves, to hosts of their maker
+_SELF_REPORTING = {
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+    "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
+    "APPLICATIONINSIGHTS_OPENTELEMETRY_RESOURCE_METRIC_DISABLED": "true",
+}
+
+
+def turn_off_self_reporting() -> None:
+    """Let the exporters call nothing but the ingestion endpoint: they take these switches from variables
+    only. To be called before they are made.
+    """
+    os.environ.update(_SELF_REPORTING)
 
 
 @lru_cache(maxsize=1)

@@ -25,6 +25,7 @@ from imagery.contracts import JobState, Stage
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger, log_context
+from imagery.telemetry.run_span import record_run
 from orchestrators.batch_watch import BatchLook, BatchWatch
 from orchestrators.instances import (
     ALIVE,
@@ -148,9 +149,11 @@ class Tick:
         if current is None or current.run != job.run or JobState(current.state).is_terminal:
             return 0
         stage = Stage(current.stage) if current.stage else None
-        await asyncio.to_thread(
+        ended = await asyncio.to_thread(
             jobs.finish, job.job_id, job.run, JobState.FAILED, stage=stage, error_code=code, message=message
         )
+        if ended is not None:
+            record_run(ended, job.run, self._services.settings.job_deadline)
         return await self._end_instance(job, code)
 
     async def _end_instance(self, job: ImageJob, reason: str) -> int:

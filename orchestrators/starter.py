@@ -14,6 +14,7 @@ from imagery.retry import RetryRules
 from imagery.services import get_services
 from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
+from imagery.telemetry.tracing import job_started
 from orchestrators.instances import callback_instance_id, instance_id_of
 
 _log = get_logger(__name__)
@@ -41,6 +42,7 @@ async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> 
     """
     job, created = await asyncio.to_thread(create, request)
     if created:
+        job_started(job.job_id, job.run, job.created_at)
         await try_start(client, job)
     return job, created
 
@@ -106,6 +108,7 @@ async def rerun(client: df.DurableOrchestrationClient, job: ImageJob) -> ImageJo
         quotas=services.quotas,
     )
     if queued is not None:
+        job_started(queued.job_id, queued.run, queued.updated_at)
         await try_start(client, queued)
     return queued
 

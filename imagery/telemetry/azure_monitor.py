@@ -1,29 +1,86 @@
-"""The way of the log lines to Application Insights, when a setting asks for it."""
+"""The way to Application Insights, when a setting asks for one: exactly one for every line, span and metric.
+
+On Azure Functions the host forwards what the worker logs to Application Insights. With an exporter that
+would be a second way, so its handler is taken off the root logger and the lines go to stderr instead,
+which host.json keeps out of Application Insights. See docs/telemetry.md.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
+import socket
+import sys
 
-from imagery.settings import Settings, TelemetryExporter
+from imagery.settings import Settings, TelemetryExporter, turn_off_self_reporting
+from imagery.telemetry import tracing
+from imagery.telemetry.export import Exporter, ExportHandler, Troubles
+
+# of the Functions worker, in each of its generations: it hands the root logger's lines to the host
+_FORWARDER = "AsyncLoggingHandler"
+_installed: list[tuple[ExportHandler, Exporter]] = []
 
 
-def configure_exporter(settings: Settings) -> None:
-    """Add the chosen exporter to the root logger; ``none`` leaves the platform's own collection alone.
+def configure_exporter(settings: Settings, role: str = "imagery-functions") -> None:
+    """Export this process's lines and spans; ``none`` leaves the platform's own collection alone.
 
-    Raises ``ValueError`` when an exporter is chosen without a connection string.
+    ``role``: its name in Application Insights. Raises ``ValueError`` when an exporter is chosen without a
+    valid connection string, or beside the one of the Functions worker.
     """
-    if settings.telemetry_exporter is TelemetryExporter.NONE:
+    chosen = settings.telemetry_exporter
+    if chosen is TelemetryExporter.NONE:
         return
     secret = settings.applicationinsights_connection_string
     if secret is None:
         raise ValueError(
-            "TELEMETRY_EXPORTER=opencensus needs APPLICATIONINSIGHTS_CONNECTION_STRING; "
+            f"TELEMETRY_EXPORTER={chosen.value} needs APPLICATIONINSIGHTS_CONNECTION_STRING; "
             "set it, or TELEMETRY_EXPORTER=none"
         )
-    from opencensus.ext.azure.log_exporter import AzureLogHandler  # starts threads when imported
-
+    if settings.functions_worker_exports:
+        raise ValueError(
+            f"TELEMETRY_EXPORTER={chosen.value} and PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY=true would "
+            "export everything twice; remove one of them"
+        )
+    turn_off_self_reporting()
+    Troubles().install()
+    exporter = _make(settings, secret.get_secret_value(), role, socket.gethostname())
+    handler = ExportHandler(exporter, settings.telemetry_flush_s)
     root = logging.getLogger()
-    formatter = next((handler.formatter for handler in root.handlers if handler.formatter), None)
-    handler = AzureLogHandler(connection_string=secret.get_secret_value())
-    handler.setFormatter(formatter)
+    _leave_the_forwarding(root)
     root.addHandler(handler)
+    tracing.use(exporter, settings.telemetry_sampling)
+    _installed[:] = [(handler, exporter)]
+    atexit.register(handler.close)
+
+
+def shutdown_exporter() -> None:
+    """Send what is queued, within ``TELEMETRY_FLUSH_S``: for processes that end without ``atexit``."""
+    for handler, _ in _installed:
+        handler.close()
+    _installed.clear()
+
+
+def exporter_in_use() -> Exporter | None:
+    """The exporter of this process."""
+    return _installed[0][1] if _installed else None
+
+
+def _make(settings: Settings, connection_string: str, role: str, instance: str) -> Exporter:
+    # imported here: each starts threads and takes a second, and the other one is not needed
+    if settings.telemetry_exporter is TelemetryExporter.OPENCENSUS:
+        from imagery.telemetry.opencensus_exporter import OpenCensusExporter
+
+        return OpenCensusExporter(settings, connection_string, role, instance)
+    from imagery.telemetry.opentelemetry_exporter import OpenTelemetryExporter
+
+    return OpenTelemetryExporter(settings, connection_string, role, instance)
+
+
+def _leave_the_forwarding(root: logging.Logger) -> None:
+    forwarders = [handler for handler in root.handlers if type(handler).__name__ == _FORWARDER]
+    for forwarder in forwarders:
+        root.removeHandler(forwarder)
+    if forwarders and not root.handlers:
+        to_stderr = logging.StreamHandler(sys.stderr)
+        to_stderr.setFormatter(forwarders[0].formatter)
+        root.addHandler(to_stderr)

@@ -81,6 +81,19 @@ def configure_logging(level: str = "INFO", *, handler: logging.Handler | None = 
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def line_of(record: logging.LogRecord) -> dict[str, Any]:
+    """The line of ``record`` as a mapping, redacted; called by the thread that logs, whose context it has."""
+    if isinstance(record.msg, dict):
+        line: MutableMapping[str, Any] = dict(record.msg)
+    else:
+        line = {"event": record.getMessage(), "_record": record}
+        if record.exc_info:
+            line["exc_info"] = record.exc_info
+        for processor in _SHARED:
+            line = processor(None, record.levelname.lower(), line)  # type: ignore[assignment]
+    return {name: value for name, value in _shape(None, "", line).items() if not name.startswith("_")}
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)

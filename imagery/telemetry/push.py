@@ -1,0 +1,57 @@
+"""The metrics of ``/api/v1/metrics``, exported as well: read from SQL, by one process of all.
+
+The figures are totals of the whole system, so only one instance may send them. That is the one the
+reconciler's timer fires on: the host holds a lease for timers, so that at any time it is a single one.
+Each sample is sent as it stands, as a gauge under its Prometheus name (``imagery_jobs_total``,
+``pipeline_latency_seconds_bucket`` and so on): in a query take the newest value, never the sum over time.
+``gpu_vram_usage_gauge`` is what the GPU service answers to its health check.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from imagery.services import Services, get_services
+from imagery.telemetry.azure_monitor import exporter_in_use
+from imagery.telemetry.export import Exporter, MetricItem
+from imagery.telemetry.logs import get_logger
+from imagery.telemetry.metrics import SqlCollector
+
+_log = get_logger(__name__)
+_busy = threading.Lock()
+_last: list[float] = []
+
+
+def push_metrics() -> None:
+    """Export in the background, unless one is under way or it is not yet ``TELEMETRY_METRICS_S`` since."""
+    exporter = exporter_in_use()
+    if exporter is None:
+        return
+    services = get_services()
+    now = time.monotonic()
+    if _last and now - _last[0] < services.settings.telemetry_metrics_s:
+        return
+    if not _busy.acquire(blocking=False):
+        return
+    _last[:] = [now]
+    threading.Thread(target=_push, args=(services, exporter), name="telemetry-metrics", daemon=True).start()
+
+
+def collected(services: Services) -> list[MetricItem]:
+    """Every sample, as a scrape by an administrator shows it."""
+    collector = SqlCollector(services.database, services.gpu, services.settings.nano_banana_price_usd)
+    return [
+        MetricItem(sample.name, dict(sample.labels), float(sample.value))
+        for metric in collector.collect()
+        for sample in metric.samples
+    ]
+
+
+def _push(services: Services, exporter: Exporter) -> None:
+    try:
+        exporter.metrics(collected(services))
+    except Exception as error:
+        _log.warning("metrics_not_exported", error=str(error))
+    finally:
+        _busy.release()

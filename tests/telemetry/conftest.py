@@ -1,0 +1,68 @@
+"""A process of its own for each test, as far as logging and exporting go."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from imagery.settings import Settings
+from imagery.telemetry.azure_monitor import configure_exporter, shutdown_exporter
+from imagery.telemetry.logs import configure_logging
+from tests.telemetry.ingestion import Ingestion
+
+EXPORTERS = ("opencensus", "opentelemetry")
+Configure = Callable[..., io.StringIO]
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, put back as it was afterwards."""
+    logger = logging.getLogger()
+    handlers, level = list(logger.handlers), logger.level
+    logger.handlers.clear()
+    # the endpoint runs in this process, and its own lines would be exported to it
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    yield logger
+    shutdown_exporter()
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logging.getLogger("uvicorn").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def ingestion() -> Iterator[Ingestion]:
+    """A recording ingestion endpoint."""
+    server = Ingestion()
+    yield server
+    server.holds = False
+    server.stop()
+
+
+@pytest.fixture(params=EXPORTERS)
+def exporter(request: pytest.FixtureRequest) -> str:
+    """Each exporter's name."""
+    return str(request.param)
+
+
+@pytest.fixture
+def configure(root: logging.Logger, exporter: str, ingestion: Ingestion) -> Configure:
+    """Configure logging and the exporter; answers the stream of the JSON lines."""
+
+    def configured(**settings: object) -> io.StringIO:
+        stream = io.StringIO()
+        configure_logging("INFO", handler=logging.StreamHandler(stream))
+        given = {
+            "telemetry_exporter": exporter,
+            "applicationinsights_connection_string": ingestion.connection_string,
+            "telemetry_interval_s": 0.2,
+            **settings,
+        }
+        configure_exporter(Settings(**given), "imagery-test")
+        return stream
+
+    return configured
