@@ -110,7 +110,10 @@ class Settings(BaseSettings):
         3.0, gt=0, description="Longest time that the end of a process waits for its last batches."
     )
     telemetry_metrics_s: float = Field(
-        60.0, gt=0, description="Shortest time between two exports of the metrics (by the reconciler)."
+        # below the reconciler's minute, so that a tick that comes a little early is not left out
+        50.0,
+        gt=0,
+        description="Shortest time between two exports of the metrics (by the reconciler).",
     )
     functions_worker_exports: bool = Field(
         False,

@@ -40,7 +40,7 @@ def push_metrics() -> None:
 
 def collected(services: Services) -> list[MetricItem]:
     """Every sample, as a scrape by an administrator shows it."""
-    collector = SqlCollector(services.database, services.gpu, services.settings.nano_banana_price_usd)
+    collector = SqlCollector(services.database, services.gpu_reading)
     return [
         MetricItem(sample.name, dict(sample.labels), float(sample.value))
         for metric in collector.collect()
