@@ -42,7 +42,7 @@ export default function MetricsPage() {
 }
 
 function Panels({ history, latest, isOperator }: { history: readonly Snapshot[]; latest: Snapshot; isOperator: boolean }) {
-  if (sum(latest.entered) === 0 && sum(latest.verdicts) === 0) {
+  if (!isOperator && sum(latest.entered) === 0 && sum(latest.verdicts) === 0) {
     return <EmptyState title="Nothing has been measured yet">The figures begin with the first photo.</EmptyState>;
   }
   return (
