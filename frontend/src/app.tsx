@@ -1,26 +1,30 @@
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import { Route, Routes } from 'react-router';
+import { ErrorBoundary } from './components/error_boundary';
 import { ErrorCard } from './components/feedback';
 import { Layout, PageSkeleton } from './components/layout';
 import { OfflineBanner } from './components/offline_banner';
 import { NewJobPage } from './pages/new_job';
 import { NotFoundPage } from './pages/not_found';
 import { SignInPage } from './pages/sign_in';
+import { loadPart } from './lib/load_part';
 import { useMe } from './state/session';
 
-const JobPage = lazy(() => import('./pages/job'));
-const JobsPage = lazy(() => import('./pages/jobs'));
-const BatchesPage = lazy(() => import('./pages/batches'));
-const BatchPage = lazy(() => import('./pages/batch'));
-const LogsPage = lazy(() => import('./pages/logs'));
-const MetricsPage = lazy(() => import('./pages/metrics'));
-const OperationsPage = lazy(() => import('./pages/operations'));
+const JobPage = loadPart(() => import('./pages/job'));
+const JobsPage = loadPart(() => import('./pages/jobs'));
+const BatchesPage = loadPart(() => import('./pages/batches'));
+const BatchPage = loadPart(() => import('./pages/batch'));
+const LogsPage = loadPart(() => import('./pages/logs'));
+const MetricsPage = loadPart(() => import('./pages/metrics'));
+const OperationsPage = loadPart(() => import('./pages/operations'));
 
 export function App({ signInFailure }: { signInFailure?: unknown }) {
   return (
     <>
       <OfflineBanner />
-      <Views signInFailure={signInFailure} />
+      <ErrorBoundary>
+        <Views signInFailure={signInFailure} />
+      </ErrorBoundary>
     </>
   );
 }

@@ -72,10 +72,9 @@ function useJobAction(action: 'cancel' | 'retry') {
       getJson<JobStatus>(`/api/v1/jobs/${encodeURIComponent(jobId)}/${action}`, { method: 'POST' }),
     onSuccess: async (job) => {
       const key = ['job', job.job_id];
-      // a long poll under way would bring the state before this change
-      await client.cancelQueries({ queryKey: key });
       client.setQueryData(key, job);
       await Promise.all([
+        // ends a long poll under way, which would bring the state before this change
         client.invalidateQueries({ queryKey: key }),
         client.invalidateQueries({ queryKey: ['jobs'] }),
         client.invalidateQueries({ queryKey: ['batch'] }),

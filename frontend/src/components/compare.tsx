@@ -66,7 +66,13 @@ export function Compare({ jobId, pictures }: Props) {
           }}
         />
       </div>
-      <Viewer key={`${jobId}/${before}/${after}`} jobId={jobId} before={before} after={after} />
+      <Viewer
+        key={`${jobId}/${before}/${after}`}
+        jobId={jobId}
+        before={before}
+        after={after}
+        isAlone={pictures.length < 2}
+      />
     </div>
   );
 }
@@ -105,7 +111,15 @@ function Choice({
   );
 }
 
-function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; after: PictureName }) {
+interface ViewerProps {
+  jobId: string;
+  before: PictureName;
+  after: PictureName;
+  /** There is one picture only: nothing to compare it with yet. */
+  isAlone: boolean;
+}
+
+function Viewer({ jobId, before, after, isAlone }: ViewerProps) {
   const [sizes, setSizes] = useState<Partial<Record<'before' | 'after', Size>>>({});
   const [failed, setFailed] = useState<Partial<Record<'before' | 'after', boolean>>>({});
   const frame = useRef<HTMLDivElement>(null);
@@ -162,7 +176,7 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
       }}
     />
   );
-  const isLoading = !failed.before && !failed.after && (!sizes.before || !sizes.after);
+  const isLoading = !failed.before && !failed.after && (!sizes.before || (!isAlone && !sizes.after));
 
   return (
     <>
@@ -182,9 +196,13 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
         className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab touch-none active:cursor-grabbing' : 'touch-pan-y'}`}
         {...drag}
       >
-        <Slider isMovable={isMovable} before={layer('before', before)} after={layer('after', after)} />
+        {isAlone ? (
+          layer('before', before)
+        ) : (
+          <Slider isMovable={isMovable} before={layer('before', before)} after={layer('after', after)} />
+        )}
         <Label side="left">{PICTURE_NAMES[before]}</Label>
-        <Label side="right">{PICTURE_NAMES[after]}</Label>
+        {!isAlone && <Label side="right">{PICTURE_NAMES[after]}</Label>}
         {isLoading && (
           <p role="status" className="absolute inset-x-0 bottom-3 text-center text-xs text-muted">
             <span className="rounded-full bg-surface/90 px-3 py-1">Loading pictures</span>
@@ -239,7 +257,7 @@ function Viewer({ jobId, before, after }: { jobId: string; before: PictureName; 
         </Button>
         <p className="ml-auto text-xs text-muted" data-testid="zoom-readout">
           {view ? `${String(Math.round(view.scale * ratio * 100))}%` : ''}
-          <Sizes before={sizes.before} after={sizes.after} />
+          <Sizes before={sizes.before} after={isAlone ? sizes.before : sizes.after} />
         </p>
       </div>
     </>
@@ -277,7 +295,7 @@ function Slider({ isMovable, before, after }: { isMovable: boolean; before: Reac
           onKeyDown={onKeyDown}
         >
           <Handle
-            className="group-focus-visible:[&>div:nth-child(2)]:ring-4 group-focus-visible:[&>div:nth-child(2)]:ring-accent"
+            className="group-focus-visible:[&>div:nth-child(2)]:outline-4 group-focus-visible:[&>div:nth-child(2)]:outline-offset-2 group-focus-visible:[&>div:nth-child(2)]:outline-accent"
             buttonStyle={{
               width: '2.75rem',
               height: '2.75rem',

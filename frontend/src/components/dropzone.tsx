@@ -1,5 +1,5 @@
 import { ImagePlus } from 'lucide-react';
-import { type DragEvent, useEffect, useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { Limits } from '../api/types';
 import { bytes } from '../lib/format';
 
@@ -25,24 +25,34 @@ export function Dropzone({ limits, onFiles }: Props) {
       document.removeEventListener('paste', onPaste);
     };
   }, [onFiles]);
-  const onDrop = (event: DragEvent): void => {
-    event.preventDefault();
-    setIsOver(false);
-    const files = [...event.dataTransfer.files];
-    if (files.length > 0) onFiles(files);
-  };
+  useEffect(() => {
+    // a photo dropped beside the field must not take its place in the window
+    const onDragOver = (event: globalThis.DragEvent): void => {
+      event.preventDefault();
+    };
+    const onDrop = (event: globalThis.DragEvent): void => {
+      event.preventDefault();
+      setIsOver(false);
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (files.length > 0) onFiles(files);
+    };
+    window.addEventListener('dragover', onDragOver);
+    window.addEventListener('drop', onDrop);
+    return () => {
+      window.removeEventListener('dragover', onDragOver);
+      window.removeEventListener('drop', onDrop);
+    };
+  }, [onFiles]);
   return (
     // dropping is one way more for the pointer; the button below does the same for everybody
     <div
       data-testid="dropzone"
-      onDragOver={(event) => {
-        event.preventDefault();
+      onDragOver={() => {
         setIsOver(true);
       }}
       onDragLeave={() => {
         setIsOver(false);
       }}
-      onDrop={onDrop}
       className={`rounded-2xl border-2 border-dashed transition-colors ${isOver ? 'border-accent bg-accent-soft' : 'border-line-strong/50 bg-surface'}`}
     >
       <button

@@ -1,12 +1,13 @@
 import { Activity, FileText, Images, Layers, LogOut, Moon, Plus, Settings2, Sun } from 'lucide-react';
 import { Suspense } from 'react';
-import { NavLink, Outlet } from 'react-router';
+import { NavLink, Outlet, useLocation } from 'react-router';
 import type { Me } from '../api/types';
 import { usd } from '../lib/format';
 import { ROLE_NAMES } from '../lib/names';
 import { useSignOut } from '../state/session';
 import { chooseTheme, useTheme } from '../state/theme';
 import { Button } from './button';
+import { ErrorBoundary } from './error_boundary';
 import { Loading, Skeleton } from './feedback';
 import { Logo } from './logo';
 
@@ -20,6 +21,7 @@ const VIEWS = [
 ];
 
 export function Layout({ me }: { me: Me }) {
+  const { pathname } = useLocation();
   return (
     <div className="flex min-h-dvh flex-col">
       <a
@@ -45,9 +47,11 @@ export function Layout({ me }: { me: Me }) {
         </div>
       </header>
       <main id="main" tabIndex={-1} className="mx-auto w-full max-w-7xl flex-1 px-4 py-6 pb-24 outline-none sm:px-6 sm:py-8 lg:pb-12">
-        <Suspense fallback={<PageSkeleton />}>
-          <Outlet />
-        </Suspense>
+        <ErrorBoundary key={pathname}>
+          <Suspense fallback={<PageSkeleton />}>
+            <Outlet />
+          </Suspense>
+        </ErrorBoundary>
       </main>
       <PhoneNavigation />
     </div>

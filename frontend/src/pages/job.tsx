@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { Check, Copy, Download } from 'lucide-react';
-import { lazy, Suspense, useEffect, useRef, useState } from 'react';
+import { Suspense, useEffect, useRef, useState } from 'react';
 import { Link, useParams } from 'react-router';
 import { pictureUrl, useJob } from '../api/queries';
 import { isEnded, type JobStatus } from '../api/types';
@@ -16,10 +16,11 @@ import { Stepper } from '../components/stepper';
 import { advice } from '../lib/advice';
 import { dayAndClock, duration, shortId, usd } from '../lib/format';
 import { announcement, picturesOf, titleOf } from '../lib/job_view';
+import { loadPart } from '../lib/load_part';
 import { PICTURE_NAMES, STAGE_NAMES } from '../lib/names';
 import { ME } from '../state/session';
 
-const Compare = lazy(() => import('../components/compare').then(({ Compare }) => ({ default: Compare })));
+const Compare = loadPart(async () => ({ default: (await import('../components/compare')).Compare }));
 
 export default function JobPage() {
   const { jobId = '' } = useParams();

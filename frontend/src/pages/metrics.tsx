@@ -1,4 +1,4 @@
-import { lazy, type ReactNode, Suspense } from 'react';
+import { type ReactNode, Suspense } from 'react';
 import { type Buckets, quantile } from '../lib/prometheus';
 import { STAGES } from '../api/types';
 import { EmptyState, ErrorCard, Skeleton } from '../components/feedback';
@@ -6,12 +6,13 @@ import { PageHeading, Section } from '../components/page';
 import { BreakerStrip } from '../components/breaker_strip';
 import type { Line } from '../components/chart';
 import { duration, usd } from '../lib/format';
+import { loadPart } from '../lib/load_part';
 import { latencySeries, ratePerMinute, type Snapshot, sum } from '../lib/metrics_history';
 import { humanize, STAGE_NAMES } from '../lib/names';
 import { useMe } from '../state/session';
 import { useMetrics } from '../state/use_metrics';
 
-const Chart = lazy(() => import('../components/chart').then(({ Chart }) => ({ default: Chart })));
+const Chart = loadPart(async () => ({ default: (await import('../components/chart')).Chart }));
 
 const LATENCY_WINDOW_MS = 5 * 60_000;
 const RATE_WINDOW_MS = 60_000;
@@ -41,7 +42,7 @@ export default function MetricsPage() {
 }
 
 function Panels({ history, latest, isOperator }: { history: readonly Snapshot[]; latest: Snapshot; isOperator: boolean }) {
-  if (sum(latest.entered) === 0 && sum(latest.verdicts) === 0) {
+  if (!isOperator && sum(latest.entered) === 0 && sum(latest.verdicts) === 0) {
     return <EmptyState title="Nothing has been measured yet">The figures begin with the first photo.</EmptyState>;
   }
   return (

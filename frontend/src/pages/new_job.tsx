@@ -18,6 +18,7 @@ const SIZES = [
   ['2K', '2K, 2048 px'],
   ['4K', '4K, 4096 px'],
 ] as const;
+const MOST_FILES = 100;
 const SAMPLE = '/samples/coffee.jpg';
 const DEFAULT_SCENE = 'Left empty: on a light oak table, in soft daylight.';
 
@@ -25,14 +26,16 @@ export function NewJobPage() {
   const limits = useLimits().data;
   const navigate = useNavigate();
   const sent = useUploads();
-  const [files, setFiles] = useState<File[]>([]);
+  const [chosen, setChosen] = useState<File[]>([]);
   const [options, setOptions] = useState<JobOptions>({ prompt: '', aspectRatio: '1:1', imageSize: '1K', fresh: false });
   const [sampleError, setSampleError] = useState<unknown>(null);
   const [followed, setFollowed] = useState<string | null>(null);
 
   const addFiles = useCallback((more: File[]) => {
-    setFiles((now) => [...now, ...more]);
+    setChosen((now) => [...now, ...more]);
   }, []);
+  const files = chosen.slice(0, MOST_FILES);
+  const leftOut = chosen.length - files.length;
   const followedJob = sent.find((item) => item.id === followed)?.jobId;
   useEffect(() => {
     if (followedJob) void navigate(`/jobs/${followedJob}`);
@@ -40,7 +43,7 @@ export function NewJobPage() {
 
   const submit = (): void => {
     const ids = uploads.add(files, options);
-    setFiles([]);
+    setChosen([]);
     // one photo: on to its job; of several each is followed here
     setFollowed(ids.length === 1 ? (ids[0] ?? null) : null);
   };
@@ -75,10 +78,15 @@ export function NewJobPage() {
             </Button>
           </div>
           {Boolean(sampleError) && <ErrorCard error={sampleError} onRetry={() => void takeSample()} />}
+          {leftOut > 0 && (
+            <p role="alert" className="rounded-xl bg-warn-soft p-3 text-sm text-warn">
+              {plural(leftOut, 'photo')} left out: {MOST_FILES} are sent at a time. The batches of the API take more.
+            </p>
+          )}
           <Chosen
             files={files}
             onRemove={(index) => {
-              setFiles((now) => now.filter((_, at) => at !== index));
+              setChosen((now) => now.filter((_, at) => at !== index));
             }}
           />
           {sent.length > 0 && (

@@ -2,6 +2,7 @@ import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tansta
 import { getJson, request } from '../api/client';
 import { ApiError } from '../api/errors';
 import type { Me } from '../api/types';
+import { uploads } from './uploads';
 
 export const ME = ['me'] as const;
 const ME_EVERY_MS = 20_000;
@@ -49,6 +50,7 @@ export function useSignOut() {
     },
     onSuccess: (stillThere) => {
       sessionStorage.clear();
+      uploads.clear();
       forgetEverything(client);
       // signed in by the platform in front of the app: only the platform can end that
       if (stillThere) window.location.assign('/.auth/logout?post_logout_redirect_uri=/');

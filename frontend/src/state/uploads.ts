@@ -20,7 +20,6 @@ export interface Upload {
 
 type Submit = typeof submit;
 const PARALLEL = 3;
-const MOST = 100;
 
 /**
  * What is being sent, for as long as the page lives: going to another view stops nothing. An upload's id is
@@ -47,7 +46,7 @@ export class Uploads {
 
   /** Queue files; the ids under which they can be followed. */
   add(files: readonly File[], options: JobOptions): string[] {
-    const added = files.slice(0, MOST).map((file): Upload => ({
+    const added = files.map((file): Upload => ({
       id: newIdempotencyKey(),
       file,
       previewUrl: URL.createObjectURL(file),

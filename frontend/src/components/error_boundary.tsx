@@ -1,0 +1,36 @@
+import { RotateCw } from 'lucide-react';
+import { Component, type ReactNode } from 'react';
+import { Button } from './button';
+import { ProblemCard } from './feedback';
+
+interface State {
+  error: Error | null;
+}
+
+/** Keeps a part of the page that breaks, or that can't be loaded any more, from taking the rest with it. */
+export class ErrorBoundary extends Component<{ children: ReactNode }, State> {
+  override state: State = { error: null };
+
+  static getDerivedStateFromError(error: Error): State {
+    return { error };
+  }
+
+  override render(): ReactNode {
+    const { error } = this.state;
+    if (!error) return this.props.children;
+    const detail = 'This part of the page could not be shown. There may be a newer version of it.';
+    return (
+      <ProblemCard problem={{ title: 'Something broke in this page', status: 0, code: error.name, detail }}>
+        <Button
+          size="sm"
+          icon={<RotateCw aria-hidden className="size-3.5" />}
+          onClick={() => {
+            window.location.reload();
+          }}
+        >
+          Reload the page
+        </Button>
+      </ProblemCard>
+    );
+  }
+}
