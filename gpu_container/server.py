@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
+from gpu_container.auth import Gate
 from gpu_container.errors import StageError
 from gpu_container.settings import GpuSettings
 from gpu_container.stages import Stages
@@ -45,6 +46,12 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
 
     app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
     app.state.stages = stages
+    gate = Gate(settings)
+
+    def admitted(authorization: Annotated[str, Header()] = "") -> None:
+        gate.admit(authorization)
+
+    guarded = [Depends(admitted)]
     _install_errors(app)
 
     async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
@@ -55,7 +62,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
             # shielded: the work goes on for the caller's next try when this connection is gone
             return await asyncio.shield(asyncio.wrap_future(future))
 
-    @app.post("/v1/remove-background")
+    @app.post("/v1/remove-background", dependencies=guarded)
     async def remove_background(
         order: GpuRequest,
         x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,
@@ -64,7 +71,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         """Cut the subject of ``source`` out into ``target`` (PNG, RGBA, same size)."""
         return await run(Stage.REMBG, order, x_deadline, x_request_id)
 
-    @app.post("/v1/upscale")
+    @app.post("/v1/upscale", dependencies=guarded)
     async def upscale(
         order: GpuRequest,
         x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,
@@ -122,10 +129,10 @@ def _problem(status: int, code: str, detail: str, headers: dict[str, str] | None
 def _install_errors(app: FastAPI) -> None:
     @app.exception_handler(StageError)
     async def stage_error(_: Request, error: StageError) -> JSONResponse:
-        wait = error.retry_after_s
-        return _problem(
-            error.status, error.code, str(error), {"Retry-After": f"{wait:g}"} if wait is not None else None
-        )
+        headers = dict(error.headers)
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = f"{error.retry_after_s:g}"
+        return _problem(error.status, error.code, str(error), headers)
 
     @app.exception_handler(BlobNameError)
     async def bad_name(_: Request, error: BlobNameError) -> JSONResponse:

@@ -11,6 +11,7 @@ import httpx
 from pydantic import ValidationError
 
 from imagery.contracts import GpuReport, GpuRequest, Problem
+from imagery.identity import Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
 
 _HEALTH_TIMEOUT_S = 2.0
@@ -18,6 +19,7 @@ _CONNECT_TIMEOUT_S = 10.0
 _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
 _BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
+_UNAUTHORIZED_STATUSES = {401, 403}
 _REFUSED_STATUSES = {400, 404, 413, 415, 422}
 _OF_THE_PICTURE = {"gpu_out_of_memory", "deadline_exceeded"}
 _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
@@ -66,6 +68,10 @@ class GpuRefused(GpuError):
     """The service will never do this: the image is not one, or holds no subject."""
 
 
+class GpuUnauthorized(GpuError):
+    """The service does not let this caller in: a matter of configuration, no retry cures it."""
+
+
 class GpuFailed(GpuError):
     """The service tried and failed."""
 
@@ -78,8 +84,11 @@ class GpuFailed(GpuError):
 class GpuClient:
     """Calls one GPU service; safe to share between threads."""
 
-    def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
+    def __init__(
+        self, settings: Settings, client: httpx.Client | None = None, tokens: Tokens | None = None
+    ) -> None:
         self._timeout_s = settings.gpu_timeout_s
+        self._tokens = tokens or _tokens(settings)
         self._client = client or httpx.Client(
             base_url=settings.gpu_service_url,
             timeout=httpx.Timeout(settings.gpu_timeout_s, connect=_CONNECT_TIMEOUT_S),
@@ -110,6 +119,8 @@ class GpuClient:
             "X-Request-Id": uuid.uuid4().hex,
             "X-Deadline": f"{until.timestamp():.3f}",
         }
+        if self._tokens is not None:
+            headers["Authorization"] = f"Bearer {_token(self._tokens)}"
         try:
             answer = self._client.post(path, json=request.to_json(), headers=headers)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -121,6 +132,24 @@ class GpuClient:
         if answer.status_code == httpx.codes.OK:
             return _report(answer)
         raise _error(answer)
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    if settings.gpu_app_id is None:
+        return None
+    return Tokens(make_credential(settings), f"{settings.gpu_app_id}/.default", settings.token_margin_s)
+
+
+def _token(tokens: Tokens) -> str:
+    try:
+        return tokens.get()
+    except TokenUnavailableError as error:
+        raise GpuFailed(
+            "gpu_token_unavailable",
+            "No token for the GPU service could be had.",
+            retryable=True,
+            is_outage=True,
+        ) from error
 
 
 def _report(answer: httpx.Response) -> GpuReport:
@@ -137,6 +166,10 @@ def _error(answer: httpx.Response) -> GpuError:
     with contextlib.suppress(ValidationError):
         problem = Problem.model_validate_json(answer.content)
     status = answer.status_code
+    if status in _UNAUTHORIZED_STATUSES:
+        return GpuUnauthorized(
+            "gpu_unauthorized", f"The GPU service does not let this app in ({status}): is GPU_APP_ID right?."
+        )
     if problem is None:
         # not our service: a gateway that has no replica behind it (yet), or a wrong address
         message = f"The GPU service's address answered {status}."
