@@ -380,7 +380,6 @@ module functions 'modules/function-app.bicep' = {
     webhookSecretName: keyVault.outputs.webhookSecretName
     contentSafetyEndpoint: contentSafety ? safety!.outputs.endpoint : ''
     schedulerConnectionString: durableBackend == 'durableTaskScheduler' ? scheduler!.outputs.connectionString : ''
-    taskHubName: durableBackend == 'durableTaskScheduler' ? scheduler!.outputs.taskHubName : ''
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }

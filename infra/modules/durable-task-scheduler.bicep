@@ -45,4 +45,3 @@ resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
 }
 
 output connectionString string = 'Endpoint=${scheduler.properties.endpoint};Authentication=ManagedIdentity'
-output taskHubName string = taskHub.name

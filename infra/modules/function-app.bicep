@@ -22,7 +22,6 @@ param nanoBananaSecretName string
 param webhookSecretName string
 param contentSafetyEndpoint string
 param schedulerConnectionString string
-param taskHubName string
 @secure()
 param applicationInsightsConnectionString string
 param logAnalyticsWorkspaceId string
@@ -39,7 +38,6 @@ var readyInstances = [
 ]
 var schedulerSettings = {
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: '${schedulerConnectionString};ClientID=${identity.clientId}'
-  TASKHUB_NAME: taskHubName
 }
 
 resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {

@@ -26,11 +26,11 @@ var pictureContainers = [
   'uploads'
   'jobs'
 ]
-var services = [
+var privateServices = privateNetworking ? [
   'blob'
   'queue'
   'table'
-]
+] : []
 
 resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   // checkov:skip=CKV_AZURE_35:privateNetworking sets Deny; without it callers need a role of Entra ID or a link
@@ -297,7 +297,7 @@ resource tableLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
   }
 }
 
-module endpoints 'private-endpoint.bicep' = [for service in services: if (privateNetworking) {
+module endpoints 'private-endpoint.bicep' = [for service in privateServices: {
   name: 'storage-${service}-endpoint'
   params: {
     location: location
