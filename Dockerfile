@@ -4,6 +4,7 @@ ARG FUNCTIONS_IMAGE=mcr.microsoft.com/azure-functions/python:4-python3.11
 ARG NODE_IMAGE=node:22-bookworm-slim
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
+# checkov:skip=CKV_DOCKER_7:the argument names a version, and a digest where it is pinned
 FROM ${NODE_IMAGE} AS dashboard
 WORKDIR /build/frontend
 COPY frontend/package.json frontend/package-lock.json ./

@@ -41,7 +41,7 @@ run: setup ## set everything up, start the stack, run a picture, keep serving un
 setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed ## packages, models and Azurite
 
 .PHONY: test
-test: setup $(VENV)/.dev lint ## all checks and all tests
+test: setup $(VENV)/.dev lint lint-infra ## all checks and all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -49,6 +49,11 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: lint-infra
+lint-infra: $(VENV)/.dev ## Bicep, Dockerfiles, compose.yaml, workflows and hooks
+	$(BIN)/python -m infra.settings_files --check
+	@PYTHON=$(BIN)/python sh infra/lint.sh
 
 .PHONY: audit
 audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
