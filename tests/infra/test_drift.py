@@ -112,9 +112,7 @@ def test_containers_in_azure_get_only_settings_that_the_code_knows() -> None:
 
 def test_the_containers_of_the_code_are_deployed_and_watched() -> None:
     storage = module("storage")
-    declared = r"blobServices/containers@[^=]*= \{
-  parent: blobs
-  name: '([\w-]+)'"
+    declared = r"blobServices/containers@[^=]*= \{\n  parent: blobs\n  name: '([\w-]+)'"
     made = set(re.findall(declared, storage.text))
     assert {UPLOADS, JOBS} <= made
     assert set(re.findall(r"'([\w-]+)'", storage.block("var", "pictureContainers"))) == {UPLOADS, JOBS}
