@@ -310,6 +310,19 @@ def test_prometheus_and_grafana_ask_for_metrics_that_exist() -> None:
         assert asked <= known, f"{path.name}: {asked - known}"
 
 
+def test_compose_scrapes_what_a_laptop_scrapes() -> None:
+    original = INFRA / "grafana/prometheus.yml"
+    if not original.is_file():
+        pytest.skip("infra/grafana/prometheus.yml is not there yet")
+    ours, theirs = (yaml.safe_load(path.read_text()) for path in (INFRA / "compose-prometheus.yml", original))
+    assert ours["rule_files"] == theirs["rule_files"]
+    jobs = {job["job_name"]: job["metrics_path"] for job in theirs["scrape_configs"]}
+    assert {job["job_name"]: job["metrics_path"] for job in ours["scrape_configs"]} == jobs
+    for job in ours["scrape_configs"]:
+        service, port = job["static_configs"][0]["targets"][0].split(":")
+        assert any(each.endswith(f":{port}") for each in SERVICES[service]["ports"])
+
+
 def test_compose_mounts_files_that_exist() -> None:
     mounts = [
         volume.split(":")[0]
@@ -320,5 +333,5 @@ def test_compose_mounts_files_that_exist() -> None:
     assert mounts
     missing = [mount for mount in mounts if not (ROOT / mount).exists()]
     if missing and not (INFRA / "grafana").exists():
-        pytest.skip(f"not there yet: {missing}")
+        pytest.skip(f"not there yet: {', '.join(missing)}")
     assert not missing
