@@ -17,7 +17,8 @@ _PARSER = BicepParser()
 # what Bicep itself knows
 _BUILT_IN_WORDS = """
 concat contains empty environment format guid json length listKeys loadJsonContent loadTextContent
-replace resourceGroup split startsWith string subscription subscriptionResourceId tenant toLower union uniqueString utcNow
+replace resourceGroup split startsWith string
+subscription subscriptionResourceId tenant toLower union uniqueString utcNow
 true false null for in if param var resource module output existing targetScope int bool object array
 """
 BUILT_IN = set(_BUILT_IN_WORDS.split())

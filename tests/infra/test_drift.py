@@ -223,8 +223,8 @@ def test_the_storage_account_deletes_later_than_the_code() -> None:
 def test_the_role_of_the_gpu_app_has_one_name() -> None:
     role = GpuSettings.model_fields["auth_role"].default
     assert f"value: '{role}'" in module("gpu-app").text
-    assert role in (INFRA / "hooks/preprovision.sh").read_text()
-    assert role in (INFRA / "hooks/postprovision.sh").read_text()
+    for hook in ("preprovision", "postprovision"):
+        assert set(re.findall(r"GPU\.\w+", (INFRA / f"hooks/{hook}.sh").read_text())) == {role}
 
 
 def test_python_has_one_version() -> None:
