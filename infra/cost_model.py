@@ -1,7 +1,7 @@
 """What 1,000 images cost, from infra/cost_inputs.json: ``python -m infra.cost_model``.
 
-``measured`` takes the times of one real job on a laptop as if each second on its processor were a second of a GPU
-replica; ``cloud`` takes the expected times on a T4 and of the real provider.
+``measured`` takes the times of one real job on a laptop as if each second on its processor were a second of a
+GPU replica; ``cloud`` takes the expected times on a T4 and of the real provider.
 """
 
 from __future__ import annotations
