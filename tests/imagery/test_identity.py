@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import BlobServiceClient
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
@@ -26,6 +32,7 @@ from imagery.database.migrate import upgrade
 from imagery.gpu_client import GpuClient, GpuFailed, GpuUnauthorized
 from imagery.identity import Tokens, TokenUnavailableError, make_credential
 from imagery.settings import AzureCredential, Settings
+from imagery.storage import AzureBlobStorage
 from tests.identity_endpoint import IdentityEndpoint
 from tests.postgres import Postgres
 from tests.servers import Server
@@ -245,3 +252,63 @@ def test_a_local_gpu_service_is_called_without_a_token(endpoint: IdentityEndpoin
         GpuClient(Settings(gpu_service_url=gpu.server.url)).upscale(ORDER, SOON)
     gpu.server.stop()
     assert (gpu.authorization, endpoint.asked) == ([""], [])
+
+
+class BlobEndpoint:
+    """Azure's blob endpoint as far as links go: gives user delegation keys to whoever brings a token."""
+
+    def __init__(self) -> None:
+        self.authorization: list[str] = []
+        self.server = Server(Starlette(routes=[Route("/", self._answer, methods=["POST"])]))
+
+    async def _answer(self, request: Request) -> Response:
+        assert request.query_params["comp"] == "userdelegationkey"
+        self.authorization.append(request.headers.get("Authorization", ""))
+        asked = ElementTree.fromstring(await request.body())
+        start, end = asked.findtext("Start"), asked.findtext("Expiry")
+        body = (
+            '<?xml version="1.0" encoding="utf-8"?><UserDelegationKey>'
+            "<SignedOid>11111111-1111-1111-1111-111111111111</SignedOid>"
+            "<SignedTid>22222222-2222-2222-2222-222222222222</SignedTid>"
+            f"<SignedStart>{start}</SignedStart><SignedExpiry>{end}</SignedExpiry>"
+            "<SignedService>b</SignedService><SignedVersion>2025-01-05</SignedVersion>"
+            f"<Value>{base64.b64encode(b'k' * 32).decode()}</Value></UserDelegationKey>"
+        )
+        return Response(body, media_type="application/xml")
+
+
+class ToLocalServer(RequestsTransport):
+    """Sends what is meant for Azure's address to a server of the test."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def send(self, request: Any, **options: Any) -> Any:
+        parts = urlsplit(request.url)
+        request.url = f"{self._url}{parts.path or '/'}?{parts.query}"
+        return super().send(request, **options)
+
+
+def test_links_are_signed_with_a_user_delegation_key_where_there_is_no_account_key(
+    endpoint: IdentityEndpoint,
+) -> None:
+    azure = BlobEndpoint()
+    service = BlobServiceClient(
+        "https://account.blob.core.windows.net",
+        credential=make_credential(settings()),
+        transport=ToLocalServer(azure.server.url),
+    )
+    storage = AzureBlobStorage(service)
+    ref = BlobRef(container="uploads", name="a b.png")
+    links = [storage.write_link(ref, 900), storage.read_link(ref, 900), storage.write_link(ref, 900)]
+    azure.server.stop()
+    assert azure.authorization == [f"Bearer {endpoint.token}"], "one key is good for many links"
+    assert endpoint.asked == [("https://storage.azure.com", "app-client")]
+    for link, permission in zip(links, "crc", strict=True):
+        parts = urlsplit(link)
+        signed = parse_qs(parts.query)
+        assert (parts.hostname, parts.path) == ("account.blob.core.windows.net", "/uploads/a%20b.png")
+        assert signed["skoid"] == ["11111111-1111-1111-1111-111111111111"]
+        assert (signed["sp"], signed["sr"]) == ([permission], ["b"])
+        assert datetime.fromisoformat(signed["se"][0]) <= datetime.now(UTC) + timedelta(seconds=901)
