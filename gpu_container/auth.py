@@ -17,6 +17,8 @@ from gpu_container.settings import GpuSettings
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
+# for probes and Prometheus, inside the network; every other path wants a token
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 # one only: a token must not choose how it is checked
 _ALGORITHM = "RS256"
 _FETCH_LIMIT_S = 5.0

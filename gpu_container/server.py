@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
-from gpu_container.auth import Gate
+from gpu_container.auth import OPEN_PATHS, Gate
 from gpu_container.errors import StageError
 from gpu_container.settings import GpuSettings
 from gpu_container.stages import Stages
@@ -44,14 +44,19 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         stages.admission.close()
         await asyncio.to_thread(worker.stop, _STOP_S)
 
-    app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
-    app.state.stages = stages
     gate = Gate(settings)
 
-    def admitted(authorization: Annotated[str, Header()] = "") -> None:
-        gate.admit(authorization)
+    def admitted(request: Request, authorization: Annotated[str, Header()] = "") -> None:
+        if request.url.path not in OPEN_PATHS:
+            gate.admit(authorization)
 
-    guarded = [Depends(admitted)]
+    app = FastAPI(
+        title="Imagery GPU service",
+        version=__version__,
+        lifespan=lifespan,
+        dependencies=[Depends(admitted)],
+    )
+    app.state.stages = stages
     _install_errors(app)
 
     async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
@@ -62,7 +67,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
             # shielded: the work goes on for the caller's next try when this connection is gone
             return await asyncio.shield(asyncio.wrap_future(future))
 
-    @app.post("/v1/remove-background", dependencies=guarded)
+    @app.post("/v1/remove-background")
     async def remove_background(
         order: GpuRequest,
         x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,
@@ -71,7 +76,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         """Cut the subject of ``source`` out into ``target`` (PNG, RGBA, same size)."""
         return await run(Stage.REMBG, order, x_deadline, x_request_id)
 
-    @app.post("/v1/upscale", dependencies=guarded)
+    @app.post("/v1/upscale")
     async def upscale(
         order: GpuRequest,
         x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,8 +89,8 @@ class GpuClient:
         self, settings: Settings, client: httpx.Client | None = None, tokens: Tokens | None = None
     ) -> None:
         self._timeout_s = settings.gpu_timeout_s
-        self._tokens = tokens or _tokens(settings)
         self._client = client or httpx.Client(
+            auth=_bearer(settings, tokens),
             base_url=settings.gpu_service_url,
             timeout=httpx.Timeout(settings.gpu_timeout_s, connect=_CONNECT_TIMEOUT_S),
             limits=httpx.Limits(max_connections=settings.http_connections),
@@ -106,7 +107,7 @@ class GpuClient:
     def health(self) -> dict[str, Any]:
         """What /healthz of the service tells; ``{"state": "UNREACHABLE"}`` when it does not answer."""
         try:
-            answer = self._client.get("/healthz", timeout=_HEALTH_TIMEOUT_S)
+            answer = self._client.get("/healthz", timeout=_HEALTH_TIMEOUT_S, auth=None)
             told = answer.json()
         except (httpx.HTTPError, ValueError):
             return {"state": "UNREACHABLE"}
@@ -119,10 +120,15 @@ class GpuClient:
             "X-Request-Id": uuid.uuid4().hex,
             "X-Deadline": f"{until.timestamp():.3f}",
         }
-        if self._tokens is not None:
-            headers["Authorization"] = f"Bearer {_token(self._tokens)}"
         try:
             answer = self._client.post(path, json=request.to_json(), headers=headers)
+        except _NoToken as error:
+            raise GpuFailed(
+                "gpu_token_unavailable",
+                "No token for the GPU service could be had.",
+                retryable=True,
+                is_outage=True,
+            ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise GpuNoReplica("gpu_unreachable", "The GPU service can't be reached.") from error
         except httpx.TimeoutException as error:
@@ -134,22 +140,31 @@ class GpuClient:
         raise _error(answer)
 
 
-def _tokens(settings: Settings) -> Tokens | None:
+class _NoToken(httpx.RequestError):
+    """The request was not sent: no token for it."""
+
+
+class _Bearer(httpx.Auth):
+    """Puts the token of the moment into each request."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        try:
+            request.headers["Authorization"] = f"Bearer {self._tokens.get()}"
+        except TokenUnavailableError as error:
+            raise _NoToken(str(error), request=request) from error
+        yield request
+
+
+def _bearer(settings: Settings, tokens: Tokens | None) -> _Bearer | None:
+    if tokens is not None:
+        return _Bearer(tokens)
     if settings.gpu_app_id is None:
         return None
-    return Tokens(make_credential(settings), f"{settings.gpu_app_id}/.default", settings.token_margin_s)
-
-
-def _token(tokens: Tokens) -> str:
-    try:
-        return tokens.get()
-    except TokenUnavailableError as error:
-        raise GpuFailed(
-            "gpu_token_unavailable",
-            "No token for the GPU service could be had.",
-            retryable=True,
-            is_outage=True,
-        ) from error
+    scope = f"{settings.gpu_app_id}/.default"
+    return _Bearer(Tokens(make_credential(settings), scope, settings.token_margin_s))
 
 
 def _report(answer: httpx.Response) -> GpuReport:

@@ -13,6 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gpu_container.auth import AuthUnavailable, Gate, KeySet, Unauthorized
+from gpu_container.auth import OPEN_PATHS, AuthUnavailable, Gate, KeySet, Unauthorized
 from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings
 from imagery.storage import LocalStorage
@@ -111,6 +112,16 @@ def test_a_good_token_is_let_in_and_none_is_not(service: TestClient, issuer: Iss
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_probes_need_no_token(service: TestClient, path: str) -> None:
     assert service.get(path).status_code in {200, 503}
+
+
+def test_every_other_path_wants_a_token(issuer: Issuer, tmp_path: Path) -> None:
+    app = create_app(issuer.settings(), LocalStorage(tmp_path))
+    paths = [route.path for route in app.routes if isinstance(route, APIRoute)]
+    app.get("/added-later")(lambda: {})
+    service = TestClient(app)
+    assert service.get("/added-later").status_code == 401
+    closed = {path for path in paths if service.request("GET", path).status_code not in {200, 503}}
+    assert closed == set(paths) - OPEN_PATHS
 
 
 @pytest.mark.parametrize(

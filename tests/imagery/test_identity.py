@@ -246,6 +246,14 @@ def test_without_a_token_the_gpu_service_is_not_called(endpoint: IdentityEndpoin
     assert gpu.authorization == []
 
 
+def test_the_health_of_the_gpu_service_is_seen_without_a_token(endpoint: IdentityEndpoint) -> None:
+    endpoint.broken = True
+    service = Server(Starlette(routes=[Route("/healthz", lambda _: JSONResponse({"state": "READY"}))]))
+    client = GpuClient(settings(gpu_service_url=service.url, gpu_app_id=GPU_APP))
+    assert client.health() == {"state": "READY"}
+    service.stop()
+
+
 def test_a_local_gpu_service_is_called_without_a_token(endpoint: IdentityEndpoint) -> None:
     gpu = GpuStandIn(401, "unauthorized")
     with pytest.raises(GpuUnauthorized):
