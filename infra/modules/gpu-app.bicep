@@ -18,6 +18,7 @@ param concurrentRequests int
 param applicationInsightsConnectionString string
 
 var port = 8081
+var common = loadJsonContent('../app-settings.json')
 // a replica has the machine to itself
 var sizes = {
   'Consumption-GPU-NC8as-T4': {
@@ -134,6 +135,10 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
             {
               name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'
               secretRef: 'applicationinsights-connection-string'
+            }
+            {
+              name: 'TELEMETRY_EXPORTER'
+              value: common.TELEMETRY_EXPORTER
             }
             {
               name: 'GPU_HOST'
