@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -277,6 +278,28 @@ def test_images_hold_every_room_that_the_code_imports_and_no_secrets() -> None:
         lines = (ROOT / path).read_text().splitlines()
         assert lines[0] == "*", f"{path} must name what goes in, not what stays out"
         assert not {"!.env", "!local.settings.json", "!.azure"} & set(lines)
+
+
+def metric_families() -> set[str]:
+    """Names that the code gives to its metrics: the first argument of what makes one."""
+    families = r"(pipeline|nano_banana|guardrail|imagery|circuit_breaker|stage_cache|gpu_vram)_[a-z_]+"
+    calls = (
+        node
+        for node in ast.walk(ast.parse((ROOT / "imagery/telemetry/metrics.py").read_text()))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+    )
+    return {str(call.args[0].value) for call in calls if re.fullmatch(families, str(call.args[0].value))}
+
+
+def test_every_metric_of_the_code_is_shown_in_grafana() -> None:
+    names = metric_families()
+    assert {"pipeline_latency_seconds", "nano_banana_api_calls"} <= names
+    dashboard = INFRA / "grafana/imagery.json"
+    if not dashboard.is_file():
+        pytest.skip("infra/grafana/imagery.json is not there yet")
+    text = dashboard.read_text()
+    hidden = {name for name in names if name not in text}
+    assert not hidden
 
 
 def test_compose_scrapes_what_a_laptop_scrapes() -> None:
