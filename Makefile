@@ -51,7 +51,7 @@ run: setup ## set everything up, start the stack, run a picture, keep serving un
 setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed frontend/dist/.built ## packages, models, Azurite and the dashboard
 
 .PHONY: test
-test: setup $(VENV)/.dev tests/infra/kusto/node_modules/.installed lint frontend-test ## all checks and all tests
+test: setup $(VENV)/.dev tests/infra/kusto/node_modules/.installed lint lint-infra frontend-test ## all checks and all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: frontend-test
@@ -67,6 +67,11 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: lint-infra
+lint-infra: $(VENV)/.dev ## Bicep, Dockerfiles, compose.yaml, workflows and hooks
+	$(BIN)/python -m infra.settings_files --check
+	@PYTHON=$(BIN)/python sh infra/lint.sh
 
 .PHONY: audit
 audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages

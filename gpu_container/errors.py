@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class StageError(Exception):
-    """Base. ``retry_after_s`` is set where coming back makes sense."""
+    """Base. ``retry_after_s`` is set where coming back makes sense; ``headers`` go with the answer."""
+
+    headers: Mapping[str, str] = {}
 
     code = "internal_error"
     status = 500

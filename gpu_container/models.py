@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from gpu_container import compat, ncnn
@@ -37,6 +38,26 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class OfficialWeights:
+    """A checkpoint of the network's authors: used where the image build has put it into the cache."""
+
+    name: str
+    sha256: str
+    entry: str
+
+    def read(self, cache: Path) -> dict[str, torch.Tensor] | None:
+        """The state of the network, None where the file is not there. Raises ``ModelUnavailable``."""
+        path = cache / self.name
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
+                raise ModelUnavailable(f"{self.name} in {cache} is corrupt: remove it or fetch it again")
+        state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)[self.entry]
+        return state
+
+
+@dataclass(frozen=True)
 class BackgroundModel:
     """A background removal model of rembg."""
 
@@ -61,6 +82,7 @@ class UpscaleModel:
     overlap: int
     bytes_per_pixel_16: int
     build: Callable[[], nn.Module]
+    official: OfficialWeights | None = None
 
     def bytes_per_pixel(self, precision: str) -> int:
         """Memory of a batch for each of its pixels. ``precision``: fp32, fp16 or bf16."""
@@ -68,6 +90,11 @@ class UpscaleModel:
 
     def load(self, cache: Path) -> nn.Module:
         """The network with its weights, on the processor. Raises ``ModelUnavailable``."""
+        state = self.official.read(cache) if self.official else None
+        if state is not None:
+            network = self.build()
+            network.load_state_dict(state)
+            return network.eval().requires_grad_(False)
         problem = self.file.problem(cache)
         if problem:
             raise ModelUnavailable(f"{problem}: run python -m gpu_container.fetch_models")
@@ -134,6 +161,11 @@ UPSCALE_MODELS = {
         bytes_per_pixel_16=7200,
         overlap=64,  # what reaches further changes no output by half a step of 8 bits, as measured
         build=_x4plus,
+        official=OfficialWeights(
+            "RealESRGAN_x4plus.pth",
+            "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+            entry="params_ema",
+        ),
     ),
 }
 

@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
+from gpu_container.auth import OPEN_PATHS, Gate
 from gpu_container.errors import StageError
 from gpu_container.job_trace import JobTrace
 from gpu_container.settings import GpuSettings
@@ -44,7 +45,18 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         stages.admission.close()
         await asyncio.to_thread(worker.stop, _STOP_S)
 
-    app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
+    gate = Gate(settings)
+
+    def admitted(request: Request, authorization: Annotated[str, Header()] = "") -> None:
+        if request.url.path not in OPEN_PATHS:
+            gate.admit(authorization)
+
+    app = FastAPI(
+        title="Imagery GPU service",
+        version=__version__,
+        lifespan=lifespan,
+        dependencies=[Depends(admitted)],
+    )
     app.state.stages = stages
     app.add_middleware(JobTrace)
     _install_errors(app)
@@ -132,10 +144,10 @@ def _problem(status: int, code: str, detail: str, headers: dict[str, str] | None
 def _install_errors(app: FastAPI) -> None:
     @app.exception_handler(StageError)
     async def stage_error(_: Request, error: StageError) -> JSONResponse:
-        wait = error.retry_after_s
-        return _problem(
-            error.status, error.code, str(error), {"Retry-After": f"{wait:g}"} if wait is not None else None
-        )
+        headers = dict(error.headers)
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = f"{error.retry_after_s:g}"
+        return _problem(error.status, error.code, str(error), headers)
 
     @app.exception_handler(BlobNameError)
     async def bad_name(_: Request, error: BlobNameError) -> JSONResponse:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -106,7 +106,28 @@ class GpuSettings(BaseSettings):
         600.0, gt=0, description="Longest deadline, and that of requests without one."
     )
     drain_s: float = Field(25.0, gt=0, description="Time to finish after SIGTERM.")
+    auth_issuer: str | None = Field(
+        None,
+        description="Issuer of the tokens that callers must bring; empty: everybody is let in (local use).",
+    )
+    auth_jwks_url: str | None = Field(None, description="Where the issuer's keys are (JWKS).")
+    auth_audience: str | None = Field(None, description="What tokens must be for: this app's client id.")
+    auth_role: str = Field("GPU.Invoke", min_length=1, description="Role that tokens must hold.")
+    auth_skew_s: float = Field(60.0, ge=0, le=600, description="How far the clocks may differ.")
+    auth_keys_refresh_s: float = Field(3600.0, gt=0, description="Age at which the keys are fetched anew.")
+    auth_keys_interval_s: float = Field(
+        30.0, ge=0, description="Keys are not fetched more often than this, whatever key ids tokens name."
+    )
+    auth_keys_lifetime_s: float = Field(
+        86_400.0, gt=0, description="How long known keys are good while the issuer does not answer."
+    )
     replica: str = Field(default_factory=socket.gethostname, description="Label of the metrics.")
+
+    @model_validator(mode="after")
+    def _auth_is_whole(self) -> GpuSettings:
+        if self.auth_issuer and not (self.auth_jwks_url and self.auth_audience):
+            raise ValueError("GPU_AUTH_ISSUER needs GPU_AUTH_JWKS_URL and GPU_AUTH_AUDIENCE")
+        return self
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 from pydantic import ValidationError
 
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem
+from imagery.identity import Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
 from imagery.telemetry.tracing import Kind, Span, span
 
@@ -20,6 +22,7 @@ _CONNECT_TIMEOUT_S = 10.0
 _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
 _BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
+_UNAUTHORIZED_STATUSES = {401, 403}
 _REFUSED_STATUSES = {400, 404, 413, 415, 422}
 _OF_THE_PICTURE = {"gpu_out_of_memory", "deadline_exceeded"}
 _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
@@ -68,6 +71,10 @@ class GpuRefused(GpuError):
     """The service will never do this: the image is not one, or holds no subject."""
 
 
+class GpuUnauthorized(GpuError):
+    """The service does not let this caller in: a matter of configuration, no retry cures it."""
+
+
 class GpuFailed(GpuError):
     """The service tried and failed."""
 
@@ -80,9 +87,12 @@ class GpuFailed(GpuError):
 class GpuClient:
     """Calls one GPU service; safe to share between threads."""
 
-    def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
+    def __init__(
+        self, settings: Settings, client: httpx.Client | None = None, tokens: Tokens | None = None
+    ) -> None:
         self._timeout_s = settings.gpu_timeout_s
         self._client = client or httpx.Client(
+            auth=_bearer(settings, tokens),
             base_url=settings.gpu_service_url,
             timeout=httpx.Timeout(settings.gpu_timeout_s, connect=_CONNECT_TIMEOUT_S),
             limits=httpx.Limits(max_connections=settings.http_connections),
@@ -99,7 +109,7 @@ class GpuClient:
     def health(self) -> dict[str, Any]:
         """What /healthz of the service tells; ``{"state": "UNREACHABLE"}`` when it does not answer."""
         try:
-            answer = self._client.get("/healthz", timeout=_HEALTH_TIMEOUT_S)
+            answer = self._client.get("/healthz", timeout=_HEALTH_TIMEOUT_S, auth=None)
             told = answer.json()
         except (httpx.HTTPError, ValueError):
             return {"state": "UNREACHABLE"}
@@ -140,12 +150,46 @@ class GpuClient:
         }
         try:
             return self._client.post(path, json=request.to_json(), headers=headers)
+        except _NoToken as error:
+            raise GpuFailed(
+                "gpu_token_unavailable",
+                "No token for the GPU service could be had.",
+                retryable=True,
+                is_outage=True,
+            ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise GpuNoReplica("gpu_unreachable", "The GPU service can't be reached.") from error
         except httpx.TimeoutException as error:
             raise GpuTimeout("gpu_timeout", "The GPU service did not answer in time.") from error
         except httpx.HTTPError as error:
             raise GpuTimeout("gpu_connection_lost", "The GPU service broke off its answer.") from error
+
+
+class _NoToken(httpx.RequestError):
+    """The request was not sent: no token for it."""
+
+
+class _Bearer(httpx.Auth):
+    """Puts the token of the moment into each request."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        try:
+            request.headers["Authorization"] = f"Bearer {self._tokens.get()}"
+        except TokenUnavailableError as error:
+            raise _NoToken(str(error), request=request) from error
+        yield request
+
+
+def _bearer(settings: Settings, tokens: Tokens | None) -> _Bearer | None:
+    if tokens is not None:
+        return _Bearer(tokens)
+    if settings.gpu_app_id is None:
+        return None
+    scope = f"{settings.gpu_app_id}/.default"
+    return _Bearer(Tokens(make_credential(settings), scope, settings.token_margin_s))
 
 
 def _report(answer: httpx.Response) -> GpuReport:
@@ -162,6 +206,10 @@ def _error(answer: httpx.Response) -> GpuError:
     with contextlib.suppress(ValidationError):
         problem = Problem.model_validate_json(answer.content)
     status = answer.status_code
+    if status in _UNAUTHORIZED_STATUSES:
+        return GpuUnauthorized(
+            "gpu_unauthorized", f"The GPU service does not let this app in ({status}): is GPU_APP_ID right?."
+        )
     if problem is None:
         # not our service: a gateway that has no replica behind it (yet), or a wrong address
         message = f"The GPU service's address answered {status}."

@@ -35,6 +35,14 @@ class BlobTriggerSource(StrEnum):
     EVENT_GRID = "eventgrid"
 
 
+class AzureCredential(StrEnum):
+    """Where tokens of Entra ID come from: see ``imagery.identity``."""
+
+    AUTO = "auto"
+    MANAGED_IDENTITY = "managed_identity"
+    DEVELOPER = "developer"
+
+
 class CacheScope(StrEnum):
     """Whose finished stages a job may take over."""
 
@@ -121,6 +129,15 @@ class Settings(BaseSettings):
         description="The Functions worker's own exporter: a second path, refused beside an exporter.",
     )
 
+    azure_credential: AzureCredential = Field(
+        AzureCredential.AUTO,
+        description="Where tokens come from: managed_identity, developer (az or azd sign-in) or auto (both).",
+    )
+    azure_client_id: str | None = Field(
+        None, description="Client id of the managed identity; needed where it was assigned by hand."
+    )
+    token_margin_s: float = Field(300.0, ge=0, description="Tokens are renewed this long before they end.")
+
     storage_connection_string: SecretStr | None = Field(
         None,
         alias="AzureWebJobsStorage",
@@ -142,13 +159,17 @@ class Settings(BaseSettings):
 
     database_url: SecretStr = Field(
         SecretStr("sqlite:///data/imagery.db"),
-        description="SQLAlchemy URL: sqlite:///file or postgresql+psycopg://user:password@host/name.",
+        description="SQLAlchemy URL: sqlite:///file or postgresql+psycopg://user:password@host/name; "
+        "a remote host without a password gets a token of Entra ID.",
     )
     journal_wait_s: float = Field(
         30.0, ge=0.1, description="Longest wait of a PostgreSQL transaction to write its log events."
     )
 
     gpu_service_url: str = Field("http://127.0.0.1:8081", description="Base URL of the GPU service.")
+    gpu_app_id: str | None = Field(
+        None, description="App registration of the GPU service: calls carry a token for it; empty: no token."
+    )
     gpu_timeout_s: float = Field(230.0, gt=0, description="Time limit of one call (ingress ends at 240 s).")
     gpu_retry_first_s: float = Field(2.0, gt=0, description="First wait before a GPU stage is retried.")
     gpu_retry_coefficient: float = Field(2.0, ge=1, description="Growth of the wait.")

@@ -29,7 +29,8 @@ def settings_table(model: type[BaseSettings] = Settings) -> str:
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
-def _default(value: object) -> str:
+def default_text(value: object) -> str:
+    """A default as it would stand in the environment; empty when there is none."""
     if value is None or value is PydanticUndefined:
         return ""
     if isinstance(value, SecretStr):
@@ -38,7 +39,12 @@ def _default(value: object) -> str:
         value = value.value
     if isinstance(value, tuple):
         value = ",".join(str(each) for each in value)
-    return f"`{value}`" if value != "" else ""
+    return str(value)
+
+
+def _default(value: object) -> str:
+    text = default_text(value)
+    return f"`{text}`" if text else ""
 
 
 if __name__ == "__main__":

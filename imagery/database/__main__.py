@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from imagery.database.engine import get_database
+from imagery.database.engine import get_database, maintenance_engine
+from imagery.database.grants import grant
 from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
 
 
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("upgrade", help="bring the schema up to date")
     up.add_argument("revision", nargs="?", default="head")
+    up.add_argument("--grant", metavar="ROLE", help="then let this PostgreSQL role use the tables")
     commands.add_parser("current", help="show the revision of the database and of the code")
     down = commands.add_parser("downgrade", help="take the schema back")
     down.add_argument("revision")
@@ -24,6 +26,8 @@ def main(arguments: list[str]) -> int:
     engine = get_database().engine
     if chosen.command == "upgrade":
         upgrade(engine, chosen.revision)
+        if chosen.grant:
+            grant(engine, maintenance_engine(), chosen.grant)
     elif chosen.command == "downgrade":
         downgrade(engine, chosen.revision)
     sys.stdout.write(f"database {current_revision(engine)}, code {head_revision()}\n")

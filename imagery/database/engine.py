@@ -8,11 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import certifi
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import make_url
 from sqlmodel import Session, create_engine
 
 from imagery.database.journal import write_journal
+from imagery.identity import Tokens, get_credential
 from imagery.settings import get_settings
 
 _BUSY_TIMEOUT_S = 30
@@ -20,21 +22,32 @@ _POOL_SIZE = 10
 _POOL_OVERFLOW = 20
 
 
-def make_engine(url: str) -> Engine:
+# the token audience of every Azure Database for PostgreSQL
+_TOKEN_SCOPE = "https://ossrdbms-aad.database.windows.net/.default"  # noqa: S105  # no secret
+_LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
+
+
+def make_engine(url: str, tokens: Tokens | None = None) -> Engine:
     """An engine for ``sqlite:///file`` or ``postgresql+psycopg://...``; parent folders are created.
+
+    With ``tokens`` every new connection signs in with a token instead of a password, over TLS with the
+    server's name checked unless the URL says otherwise.
 
     SQLite runs in WAL mode and takes its write lock when a transaction begins, so that two writers
     wait for each other instead of failing in the middle. Errors tell the statement, never its values.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(
+        engine = create_engine(
             parsed,
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_OVERFLOW,
             pool_pre_ping=True,
             hide_parameters=True,
         )
+        if tokens is not None:
+            _sign_in_with(engine, tokens)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
@@ -45,6 +58,25 @@ def make_engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _sign_in_with(engine: Engine, tokens: Tokens) -> None:
+    def provide(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters.setdefault("sslmode", "verify-full")
+        if parameters["sslmode"].startswith("verify-"):
+            # the bundled libpq knows no system store of certificates
+            parameters.setdefault("sslrootcert", certifi.where())
+        parameters["password"] = tokens.get()
+
+    event.listen(engine, "do_connect", provide)
+
+
+def needs_token(url: str) -> bool:
+    """True for a PostgreSQL on another machine whose URL has no password."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" or parsed.password:
+        return False
+    return (parsed.host or "") not in _LOCAL_HOSTS and not (parsed.host or "").startswith("/")
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
@@ -85,8 +117,21 @@ class Database:
             yield session
 
 
+def _configured_engine(database: str | None = None) -> Engine:
+    settings = get_settings()
+    url = settings.database_url.get_secret_value()
+    tokens = Tokens(get_credential(), _TOKEN_SCOPE, settings.token_margin_s) if needs_token(url) else None
+    if database is not None:
+        url = make_url(url).set(database=database).render_as_string(hide_password=False)
+    return make_engine(url, tokens)
+
+
 @lru_cache(maxsize=1)
 def get_database() -> Database:
     """The database of this process."""
-    settings = get_settings()
-    return Database(make_engine(settings.database_url.get_secret_value()), settings.journal_wait_s)
+    return Database(_configured_engine(), get_settings().journal_wait_s)
+
+
+def maintenance_engine() -> Engine:
+    """The same server's database ``postgres``, where Azure keeps its functions for roles."""
+    return _configured_engine("postgres")

@@ -9,6 +9,7 @@ from typing import Any
 from imagery.circuit_breaker import CircuitBreakers, CircuitOpenError, Dependency
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, not_measured, passed
+from imagery.identity import make_credential
 from imagery.settings import ContentSafetyFallback, Settings
 from imagery.telemetry.logs import get_logger
 
@@ -100,9 +101,7 @@ class ContentSafety:
         if settings.content_safety_key:
             credential = AzureKeyCredential(settings.content_safety_key.get_secret_value())
         else:
-            from azure.identity import DefaultAzureCredential
-
-            credential = DefaultAzureCredential()
+            credential = make_credential(settings)
         limit = settings.content_safety_timeout_s
         return ContentSafetyClient(
             str(settings.content_safety_endpoint),

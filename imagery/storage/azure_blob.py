@@ -22,6 +22,7 @@ from azure.storage.blob import (
 )
 
 from imagery.contracts import BlobRef
+from imagery.identity import make_credential
 from imagery.settings import Settings
 from imagery.storage.protocol import (
     BlobChangedError,
@@ -57,10 +58,8 @@ class AzureBlobStorage:
             raise StorageError(
                 "ENV=PROD needs AzureWebJobsStorage (connection string) or AzureWebJobsStorage__accountName"
             )
-        from azure.identity import DefaultAzureCredential  # slow to import, only needed in the cloud
-
         url = f"https://{settings.storage_account_name}.blob.core.windows.net"
-        return cls(BlobServiceClient(url, credential=DefaultAzureCredential()))
+        return cls(BlobServiceClient(url, credential=make_credential(settings)))
 
     @property
     def link_origin(self) -> str | None:

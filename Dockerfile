@@ -1,0 +1,44 @@
+# The function app with its dashboard: for laptops, and for the database job in Azure.
+# Pin the bases by digest with the arguments; `docker buildx imagetools inspect IMAGE` prints it.
+ARG FUNCTIONS_IMAGE=mcr.microsoft.com/azure-functions/python:4-python3.11
+ARG NODE_IMAGE=node:22-bookworm-slim
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+# checkov:skip=CKV_DOCKER_7:the argument names a version, and a digest where it is pinned
+FROM ${NODE_IMAGE} AS dashboard
+WORKDIR /build/frontend
+COPY frontend/package.json frontend/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY local/samples /build/local/samples
+COPY frontend ./
+RUN npm run build
+
+# the stand-in for the paid service, for compose.yaml only
+FROM ${PYTHON_IMAGE} AS simulator
+WORKDIR /app
+COPY requirements.txt requirements-local.txt ./
+RUN grep -hE '^(pillow|numpy|starlette|uvicorn)==' requirements.txt requirements-local.txt > simulator.txt \
+    && pip install --no-cache-dir -r simulator.txt
+COPY local local
+USER 65534:65534
+EXPOSE 8090
+HEALTHCHECK --interval=10s --timeout=3s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8090/_simulator/bill', timeout=2)"]
+CMD ["python", "-m", "local.nano_banana_simulator", "--host", "0.0.0.0", "--port", "8090"]
+
+FROM ${FUNCTIONS_IMAGE} AS functions
+ENV AzureWebJobsScriptRoot=/home/site/wwwroot \
+    AzureFunctionsJobHost__Logging__Console__IsEnabled=true \
+    PYTHONDONTWRITEBYTECODE=1
+WORKDIR /home/site/wwwroot
+COPY requirements.txt ./
+RUN pip install --no-cache-dir -r requirements.txt
+COPY host.json function_app.py ./
+COPY imagery imagery
+COPY orchestrators orchestrators
+COPY activities activities
+COPY api api
+COPY --from=dashboard /build/frontend/dist frontend/dist
+EXPOSE 80
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:80/healthz', timeout=4)"]

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Lets the function app call the GPU app, and forgets the secrets that Key Vault now holds.
+set -eu
+
+gpu=$(az ad sp show --id "$GPU_APP_ID" --query id --output tsv)
+role=$(az ad sp show --id "$GPU_APP_ID" --query "appRoles[?value=='GPU.Invoke'].id | [0]" --output tsv)
+assignments="https://graph.microsoft.com/v1.0/servicePrincipals/$FUNCTIONS_PRINCIPAL_ID/appRoleAssignments"
+assigned=$(az rest --method get --url "$assignments" --query "value[?appRoleId=='$role'] | [0].id" --output tsv)
+if [ -z "$assigned" ]; then
+    az rest --method post --url "$assignments" --headers Content-Type=application/json \
+        --body "{\"principalId\": \"$FUNCTIONS_PRINCIPAL_ID\", \"resourceId\": \"$gpu\", \"appRoleId\": \"$role\"}" >/dev/null
+fi
+
+azd env set WEBHOOK_SIGNING_KEY ""
+azd env set NANO_BANANA_API_KEY ""
+azd env set CALLBACKS_SIGNED true

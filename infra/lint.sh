@@ -1,0 +1,62 @@
+#!/bin/sh
+# Checks everything that is deployed or built, as far as files can be checked: make lint-infra.
+# A tool that can't be had is named and left out; a finding of any other one fails.
+set -u
+
+venv=.run/infra-venv
+bin=$venv/bin
+failed=0
+
+install() {
+    [ -x "$bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
+    stamp=$venv/.installed
+    if [ -f "$stamp" ] && cmp -s infra/requirements.txt "$stamp"; then return; fi
+    sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' infra/requirements.txt >"$venv/wanted"
+    if ! "$bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "$venv/wanted" >"$venv/pip.log" 2>&1; then
+        # one of them can't be had: take the others
+        while read -r package; do
+            "$bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$package" >>"$venv/pip.log" 2>&1 ||
+                echo "could not install $package: $(tail -n 1 "$venv/pip.log")"
+        done <"$venv/wanted"
+    fi
+    cp infra/requirements.txt "$stamp"
+}
+
+# check NAME PROGRAM ARGUMENT...: runs it, tells how it went
+check() {
+    name=$1 program=$2
+    shift 2
+    if ! command -v "$program" >/dev/null 2>&1; then
+        echo "$name: skipped, $program is not here"
+        return
+    fi
+    if output=$("$program" "$@" 2>&1); then
+        echo "$name: clean"
+    else
+        printf '%s: FAILED\n%s\n' "$name" "$output"
+        failed=1
+    fi
+}
+
+checkov_scan() {
+    # without the network: neither guidelines nor results travel
+    check "checkov ($1)" "$bin/checkov" --framework "$1" --directory . --quiet --compact --skip-download \
+        --skip-path '.venv' --skip-path '.run' --skip-path 'node_modules' --skip-path 'tests'
+}
+
+install
+check "hadolint" "$bin/hadolint" Dockerfile gpu_container/Dockerfile
+check "shellcheck" "$bin/shellcheck" infra/hooks/*.sh infra/lint.sh gpu_container/install.sh
+check "actionlint" "$bin/actionlint" -shellcheck "$bin/shellcheck" .github/workflows/ci.yml .github/workflows/deploy.yml
+check "yamllint" "$bin/yamllint" --strict --config-file infra/.yamllint .github azure.yaml compose.yaml
+check "compose schema" "$bin/check-jsonschema" --builtin-schema vendor.compose-spec compose.yaml
+check "workflow schema" "$bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/ci.yml .github/workflows/deploy.yml
+if docker compose version >/dev/null 2>&1; then
+    check "docker compose config" docker compose --profile gpu --profile monitoring config --quiet
+else
+    check "docker compose config" docker-compose --profile gpu --profile monitoring config --quiet
+fi
+checkov_scan bicep
+checkov_scan dockerfile
+checkov_scan github_actions
+exit $failed

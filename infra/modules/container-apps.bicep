@@ -1,0 +1,67 @@
+metadata description = 'Container Apps environment inside the virtual network, with a GPU workload profile.'
+
+param location string
+param tags object
+param token string
+param gpuWorkloadProfile string
+param zoneRedundant bool
+param subnetId string
+param virtualNetworkId string
+param logAnalyticsWorkspaceId string
+
+resource managedEnvironment 'Microsoft.App/managedEnvironments@2025-01-01' = {
+  name: 'cae-${token}'
+  location: location
+  tags: tags
+  properties: {
+    appLogsConfiguration: {
+      destination: 'azure-monitor'
+    }
+    vnetConfiguration: {
+      infrastructureSubnetId: subnetId
+      internal: true
+    }
+    zoneRedundant: zoneRedundant
+    workloadProfiles: [
+      {
+        name: 'Consumption'
+        workloadProfileType: 'Consumption'
+      }
+      {
+        name: 'gpu'
+        workloadProfileType: gpuWorkloadProfile
+      }
+    ]
+  }
+}
+
+resource environmentLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-log-analytics'
+  scope: managedEnvironment
+  properties: {
+    workspaceId: logAnalyticsWorkspaceId
+    logs: [
+      {
+        category: 'ContainerAppConsoleLogs'
+        enabled: true
+      }
+      {
+        category: 'ContainerAppSystemLogs'
+        enabled: true
+      }
+    ]
+  }
+}
+
+// its names are known only once the environment is there
+module dns 'environment-dns.bicep' = {
+  name: 'environment-dns'
+  params: {
+    tags: tags
+    domain: managedEnvironment.properties.defaultDomain
+    address: managedEnvironment.properties.staticIp
+    virtualNetworkId: virtualNetworkId
+  }
+}
+
+output environmentId string = managedEnvironment.id

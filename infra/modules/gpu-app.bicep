@@ -1,0 +1,195 @@
+metadata description = 'The GPU service: one GPU a replica, none while idle, reached from the virtual network only, with a token only.'
+
+param location string
+param tags object
+param token string
+param environmentId string
+param image string
+param registryServer string
+@description('Identity of the app: id, name, clientId, principalId.')
+param identity object
+param storageAccountName string
+param gpuAppId string
+param gpuWorkloadProfile string
+param minReplicas int
+param maxReplicas int
+param concurrentRequests int
+@secure()
+param applicationInsightsConnectionString string
+
+var port = 8081
+var common = loadJsonContent('../app-settings.json')
+// a replica has the machine to itself
+var sizes = {
+  'Consumption-GPU-NC8as-T4': {
+    cpu: '8.0'
+    memory: '56Gi'
+  }
+  'Consumption-GPU-NC24-A100': {
+    cpu: '24.0'
+    memory: '220Gi'
+  }
+}
+// the placeholder of the first provisioning answers on no path of ours
+var isPlaceholder = startsWith(image, 'mcr.microsoft.com/')
+var probes = [
+  {
+    type: 'Startup'
+    httpGet: {
+      path: '/healthz'
+      port: port
+    }
+    periodSeconds: 5
+    timeoutSeconds: 3
+    failureThreshold: 48
+  }
+  {
+    type: 'Readiness'
+    httpGet: {
+      path: '/readyz'
+      port: port
+    }
+    periodSeconds: 5
+    timeoutSeconds: 3
+    failureThreshold: 3
+  }
+  {
+    type: 'Liveness'
+    httpGet: {
+      path: '/healthz'
+      port: port
+    }
+    periodSeconds: 15
+    timeoutSeconds: 5
+    failureThreshold: 4
+  }
+]
+
+resource app 'Microsoft.App/containerApps@2025-01-01' = {
+  name: 'ca-gpu-${token}'
+  location: location
+  tags: union(tags, {
+    'azd-service-name': 'gpu'
+  })
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identity.id}': {}
+    }
+  }
+  properties: {
+    environmentId: environmentId
+    workloadProfileName: 'gpu'
+    configuration: {
+      activeRevisionsMode: 'Single'
+      maxInactiveRevisions: 10
+      ingress: {
+        // the environment is internal, so this is the virtual network, not the internet
+        external: true
+        allowInsecure: false
+        targetPort: port
+        transport: 'http'
+      }
+      registries: [
+        {
+          server: registryServer
+          identity: identity.id
+        }
+      ]
+      secrets: [
+        {
+          name: 'applicationinsights-connection-string'
+          value: applicationInsightsConnectionString
+        }
+      ]
+    }
+    template: {
+      // a little longer than GPU_DRAIN_S
+      terminationGracePeriodSeconds: 35
+      containers: [
+        {
+          name: 'gpu'
+          image: image
+          resources: {
+            cpu: json(sizes[gpuWorkloadProfile].cpu)
+            memory: sizes[gpuWorkloadProfile].memory
+          }
+          probes: isPlaceholder ? [] : probes
+          env: [
+            {
+              name: 'ENV'
+              value: 'PROD'
+            }
+            {
+              name: 'AzureWebJobsStorage__accountName'
+              value: storageAccountName
+            }
+            {
+              name: 'AZURE_CREDENTIAL'
+              value: 'managed_identity'
+            }
+            {
+              name: 'AZURE_CLIENT_ID'
+              value: identity.clientId
+            }
+            {
+              name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'
+              secretRef: 'applicationinsights-connection-string'
+            }
+            {
+              name: 'TELEMETRY_EXPORTER'
+              value: common.TELEMETRY_EXPORTER
+            }
+            {
+              name: 'GPU_HOST'
+              value: '0.0.0.0'
+            }
+            {
+              name: 'GPU_PORT'
+              value: string(port)
+            }
+            {
+              name: 'GPU_DEVICE'
+              value: 'cuda'
+            }
+            {
+              name: 'GPU_AUTH_ISSUER'
+              value: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+            }
+            {
+              name: 'GPU_AUTH_JWKS_URL'
+              value: '${environment().authentication.loginEndpoint}${tenant().tenantId}/discovery/v2.0/keys'
+            }
+            {
+              name: 'GPU_AUTH_AUDIENCE'
+              value: gpuAppId
+            }
+            {
+              name: 'GPU_AUTH_ROLE'
+              value: 'GPU.Invoke'
+            }
+          ]
+        }
+      ]
+      scale: {
+        minReplicas: minReplicas
+        maxReplicas: maxReplicas
+        cooldownPeriod: 300
+        pollingInterval: 15
+        rules: [
+          {
+            name: 'http'
+            http: {
+              metadata: {
+                concurrentRequests: string(concurrentRequests)
+              }
+            }
+          }
+        ]
+      }
+    }
+  }
+}
+
+output name string = app.name
+output url string = 'https://${app.properties.configuration.ingress.fqdn}'

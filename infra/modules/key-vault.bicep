@@ -1,0 +1,112 @@
+metadata description = 'The two secrets that have no identity to stand in for them. Empty values leave what is there.'
+
+param location string
+param tags object
+param token string
+@secure()
+param nanoBananaApiKey string
+@secure()
+param webhookSigningKey string
+param functionsPrincipalId string
+param logAnalyticsWorkspaceId string
+param privateNetworking bool
+param deployerIpRanges array
+param virtualNetworkId string
+param endpointSubnetId string
+
+var roles = loadJsonContent('../roles.json')
+var nanoBananaSecret = 'nano-banana-api-key'
+var webhookSecret = 'webhook-signing-key'
+
+resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+  // checkov:skip=CKV_AZURE_109:privateNetworking sets Deny; without it callers need a role of Entra ID
+  name: 'kv-${token}'
+  location: location
+  tags: tags
+  properties: {
+    tenantId: tenant().tenantId
+    sku: {
+      family: 'A'
+      name: 'standard'
+    }
+    enableRbacAuthorization: true
+    enableSoftDelete: true
+    softDeleteRetentionInDays: 90
+    enablePurgeProtection: true
+    publicNetworkAccess: privateNetworking && empty(deployerIpRanges) ? 'disabled' : 'enabled'
+    networkAcls: {
+      bypass: 'AzureServices'
+      defaultAction: privateNetworking ? 'Deny' : 'Allow'
+      ipRules: [for range in deployerIpRanges: {
+        value: range
+      }]
+    }
+  }
+}
+
+resource nanoBanana 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(nanoBananaApiKey)) {
+  // checkov:skip=CKV_AZURE_41:the provider sets no end; docs/operations.md tells how to rotate it
+  // checkov:skip=CKV_AZURE_114:contentType is set in properties
+  parent: vault
+  name: nanoBananaSecret
+  tags: tags
+  properties: {
+    value: nanoBananaApiKey
+    contentType: 'text/plain'
+  }
+}
+
+resource webhook 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(webhookSigningKey)) {
+  // checkov:skip=CKV_AZURE_41:an end would stop all callbacks; docs/operations.md tells how to rotate it
+  // checkov:skip=CKV_AZURE_114:contentType is set in properties
+  parent: vault
+  name: webhookSecret
+  tags: tags
+  properties: {
+    value: webhookSigningKey
+    contentType: 'text/plain'
+  }
+}
+
+resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(vault.id, functionsPrincipalId, roles.keyVaultSecretsUser)
+  scope: vault
+  properties: {
+    principalId: functionsPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
+  }
+}
+
+resource vaultLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-log-analytics'
+  scope: vault
+  properties: {
+    workspaceId: logAnalyticsWorkspaceId
+    logs: [
+      {
+        category: 'AuditEvent'
+        enabled: true
+      }
+    ]
+  }
+}
+
+module endpoint 'private-endpoint.bicep' = if (privateNetworking) {
+  name: 'key-vault-endpoint'
+  params: {
+    location: location
+    tags: tags
+    name: 'kv-${token}'
+    targetId: vault.id
+    groupId: 'vault'
+    zoneName: 'privatelink.vaultcore.azure.net'
+    subnetId: endpointSubnetId
+    virtualNetworkId: virtualNetworkId
+  }
+}
+
+output name string = vault.name
+output uri string = vault.properties.vaultUri
+output nanoBananaSecretName string = nanoBananaSecret
+output webhookSecretName string = webhookSecret

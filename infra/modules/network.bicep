@@ -1,0 +1,135 @@
+metadata description = 'Virtual network: function app, container apps, database and private endpoints, each in its own subnet.'
+
+param location string
+param tags object
+param token string
+param logAnalyticsWorkspaceId string
+
+resource internalOnly 'Microsoft.Network/networkSecurityGroups@2024-01-01' = {
+  name: 'nsg-internal-${token}'
+  location: location
+  tags: tags
+  properties: {
+    securityRules: [
+      {
+        name: 'deny-internet-in'
+        properties: {
+          access: 'Deny'
+          direction: 'Inbound'
+          priority: 4000
+          protocol: '*'
+          sourceAddressPrefix: 'Internet'
+          sourcePortRange: '*'
+          destinationAddressPrefix: '*'
+          destinationPortRange: '*'
+        }
+      }
+    ]
+  }
+}
+
+resource internalOnlyLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-log-analytics'
+  scope: internalOnly
+  properties: {
+    workspaceId: logAnalyticsWorkspaceId
+    logs: [
+      {
+        categoryGroup: 'allLogs'
+        enabled: true
+      }
+    ]
+  }
+}
+
+resource virtualNetwork 'Microsoft.Network/virtualNetworks@2024-01-01' = {
+  name: 'vnet-${token}'
+  location: location
+  tags: tags
+  properties: {
+    addressSpace: {
+      addressPrefixes: [
+        '10.20.0.0/16'
+      ]
+    }
+    subnets: [
+      {
+        name: 'functions'
+        properties: {
+          addressPrefix: '10.20.0.0/24'
+          networkSecurityGroup: {
+            id: internalOnly.id
+          }
+          serviceEndpoints: [
+            {
+              service: 'Microsoft.Storage'
+            }
+          ]
+          delegations: [
+            {
+              name: 'flex-consumption'
+              properties: {
+                serviceName: 'Microsoft.App/environments'
+              }
+            }
+          ]
+        }
+      }
+      {
+        name: 'container-apps'
+        properties: {
+          addressPrefix: '10.20.2.0/23'
+          networkSecurityGroup: {
+            id: internalOnly.id
+          }
+          serviceEndpoints: [
+            {
+              service: 'Microsoft.Storage'
+            }
+          ]
+          delegations: [
+            {
+              name: 'container-apps'
+              properties: {
+                serviceName: 'Microsoft.App/environments'
+              }
+            }
+          ]
+        }
+      }
+      {
+        name: 'database'
+        properties: {
+          addressPrefix: '10.20.4.0/27'
+          networkSecurityGroup: {
+            id: internalOnly.id
+          }
+          delegations: [
+            {
+              name: 'postgresql'
+              properties: {
+                serviceName: 'Microsoft.DBforPostgreSQL/flexibleServers'
+              }
+            }
+          ]
+        }
+      }
+      {
+        name: 'private-endpoints'
+        properties: {
+          addressPrefix: '10.20.5.0/26'
+          networkSecurityGroup: {
+            id: internalOnly.id
+          }
+          privateEndpointNetworkPolicies: 'Enabled'
+        }
+      }
+    ]
+  }
+}
+
+output virtualNetworkId string = virtualNetwork.id
+output functionsSubnetId string = '${virtualNetwork.id}/subnets/functions'
+output containerAppsSubnetId string = '${virtualNetwork.id}/subnets/container-apps'
+output databaseSubnetId string = '${virtualNetwork.id}/subnets/database'
+output endpointSubnetId string = '${virtualNetwork.id}/subnets/private-endpoints'

@@ -1,0 +1,353 @@
+"""One name, one value: the code, Bicep, compose.yaml, the images and the workflows say the same."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fastapi.routing import APIRoute
+
+from api.app import create_app
+from gpu_container.models import UPSCALE_MODELS
+from gpu_container.server import create_app as create_gpu_app
+from gpu_container.settings import GpuSettings
+from imagery.contracts import JOBS, UPLOADS
+from imagery.settings import Settings
+from imagery.storage import LocalStorage
+from infra.durable_backend import PROVIDERS, choose
+from infra.settings_files import (
+    COMPOSE,
+    HOST,
+    IN_AZURE,
+    NOT_IN_AZURE,
+    NOT_ON_A_LAPTOP,
+    ROOT,
+    UNDER_CORE_TOOLS,
+    WIRED,
+    defaults,
+    files,
+)
+from tests.infra.bicep import INFRA, Bicep, module
+
+# read by the host's own libraries
+HOST_IN_AZURE = {
+    "AzureWebJobsStorage__credential",
+    "AzureWebJobsStorage__clientId",
+    "AzureWebJobsDisableHomepage",
+    "DURABLE_TASK_SCHEDULER_CONNECTION_STRING",
+}
+APP = set(defaults(Settings))
+GPU = set(defaults(GpuSettings))
+COMPOSE_FILE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE_FILE["services"]
+
+
+def function_app_settings() -> set[str]:
+    """What Bicep sets beside app-settings.json."""
+    site = module("function-app")
+    text = site.block("resource", "appSettings") + site.block("var", "schedulerSettings")
+    return set(re.findall(r"^ +([A-Za-z]\w*): ", text, re.MULTILINE)) - {"parent", "name", "properties"}
+
+
+def container_variables(file: Bicep) -> set[str]:
+    """Environment variables of a container in Bicep."""
+    found = re.findall(r"name: '(\w+)'\n\s+(?:value|secretRef):", file.text.split("env: [")[1])
+    return set(found)
+
+
+def test_the_settings_files_are_what_the_code_says() -> None:
+    stale = [str(path.relative_to(ROOT)) for path, text in files().items() if path.read_text() != text]
+    assert not stale, "run: python -m infra.settings_files"
+
+
+def test_every_setting_of_the_code_is_set_in_azure_and_no_other() -> None:
+    wired = function_app_settings() - HOST_IN_AZURE
+    assert wired == WIRED
+    common = set(json.loads((INFRA / "app-settings.json").read_text()))
+    assert not common & wired, "set twice"
+    assert common | wired == APP - NOT_IN_AZURE.keys()
+
+
+def test_every_setting_of_the_code_is_set_for_core_tools_and_in_compose_and_no_other() -> None:
+    values = set(json.loads((ROOT / "local.settings.example.json").read_text())["Values"])
+    assert values - HOST.keys() == APP - NOT_ON_A_LAPTOP.keys()
+    for name in ("functions", "database"):
+        assert set(SERVICES[name]["environment"]) - HOST.keys() == APP - NOT_ON_A_LAPTOP.keys()
+    for name in ("gpu", "gpu-nvidia"):
+        unknown = set(SERVICES[name]["environment"]) - APP - GPU
+        assert not unknown, f"{name}: {unknown}"
+
+
+def test_the_files_with_settings_hold_valid_ones() -> None:
+    for values in (
+        json.loads((INFRA / "app-settings.json").read_text()),
+        json.loads((ROOT / "local.settings.example.json").read_text())["Values"],
+    ):
+        Settings(**{name: value for name, value in values.items() if value and name in APP})
+    assert IN_AZURE.keys() <= APP and UNDER_CORE_TOOLS.keys() <= APP
+
+
+def test_every_variable_of_compose_is_explained_in_env_example() -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    explained = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\$\{(\w+)", text)) <= explained
+    assert COMPOSE.keys() <= explained
+    passed_on = {name for name, value in COMPOSE_FILE["x-settings"].items() if value is None}
+    assert passed_on <= explained
+
+
+def test_containers_in_azure_get_only_settings_that_the_code_knows() -> None:
+    gpu, job = container_variables(module("gpu-app")), container_variables(module("database-job"))
+    assert gpu <= APP | GPU
+    assert job <= APP
+    assert {"GPU_AUTH_ISSUER", "GPU_AUTH_JWKS_URL", "GPU_AUTH_AUDIENCE", "GPU_AUTH_ROLE"} <= gpu, (
+        "without an issuer the GPU service lets everybody in"
+    )
+
+
+def test_the_containers_of_the_code_are_deployed_and_watched() -> None:
+    storage = module("storage")
+    declared = r"blobServices/containers@[^=]*= \{\n  parent: blobs\n  name: '([\w-]+)'"
+    made = set(re.findall(declared, storage.text))
+    assert {UPLOADS, JOBS} <= made
+    assert set(re.findall(r"'([\w-]+)'", storage.block("var", "pictureContainers"))) == {UPLOADS, JOBS}
+    subscription = module("upload-subscription").text
+    assert f"/blobServices/default/containers/{UPLOADS}/" in subscription
+    undelivered = re.search(r"blobContainerName: '([\w-]+)'", subscription)
+    assert undelivered and undelivered[1] in made
+    package = re.search(r"primaryEndpoints.blob\}\$\{(\w+).name", storage.text)
+    assert package and f"resource {package[1]} " in storage.text
+
+
+def test_event_grid_calls_the_function_that_has_the_blob_trigger() -> None:
+    code = (ROOT / "function_app.py").read_text()
+    name = re.search(r'function_name\("(\w+)"\)\n@app.blob_trigger\(\s+arg_name="\w+", path="(\w+)/', code)
+    assert name
+    assert f"param functionName string = '{name[1]}'" in module("upload-subscription").text
+    assert name[2] == UPLOADS
+    assert 'connection="AzureWebJobsStorage"' in code
+
+
+def host_json() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "host.json").read_text())
+    return found
+
+
+def test_host_json_names_the_back_end_that_is_deployed() -> None:
+    parameters = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    deployed = parameters["durableBackend"]["value"]
+    durable = host_json()["extensions"]["durableTask"]
+    assert durable["storageProvider"] == PROVIDERS[deployed]
+    before = (INFRA / "main.bicep").read_text().split("param durableBackend")[0]
+    allowed = re.findall(r"'(\w+)'", before.rsplit("@allowed", 1)[1])
+    assert PROVIDERS.keys() <= set(allowed)
+    scheduler = PROVIDERS["durableTaskScheduler"]["connectionStringName"]
+    assert scheduler in function_app_settings()
+
+
+def test_the_task_hub_has_one_name() -> None:
+    hub = host_json()["extensions"]["durableTask"]["hubName"]
+    scheduler = module("durable-task-scheduler").block("resource", "taskHub")
+    assert f"name: '{hub}'" in scheduler
+    assert SERVICES["durable-monitor"]["environment"]["DFM_HUB_NAME"] == hub
+    # the queues and tables of Azure Storage are named after it
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9]{2,44}", hub)
+
+
+@pytest.mark.parametrize("backend", sorted(PROVIDERS))
+def test_choosing_a_back_end_changes_both_files(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "infra").mkdir()
+    for name in ("host.json", "infra/main.parameters.json"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    choose(backend, tmp_path)
+    host = json.loads((tmp_path / "host.json").read_text())
+    assert host["extensions"]["durableTask"]["storageProvider"] == PROVIDERS[backend]
+    parameters = json.loads((tmp_path / "infra/main.parameters.json").read_text())
+    assert parameters["parameters"]["durableBackend"]["value"] == backend
+
+
+def routes(app: Any) -> set[str]:
+    return {route.path for route in app.routes if isinstance(route, APIRoute)}
+
+
+def test_the_gpu_services_port_and_health_paths_agree(tmp_path: Path) -> None:
+    port = GpuSettings.model_fields["port"].default
+    image = (ROOT / "gpu_container/Dockerfile").read_text()
+    bicep = module("gpu-app").text
+    assert f"EXPOSE {port}\n" in image and f"GPU_PORT={port}" in image and f":{port}/healthz" in image
+    assert f"var port = {port}\n" in bicep
+    assert SERVICES["gpu"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert (
+        SERVICES["functions"]["environment"]["GPU_SERVICE_URL"] == f"${{GPU_SERVICE_URL:-http://gpu:{port}}}"
+    )
+    assert Settings.model_fields["gpu_service_url"].default.endswith(f":{port}")
+    paths = routes(create_gpu_app(GpuSettings(), LocalStorage(tmp_path)))
+    probed = set(re.findall(r"path: '(/\w+)'", bicep))
+    assert probed == {"/healthz", "/readyz"} and probed <= paths
+
+
+def test_the_apps_port_and_health_path_agree() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    assert "/healthz" in create_app().openapi()["paths"]
+    assert "EXPOSE 80\n" in image and "http://127.0.0.1:80/healthz" in image
+    assert SERVICES["functions"]["ports"] == ["127.0.0.1:7071:80"]
+    assert '"$url/healthz"' in (ROOT / ".github/workflows/deploy.yml").read_text()
+    assert "EXPOSE 8090\n" in image and SERVICES["nano-banana"]["ports"] == ["127.0.0.1:8090:8090"]
+
+
+def seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+def test_time_limits_nest() -> None:
+    gpu, app = GpuSettings(), Settings()
+    grace = re.search(r"terminationGracePeriodSeconds: (\d+)", module("gpu-app").text)
+    assert grace and int(grace[1]) > gpu.drain_s
+    assert seconds(SERVICES["gpu"]["stop_grace_period"]) > gpu.drain_s
+    assert app.gpu_timeout_s < 240, "the ingress of Container Apps ends a request then"
+    hours, minutes, secs = map(int, host_json()["functionTimeout"].split(":"))
+    assert hours * 3600 + minutes * 60 + secs > max(app.gpu_timeout_s, app.nano_banana_timeout_s)
+
+
+def test_the_storage_account_deletes_later_than_the_code() -> None:
+    main = (INFRA / "main.bicep").read_text()
+    least = re.search(r"@minValue\((\d+)\)\n@description\([^\n]*\)\nparam blobLifetimeDays", main)
+    assert least and int(least[1]) > Settings().retention_pictures_days
+
+
+def test_the_role_of_the_gpu_app_has_one_name() -> None:
+    role = GpuSettings.model_fields["auth_role"].default
+    assert f"value: '{role}'" in module("gpu-app").text
+    for hook in ("preprovision", "postprovision"):
+        assert set(re.findall(r"GPU\.\w+", (INFRA / f"hooks/{hook}.sh").read_text())) == {role}
+
+
+def test_python_has_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = re.match(r">=(3\.\d+)", project["project"]["requires-python"])
+    assert found
+    version = found[1]
+    assert project["tool"]["ruff"]["target-version"] == f"py{version.replace('.', '')}"
+    assert project["tool"]["mypy"]["python_version"] == version
+    assert f"version: '{version}'" in module("function-app").text
+    for path in (ROOT / "Dockerfile", ROOT / "gpu_container/Dockerfile"):
+        named = set(re.findall(r"python:?(?:\d-python)?(3\.\d+)", path.read_text()))
+        assert named == {version}, path
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        assert set(re.findall(r'python-version: "([\d.]+)"', path.read_text())) == {version}, path.name
+
+
+def test_versions_that_are_named_twice_are_the_same() -> None:
+    azurite = json.loads((ROOT / "local/azurite/package.json").read_text())["dependencies"]["azurite"]
+    assert SERVICES["azurite"]["image"].endswith(f":{azurite}")
+    postgres = re.search(r"version: '(\d+)'", module("database").text)
+    assert postgres and SERVICES["postgres"]["image"].startswith(f"postgres:{postgres[1]}-")
+    cuda = re.search(r"ARG CUDA_IMAGE=(\S+)", (ROOT / "gpu_container/Dockerfile").read_text())
+    assert cuda and cuda[1] in SERVICES["gpu-nvidia"]["build"]["args"]["CUDA_IMAGE"]
+    for path in INFRA.glob("environments/*.env"):
+        assert f"CUDA_IMAGE={cuda[1]}\n" in path.read_text()
+    node = set(re.findall(r'node-version: "(\d+)"', (ROOT / ".github/workflows/ci.yml").read_text()))
+    assert node == set(re.findall(r"node:(\d+)-", (ROOT / "Dockerfile").read_text()))
+
+
+def test_the_weights_in_the_image_are_those_that_the_code_loads() -> None:
+    image = (ROOT / "gpu_container/Dockerfile").read_text()
+    official = [model.official for model in UPSCALE_MODELS.values() if model.official]
+    named = dict(re.findall(r"/models/(\S+\.pth) .*?\n.*?\"\$(\w+)  /models/", image))
+    assert named.keys() == {each.name for each in official}
+    for each in official:
+        assert f"ARG {named[each.name]}={each.sha256}\n" in image
+
+
+def packaged(ignore_file: str) -> set[str]:
+    """Tracked files that a list in the manner of .gitignore leaves in."""
+    listing = ["git", "ls-files", "--cached"]
+    every = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    ignored = subprocess.run(
+        [*listing, "--ignored", f"--exclude-from={ignore_file}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return set(every) - set(ignored)
+
+
+ROOMS = ("activities", "api", "imagery", "orchestrators")
+
+
+def test_the_deployment_package_holds_the_rooms_of_the_app_and_nothing_else() -> None:
+    files_in = packaged(".funcignore")
+    for room in ROOMS:
+        tracked = {str(path.relative_to(ROOT)) for path in (ROOT / room).rglob("*.py")}
+        assert tracked and tracked <= files_in | {path for path in tracked if "__pycache__" in path}
+    assert {"host.json", "function_app.py", "requirements.txt"} <= files_in
+    assert "imagery/database/migrations/script.py.mako" in files_in
+    assert {path.split("/")[0] for path in files_in if "/" in path} == set(ROOMS)
+    assert "!/frontend/dist/" in (ROOT / ".funcignore").read_text()
+
+
+def test_images_hold_every_room_that_the_code_imports_and_no_secrets() -> None:
+    image = (ROOT / "Dockerfile").read_text()
+    for room in ROOMS:
+        assert f"COPY {room} {room}\n" in image
+    assert "COPY --from=dashboard /build/frontend/dist frontend/dist" in image
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*", "it must name what goes in, not what stays out"
+    assert not {"!.env", "!local.settings.json", "!.azure"} & set(lines)
+
+
+def metric_families() -> set[str]:
+    """Names that the code gives to its metrics: the first argument of what makes one."""
+    families = r"(pipeline|nano_banana|guardrail|imagery|circuit_breaker|stage_cache|gpu_vram)_[a-z_]+"
+    calls = (
+        node
+        for node in ast.walk(ast.parse((ROOT / "imagery/telemetry/metrics.py").read_text()))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+    )
+    return {str(call.args[0].value) for call in calls if re.fullmatch(families, str(call.args[0].value))}
+
+
+def test_every_metric_of_the_code_is_shown_in_grafana() -> None:
+    names = metric_families()
+    assert {"pipeline_latency_seconds", "nano_banana_api_calls"} <= names
+    dashboard = INFRA / "grafana/imagery.json"
+    if not dashboard.is_file():
+        pytest.skip("infra/grafana/imagery.json is not there yet")
+    text = dashboard.read_text()
+    hidden = {name for name in names if name not in text}
+    assert not hidden
+
+
+def test_compose_scrapes_what_a_laptop_scrapes() -> None:
+    original = INFRA / "grafana/prometheus.yml"
+    if not original.is_file():
+        pytest.skip("infra/grafana/prometheus.yml is not there yet")
+    ours, theirs = (yaml.safe_load(path.read_text()) for path in (INFRA / "compose-prometheus.yml", original))
+    assert ours["rule_files"] == theirs["rule_files"]
+    jobs = {job["job_name"]: job["metrics_path"] for job in theirs["scrape_configs"]}
+    assert {job["job_name"]: job["metrics_path"] for job in ours["scrape_configs"]} == jobs
+    for job in ours["scrape_configs"]:
+        service, port = job["static_configs"][0]["targets"][0].split(":")
+        assert any(each.endswith(f":{port}") for each in SERVICES[service]["ports"])
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    mounts = [
+        volume.split(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if volume.startswith("./")
+    ]
+    assert mounts
+    missing = [mount for mount in mounts if not (ROOT / mount).exists()]
+    if missing and not (INFRA / "grafana").exists():
+        pytest.skip(f"not there yet: {', '.join(missing)}")
+    assert not missing

@@ -1,0 +1,80 @@
+"""The operations guide says what the files say."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from imagery.settings import Settings
+from imagery.settings_table import variable
+from infra.cost_model import IMAGES, cost, input_table, read_inputs, table
+from infra.settings_files import ROOT, defaults
+from tests.infra.bicep import INFRA
+
+GUIDE = (ROOT / "docs/operations.md").read_text()
+KINDS = {"measured", "assumption", "setting", "source"}
+
+
+def between(mark: str) -> str:
+    return GUIDE.split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
+
+
+def test_the_guide_shows_the_cost_model_as_it_is() -> None:
+    assert between("cost") == table(), "run: python -m infra.cost_model"
+    assert between("inputs") == input_table(), "run: python -m infra.cost_model"
+
+
+def test_each_input_says_where_it_comes_from() -> None:
+    for line in input_table().splitlines()[2:]:
+        _, name, value, kind, source, _ = (part.strip() for part in line.split("|"))
+        assert kind in KINDS and len(source) > 10 and float(value) > 0, name
+        assert name.strip("`") in GUIDE
+
+
+def test_the_price_of_the_paid_call_is_the_setting() -> None:
+    assert read_inputs()["usd_paid_call"] == Settings().nano_banana_price_usd
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_an_image_costs_the_paid_call_and_little_more(measured: bool) -> None:
+    parts = cost(read_inputs(), measured=measured)
+    assert parts["Nano Banana"] == pytest.approx(0.08 * IMAGES)
+    assert parts["GPU seconds"] == pytest.approx(
+        IMAGES * (3.011 + 11.529 if measured else 0.65) / 0.5 * 0.000209
+    )
+
+
+def test_the_guide_names_settings_and_parameters_that_exist() -> None:
+    parameters = (INFRA / "main.parameters.json").read_text()
+    known = {variable(name, field) for name, field in Settings.model_fields.items()}
+    known |= set(re.findall(r"\$\{(\w+)", parameters))
+    known |= set(re.findall(r"^output (\w+)", (INFRA / "main.bicep").read_text(), re.MULTILINE))
+    known |= set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
+    known |= set(re.findall(r"vars\.(\w+)", workflow))
+    known |= set(re.findall(r"ARG (\w+)", (ROOT / "Dockerfile").read_text()))
+    known |= set(re.findall(r"^(_\w+) =", (ROOT / "imagery/database/engine.py").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`\$?([A-Z_][A-Z0-9_]{3,})(?:=[^`]*)?`", GUIDE)) - {"FAILED"}
+    assert named <= known, f"nobody knows {named - known}"
+
+
+@pytest.mark.parametrize(
+    ("text", "variable_name"),
+    [
+        ("USD 100 a day", "BUDGET_USD_PER_DAY"),
+        ("120 a minute", "QUOTA_JOBS_PER_MINUTE"),
+        ("230 s", "GPU_TIMEOUT_S"),
+    ],
+)
+def test_the_limits_in_the_guide_are_the_defaults(text: str, variable_name: str) -> None:
+    value = float(defaults(Settings)[variable_name])
+    assert text in GUIDE and re.search(rf"\b{value:g}\b", text)
+
+
+def test_links_of_the_guide_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+\.md)", GUIDE):
+        path = ROOT / "docs" / target
+        if target == "monitoring.md" and not path.exists():
+            pytest.skip("docs/monitoring.md is not there yet")
+        assert path.is_file(), target
