@@ -31,7 +31,7 @@ export const LogRow = memo(function LogRow({ line, onOpen }: { line: LogLine; on
       <button
         type="button"
         aria-expanded={isOpen}
-        className="grid w-full grid-cols-[1rem_4.5rem_4.5rem_1fr] items-baseline gap-x-2 px-3 py-1.5 text-left font-mono text-xs hover:bg-sunken/70 sm:grid-cols-[1rem_4.5rem_4.5rem_5.5rem_6.5rem_1fr]"
+        className="grid w-full grid-cols-[0.75rem_3.75rem_3.25rem_1fr] items-baseline gap-x-2 px-2 sm:px-3 py-1.5 text-left font-mono text-xs hover:bg-sunken/70 sm:grid-cols-[1rem_4.5rem_4.5rem_5.5rem_6.5rem_1fr]"
         onClick={() => {
           if (!isOpen) onOpen();
           setIsOpen(!isOpen);
