@@ -107,24 +107,28 @@ export function useGuardrailReport(jobId: string, revision: string) {
 export function useJobLog(jobId: string, revision: string, isOpen: boolean) {
   return useQuery({
     queryKey: ['job-log', jobId, revision],
-    queryFn: ({ signal }) => fetchLogPage({ job_id: jobId, after: 0 }, signal),
+    queryFn: async ({ signal }) => (await fetchLogPage({ job_id: jobId, after: 0 }, signal)).lines,
     placeholderData: keepPreviousData,
     refetchInterval: isOpen ? LIST_EVERY_MS : false,
   });
 }
 
-/** One page of up to 500 log lines, oldest first, those that are there now. */
-export async function fetchLogPage(
-  query: Record<string, string | number>,
-  signal?: AbortSignal,
-): Promise<LogLine[]> {
+export interface LogPage {
+  lines: LogLine[];
+  /** Where the log goes on: the `after` of what follows. */
+  position: number;
+}
+
+/** One page of up to 500 log lines, oldest first, those that are there now; with `tail` the latest ones. */
+export async function fetchLogPage(query: Record<string, string | number>, signal?: AbortSignal): Promise<LogPage> {
   const words = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
   const response = await request(`/api/v1/logs?${words.toString()}`, { signal, accept: 'application/x-ndjson' });
   const text = await response.text();
-  return text
+  const lines = text
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as LogLine);
+  return { lines, position: Number(response.headers.get('X-Last-Event-ID') ?? lines.at(-1)?.id ?? 0) };
 }
 
 export function useLimits() {

@@ -2,40 +2,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LogLine } from '../api/types';
 import { LogBuffer } from '../lib/log_buffer';
 import { serve } from '../test/server';
-import { findTail, type LogConnection, LogStream } from './log_stream';
-
-const PAGE = 500;
+import { HISTORY, type LogConnection, LogStream } from './log_stream';
 
 function line(id: number): LogLine {
   return { id, timestamp: '2026-11-24T12:00:00Z', level: 'info', event: 'e', job_id: null, version: '1', stage: null };
 }
-
-function pages(ids: number[]) {
-  let looks = 0;
-  const fetchPage = (after: number): Promise<LogLine[]> => {
-    looks += 1;
-    return Promise.resolve(ids.filter((id) => id > after).slice(0, PAGE).map(line));
-  };
-  return { fetchPage, looks: () => looks };
-}
-
-describe('findTail', () => {
-  const signal = new AbortController().signal;
-
-  it.each([
-    ['an empty log', []],
-    ['a short log', [1, 2, 3]],
-    ['a long log', Array.from({ length: 120_000 }, (_, index) => index + 1)],
-    ['a log of which only few lines are the caller’s', Array.from({ length: 2000 }, (_, index) => (index + 1) * 977)],
-  ])('finds the end of %s in few looks', async (_, ids) => {
-    const log = pages(ids);
-    const { after, page } = await findTail(log.fetchPage, signal);
-    expect(page.at(-1)?.id).toBe(ids.at(-1));
-    expect(page.length).toBeLessThan(PAGE);
-    expect(page.every((each) => each.id > after)).toBe(true);
-    expect(log.looks()).toBeLessThanOrEqual(41);
-  });
-});
 
 class FakeEventSource {
   static readonly CLOSED = 2;
@@ -65,6 +36,9 @@ describe('LogStream', () => {
   let buffer: LogBuffer;
   let states: LogConnection[];
   let stream: LogStream;
+  let skipped: number;
+  let history: number[];
+  let asked: string[];
 
   beforeEach(() => {
     vi.useFakeTimers();
@@ -72,16 +46,30 @@ describe('LogStream', () => {
     FakeEventSource.opened = [];
     buffer = new LogBuffer(5000);
     states = [];
-    serve(() => new Response([line(1), line(2)].map((each) => JSON.stringify(each)).join('\n')));
+    skipped = 0;
+    history = [1, 2];
+    asked = [];
+    serve((request) => {
+      asked.push(new URL(request.url, 'http://test').search);
+      return new Response(history.map((id) => JSON.stringify(line(id))).join('\n'), {
+        headers: { 'X-Last-Event-ID': String(history.at(-1) ?? 7) },
+      });
+    });
+    start();
+  });
+
+  const start = (): void => {
     stream = new LogStream(
       { level: 'info' },
       {
         onLines: (lines) => buffer.add(lines),
         onConnection: (state) => states.push(state),
-        onSkipped: () => undefined,
+        onSkipped: () => {
+          skipped += 1;
+        },
       },
     );
-  });
+  };
 
   afterEach(() => {
     stream.close();
@@ -99,6 +87,24 @@ describe('LogStream', () => {
     expect(buffer.lines.map((each) => each.id)).toEqual([1, 2]);
     expect(newest().url).toBe('/api/v1/logs?level=info&after=2');
     expect(states.at(-1)).toBe('live');
+    expect(asked).toEqual([`?level=info&tail=${String(HISTORY)}`]);
+    expect(skipped).toBe(0);
+  });
+
+  it('tells that there are older lines than it reads', async () => {
+    stream.close();
+    history = Array.from({ length: HISTORY }, (_, index) => index + 1);
+    start();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(skipped).toBe(1);
+  });
+
+  it('goes on behind what an empty answer has looked through', async () => {
+    stream.close();
+    history = [];
+    start();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(newest().url).toBe('/api/v1/logs?level=info&after=7');
   });
 
   it('takes the end of an answer for no fault', async () => {

@@ -12,33 +12,10 @@ export interface LogListener {
   onSkipped: () => void;
 }
 
-type FetchPage = (after: number, signal: AbortSignal) => Promise<LogLine[]>;
-const PAGE = 500;
-const HISTORY = 1000;
-const MOST_LOOKS = 40;
+/** The longest page that the server gives. */
+export const HISTORY = 500;
 const FLUSH_MS = 100;
 const LONGEST_DELAY_MS = 15_000;
-
-/**
- * The last page of the log: up to `PAGE` lines after the id `after`, with none beyond them. The log is read
- * forwards only, so the end is looked for by doubling steps, then by halving them.
- */
-export async function findTail(fetchPage: FetchPage, signal: AbortSignal): Promise<{ after: number; page: LogLine[] }> {
-  let after = 0;
-  let page = await fetchPage(after, signal);
-  let beyond = Infinity;
-  let step = 2 * PAGE;
-  for (let look = 0; look < MOST_LOOKS && page.length >= PAGE; look += 1) {
-    const next = beyond === Infinity ? after + step : Math.floor((after + beyond) / 2);
-    const found = await fetchPage(next, signal);
-    if (found.length > 0) {
-      after = next;
-      page = found;
-      step *= 2;
-    } else beyond = next;
-  }
-  return { after, page };
-}
 
 /** Follows the log by EventSource from the newest lines on; survives a server that goes and comes back. */
 export class LogStream {
@@ -77,26 +54,11 @@ export class LogStream {
   }
 
   async #readHistory(): Promise<void> {
-    const signal = this.#stop.signal;
-    const fetchPage: FetchPage = (after) => fetchLogPage({ ...this.#filter, after }, signal);
-    const { after, page } = await findTail(fetchPage, signal);
-    const from = Math.max(0, after - HISTORY);
-    const before = after > 0 ? await this.#readBetween(from, after, fetchPage) : [];
-    if (from > 0) this.#listener.onSkipped();
-    this.#take([...before, ...page]);
+    const { lines, position } = await fetchLogPage({ ...this.#filter, tail: HISTORY }, this.#stop.signal);
+    if (lines.length >= HISTORY) this.#listener.onSkipped();
+    if (lines.length > 0) this.#listener.onLines(lines);
+    this.#after = position;
     this.#listener.onConnection('live');
-  }
-
-  async #readBetween(from: number, to: number, fetchPage: FetchPage): Promise<LogLine[]> {
-    const lines: LogLine[] = [];
-    for (let after = from; after < to; ) {
-      const page = await fetchPage(after, this.#stop.signal);
-      const last = page.at(-1)?.id;
-      if (last === undefined) break;
-      lines.push(...page.filter((line) => line.id <= to));
-      after = last;
-    }
-    return lines;
   }
 
   #connect(): void {
@@ -148,10 +110,5 @@ export class LogStream {
       this.#pending = [];
       this.#listener.onLines(lines);
     }, FLUSH_MS);
-  }
-
-  #take(lines: LogLine[]): void {
-    this.#after = Math.max(this.#after, lines.at(-1)?.id ?? 0);
-    if (lines.length > 0) this.#listener.onLines(lines);
   }
 }
