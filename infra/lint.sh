@@ -46,7 +46,7 @@ checkov_scan() {
 
 install
 check "hadolint" "$bin/hadolint" Dockerfile gpu_container/Dockerfile
-check "shellcheck" "$bin/shellcheck" infra/hooks/*.sh infra/lint.sh gpu_container/install.sh
+check "shellcheck" "$bin/shellcheck" infra/hooks/*.sh infra/*.sh gpu_container/install.sh
 check "actionlint" "$bin/actionlint" -shellcheck "$bin/shellcheck" .github/workflows/ci.yml .github/workflows/deploy.yml
 check "yamllint" "$bin/yamllint" --strict --config-file infra/.yamllint .github azure.yaml compose.yaml
 check "compose schema" "$bin/check-jsonschema" --builtin-schema vendor.compose-spec compose.yaml

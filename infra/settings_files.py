@@ -46,7 +46,7 @@ NOT_ON_A_LAPTOP = {
     "AzureWebJobsStorage__accountName": "Azurite has a connection string",
     "WEBSITE_AUTH_ENABLED": "set by the platform",
 }
-IN_AZURE = {"TELEMETRY_EXPORTER": "opencensus"}
+IN_AZURE = {"TELEMETRY_EXPORTER": "opentelemetry"}
 UNDER_CORE_TOOLS = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "RECONCILE_SCHEDULE": "*/15 * * * * *",
