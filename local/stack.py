@@ -105,7 +105,7 @@ class Stack:
         self._key, is_new = development_key(self._options, self._ports)
         if is_new:
             kept = self._folder.path / "api.key"
-            self._say(f"API key of this machine's developer, shown this once (kept in {kept}):")
+            self._say(f"API key of this machine's developer (kept in {kept}):")
             self._console.print(f"  {self._key}", markup=False, highlight=False, soft_wrap=True)
         for child in before:
             if child.name == "azurite":
