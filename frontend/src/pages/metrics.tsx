@@ -75,7 +75,7 @@ function Totals({ latest }: { latest: Snapshot }) {
   const figures = [
     ['Completed', String(latest.entered.COMPLETED ?? 0)],
     ['Failed', String(latest.entered.FAILED ?? 0)],
-    ['Refused', String(latest.entered.REJECTED ?? 0)],
+    ['Refused', String(latest.verdicts.rejected ?? 0)],
     ['Spent', usd(latest.spent ?? 0)],
     ['Not spent', usd(sum(latest.avoided))],
   ] as const;
