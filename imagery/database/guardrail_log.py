@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from sqlmodel import col, select
 
-from imagery.contracts import GuardrailReport
+from imagery.contracts import GuardrailReport, Stage
 from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.tables import GuardrailLog
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
 
 
 def log_verdict(
     database: Database, report: GuardrailReport, *, owner_id: str, size_bytes: int, job_id: str | None = None
 ) -> None:
-    """Write one row."""
+    """Write one row, and one log line: what is refused before it is a job has no other."""
     verdict = "admitted" if report.admitted else "rejected"
     with database.write() as session:
         count(session, owner_id, Metric.VALIDATIONS, verdict)
@@ -29,6 +32,16 @@ def log_verdict(
                 duration_ms=report.duration_ms,
             )
         )
+    refused = {"error_code": report.code, "error": report.message} if not report.admitted else {}
+    _log.info(
+        "guardrail_verdict",
+        job_id=job_id,
+        stage=Stage.GUARDRAIL.value,
+        verdict=verdict,
+        duration_ms=report.duration_ms,
+        size_bytes=size_bytes,
+        **refused,
+    )
 
 
 def latest_verdict(database: Database, job_id: str) -> GuardrailLog | None:

@@ -97,7 +97,11 @@ SECTIONS = (
         "Verdicts count every image that was examined, also those that were refused before a job was made.",
         (
             Panel("guardrail-verdicts", "Verdicts", "barchart"),
-            Panel("guardrail-refusals", "Refused jobs by the check that failed", empty="No job was refused."),
+            Panel(
+                "guardrail-refusals",
+                "Refused pictures by the check that failed",
+                empty="No picture was refused.",
+            ),
         ),
     ),
     Section(

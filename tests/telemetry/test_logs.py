@@ -9,6 +9,9 @@ import sys
 
 import pytest
 
+from imagery.contracts import GuardrailReport
+from imagery.database.engine import Database
+from imagery.database.guardrail_log import log_verdict
 from imagery.settings import Settings
 from imagery.telemetry.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging, get_logger, log_context
@@ -49,6 +52,20 @@ def test_a_line_has_the_agreed_keys_in_order(root: logging.Logger) -> None:
     ]
     assert (ours["event"], ours["job_id"], ours["stage"]) == ("stage_finished", "j", "rembg")
     assert (theirs["event"], theirs["level"], theirs["job_id"]) == ("plain words", "warning", None)
+
+
+def test_a_picture_that_is_refused_before_it_is_a_job_has_a_line(
+    root: logging.Logger, database: Database
+) -> None:
+    stream = io.StringIO()
+    configure_logging("INFO", handler=logging.StreamHandler(stream))
+    report = GuardrailReport(
+        admitted=False, code="image_too_small", message="Too small.", checks=[], duration_ms=1.0
+    )
+    log_verdict(database, report, owner_id="ann", size_bytes=1)
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["stage"], line["job_id"]) == ("guardrail_verdict", "guardrail", None)
+    assert (line["verdict"], line["error_code"]) == ("rejected", "image_too_small")
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS)
