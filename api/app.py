@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from api import dashboard, errors, health
 from api.auth import Authentication
 from api.middleware import BodyLimit, LastResort, RequestId, RequestTrace, SecurityHeaders
-from api.v1 import router
+from api.v1 import open_router, router
 from imagery import __version__
 from imagery.settings import get_settings
 
@@ -41,6 +41,7 @@ def create_app() -> FastAPI:
     app.add_middleware(RequestTrace)
     app.add_middleware(RequestId)
     app.include_router(router)
+    app.include_router(open_router)
     app.include_router(health.router)
     dashboard.install(app)
     return app

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
+from starlette.routing import Match, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -17,7 +18,9 @@ from imagery.services import get_services
 
 BUILT = Path(__file__).parent.parent / "frontend" / "dist"
 _FIRST_PAGE = "index.html"
-_NOT_PAGES = ("api", "runtime", "admin", "assets", "samples")
+# the routes below these answer for themselves, also methods that they do not have
+_OTHERS = ("api", "runtime", "admin", "healthz")
+_FILES = ("assets", "samples")
 # names under assets/ change with their content
 _FOR_EVER = "public, max-age=31536000, immutable"
 _LOOK_EACH_TIME = "no-cache"
@@ -27,12 +30,22 @@ _NOT_FOUND = 404
 def install(app: FastAPI, built: Path = BUILT) -> None:
     """Serve the dashboard at ``/``, after all other routes; without built files ``/`` leads to the API's."""
     if (built / _FIRST_PAGE).is_file():
-        app.mount("/", GZipMiddleware(Dashboard(built), minimum_size=1000), name="dashboard")
+        app.router.routes.append(_Pages("/", GZipMiddleware(Dashboard(built), minimum_size=1000)))
         return
 
     @app.get("/", include_in_schema=False)
     def home() -> RedirectResponse:
         return RedirectResponse("/docs")
+
+
+class _Pages(Mount):
+    """Everything that is nobody else's."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Nothing below the addresses of others."""
+        if _first(scope["path"].lstrip("/")) in _OTHERS:
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 class Dashboard(StaticFiles):
@@ -57,8 +70,11 @@ class Dashboard(StaticFiles):
 
 def _is_page(path: str, scope: Scope) -> bool:
     """True for a browser that goes to an address which is no file's."""
-    first = path.partition("/")[0]
-    return first not in _NOT_PAGES and "text/html" in Headers(scope=scope).get("accept", "")
+    return _first(path) not in _FILES and "text/html" in Headers(scope=scope).get("accept", "")
+
+
+def _first(path: str) -> str:
+    return path.partition("/")[0]
 
 
 def policy(pictures_from: str | None) -> str:

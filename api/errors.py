@@ -10,7 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from imagery.contracts import GuardrailReport, Problem
 from imagery.database.quotas import QuotaExceededError
@@ -91,11 +93,22 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return answer(ApiError(422, "validation_error", summary or "The request is not valid.", errors=errors))
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"))
-    headers = dict(error.headers) if error.headers else None
-    return answer(ApiError(error.status_code, code, str(error.detail), headers=headers))
+    headers = dict(error.headers) if error.headers else {}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_methods(request) or ["GET"])}
+    return answer(ApiError(error.status_code, code, str(error.detail), headers=headers or None))
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of the request's address: the framework names those of its first route alone."""
+    path, found = request.scope["path"], set[str]()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path and route.methods and compile_path(str(route.path))[0].match(path):
+            found |= route.methods
+    return sorted(found - {"HEAD"})
 
 
 async def _storage(_: Request, error: Exception) -> JSONResponse:

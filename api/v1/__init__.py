@@ -32,6 +32,9 @@ for module in (
     logs,
     circuit_breakers,
     me,
-    session,
 ):
     router.include_router(module.router)
+
+# signing in and out needs no credential
+open_router = APIRouter(prefix="/api/v1", responses=PROBLEM_RESPONSES)
+open_router.include_router(session.router)

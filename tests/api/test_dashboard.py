@@ -64,6 +64,11 @@ def test_what_is_no_page_stays_a_problem(app: FastAPI, path: str) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
+def test_the_api_tells_its_own_methods(app: FastAPI) -> None:
+    answer = call(app, "POST", "/api/v1/me")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
 def test_a_program_that_asks_for_a_page_hears_that_there_is_none(app: FastAPI) -> None:
     assert page(app, "/nothing", Accept="*/*").status_code == 404
 
