@@ -46,7 +46,8 @@ class Cli:
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments),
+            # what runs in the background inherits that Ctrl-C is ignored
+            ["env", "--default-signal=INT", *self.command(*arguments)],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Hosts die at every point, and what counts is checked each time. ``make faults`` does all of it.
 
-``FAULTS_EVERY`` picks each so-manieth point here, 4 if not given: of neighbours most leave the same behind.
+``FAULTS_EVERY`` picks each so-manieth point here, 6 if not given: of neighbours most leave the same behind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.faults.two_hosts import Outcome, TwoHosts
 from tests.faults.verdict import violations
 from tests.faults.world import World
 
-EVERY = int(os.environ.get("FAULTS_EVERY", "4"))
+EVERY = int(os.environ.get("FAULTS_EVERY", "6"))
 _ALL_POINTS = 600
 
 

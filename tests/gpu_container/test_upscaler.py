@@ -90,7 +90,7 @@ def make() -> Iterator[Make]:
         scheduler.cancel_all(Stopping("the test is over"))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(height=st.integers(1, 200), width=st.integers(1, 200), seed=st.integers(0, 9))
 def test_tiled_equals_untiled_everywhere(
     make: Make, engine: Engine, height: int, width: int, seed: int
