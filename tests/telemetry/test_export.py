@@ -26,6 +26,10 @@ METRICS = {
     "guardrail_validations_total",
     "imagery_jobs_total",
     "nano_banana_spend_usd_total",
+    "nano_banana_spend_avoided_usd_total",
+    "stage_cache_hits_total",
+    "imagery_jobs_open",
+    "imagery_oldest_open_job_age_seconds",
     "circuit_breaker_state",
 }
 
