@@ -42,6 +42,7 @@ class Piece:
         return self.folder / f"{self.name}.log"
 
     def start(self) -> None:
+        assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -101,6 +102,7 @@ def test_a_callback_that_fails_is_sent_again_also_after_the_host_was_lost(
     until = time.monotonic() + 20
     while len(receiver.messages) < 2 and time.monotonic() < until:
         time.sleep(0.05)
+    stack.host.stop(signal.SIGKILL)
     restart_host(stack)
     callback = wait_for_callback(stack, job_id, "delivered", limit_s=60)
     assert callback["attempts"] >= 4
