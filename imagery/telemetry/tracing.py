@@ -222,22 +222,25 @@ def _emit(ended: Span, ended_ns: int) -> None:
     for exporting in _exporting:
         if not _is_sampled(ended.trace_id, exporting.sampling):
             continue
-        record = SpanRecord(
-            name=ended.name,
-            kind=ended.kind,
-            trace_id=ended.trace_id,
-            span_id=ended.span_id,
-            parent_id=ended.parent_id,
-            started_ns=ended.started_ns,
-            ended_ns=max(ended.started_ns, ended_ns),
-            succeeded=ended.succeeded,
-            attributes=redact({**ended.attributes, "version": __version__}),
-        )
         try:
-            exporting.sink.span(record)
+            exporting.sink.span(_record(ended, ended_ns))
         except Exception as error:
             # what is measured must not fail because the measuring does
             _log.warning("span_lost", span=ended.name, error=str(error))
+
+
+def _record(ended: Span, ended_ns: int) -> SpanRecord:
+    return SpanRecord(
+        name=ended.name,
+        kind=ended.kind,
+        trace_id=ended.trace_id,
+        span_id=ended.span_id,
+        parent_id=ended.parent_id,
+        started_ns=ended.started_ns,
+        ended_ns=max(ended.started_ns, ended_ns),
+        succeeded=ended.succeeded,
+        attributes=redact({**ended.attributes, "version": __version__}),
+    )
 
 
 def _is_sampled(trace_id: str, share: float) -> bool:
