@@ -35,6 +35,7 @@ COPY requirements.txt ./
 RUN pip install --no-cache-dir -r requirements.txt
 COPY host.json function_app.py ./
 COPY imagery imagery
+COPY lifecycle lifecycle
 COPY orchestrators orchestrators
 COPY activities activities
 COPY api api

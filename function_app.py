@@ -16,12 +16,12 @@ from imagery.settings import BlobTriggerSource, get_settings
 from imagery.telemetry.azure_monitor import configure_exporter
 from imagery.telemetry.logs import configure_logging
 from imagery.telemetry.push import push_metrics
+from lifecycle.reconciler import reconcile
+from lifecycle.retention import retain
+from lifecycle.uploads import on_upload
 from orchestrators.batch import batch
 from orchestrators.callback import callback
 from orchestrators.image_pipeline import image_pipeline
-from orchestrators.reconciler import reconcile
-from orchestrators.retention import retain
-from orchestrators.uploads import on_upload
 
 settings = get_settings()
 configure_logging(settings.log_level)

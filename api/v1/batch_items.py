@@ -18,7 +18,7 @@ from imagery.services import get_services
 from imagery.storage import StorageError
 from imagery.uploads import owner_of
 from imagery.webhooks import SigningKeyError
-from orchestrators.starter import create
+from lifecycle.starter import create
 
 
 class RefusedItem(BaseModel):

@@ -27,7 +27,7 @@ from imagery.job_ids import keyed_batch_id
 from imagery.principal import Principal
 from imagery.services import get_services
 from imagery.text import is_id
-from orchestrators.batch_starter import cancel_batch, start_batch
+from lifecycle.batch_starter import cancel_batch, start_batch
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"

@@ -27,7 +27,7 @@ from imagery.services import Services, get_services
 from imagery.storage import BlobNotFoundError, BlobTooLargeError, LinkUnsupportedError, checked
 from imagery.telemetry.logs import get_logger
 from imagery.text import is_id
-from orchestrators.starter import rerun, start_callback
+from lifecycle.starter import rerun, start_callback
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _log = get_logger(__name__)

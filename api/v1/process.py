@@ -28,7 +28,7 @@ from imagery.settings import Environment
 from imagery.storage import BlobNameError, BlobNotFoundError, checked
 from imagery.uploads import owner_of
 from imagery.webhooks import webhook_secret
-from orchestrators.starter import submit
+from lifecycle.starter import submit
 
 router = APIRouter(tags=["jobs"])
 _RETRY_AFTER_S = "2"

@@ -31,7 +31,7 @@ from imagery.database.tables import SpendEntry, utc_now
 from imagery.services import Services, get_services
 from imagery.spend import SpendState
 from imagery.storage import Storage
-from orchestrators.ledger_sweep import close_lost_calls
+from lifecycle.ledger_sweep import close_lost_calls
 from tests.servers import Server
 from tests.services import forget
 

@@ -20,7 +20,7 @@ from imagery.principal import Role
 from imagery.services import Services, get_services
 from tests.api.test_app import call
 from tests.event_source import EventSource
-from tests.orchestrators.jobs import make_job
+from tests.lifecycle.jobs import make_job
 from tests.servers import Server
 from tests.services import forget
 

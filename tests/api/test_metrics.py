@@ -29,7 +29,7 @@ from imagery.principal import Role
 from imagery.services import Services, get_services
 from imagery.telemetry.gpu_reading import GpuReading
 from tests.api.test_app import call
-from tests.orchestrators.jobs import begin, complete, make_job
+from tests.lifecycle.jobs import begin, complete, make_job
 from tests.postgres import free_port
 from tests.servers import Server
 from tests.services import forget

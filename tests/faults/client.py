@@ -14,7 +14,7 @@ from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.database.tables import ImageJob, utc_now
 from imagery.settings import Settings
-from orchestrators.starter import instance_id_of, pipeline_input
+from lifecycle.starter import instance_id_of, pipeline_input
 from tests.faults.photos import photo
 from tests.faults.records import Records
 from tests.faults.scenarios import Entrance, Scenario

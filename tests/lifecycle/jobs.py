@@ -9,7 +9,7 @@ from typing import Any
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobRequest, JobState, Stage, stage_output
 from imagery.database.tables import Batch, ImageJob, utc_now
 from imagery.services import Services
-from orchestrators.instances import instance_id_of
+from lifecycle.instances import instance_id_of
 
 
 def make_job(services: Services, *, deadline: timedelta = timedelta(hours=1), **more: Any) -> ImageJob:

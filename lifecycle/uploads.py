@@ -23,7 +23,7 @@ from imagery.services import get_services
 from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, StorageError
 from imagery.telemetry.logs import get_logger
 from imagery.uploads import owner_of
-from orchestrators.starter import refuse, submit_upload
+from lifecycle.starter import refuse, submit_upload
 
 _log = get_logger(__name__)
 _CHUNK = 500

@@ -9,7 +9,7 @@ import pytest
 
 from imagery.contracts import UPLOADS, JobState
 from imagery.services import Services
-from orchestrators.uploads import on_upload
+from lifecycle.uploads import on_upload
 
 
 class NoClient:

@@ -11,7 +11,7 @@ from imagery.contracts import JOBS, UPLOADS
 from imagery.database.migrate import upgrade
 from imagery.services import Services, get_services
 from tests.azurite import Azurite, start_azurite
-from tests.orchestrators.durable import Durable
+from tests.lifecycle.durable import Durable
 from tests.services import forget
 
 

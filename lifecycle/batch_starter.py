@@ -10,8 +10,8 @@ from imagery.contracts import BatchInput, BatchItem, JobState
 from imagery.database.tables import Batch, ImageJob
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger
-from orchestrators.instances import batch_instance_id, terminate_all
-from orchestrators.starter import pipeline_input
+from lifecycle.instances import batch_instance_id, terminate_all
+from lifecycle.starter import pipeline_input
 
 _log = get_logger(__name__)
 _CANCELLED = "cancelled"

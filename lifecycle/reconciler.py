@@ -26,16 +26,16 @@ from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger, log_context
 from imagery.telemetry.run_span import record_run
-from orchestrators.batch_watch import BatchLook, BatchWatch
-from orchestrators.instances import (
+from lifecycle.batch_watch import BatchLook, BatchWatch
+from lifecycle.instances import (
     ALIVE,
     ENDED_BY_HAND,
     callback_instance_id,
     runtime_status,
     terminate_all,
 )
-from orchestrators.ledger_sweep import close_lost_calls
-from orchestrators.starter import start_callback, try_start
+from lifecycle.ledger_sweep import close_lost_calls
+from lifecycle.starter import start_callback, try_start
 
 _log = get_logger(__name__)
 _MOST_FAILURES = 5

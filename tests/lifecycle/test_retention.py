@@ -14,12 +14,12 @@ from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, Stage
 from imagery.services import Services
 from imagery.storage import StorageError
 from imagery.telemetry.metrics import exposition
-from orchestrators.instances import batch_instance_id
-from orchestrators.retention import retain
-from orchestrators.uploads import on_upload
+from lifecycle.instances import batch_instance_id
+from lifecycle.retention import retain
+from lifecycle.uploads import on_upload
 from tests.events import events_of
-from tests.orchestrators.durable import Durable
-from tests.orchestrators.jobs import age, begin, blobs, complete, make_batch, make_job, now, state
+from tests.lifecycle.durable import Durable
+from tests.lifecycle.jobs import age, begin, blobs, complete, make_batch, make_job, now, state
 
 OLD, YOUNG = 31, 29
 

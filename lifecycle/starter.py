@@ -15,7 +15,7 @@ from imagery.services import get_services
 from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
 from imagery.telemetry.tracing import job_started
-from orchestrators.instances import callback_instance_id, instance_id_of
+from lifecycle.instances import callback_instance_id, instance_id_of
 
 _log = get_logger(__name__)
 

@@ -10,8 +10,8 @@ import azure.durable_functions as df
 from imagery.contracts import JobState
 from imagery.database.tables import Batch, ImageJob
 from imagery.services import get_services
-from orchestrators.batch_starter import start_batch
-from orchestrators.instances import ALIVE, ENDED_BY_HAND, batch_instance_id, runtime_status, runtime_statuses
+from lifecycle.batch_starter import start_batch
+from lifecycle.instances import ALIVE, ENDED_BY_HAND, batch_instance_id, runtime_status, runtime_statuses
 
 
 @dataclass

@@ -10,11 +10,11 @@ import pytest
 from imagery.contracts import BatchInput, JobState, Stage
 from imagery.database.tables import Batch
 from imagery.services import Services
-from orchestrators.batch_starter import cancel_batch
-from orchestrators.instances import batch_instance_id
-from orchestrators.reconciler import reconcile
-from tests.orchestrators.durable import Durable
-from tests.orchestrators.jobs import begin, make_batch, make_job, now, state
+from lifecycle.batch_starter import cancel_batch
+from lifecycle.instances import batch_instance_id
+from lifecycle.reconciler import reconcile
+from tests.lifecycle.durable import Durable
+from tests.lifecycle.jobs import begin, make_batch, make_job, now, state
 
 LATE = -timedelta(seconds=1)
 

@@ -15,8 +15,8 @@ from imagery.database.tables import UploadTicket
 from imagery.principal import Role
 from imagery.services import Services
 from imagery.storage import BlobProperties, StorageError
-from orchestrators.uploads import on_upload, sweep
-from tests.orchestrators.durable import Durable
+from lifecycle.uploads import on_upload, sweep
+from tests.lifecycle.durable import Durable
 
 PHOTO = b"photo"
 

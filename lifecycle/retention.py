@@ -16,8 +16,8 @@ from imagery.database.callbacks import delivery_id
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger, log_context
-from orchestrators.instances import batch_instance_id, callback_instance_id, instance_id_of
-from orchestrators.uploads import sweep
+from lifecycle.instances import batch_instance_id, callback_instance_id, instance_id_of
+from lifecycle.uploads import sweep
 
 _log = get_logger(__name__)
 _EVENT_CHUNKS = 50
