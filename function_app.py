@@ -12,10 +12,10 @@ from activities.remove_background import remove_background
 from activities.upscale import upscale
 from api.app import create_app
 from api.durable import with_client
+from imagery.reporting.push import push_metrics
 from imagery.settings import BlobTriggerSource, get_settings
-from imagery.telemetry.azure_monitor import configure_exporter
+from imagery.telemetry.exporters.azure_monitor import configure_exporter
 from imagery.telemetry.logs import configure_logging
-from imagery.telemetry.push import push_metrics
 from lifecycle.reconciler import reconcile
 from lifecycle.retention import retain
 from lifecycle.uploads import on_upload

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from imagery.contracts import FinishInput, JobState, JobSummary, JsonObject, Stage
 from imagery.database.callbacks import delivery_id
+from imagery.reporting.run_span import record_run
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.run_span import record_run
 from imagery.telemetry.tracing import Kind, run_span_id, span
 
 _ENDED_WAITING = {"deadline_exceeded", "too_many_waits"}

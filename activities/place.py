@@ -9,7 +9,6 @@ from PIL import Image
 
 from activities.reuse import keep, reuse
 from activities.stage import circuit_open, failed, refused, retry_later, run_stage, succeeded, transient
-from imagery.circuit_breaker import Call, CircuitOpenError, Dependency
 from imagery.contracts import (
     BlobRef,
     JobOptions,
@@ -21,9 +20,18 @@ from imagery.contracts import (
     stage_output,
 )
 from imagery.database.budget import BudgetExhaustedError
+from imagery.database.circuits import Call, CircuitOpenError, Dependency
+from imagery.database.ledger import (
+    AlreadySentError,
+    NotPayableError,
+    Reservation,
+    SamePicturePendingError,
+    SpendState,
+)
 from imagery.database.stages import Begun
 from imagery.database.tables import utc_now
-from imagery.nano_banana import (
+from imagery.png import without_personal_metadata
+from imagery.providers.nano_banana import (
     NanoBananaError,
     PaymentUnknown,
     PlacedImage,
@@ -31,16 +39,8 @@ from imagery.nano_banana import (
     Refused,
     ServiceUnavailable,
 )
-from imagery.png import without_personal_metadata
 from imagery.retry import spread
 from imagery.services import Services
-from imagery.spend import (
-    AlreadySentError,
-    NotPayableError,
-    Reservation,
-    SamePicturePendingError,
-    SpendState,
-)
 
 _PNG = "image/png"
 _PAYMENT_UNKNOWN = "payment_unknown"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from imagery.circuit_breaker import CircuitOpenError
 from imagery.contracts import BlobRef, JsonObject, Outcome, Stage, StageInput, StageOutcome
+from imagery.database.circuits import CircuitOpenError
 from imagery.database.stages import Begun
 from imagery.database.tables import utc_now
 from imagery.services import Services, get_services

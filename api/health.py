@@ -14,9 +14,9 @@ from sqlalchemy import text
 from api.auth import MaybeCaller
 from api.durable import durable_client
 from imagery import __version__
-from imagery.circuit_breaker import CircuitState
-from imagery.circuit_breaker import Dependency as CircuitName
 from imagery.contracts import UPLOADS, BlobRef
+from imagery.database.circuits import CircuitState
+from imagery.database.circuits import Dependency as CircuitName
 from imagery.database.migrate import current_revision, head_revision
 from imagery.services import get_services
 

@@ -18,7 +18,7 @@ from gpu_container.stages import Stages
 from imagery.contracts import JOBS
 from imagery.settings import get_settings
 from imagery.storage import get_storage
-from imagery.telemetry.azure_monitor import configure_exporter, shutdown_exporter
+from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging
 
 _ANSWER_S = 3.0

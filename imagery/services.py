@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
-from imagery.circuit_breaker import BreakerPolicy, CircuitBreakers
 from imagery.contracts import JOBS, UPLOADS
 from imagery.database.batches import Batches
 from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
+from imagery.database.circuits import BreakerPolicy, CircuitBreakers
 from imagery.database.engine import Database, get_database
 from imagery.database.event_watch import EventWatch
 from imagery.database.jobs import Jobs
+from imagery.database.ledger import Ledger
 from imagery.database.migrate import upgrade
 from imagery.database.quotas import Quotas
 from imagery.database.retention import Retention
+from imagery.database.stage_cache import StageCache
 from imagery.database.stages import Stages
 from imagery.database.tickets import Tickets
 from imagery.database.users import Users
 from imagery.gpu_client import GpuClient
+from imagery.gpu_reading import GpuReading
 from imagery.guardrail import Guardrail
-from imagery.nano_banana import NanoBanana
+from imagery.providers.nano_banana import NanoBanana
 from imagery.settings import Settings, get_settings
-from imagery.spend import Ledger
-from imagery.stage_cache import StageCache
 from imagery.storage import Storage, get_storage
-from imagery.telemetry.gpu_reading import GpuReading
 
 _ANSWER_MARGIN_S = 30.0
 

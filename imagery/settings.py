@@ -21,7 +21,7 @@ class Environment(StrEnum):
 
 
 class TelemetryExporter(StrEnum):
-    """Where telemetry goes beyond the log: see ``imagery.telemetry.azure_monitor``."""
+    """Where telemetry goes beyond the log: see ``imagery.telemetry.exporters.azure_monitor``."""
 
     NONE = "none"
     OPENCENSUS = "opencensus"

@@ -23,9 +23,9 @@ import azure.durable_functions as df
 
 from imagery.contracts import JobState, Stage
 from imagery.database.tables import ImageJob, utc_now
+from imagery.reporting.run_span import record_run
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger, log_context
-from imagery.telemetry.run_span import record_run
 from lifecycle.batch_watch import BatchLook, BatchWatch
 from lifecycle.instances import (
     ALIVE,

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Caller, Operator
-from imagery.circuit_breaker import CircuitState, Dependency
+from imagery.database.circuits import CircuitState, Dependency
 from imagery.services import get_services
 
 router = APIRouter(prefix="/circuit-breakers", tags=["operations"])

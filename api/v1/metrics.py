@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 from api.auth import Caller
+from imagery.reporting.metrics import exposition
 from imagery.services import get_services
-from imagery.telemetry.metrics import exposition
 
 router = APIRouter(tags=["operations"])
 

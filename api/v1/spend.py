@@ -16,10 +16,10 @@ from api.views import JobStatus, job_status
 from imagery.contracts import Stage
 from imagery.database import spend_report
 from imagery.database.budget import MICRO
+from imagery.database.ledger import NothingToResolveError
 from imagery.database.tables import utc_day, utc_now
 from imagery.principal import Principal
 from imagery.services import get_services
-from imagery.spend import NothingToResolveError
 
 router = APIRouter(tags=["spend"])
 _MOST_UNKNOWN = 200

@@ -12,6 +12,7 @@ from imagery.database.callbacks import CallbackState
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.jobs import lock_job
+from imagery.database.ledger import SpendState
 from imagery.database.tables import (
     CallbackDelivery,
     ImageJob,
@@ -20,7 +21,6 @@ from imagery.database.tables import (
     StageCacheEntry,
     utc_now,
 )
-from imagery.spend import SpendState
 
 _EVENTS_AT_ONCE = 1000
 _EVIDENCE = (SpendState.SENT, SpendState.UNKNOWN)

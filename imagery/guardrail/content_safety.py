@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
-from imagery.circuit_breaker import CircuitBreakers, CircuitOpenError, Dependency
 from imagery.contracts import CheckResult
+from imagery.database.circuits import CircuitBreakers, CircuitOpenError, Dependency
 from imagery.guardrail.checks.base import failed, not_measured, passed
 from imagery.identity import make_credential
 from imagery.settings import ContentSafetyFallback, Settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from imagery.circuit_breaker import CircuitBreakers
 from imagery.contracts import CheckResult, GuardrailReport, JobOptions
+from imagery.database.circuits import CircuitBreakers
 from imagery.guardrail.checks import FILE_SIZE, PHASES, PROMPT_CHECKS, not_measured
 from imagery.guardrail.content_safety import PICTURE, PROMPT, ContentSafety
 from imagery.guardrail.limits import Limits

@@ -16,7 +16,6 @@ from sqlmodel import select
 
 from activities.place import place
 from activities.stage import TransientStageError
-from imagery.circuit_breaker import CircuitState, Dependency
 from imagery.contracts import (
     UPLOADS,
     BlobRef,
@@ -27,9 +26,10 @@ from imagery.contracts import (
     StageInput,
     stage_output,
 )
+from imagery.database.circuits import CircuitState, Dependency
+from imagery.database.ledger import SpendState
 from imagery.database.tables import SpendEntry, utc_now
 from imagery.services import Services, get_services
-from imagery.spend import SpendState
 from imagery.storage import Storage
 from lifecycle.ledger_sweep import close_lost_calls
 from tests.servers import Server

@@ -25,9 +25,9 @@ from starlette.routing import Route
 
 from api.app import create_app
 from imagery.contracts import BlobRef, JobState, Stage
+from imagery.gpu_reading import GpuReading
 from imagery.principal import Role
 from imagery.services import Services, get_services
-from imagery.telemetry.gpu_reading import GpuReading
 from tests.api.test_app import call
 from tests.lifecycle.jobs import begin, complete, make_job
 from tests.postgres import free_port

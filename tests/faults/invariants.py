@@ -10,8 +10,8 @@ from enum import Enum
 from PIL import Image
 
 from imagery.contracts import JobState, Stage, StageState, stage_output
+from imagery.database.ledger import MICRO, SpendState
 from imagery.database.tables import SpendEntry
-from imagery.spend import MICRO, SpendState
 from imagery.storage import BlobNotFoundError, Storage
 from tests.faults.records import Record
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from imagery.contracts import Stage, stage_output
-from imagery.spend import SpendState
+from imagery.database.ledger import SpendState
 from tests.faults.client import Client, settings_of
 from tests.faults.forkserver import Host
 from tests.faults.points import FaultsFile, Point, Way, passed

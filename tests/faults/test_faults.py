@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from imagery.contracts import JobState, Stage, StageState, stage_output
-from imagery.spend import SpendState
+from imagery.database.ledger import SpendState
 from tests.faults.harness import LANES, Harness
 from tests.faults.invariants import Kind
 from tests.faults.photos import photo

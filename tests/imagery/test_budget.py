@@ -12,11 +12,11 @@ from imagery.contracts import JobState, Stage
 from imagery.database.budget import BudgetExhaustedError, Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
+from imagery.database.ledger import Ledger, NothingToResolveError, SpendState
 from imagery.database.spend_report import committed_usd
 from imagery.database.tables import SpendEntry, utc_day
 from imagery.database.users import Users
 from imagery.principal import Role
-from imagery.spend import Ledger, NothingToResolveError, SpendState
 from tests.imagery.test_database import make_job
 from tests.races.reservations import run as run_reservations
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from imagery.circuit_breaker import (
+from imagery.database.circuits import (
     BreakerPolicy,
     CircuitBreakers,
     CircuitOpenError,

@@ -15,10 +15,10 @@ from imagery.database.counters import Counts, Metric, count, histograms, read_co
 from imagery.database.engine import Database, make_engine
 from imagery.database.guardrail_log import log_verdict
 from imagery.database.jobs import Jobs
+from imagery.database.ledger import Ledger, NothingToResolveError, SpendState
 from imagery.database.migrate import downgrade, upgrade
 from imagery.database.stages import Stages
 from imagery.database.tables import ImageJob, utc_now
-from imagery.spend import Ledger, NothingToResolveError, SpendState
 from tests.imagery.test_database import make_job
 
 STAGE = Stage.NANO_BANANA

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imagery.nano_banana import (
+from imagery.providers.nano_banana import (
     NanoBanana,
     NanoBananaError,
     PaymentUnknown,

@@ -13,12 +13,12 @@ from imagery.database.batches import Batches
 from imagery.database.budget import Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
+from imagery.database.ledger import Ledger
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.stages import Stages
 from imagery.database.tables import Batch, ImageJob, utc_now
 from imagery.database.users import Users
 from imagery.principal import STORAGE_OWNER, Role
-from imagery.spend import Ledger
 
 DEADLINE = timedelta(hours=1)
 PLENTY = Quotas(jobs_per_minute=1000, concurrent_jobs=1000, usd_per_day=1000.0, price_usd=0.08)

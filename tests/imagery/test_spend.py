@@ -11,7 +11,7 @@ from imagery.contracts import Stage
 from imagery.database.budget import Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
-from imagery.spend import AlreadySentError, Ledger, NotPayableError, SpendState
+from imagery.database.ledger import AlreadySentError, Ledger, NotPayableError, SpendState
 from tests.imagery.test_database import make_job
 
 STAGE = Stage.NANO_BANANA

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from imagery.circuit_breaker import CircuitState
 from imagery.contracts import JobState
-from imagery.spend import SpendState
+from imagery.database.circuits import CircuitState
+from imagery.database.ledger import SpendState
 
 ROOT = Path(__file__).parent.parent.parent
 _FOLDERS = ("activities", "api", "gpu_container", "imagery", "orchestrators")

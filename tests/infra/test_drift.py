@@ -309,7 +309,7 @@ def metric_families() -> set[str]:
     families = r"(pipeline|nano_banana|guardrail|imagery|circuit_breaker|stage_cache|gpu_vram)_[a-z_]+"
     calls = (
         node
-        for node in ast.walk(ast.parse((ROOT / "imagery/telemetry/metrics.py").read_text()))
+        for node in ast.walk(ast.parse((ROOT / "imagery/reporting/metrics.py").read_text()))
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
     )
     return {str(call.args[0].value) for call in calls if re.fullmatch(families, str(call.args[0].value))}

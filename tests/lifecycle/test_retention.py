@@ -11,9 +11,9 @@ from sqlmodel import col, select
 
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobState, Stage, stage_output
 from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, StageCacheEntry, utc_now
+from imagery.reporting.metrics import exposition
 from imagery.services import Services
 from imagery.storage import StorageError
-from imagery.telemetry.metrics import exposition
 from lifecycle.instances import batch_instance_id
 from lifecycle.retention import retain
 from lifecycle.uploads import on_upload

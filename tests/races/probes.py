@@ -6,7 +6,7 @@ import time
 from itertools import pairwise
 from typing import Any
 
-from imagery.circuit_breaker import BreakerPolicy, CircuitBreakers, CircuitOpenError, Dependency
+from imagery.database.circuits import BreakerPolicy, CircuitBreakers, CircuitOpenError, Dependency
 from tests.races.processes import at_once, database_of
 
 Span = tuple[float, float]

@@ -11,9 +11,9 @@ from sqlmodel import func, select
 
 from imagery.contracts import JobState, Stage
 from imagery.database.budget import BudgetExhaustedError, Budgets
+from imagery.database.ledger import Ledger, SpendState
 from imagery.database.spend_report import committed_usd
 from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
-from imagery.spend import Ledger, SpendState
 from tests.races.processes import at_once, database_of
 
 PRICE_USD = 0.08

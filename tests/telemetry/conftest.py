@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from imagery.settings import Settings
-from imagery.telemetry.azure_monitor import configure_exporter, shutdown_exporter
+from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging
 from tests.telemetry.ingestion import Ingestion
 

@@ -23,8 +23,12 @@ def main() -> None:
 
     sys.addaudithook(note)
     from imagery.settings import Settings
-    from imagery.telemetry.azure_monitor import configure_exporter, exporter_in_use, shutdown_exporter
-    from imagery.telemetry.export import MetricItem
+    from imagery.telemetry.exporters.azure_monitor import (
+        configure_exporter,
+        exporter_in_use,
+        shutdown_exporter,
+    )
+    from imagery.telemetry.exporters.base import MetricItem
     from imagery.telemetry.logs import configure_logging, get_logger
     from imagery.telemetry.tracing import Kind, span
 

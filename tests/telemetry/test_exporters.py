@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from imagery import __version__
-from imagery.telemetry.azure_monitor import exporter_in_use, shutdown_exporter
-from imagery.telemetry.export import MetricItem
+from imagery.telemetry.exporters.azure_monitor import exporter_in_use, shutdown_exporter
+from imagery.telemetry.exporters.base import MetricItem
 from imagery.telemetry.logs import get_logger, log_context
 from imagery.telemetry.tracing import Kind, span, trace_id_of
 from tests.telemetry.conftest import Configure

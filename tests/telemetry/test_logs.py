@@ -13,7 +13,7 @@ from imagery.contracts import GuardrailReport
 from imagery.database.engine import Database
 from imagery.database.guardrail_log import log_verdict
 from imagery.settings import Settings
-from imagery.telemetry.azure_monitor import configure_exporter, shutdown_exporter
+from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging, get_logger, log_context
 from tests.telemetry.conftest import EXPORTERS
 from tests.telemetry.ingestion import KEY

@@ -14,7 +14,7 @@ import sys
 
 from imagery.settings import Settings, TelemetryExporter, turn_off_self_reporting
 from imagery.telemetry import tracing
-from imagery.telemetry.export import Exporter, ExportHandler, Troubles
+from imagery.telemetry.exporters.base import Exporter, ExportHandler, Troubles
 
 # of the Functions worker, in each of its generations: it hands the root logger's lines to the host
 _FORWARDER = "AsyncLoggingHandler"
@@ -68,10 +68,10 @@ def exporter_in_use() -> Exporter | None:
 def _make(settings: Settings, connection_string: str, role: str, instance: str) -> Exporter:
     # imported here: each starts threads and takes a second, and the other one is not needed
     if settings.telemetry_exporter is TelemetryExporter.OPENCENSUS:
-        from imagery.telemetry.opencensus_exporter import OpenCensusExporter
+        from imagery.telemetry.exporters.opencensus import OpenCensusExporter
 
         return OpenCensusExporter(settings, connection_string, role, instance)
-    from imagery.telemetry.opentelemetry_exporter import OpenTelemetryExporter
+    from imagery.telemetry.exporters.opentelemetry import OpenTelemetryExporter
 
     return OpenTelemetryExporter(settings, connection_string, role, instance)
 

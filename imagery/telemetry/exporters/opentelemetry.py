@@ -44,11 +44,11 @@ from opentelemetry.trace import (
 )
 
 from imagery.settings import Settings
-from imagery.telemetry.export import LogItem, MetricItem
+from imagery.telemetry.exporters.base import LogItem, MetricItem
 from imagery.telemetry.tracing import Kind, SpanRecord
 
 _MOST_IN_A_BATCH = 100
-# below a library that imagery.telemetry.export.Troubles listens to
+# below a library that imagery.telemetry.exporters.base.Troubles listens to
 _troubles = logging.getLogger("azure.monitor.opentelemetry.delivery")
 _SCOPE = "imagery"
 _SAMPLE_RATE = "_MS.sampleRate"

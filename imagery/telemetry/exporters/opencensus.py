@@ -30,7 +30,7 @@ from opencensus.trace.span_data import SpanData
 from opencensus.trace.status import Status
 
 from imagery.settings import Settings
-from imagery.telemetry.export import LogItem, MetricItem
+from imagery.telemetry.exporters.base import LogItem, MetricItem
 from imagery.telemetry.tracing import Kind, SpanRecord
 
 _MOST_IN_A_BATCH = 100

@@ -12,11 +12,11 @@ from __future__ import annotations
 import threading
 import time
 
+from imagery.reporting.metrics import SqlCollector
 from imagery.services import Services, get_services
-from imagery.telemetry.azure_monitor import exporter_in_use
-from imagery.telemetry.export import Exporter, MetricItem
+from imagery.telemetry.exporters.azure_monitor import exporter_in_use
+from imagery.telemetry.exporters.base import Exporter, MetricItem
 from imagery.telemetry.logs import get_logger
-from imagery.telemetry.metrics import SqlCollector
 
 _log = get_logger(__name__)
 _busy = threading.Lock()

@@ -17,8 +17,8 @@ from sqlalchemy import func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from imagery.circuit_breaker import CircuitState, Dependency
 from imagery.contracts import OPEN_STATES, TERMINAL_STATES, JobState, Stage
+from imagery.database.circuits import CircuitState, Dependency
 from imagery.database.counters import (
     BUCKETS_S,
     INFINITE,
@@ -30,11 +30,11 @@ from imagery.database.counters import (
 )
 from imagery.database.counters import Metric as Counted
 from imagery.database.engine import Database
+from imagery.database.ledger import SpendState
 from imagery.database.savings import BUDGET, CACHE_HIT
 from imagery.database.spend_report import owned
 from imagery.database.tables import CircuitBreaker, ImageJob, utc_now
-from imagery.spend import SpendState
-from imagery.telemetry.gpu_reading import GpuReading
+from imagery.gpu_reading import GpuReading
 
 _STATE_NUMBERS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 _OPEN = [state for state in JobState if state in OPEN_STATES]

@@ -1,0 +1,1 @@
+"""What sends log lines, spans and metrics to Application Insights."""
