@@ -161,7 +161,7 @@ def _host(options: Options, ports: dict[str, int], environment: dict[str, str]) 
         environment = environment | {"VIRTUAL_ENV": str(binaries.parent), "PATH": path}
     else:
         state = str(options.run_dir / "host")
-        command = [sys.executable, "-m", "local.host", "--port", str(port), "--state-dir", state]
+        command = [sys.executable, "-m", "devhost", "--port", str(port), "--state-dir", state]
     return _child(options, "host", command, environment, f"http://127.0.0.1:{port}/healthz")
 
 

@@ -66,7 +66,7 @@ def test_the_problem_survives_the_functions_adapter(app: FastAPI) -> None:
 def _context() -> func.Context:
     from pathlib import Path
 
-    from local.host.invocation import InvocationContext
+    from devhost.invocation import InvocationContext
     from tests.orchestrators.replay import load_app
 
     return InvocationContext(load_app().of("httpTrigger")["http"], str(Path()))

@@ -130,7 +130,7 @@ class Stack:
         )
         # settings of a test's own win over the defaults above
         environment = {**common, **settings, **self.environment}
-        self.host = self._piece("host", ["-m", "local.host", *state], self.port, "/healthz", environment)
+        self.host = self._piece("host", ["-m", "devhost", *state], self.port, "/healthz", environment)
         self.database_url = environment["DATABASE_URL"]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
         self.bill_client = httpx.Client(base_url=f"http://127.0.0.1:{self.simulator_port}", timeout=10)

@@ -109,7 +109,7 @@ def _become_host(order: dict[str, Any]) -> NoReturn:
             os.dup2(descriptor, number)
         os.environ.clear()
         os.environ.update(order["environment"])
-        from local.host.__main__ import main
+        from devhost.__main__ import main
 
         code = main(order["arguments"])
     finally:
@@ -136,7 +136,7 @@ def _import_everything() -> None:
 
     from sqlalchemy.orm import configure_mappers
 
-    import local.host.__main__  # noqa: F401
+    import devhost.__main__  # noqa: F401
     from imagery.settings import get_settings
 
     for name in (_APP, *_LATER):

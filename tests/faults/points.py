@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from local.host.faults import FIRED_FILE, PASSED_FILE, RELEASE_FILE
+from devhost.faults import FIRED_FILE, PASSED_FILE, RELEASE_FILE
 
 
 @dataclass(frozen=True)

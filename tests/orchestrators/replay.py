@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from local.host import app as functions
-from local.host.durable import run_orchestrator
-from local.host.history import Event, Kind
-from local.host.replay import Replay, Scheduled
+from devhost import app as functions
+from devhost.durable import run_orchestrator
+from devhost.history import Event, Kind
+from devhost.replay import Replay, Scheduled
 
 ROOT = Path(__file__).parent.parent.parent
 START = datetime(2026, 1, 1, tzinfo=UTC)

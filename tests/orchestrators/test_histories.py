@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from local.host.durable import run_orchestrator
-from local.host.history import Kind
-from local.host.replay import Replay
+from devhost.durable import run_orchestrator
+from devhost.history import Kind
+from devhost.replay import Replay
 from tests.orchestrators.record import HISTORIES, main, record
 from tests.orchestrators.replay import load_app
 

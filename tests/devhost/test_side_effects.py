@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.local.host.process import ROOT
+from tests.devhost.process import ROOT
 from tests.servers import Server
 
 JOB = "6f0d9d5c-58c8-4b7e-9d0b-0a5b2f6f3a11"
@@ -23,8 +23,8 @@ from pathlib import Path
 import httpx
 from sqlmodel import Field, Session, SQLModel, select
 from imagery.database.engine import make_engine
-from local.host import side_effects
-from local.host.faults import FaultInjector
+from devhost import side_effects
+from devhost.faults import FaultInjector
 
 class Thing(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.host.faults import Fault, FaultInjector, FaultsFileError
-from tests.local.host.process import HostProcess
+from devhost.faults import Fault, FaultInjector, FaultsFileError
+from tests.devhost.process import HostProcess
 
 MakeHost = Callable[..., HostProcess]
 

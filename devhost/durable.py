@@ -13,13 +13,13 @@ import durabletask.internal.orchestrator_service_pb2 as pb
 from azure.functions import meta
 from google.protobuf.wrappers_pb2 import StringValue
 
-from local.host import entities
-from local.host.app import App, Function
-from local.host.backend import Backend
-from local.host.episodes import Episode, run_orchestrator
-from local.host.faults import FaultInjector
-from local.host.invocation import Invoker
-from local.host.settings import HostSettings
+from devhost import entities
+from devhost.app import App, Function
+from devhost.backend import Backend
+from devhost.episodes import Episode, run_orchestrator
+from devhost.faults import FaultInjector
+from devhost.invocation import Invoker
+from devhost.settings import HostSettings
 
 __all__ = ["DurableWorker", "run_orchestrator"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import azure.functions as func
 
-from local.host.settings import setting
+from devhost.settings import setting
 
 _log = logging.getLogger(__name__)
 HANDLED = {

@@ -1,6 +1,6 @@
 """Runs the unmodified ``function_app.py`` where Azure Functions Core Tools is absent.
 
-``python -m local.host --help`` shows its options. It reads ``host.json`` and ``local.settings.json`` of
+``python -m devhost --help`` shows its options. It reads ``host.json`` and ``local.settings.json`` of
 the app like the real host; its own settings are
 
 ``HOST_BLOB_POLL_S``

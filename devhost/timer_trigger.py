@@ -12,9 +12,9 @@ from typing import Any
 from azure.functions import meta
 from croniter import CroniterError, croniter
 
-from local.host.app import App, Function
-from local.host.invocation import Invoker
-from local.host.settings import SettingsError, resolve, time_span
+from devhost.app import App, Function
+from devhost.invocation import Invoker
+from devhost.settings import SettingsError, resolve, time_span
 
 _log = logging.getLogger(__name__)
 _DRAIN_S = 1.0

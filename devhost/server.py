@@ -14,18 +14,18 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from local.host.app import App
-from local.host.backend import Backend
-from local.host.blob_trigger import BlobPoller
-from local.host.durable import DurableWorker
-from local.host.faults import FaultInjector
-from local.host.http import HttpTriggers
-from local.host.invocation import Invoker
-from local.host.management import Management
-from local.host.settings import HostSettings
-from local.host.timer_trigger import Timers
+from devhost.app import App
+from devhost.backend import Backend
+from devhost.blob_trigger import BlobPoller
+from devhost.durable import DurableWorker
+from devhost.faults import FaultInjector
+from devhost.http import HttpTriggers
+from devhost.invocation import Invoker
+from devhost.management import Management
+from devhost.settings import HostSettings
+from devhost.timer_trigger import Timers
 
-_log = logging.getLogger("local.host")
+_log = logging.getLogger("devhost")
 # with the time-outs of the triggers' stops this ends within 5 s
 _DRAIN_S = 2
 _BACKLOG = 2048

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from local.host.history import Event, Kind
+from devhost.history import Event, Kind
 
 Action = dict[str, Any]
 _EPOCH = datetime.fromtimestamp(0, UTC)

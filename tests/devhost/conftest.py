@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.host.process import HostProcess
+from tests.devhost.process import HostProcess
 
 
 @pytest.fixture(scope="package")

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import azure.functions as func
 
-from local.host.app import Function
-from local.host.settings import HostSettings
+from devhost.app import Function
+from devhost.settings import HostSettings
 
 
 class InvocationContext(func.Context):

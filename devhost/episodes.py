@@ -12,11 +12,11 @@ import durabletask.internal.orchestrator_service_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import StringValue
 
-from local.host import entities
-from local.host.app import Function
-from local.host.backend import HISTORY_LIMIT
-from local.host.history import IDS_PER_EXECUTION, Event, Kind, id_base, to_sdk
-from local.host.replay import ActionError, NonDeterminismError, Replay, Scheduled, entity_request_id
+from devhost import entities
+from devhost.app import Function
+from devhost.backend import HISTORY_LIMIT
+from devhost.history import IDS_PER_EXECUTION, Event, Kind, id_base, to_sdk
+from devhost.replay import ActionError, NonDeterminismError, Replay, Scheduled, entity_request_id
 
 _log = logging.getLogger(__name__)
 _STATE_MARK = "\n\n$OutOfProcData$:"

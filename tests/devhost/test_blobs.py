@@ -9,9 +9,9 @@ from pathlib import Path
 
 from azure.storage.blob import BlobServiceClient
 
-from local.host.receipts import Receipts
+from devhost.receipts import Receipts
 from tests.azurite import Azurite
-from tests.local.host.process import HostProcess
+from tests.devhost.process import HostProcess
 from tests.postgres import free_port
 
 KEY = ("function", "container", "name", "etag")

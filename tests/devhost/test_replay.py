@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from local.host.history import Event, Kind
-from local.host.replay import ActionError, NonDeterminismError, Replay, retry_delay
+from devhost.history import Event, Kind
+from devhost.replay import ActionError, NonDeterminismError, Replay, retry_delay
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RETRY = {"firstRetryIntervalInMilliseconds": 1000, "maxNumberOfAttempts": 3, "backoffCoefficient": 2.0}

@@ -18,7 +18,7 @@ import httpx
 from tests.postgres import free_port
 
 SAMPLE = Path(__file__).parent / "sample_app"
-ROOT = Path(__file__).parent.parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent
 MANAGEMENT = "/runtime/webhooks/durabletask"
 MAX_BODY = 100_000
 SETTINGS = {"SAMPLE_SCHEDULE": "*/1 * * * * *", "FROM_FILE": "file", "FROM_BOTH": "file"}
@@ -53,7 +53,7 @@ class HostProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *more: str) -> list[str]:
-        command = [sys.executable, "-m", "local.host", "--port", str(self.port)]
+        command = [sys.executable, "-m", "devhost", "--port", str(self.port)]
         return [*command, "--app-dir", str(self.app), "--state-dir", str(self.state), *more]
 
     def launch(self, *more: str) -> None:

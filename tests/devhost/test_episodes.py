@@ -15,11 +15,11 @@ import durabletask.internal.orchestrator_service_pb2 as pb
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from local.host import app as functions
-from local.host import entities
-from local.host.backend import HISTORY_LIMIT, Backend
-from local.host.episodes import Episode
-from local.host.history import IDS_PER_EXECUTION, Kind, id_base, to_sdk
+from devhost import app as functions
+from devhost import entities
+from devhost.backend import HISTORY_LIMIT, Backend
+from devhost.episodes import Episode
+from devhost.history import IDS_PER_EXECUTION, Kind, id_base, to_sdk
 
 app = df.DFApp()
 _LIMIT_S = 20.0

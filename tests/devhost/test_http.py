@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.host.http import compile_route
-from tests.local.host.process import MAX_BODY, HostProcess
+from devhost.http import compile_route
+from tests.devhost.process import MAX_BODY, HostProcess
 
 
 def test_routes_queries_headers_and_bodies_arrive(host: HostProcess) -> None:

@@ -9,8 +9,8 @@ import azure.functions as func
 import durabletask.internal.orchestrator_service_pb2 as pb
 from google.protobuf.wrappers_pb2 import StringValue
 
-from local.host.app import Function
-from local.host.replay import Scheduled
+from devhost.app import Function
+from devhost.replay import Scheduled
 
 
 def message(each: Scheduled, number: int, parent_id: str, request_id: str) -> pb.OrchestratorAction:

@@ -20,9 +20,9 @@ from azure.functions import meta
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from local.host.app import App, Function
-from local.host.invocation import Invoker
-from local.host.settings import HostSettings
+from devhost.app import App, Function
+from devhost.invocation import Invoker
+from devhost.settings import HostSettings
 
 _log = logging.getLogger(__name__)
 _PART = re.compile(r"\{(\*{0,2})(\w+)(?::(\w+))?(\?)?\}")

@@ -32,7 +32,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
-from local.host.faults import FaultInjector
+from devhost.faults import FaultInjector
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{12,}")
 _HARMLESS = {"GET", "HEAD", "OPTIONS"}

@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from tests.local.host.process import HostProcess
+from tests.devhost.process import HostProcess
 
 
 def test_a_chain_of_activities_runs_in_order(host: HostProcess) -> None:

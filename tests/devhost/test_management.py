@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.local.host.process import MANAGEMENT, HostProcess
+from tests.devhost.process import MANAGEMENT, HostProcess
 
 
 def call(host: HostProcess, method: str, path: str, **more: Any) -> httpx.Response:

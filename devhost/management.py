@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.host.app import App
-from local.host.backend import ENDED, STATUS_NAMES, Backend, BackendError, is_conflict
+from devhost.app import App
+from devhost.backend import ENDED, STATUS_NAMES, Backend, BackendError, is_conflict
 
 PREFIX = "/runtime/webhooks/durabletask"
 _ALL_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.host.app import load
-from local.host.http import function_key
-from local.host.settings import HostSettings, SettingsError, resolve, time_span
-from local.host.settings import load as load_settings
-from tests.local.host.process import HostProcess
+from devhost.app import load
+from devhost.http import function_key
+from devhost.settings import HostSettings, SettingsError, resolve, time_span
+from devhost.settings import load as load_settings
+from tests.devhost.process import HostProcess
 
 MakeHost = Callable[..., HostProcess]
 

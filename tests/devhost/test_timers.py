@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.host.settings import SettingsError
-from local.host.timer_trigger import Schedule
-from tests.local.host.process import HostProcess
+from devhost.settings import SettingsError
+from devhost.timer_trigger import Schedule
+from tests.devhost.process import HostProcess
 
 # a Thursday
 START = datetime(2026, 1, 1, tzinfo=UTC)

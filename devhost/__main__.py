@@ -1,4 +1,4 @@
-"""``python -m local.host --port 7071``: serve the functions of ``function_app.py``."""
+"""``python -m devhost --port 7071``: serve the functions of ``function_app.py``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import os
 import sys
 from pathlib import Path
 
-from local.host import app as functions
-from local.host import side_effects
-from local.host.faults import FaultInjector, FaultsFileError
-from local.host.server import Host, Server, listen
-from local.host.settings import SettingsError, load, setting
+from devhost import app as functions
+from devhost import side_effects
+from devhost.faults import FaultInjector, FaultsFileError
+from devhost.server import Host, Server, listen
+from devhost.settings import SettingsError, load, setting
 
 _BAD_START = 2
 
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m local.host", description="Runs function_app.py without Azure Functions Core Tools."
+        prog="python -m devhost", description="Runs function_app.py without Azure Functions Core Tools."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=7071, help="0 takes a free one (default %(default)s)")
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(".run/host"),
         help="blob receipts and function key (default %(default)s)",
     )
-    parser.add_argument("--faults", type=Path, help="JSON file of faults to inject, see local/host/faults.py")
+    parser.add_argument("--faults", type=Path, help="JSON file of faults to inject, see devhost/faults.py")
     return parser
 
 
@@ -80,7 +80,7 @@ def _is_usable(host: str) -> bool:
 
 
 def _refuse(reason: str) -> int:
-    sys.stderr.write(f"local.host: {reason}\n")
+    sys.stderr.write(f"devhost: {reason}\n")
     return _BAD_START
 
 

@@ -13,11 +13,11 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.functions.blob import InputStream
 from azure.storage.blob import BlobClient
 
-from local.host.app import App, Function
-from local.host.blob_sources import AzureBlobs, BlobSource, BlobVersion, FolderBlobs
-from local.host.invocation import Invoker
-from local.host.receipts import Key, Receipts
-from local.host.settings import HostSettings, SettingsError, resolve, setting
+from devhost.app import App, Function
+from devhost.blob_sources import AzureBlobs, BlobSource, BlobVersion, FolderBlobs
+from devhost.invocation import Invoker
+from devhost.receipts import Key, Receipts
+from devhost.settings import HostSettings, SettingsError, resolve, setting
 
 _log = logging.getLogger(__name__)
 _STOP_S = 0.5
