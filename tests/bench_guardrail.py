@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.e2e.stack import PHOTO, Stack
+from testbed.stack import PHOTO, Stack
 
 _SIZE = (1732, 1155)
 

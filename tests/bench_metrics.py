@@ -25,8 +25,8 @@ from imagery.database.engine import get_database, make_engine
 from imagery.database.migrate import downgrade, upgrade
 from imagery.principal import Role
 from imagery.services import get_services
-from tests.postgres import start_postgres
-from tests.services import forget
+from testbed.postgres import start_postgres
+from testbed.services import forget
 
 _SCRAPES = 50
 _OTHERS = 20

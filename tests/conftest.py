@@ -13,8 +13,8 @@ from imagery.database.engine import Database, make_engine
 from imagery.database.migrate import upgrade
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
-from tests.azurite import Azurite, start_azurite
-from tests.postgres import Postgres, PostgresMissingError, start_postgres
+from testbed.azurite import Azurite, start_azurite
+from testbed.postgres import Postgres, PostgresMissingError, start_postgres
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.e2e.stack import PHOTO, ROOT, Stack
+from testbed.stack import PHOTO, ROOT, Stack
 
 CONFIG = ROOT / "tests/schemathesis.toml"
 _KNOWN = {

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.servers import Server
+from testbed.servers import Server
 
 _SECRET = "identity-header"
 

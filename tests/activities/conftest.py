@@ -1,5 +1,5 @@
 """The services of one process."""
 
-from tests.services import services, simulator
+from testbed.services import services, simulator
 
 __all__ = ["services", "simulator"]

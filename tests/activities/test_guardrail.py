@@ -32,7 +32,7 @@ from imagery.contracts import (
 from imagery.database.tables import GuardrailLog, utc_now
 from imagery.guardrail import SandboxError
 from imagery.services import Services
-from tests.pictures import encoded
+from testbed.pictures import encoded
 
 
 def photo(size: tuple[int, int] = (90, 60), **save: object) -> bytes:

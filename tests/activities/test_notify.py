@@ -18,7 +18,7 @@ from imagery.database.callbacks import delivery_id
 from imagery.database.tables import CallbackDelivery, utc_now
 from imagery.services import Services
 from imagery.webhooks import webhook_secret
-from tests.servers import Server
+from testbed.servers import Server
 
 MASTER = "a signing key of the tests, long enough"
 

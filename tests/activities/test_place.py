@@ -32,8 +32,8 @@ from imagery.database.tables import SpendEntry, utc_now
 from imagery.services import Services, get_services
 from imagery.storage import Storage
 from lifecycle.ledger_sweep import close_lost_calls
-from tests.servers import Server
-from tests.services import forget
+from testbed.servers import Server
+from testbed.services import forget
 
 
 def make_job(services: Services) -> str:

@@ -32,8 +32,8 @@ from imagery.database.spend_report import avoided, cache_hits
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import Services
 from imagery.settings import CacheScope
+from testbed.servers import Server
 from tests.activities.test_place import billed
-from tests.servers import Server
 
 ACTIVITIES = {
     Stage.GUARDRAIL: guardrail,

@@ -18,11 +18,11 @@ from imagery.database.events import newest_event, record
 from imagery.database.tables import ImageJob
 from imagery.principal import Role
 from imagery.services import Services, get_services
+from testbed.event_source import EventSource
+from testbed.servers import Server
+from testbed.services import forget
 from tests.api.test_app import call
-from tests.event_source import EventSource
 from tests.lifecycle.jobs import make_job
-from tests.servers import Server
-from tests.services import forget
 
 LOGS = "/api/v1/logs"
 NDJSON = {"Accept": "application/x-ndjson"}

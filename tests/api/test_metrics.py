@@ -28,11 +28,11 @@ from imagery.contracts import BlobRef, JobState, Stage
 from imagery.gpu_reading import GpuReading
 from imagery.principal import Role
 from imagery.services import Services, get_services
+from testbed.postgres import free_port
+from testbed.servers import Server
+from testbed.services import forget
 from tests.api.test_app import call
 from tests.lifecycle.jobs import begin, complete, make_job
-from tests.postgres import free_port
-from tests.servers import Server
-from tests.services import forget
 
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 FAMILIES = {

@@ -18,9 +18,9 @@ from imagery.database.engine import get_database, make_engine
 from imagery.database.migrate import upgrade
 from imagery.principal import Role
 from imagery.services import Services, get_services
+from testbed.pictures import encoded
+from testbed.services import forget
 from tests.api.test_app import call
-from tests.pictures import encoded
-from tests.services import forget
 
 DEEP = b"[" * 200_000
 JSON = {"Content-Type": "application/json"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import ROOT, Stack
+from testbed.stack import ROOT, Stack
 
 _LIMIT_S = 150.0
 

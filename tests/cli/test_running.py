@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from testbed.pictures import encoded
+from testbed.stack import PHOTO, Stack
 from tests.cli.conftest import Cli
-from tests.e2e.stack import PHOTO, Stack
-from tests.pictures import encoded
 
 _LIMIT_S = 60.0
 

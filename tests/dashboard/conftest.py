@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from api.dashboard import BUILT
 from imagery.principal import Role
+from testbed.stack import PHOTO, Stack
 from tests.e2e.conftest import environment_of
-from tests.e2e.stack import PHOTO, Stack
 
 _ARGUMENTS = [
     "--no-sandbox",

@@ -8,9 +8,9 @@ import time
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from testbed.pictures import encoded
+from testbed.stack import PHOTO, Stack
 from tests.dashboard.conftest import Pictures
-from tests.e2e.stack import PHOTO, Stack
-from tests.pictures import encoded
 
 STAGES = ("guardrail", "rembg", "realesrgan", "nano_banana")
 _JOB_LIMIT_MS = 90_000

@@ -8,9 +8,9 @@ import uuid
 from playwright.sync_api import Page, expect
 
 from imagery.principal import Role
+from testbed.stack import PHOTO, Stack
 from tests.dashboard.conftest import Pictures
 from tests.e2e.hosts import put_upload
-from tests.e2e.stack import PHOTO, Stack
 
 
 def test_a_stranger_signs_in_and_out(stranger: Page, key: str, pictures: Pictures) -> None:

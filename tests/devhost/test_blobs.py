@@ -10,9 +10,9 @@ from pathlib import Path
 from azure.storage.blob import BlobServiceClient
 
 from devhost.receipts import Receipts
-from tests.azurite import Azurite
+from testbed.azurite import Azurite
+from testbed.postgres import free_port
 from tests.devhost.process import HostProcess
-from tests.postgres import free_port
 
 KEY = ("function", "container", "name", "etag")
 

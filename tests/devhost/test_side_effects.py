@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from testbed.servers import Server
 from tests.devhost.process import ROOT
-from tests.servers import Server
 
 JOB = "6f0d9d5c-58c8-4b7e-9d0b-0a5b2f6f3a11"
 PROGRAM = f"""

@@ -8,10 +8,10 @@ import pytest
 
 from imagery.database.engine import make_engine
 from imagery.database.migrate import upgrade
-from tests.azurite import Azurite
+from testbed.azurite import Azurite
+from testbed.postgres import Postgres, is_installed
+from testbed.stack import PHOTO, Stack
 from tests.conftest import new_database
-from tests.e2e.stack import PHOTO, Stack
-from tests.postgres import Postgres, is_installed
 
 
 def environment_of(kind: str, request: pytest.FixtureRequest, folder: str) -> dict[str, str]:

@@ -10,10 +10,10 @@ import pytest
 from imagery.contracts import UPLOADS, BlobRef
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
-from tests.azurite import start_azurite
+from testbed.azurite import start_azurite
+from testbed.postgres import Postgres, is_installed
+from testbed.stack import Stack
 from tests.conftest import new_database
-from tests.e2e.stack import Stack
-from tests.postgres import Postgres, is_installed
 
 MANAGEMENT = "/runtime/webhooks/durabletask"
 QUIET = {

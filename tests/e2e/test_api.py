@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.stack import Stack
+from testbed.stack import Stack
 from tests.e2e.test_pipeline import job_of
 
 DEPENDENCIES = {"database", "storage", "durable", "gpu", "nano_banana", "content_safety"}

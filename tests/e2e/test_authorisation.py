@@ -19,9 +19,9 @@ from imagery.contracts import UPLOADS, BlobRef
 from imagery.principal import Role
 from imagery.settings import Settings
 from imagery.storage import make_storage
-from tests.e2e.stack import Stack
+from testbed.pictures import encoded
+from testbed.stack import Stack
 from tests.orchestrators.replay import load_app
-from tests.pictures import encoded
 
 STRANGERS = ("no key", "bad key", "revoked key")
 CALLERS = (*STRANGERS, "owner", "other user", "operator", "admin")

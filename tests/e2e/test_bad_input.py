@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.e2e.stack import Stack
+from testbed.stack import Stack
 from tests.e2e.test_pipeline import job_of, upload
 
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from imagery.principal import Role
+from testbed.pictures import encoded
+from testbed.stack import Stack
 from tests.e2e.hosts import host_alone, instance, instances, put_upload
-from tests.e2e.stack import Stack
-from tests.pictures import encoded
 
 PARALLEL = 8
 PHOTO = encoded("JPEG", size=(96, 96))

@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from imagery.webhooks import webhook_secret
+from testbed.pictures import encoded
+from testbed.servers import Server
+from testbed.stack import SIGNING_KEY, Stack
 from tests.activities.test_notify import Receiver
-from tests.e2e.stack import SIGNING_KEY, Stack
 from tests.e2e.test_pipeline import job_of
 from tests.e2e.test_recovery import restart_host
-from tests.pictures import encoded
-from tests.servers import Server
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from imagery.contracts import JOBS, UPLOADS, BlobRef
+from testbed.pictures import encoded
+from testbed.stack import Stack
 from tests.e2e.hosts import MANAGEMENT, host_alone, instance, put_upload, store_of
-from tests.e2e.stack import Stack
 from tests.e2e.test_batches import wait_for
-from tests.pictures import encoded
 
 SETTINGS = {
     "JOB_DEADLINE_S": "12",

@@ -11,10 +11,10 @@ from sqlmodel import col, select
 
 from imagery.database.engine import Database, make_engine
 from imagery.database.tables import JobEvent
+from testbed.event_source import EventSource
+from testbed.pictures import encoded
+from testbed.stack import Stack
 from tests.e2e.hosts import host_alone
-from tests.e2e.stack import Stack
-from tests.event_source import EventSource
-from tests.pictures import encoded
 
 LOGS = "/api/v1/logs"
 CLIENTS = 5

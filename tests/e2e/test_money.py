@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from imagery.principal import Role
-from tests.e2e.stack import Stack
+from testbed.stack import Stack
 from tests.e2e.test_recovery import circuit_of, restart_host
 
 pytestmark = pytest.mark.parametrize("stack", ["PROD"], indirect=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagery.contracts import UPLOADS, BlobRef
 from imagery.storage import LocalStorage
-from tests.e2e.stack import Stack
+from testbed.stack import Stack
 
 
 def picture(stack: Stack, job_id: str, stage: str) -> Image.Image:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack
+from testbed.stack import Stack
 from tests.e2e.test_pipeline import job_of, upload
 
 # what dies and comes back is the same with either storage

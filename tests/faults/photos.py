@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from tests.e2e.stack import PHOTO
+from testbed.stack import PHOTO
 
 _SIDE = 40
 

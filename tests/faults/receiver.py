@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.servers import Server
+from testbed.servers import Server
 
 
 class Receiver:

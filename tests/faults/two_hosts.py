@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagery.contracts import JobState
+from testbed.postgres import free_port
+from testbed.servers import Server
 from tests.faults.client import Client, settings_of
 from tests.faults.forkserver import Host
 from tests.faults.gateway import Gateway
@@ -22,8 +24,6 @@ from tests.faults.invariants import Facts, Kind, Violation, check_end, check_job
 from tests.faults.records import Record, Records
 from tests.faults.scenarios import HAPPY, Entrance, Scenario
 from tests.faults.world import World, host_environment
-from tests.postgres import free_port
-from tests.servers import Server
 
 _KEYED, _UPLOADED, _ROWS = 12, 8, 6
 _KILLS = 8

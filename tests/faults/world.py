@@ -21,12 +21,12 @@ from imagery.database.users import Users
 from imagery.principal import Role
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
-from tests.azurite import start_azurite
-from tests.e2e.stack import SIGNING_KEY, Piece
+from testbed.azurite import start_azurite
+from testbed.postgres import Postgres, free_port, start_postgres
+from testbed.servers import Server
+from testbed.stack import SIGNING_KEY, Piece
 from tests.faults.forkserver import ForkServer
 from tests.faults.gateway import Gateway
-from tests.postgres import Postgres, free_port, start_postgres
-from tests.servers import Server
 
 _OWNER = "faults"
 

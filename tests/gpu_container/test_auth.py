@@ -25,7 +25,7 @@ from gpu_container.auth import OPEN_PATHS, AuthUnavailable, Gate, KeySet, Unauth
 from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings
 from imagery.storage import LocalStorage
-from tests.servers import Server
+from testbed.servers import Server
 
 AUDIENCE = "11111111-2222-3333-4444-555555555555"
 ISSUER = "https://login.example.org/tenant/v2.0"

@@ -18,7 +18,7 @@ from PIL import Image
 
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage
-from tests.postgres import free_port
+from testbed.postgres import free_port
 
 DRAIN_S = 8.0
 # the server ends itself with the signal it was sent, once it has drained

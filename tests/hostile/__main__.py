@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from imagery.settings import Settings
-from tests.e2e.stack import PHOTO, Stack
+from testbed.stack import PHOTO, Stack
 from tests.hostile.inputs import ADMITTED, EITHER, REFUSED, Input, inputs
 
 _SAMPLE_S = 0.003

@@ -15,7 +15,7 @@ from functools import lru_cache
 import pillow_heif
 from PIL import Image, ImageFilter
 
-from tests.pictures import encoded, picture
+from testbed.pictures import encoded, picture
 
 ADMITTED = "admitted"
 REFUSED = "refused"

@@ -17,8 +17,8 @@ from starlette.routing import Route
 from imagery.contracts import BlobRef, GpuRequest
 from imagery.gpu_client import GpuBusy, GpuClient, GpuError, GpuFailed, GpuNoReplica, GpuRefused, GpuTimeout
 from imagery.settings import Settings
-from tests.postgres import free_port
-from tests.servers import Server
+from testbed.postgres import free_port
+from testbed.servers import Server
 
 ORDER = GpuRequest(
     job_id="j", source=BlobRef(container="jobs", name="a"), target=BlobRef(container="jobs", name="b")

@@ -33,9 +33,9 @@ from imagery.gpu_client import GpuClient, GpuFailed, GpuUnauthorized
 from imagery.identity import Tokens, TokenUnavailableError, make_credential
 from imagery.settings import AzureCredential, Settings
 from imagery.storage import AzureBlobStorage
+from testbed.postgres import Postgres
+from testbed.servers import Server
 from tests.identity_endpoint import IdentityEndpoint
-from tests.postgres import Postgres
-from tests.servers import Server
 
 GPU_APP = "11111111-2222-3333-4444-555555555555"
 ORDER = GpuRequest(

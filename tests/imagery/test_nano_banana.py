@@ -29,8 +29,8 @@ from imagery.providers.nano_banana import (
 )
 from imagery.settings import Settings
 from local.nano_banana_simulator import Options, Simulator
-from tests.postgres import free_port
-from tests.servers import Server
+from testbed.postgres import free_port
+from testbed.servers import Server
 
 
 @pytest.fixture(scope="module")

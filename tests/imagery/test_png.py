@@ -8,8 +8,8 @@ import zlib
 from PIL import Image, ImageCms, PngImagePlugin
 
 from imagery.png import without_personal_metadata
+from testbed.pictures import encoded, picture
 from tests.hostile.inputs import chunk
-from tests.pictures import encoded, picture
 
 
 def told() -> bytes:

@@ -14,8 +14,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 
 from imagery.safe_http import RefusedUrlError, UnreachableError, check_url, post
-from tests.postgres import free_port
-from tests.servers import Server
+from testbed.postgres import free_port
+from testbed.servers import Server
 
 PUBLIC = "93.184.215.14"
 # what a name server would answer; the tests have none

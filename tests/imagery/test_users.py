@@ -16,7 +16,7 @@ from imagery.database.users import UserError, Users
 from imagery.principal import Role
 from imagery.services import Services
 from imagery.users import main
-from tests.services import services, simulator
+from testbed.services import services, simulator
 
 __all__ = ["services", "simulator"]
 

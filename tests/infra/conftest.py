@@ -17,9 +17,9 @@ from gpu_container.settings import GpuSettings
 from imagery.principal import Role
 from imagery.services import get_services
 from imagery.storage import LocalStorage
+from testbed.servers import Server
+from testbed.services import forget
 from tests.infra.emitted import samples
-from tests.servers import Server
-from tests.services import forget
 
 Served = dict[str, set[str]]
 

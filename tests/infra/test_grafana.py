@@ -20,11 +20,11 @@ from api.app import create_app
 from imagery.principal import Role
 from imagery.services import Services
 from infra.grafana.build import DASHBOARD, dashboard, text
+from testbed.postgres import free_port
+from testbed.servers import Server
+from testbed.services import services, simulator
 from tests.infra.conftest import Served
 from tests.infra.test_alerts import RULES as AZURE_RULES
-from tests.postgres import free_port
-from tests.servers import Server
-from tests.services import services, simulator
 
 __all__ = ["services", "simulator"]
 

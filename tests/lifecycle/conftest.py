@@ -10,9 +10,9 @@ import pytest
 from imagery.contracts import JOBS, UPLOADS
 from imagery.database.migrate import upgrade
 from imagery.services import Services, get_services
-from tests.azurite import Azurite, start_azurite
+from testbed.azurite import Azurite, start_azurite
+from testbed.services import forget
 from tests.lifecycle.durable import Durable
-from tests.services import forget
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import httpx
 from PIL import Image, ImageEnhance
 
 from imagery.contracts import TERMINAL_STATES, JobState
-from tests.e2e.stack import PHOTO
+from testbed.stack import PHOTO
 
 _SIDE = 112
 _PAUSE_S = 0.3

@@ -15,9 +15,9 @@ import httpx
 
 from imagery.database.engine import make_engine
 from imagery.database.migrate import upgrade
-from tests.azurite import Azurite, start_azurite
-from tests.e2e.stack import ROOT, Piece, Stack
-from tests.postgres import Postgres, is_installed, start_postgres
+from testbed.azurite import Azurite, start_azurite
+from testbed.postgres import Postgres, is_installed, start_postgres
+from testbed.stack import ROOT, Piece, Stack
 
 STATE = ROOT / ".run/state.json"
 _FRESH = {

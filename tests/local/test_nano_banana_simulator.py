@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from local.nano_banana_simulator import Options, Simulator
-from tests.servers import Server
+from testbed.servers import Server
 
 PATH = "/v1beta/models/gemini-test:generateContent"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagery.database.engine import make_engine
 from imagery.database.migrate import upgrade
-from tests.postgres import is_installed, start_postgres
+from testbed.postgres import is_installed, start_postgres
 from tests.races import probes, reservations
 
 

@@ -20,11 +20,11 @@ from sqlmodel import col, select
 from imagery.contracts import Stage
 from imagery.database.engine import Database, make_engine
 from imagery.database.tables import JobEvent
-from tests.azurite import start_azurite
-from tests.e2e.stack import PHOTO, Stack
-from tests.event_source import EventSource
-from tests.pictures import encoded
-from tests.postgres import start_postgres
+from testbed.azurite import start_azurite
+from testbed.event_source import EventSource
+from testbed.pictures import encoded
+from testbed.postgres import start_postgres
+from testbed.stack import PHOTO, Stack
 
 _LOGS = "/api/v1/logs"
 _CATCH_UP_S = 90.0

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from tests.servers import Server
+from testbed.servers import Server
 
 KEY = "00000000-0000-0000-0000-000000000001"
 _KINDS = {

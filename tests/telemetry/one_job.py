@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.stack import PHOTO, Stack
+from testbed.stack import PHOTO, Stack
 from tests.telemetry.ingestion import Ingestion
 
 MODEL = "gemini-3.1-flash-image"

@@ -10,7 +10,7 @@ import pytest
 
 from imagery import __version__
 from imagery.telemetry.tracing import run_span_id, start_span_id, trace_id_of
-from tests.e2e.stack import SIGNING_KEY
+from testbed.stack import SIGNING_KEY
 from tests.telemetry.conftest import EXPORTERS
 from tests.telemetry.ingestion import Item
 from tests.telemetry.one_job import NANO_BANANA_KEY, PROMPT, Recorded, run_one_job

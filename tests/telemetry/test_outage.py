@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import PHOTO, Stack
+from testbed.stack import PHOTO, Stack
 from tests.telemetry.conftest import EXPORTERS
 from tests.telemetry.ingestion import KEY, Ingestion
 

@@ -33,9 +33,9 @@ from imagery.settings import Settings
 from imagery.telemetry import tracing
 from imagery.telemetry.logs import get_logger
 from imagery.telemetry.tracing import Kind, SpanRecord, run_span_id, start_span_id, trace_id_of
+from testbed.servers import Server
+from testbed.services import services, simulator
 from tests.activities.test_place import make_job, message
-from tests.servers import Server
-from tests.services import services, simulator
 
 __all__ = ["services", "simulator"]
 JOB = "7b0f1f9e-0d1f-4a7e-9a51-6c27b8c51d2a"

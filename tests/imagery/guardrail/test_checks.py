@@ -12,9 +12,9 @@ from PIL import Image, ImageFilter
 from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail
 from imagery.guardrail.checks.moderation import perceptual_hash
-from tests.e2e.stack import PHOTO
+from testbed.pictures import encoded, picture
+from testbed.stack import PHOTO
 from tests.imagery.guardrail.conftest import Make
-from tests.pictures import encoded, picture
 
 
 def code_of(guardrail: Guardrail, data: bytes) -> str | None:

@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 
 from imagery.contracts import JobOptions
 from imagery.guardrail import ContentSafetyUnavailableError, Guardrail
+from testbed.pictures import encoded
+from testbed.servers import Server
 from tests.imagery.guardrail.conftest import Make
-from tests.pictures import encoded
-from tests.servers import Server
 
 
 class Service:

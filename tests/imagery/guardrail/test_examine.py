@@ -16,8 +16,8 @@ from imagery.guardrail.limits import Limits
 from imagery.guardrail.subject import Subject
 from imagery.guardrail.worker import run_checks
 from imagery.settings import Settings
+from testbed.pictures import encoded, picture
 from tests.imagery.guardrail.conftest import Make
-from tests.pictures import encoded, picture
 
 LIMITS = Limits.of(Settings())
 

@@ -18,10 +18,10 @@ from PIL import Image
 from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail, NoThumbnailError
 from imagery.guardrail.sandbox import SandboxBusyError
-from tests.e2e.stack import PHOTO, ROOT
+from testbed.pictures import encoded
+from testbed.stack import PHOTO, ROOT
 from tests.hostile.inputs import flat, heic, scans
 from tests.imagery.guardrail.conftest import Make
-from tests.pictures import encoded
 
 
 def code_of(guardrail: Guardrail, data: bytes) -> str | None:

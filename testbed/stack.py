@@ -18,9 +18,9 @@ from imagery.database.engine import Database, make_engine
 from imagery.database.migrate import upgrade
 from imagery.database.users import Users
 from imagery.principal import Role
-from tests.postgres import free_port
+from testbed.postgres import free_port
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 PHOTO = ROOT / "local/samples/coffee.jpg"
 SIGNING_KEY = "a signing key of the tests, long enough"
 _START_LIMIT_S = 120.0

@@ -12,7 +12,7 @@ from imagery.services import Services, get_services
 from imagery.settings import get_settings
 from imagery.storage import get_storage
 from local.nano_banana_simulator import Options, Simulator
-from tests.servers import Server
+from testbed.servers import Server
 
 _CACHES = (get_services, get_database, get_storage, get_settings)
 

@@ -1,0 +1,1 @@
+"""Real servers, a whole stack and photos, shared by tests and drills."""
