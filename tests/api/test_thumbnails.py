@@ -9,13 +9,13 @@ import httpx
 import pytest
 
 from api.app import create_app
+from drills.hostile.inputs import flat
 from imagery.contracts import UPLOADS, BlobRef, JobRequest
 from imagery.database.tables import utc_now
 from imagery.principal import Role
 from imagery.services import Services
 from testbed.pictures import encoded
 from tests.api.test_app import call
-from tests.hostile.inputs import flat
 
 
 def thumbnail_of(services: Services, data: bytes) -> httpx.Response:

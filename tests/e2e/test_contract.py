@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drills.contract import CONFIG, environment, run
 from testbed.stack import Stack
-from tests.contract import CONFIG, environment, run
 
 
 def test_every_route_answers_as_its_description_says(tmp_path: Path) -> None:

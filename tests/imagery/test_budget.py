@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
+from drills.races.reservations import run as run_reservations
 from imagery.contracts import JobState, Stage
 from imagery.database.budget import BudgetExhaustedError, Budgets
 from imagery.database.engine import Database
@@ -18,7 +19,6 @@ from imagery.database.tables import SpendEntry, utc_day
 from imagery.database.users import Users
 from imagery.principal import Role
 from tests.imagery.test_database import make_job
-from tests.races.reservations import run as run_reservations
 
 STAGE = Stage.NANO_BANANA
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from drills.races.probes import run as run_probes
 from imagery.database.circuits import (
     BreakerPolicy,
     CircuitBreakers,
@@ -16,7 +17,6 @@ from imagery.database.circuits import (
     Dependency,
 )
 from imagery.database.engine import Database
-from tests.races.probes import run as run_probes
 
 GPU, NANO = Dependency.GPU, Dependency.NANO_BANANA
 

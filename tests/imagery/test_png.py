@@ -7,9 +7,9 @@ import zlib
 
 from PIL import Image, ImageCms, PngImagePlugin
 
+from drills.hostile.inputs import chunk
 from imagery.png import without_personal_metadata
 from testbed.pictures import encoded, picture
-from tests.hostile.inputs import chunk
 
 
 def told() -> bytes:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from drills.telemetry.ingestion import Ingestion
 from imagery.settings import Settings
 from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging
-from tests.telemetry.ingestion import Ingestion
 
 EXPORTERS = ("opencensus", "opentelemetry")
 Configure = Callable[..., io.StringIO]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from drills.telemetry.ingestion import Item
+from drills.telemetry.one_job import NANO_BANANA_KEY, PROMPT, Recorded, run_one_job
+from drills.telemetry.tree import SPANS
 from imagery import __version__
 from imagery.telemetry.tracing import run_span_id, start_span_id, trace_id_of
 from testbed.stack import SIGNING_KEY
 from tests.telemetry.conftest import EXPORTERS
-from tests.telemetry.ingestion import Item
-from tests.telemetry.one_job import NANO_BANANA_KEY, PROMPT, Recorded, run_one_job
-from tests.telemetry.tree import SPANS
 
 STAGES = ["guardrail", "rembg", "realesrgan", "nano_banana"]
 METRICS = {

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from drills.telemetry.ingestion import Ingestion, Item
 from imagery import __version__
 from imagery.telemetry.exporters.azure_monitor import exporter_in_use, shutdown_exporter
 from imagery.telemetry.exporters.base import MetricItem
 from imagery.telemetry.logs import get_logger, log_context
 from imagery.telemetry.tracing import Kind, span, trace_id_of
 from tests.telemetry.conftest import Configure
-from tests.telemetry.ingestion import Ingestion, Item
 
 ROOT = Path(__file__).parent.parent.parent
 SECRETS = {

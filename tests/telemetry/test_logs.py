@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from drills.telemetry.ingestion import KEY
 from imagery.contracts import GuardrailReport
 from imagery.database.engine import Database
 from imagery.database.guardrail_log import log_verdict
@@ -16,7 +17,6 @@ from imagery.settings import Settings
 from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging, get_logger, log_context
 from tests.telemetry.conftest import EXPORTERS
-from tests.telemetry.ingestion import KEY
 
 CONNECTION = f"InstrumentationKey={KEY};IngestionEndpoint=http://127.0.0.1:9"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from drills.telemetry.ingestion import KEY, Ingestion
 from testbed.stack import PHOTO, Stack
 from tests.telemetry.conftest import EXPORTERS
-from tests.telemetry.ingestion import KEY, Ingestion
 
 _STOP_LIMIT_S = 12
 

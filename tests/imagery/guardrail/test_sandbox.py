@@ -15,12 +15,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from drills.hostile.inputs import flat, heic, scans
 from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail, NoThumbnailError
 from imagery.guardrail.sandbox import SandboxBusyError
 from testbed.pictures import encoded
 from testbed.stack import PHOTO, ROOT
-from tests.hostile.inputs import flat, heic, scans
 from tests.imagery.guardrail.conftest import Make
 
 

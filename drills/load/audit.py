@@ -1,0 +1,71 @@
+"""After the load: the ledger against the bill, job by job, and every picture against its promise."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from drills.load.target import Target
+from imagery.contracts import TERMINAL_STATES, JobState
+
+_CENT = 1e-6
+
+
+def wait_for_the_last_bill(target: Target, quiet_s: float = 10.0, limit_s: float = 300.0) -> None:
+    """A caller that gave up does not stop the service: what it works on is billed a little later."""
+    until, last, since = time.monotonic() + limit_s, -1, time.monotonic()
+    while time.monotonic() < until and time.monotonic() - since < quiet_s:
+        billed = target.bill()["billed"]
+        if billed != last:
+            last, since = billed, time.monotonic()
+        time.sleep(0.5)
+
+
+def resolve_unknown(target: Target) -> int:
+    """Do as an operator does: settle each lost answer by what the bill says. How many there were."""
+    bill, resolved = target.bill()["by_job"], 0
+    for _ in range(50):
+        calls = target.api.get("/api/v1/spend").json()["unknown"]
+        if not calls:
+            break
+        for call in calls:
+            charged = bill.get(call["job_id"], {"billed": 0})["billed"] > 0
+            answer = target.api.post(
+                f"/api/v1/jobs/{call['job_id']}/spend/resolve", json={"charged": charged}
+            )
+            assert answer.status_code == 200, answer.text
+            resolved += 1
+    return resolved
+
+
+def problems(target: Target, statuses: dict[str, dict[str, Any]]) -> list[str]:
+    """What is not as promised, in words."""
+    found, bill = [], target.bill()["by_job"]
+    for job_id, status in statuses.items():
+        if JobState(status["state"]) not in TERMINAL_STATES:
+            found.append(f"{job_id} hangs in {status['state']} {status['stage']}")
+        billed = bill.get(job_id, {"billed": 0})["billed"]
+        if billed > 1:
+            found.append(f"{job_id} was billed {billed} times")
+        now = target.api.get(f"/api/v1/status/{job_id}").json()
+        if abs(now["cost_usd"] - 0.08 * billed) > _CENT:
+            found.append(f"{job_id} says ${now['cost_usd']} and was billed {billed} times")
+        if status["state"] == "COMPLETED":
+            found += [f"{job_id} {stage}: no picture" for stage in _missing(target.api, job_id)]
+    strangers = [job_id for job_id in set(bill) - set(statuses) if bill[job_id]["billed"]]
+    return found + [f"{job_id} was billed and is no job of this load" for job_id in strangers]
+
+
+def _missing(api: httpx.Client, job_id: str) -> list[str]:
+    missing = []
+    for stage in ("guardrail", "rembg", "realesrgan", "nano_banana"):
+        answer = api.get(f"/api/v1/jobs/{job_id}/images/{stage}", follow_redirects=True)
+        try:
+            Image.open(io.BytesIO(answer.content)).load()
+        except OSError:
+            missing.append(stage)
+    return missing

@@ -1,0 +1,1 @@
+"""Many processes against one database: ``python -m drills.races``, or ``make races``."""

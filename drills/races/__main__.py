@@ -1,0 +1,44 @@
+"""``make races``: 8 processes, 10,000 reservations, a budget of 1,000; then the 8 probe one circuit."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from drills.races import probes, reservations
+from imagery.database.engine import make_engine
+from imagery.database.migrate import upgrade
+from testbed.postgres import is_installed, start_postgres
+
+
+def main() -> int:
+    """Run both on SQLite, and on PostgreSQL where it is installed; 1 when a promise is broken."""
+    broken = 0
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        urls = {"sqlite": f"sqlite:///{folder}/races.db"}
+        server = start_postgres(Path(folder) / "cluster") if is_installed() else None
+        if server:
+            urls["postgresql"] = server.url
+        try:
+            for kind, url in urls.items():
+                engine = make_engine(url)
+                upgrade(engine)
+                engine.dispose()
+                race = reservations.run(url, processes=8, reservations=10_000, budget=1_000)
+                probed = probes.run(url, processes=8, seconds=10.0)
+                broken += race["granted"] != 1_000 or race["entries"] != 1_000 or probed["two_at_once"] > 0
+                sys.stdout.write(
+                    json.dumps({"database": kind, "reservations": race, "probes": probed}) + "\n"
+                )
+                sys.stdout.flush()
+        finally:
+            if server:
+                server.stop()
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Every hostile or odd input has the verdict it should have; ``make hostile`` measures them too."""
+
+from __future__ import annotations
+
+import pytest
+
+from drills.hostile.__main__ import is_right
+from drills.hostile.inputs import ADMITTED, REFUSED, Input, inputs, truncated
+from imagery.contracts import JobOptions
+from imagery.guardrail import Guardrail
+from tests.imagery.guardrail.conftest import guardrail
+
+__all__ = ["guardrail"]
+LISTED = [each for each in inputs() if not each.name.startswith("truncated")]
+
+
+def verdict(guardrail: Guardrail, each: Input) -> tuple[str, str]:
+    options = JobOptions() if each.prompt is None else JobOptions(prompt=each.prompt)
+    report = guardrail.examine(each.make(), each.declared, options).report
+    return (ADMITTED, "") if report.admitted else (REFUSED, report.code or "")
+
+
+@pytest.mark.parametrize("each", LISTED, ids=lambda each: each.name)
+def test_a_hostile_input_has_its_verdict(guardrail: Guardrail, each: Input) -> None:
+    found = verdict(guardrail, each)
+    assert is_right(each, *found), found
+
+
+def test_a_file_that_was_cut_anywhere_is_refused(guardrail: Guardrail) -> None:
+    wrong = [
+        (each.name, found) for each in truncated() if not is_right(each, *(found := verdict(guardrail, each)))
+    ]
+    assert wrong == []
+
+
+def test_there_are_at_least_sixty() -> None:
+    assert len(LISTED) >= 60
+    assert len({each.name for each in LISTED}) == len(LISTED)

@@ -1,1 +1,0 @@
-"""Many processes against one database: ``python -m tests.races``, or ``make races``."""
