@@ -54,7 +54,8 @@ def lines() -> io.StringIO:
     logging.getLogger().removeHandler(handler)
 
 
-@pytest.mark.parametrize("text", SECRETS)
+# numbered: the key is another one in each process that collects the tests
+@pytest.mark.parametrize("text", SECRETS, ids=range(len(SECRETS)))
 def test_a_secret_is_hidden_wherever_it_stands(lines: io.StringIO, text: str) -> None:
     log = get_logger("test")
     log.info(text)
