@@ -166,7 +166,7 @@ class JobRequest(Message):
 class RetryPolicy(Message):
     """Exponential retries: waits of ``first_s * coefficient**n`` up to ``cap_s``, ``attempts`` in all.
 
-    ``jitter``: share by which a wait may be longer, see ``imagery.retry``.
+    ``jitter``: share by which a wait may be longer, see ``imagery.backoff``.
     """
 
     first_s: float

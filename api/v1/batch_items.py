@@ -10,13 +10,12 @@ from api.views import View
 from imagery.contracts import JobOptions, JobRequest
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob
-from imagery.job_ids import upload_job_id
 from imagery.principal import Principal
 from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
 from imagery.storage import StorageError
-from imagery.uploads import owner_of
 from imagery.webhooks import SigningKeyError
+from lifecycle.blob_requests import blob_request, pinned
 from lifecycle.starter import create
 
 
@@ -80,13 +79,9 @@ def _job_request(
         raise ItemError(failed[0].code or "rejected", failed[0].message)
     url = check(item.callback_url)
     properties = get_services().storage.properties(source)
-    pinned = source.model_copy(update={"etag": properties.etag})
-    options = JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"}))
-    return JobRequest(
-        job_id=upload_job_id(pinned, options),
-        source=pinned,
-        owner_id=owner_of(source),
-        options=options,
+    return blob_request(
+        pinned(source, properties),
+        JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"})),
         content_type=properties.content_type,
         batch_id=batch_id,
         callback_url=url,

@@ -26,8 +26,8 @@ from imagery.safe_http import check_url
 from imagery.services import Services, get_services
 from imagery.settings import Environment
 from imagery.storage import BlobNameError, BlobNotFoundError, checked
-from imagery.uploads import owner_of
 from imagery.webhooks import webhook_secret
+from lifecycle.blob_requests import owner_of, pinned
 from lifecycle.starter import submit
 
 router = APIRouter(tags=["jobs"])
@@ -181,12 +181,12 @@ async def _read_json(request: Request, caller: Principal) -> Incoming:
     refuse_prompt(options.prompt)
     url = await _callback(body.get("callback_url"))
     properties = await asyncio.to_thread(get_services().storage.properties, source)
-    pinned = source.model_copy(update={"etag": properties.etag})
+    version = pinned(source, properties)
     return Incoming(
         options=options,
-        fingerprint=_fingerprint(f"{pinned.path}#{pinned.etag}", options, url),
+        fingerprint=_fingerprint(f"{version.path}#{version.etag}", options, url),
         content_type=properties.content_type,
-        source=pinned,
+        source=version,
         callback_url=url,
     )
 

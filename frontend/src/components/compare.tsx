@@ -154,7 +154,9 @@ function Viewer({ jobId, before, after, isAlone }: ViewerProps) {
     else if (event.key === '0') setWanted(null);
     else if (event.key === '1') change((view, box, viewport) => actualPixels(view, box, viewport, ratio));
     else if (move && event.target === frame.current) {
-      change((view, box, viewport) => moveBy(view, { x: move.x * KEY_MOVE_PX, y: move.y * KEY_MOVE_PX }, box, viewport));
+      change((view, box, viewport) =>
+        moveBy(view, { x: move.x * KEY_MOVE_PX, y: move.y * KEY_MOVE_PX }, box, viewport),
+      );
     } else return;
     event.preventDefault();
   };
@@ -282,12 +284,8 @@ function Slider({ isMovable, before, after }: { isMovable: boolean; before: Reac
   return (
     <Provider {...slider}>
       <Root className="size-full" style={{ width: '100%', height: '100%', touchAction: isMovable ? 'none' : 'pan-y' }}>
-        <Item item="itemOne">
-          {before}
-        </Item>
-        <Item item="itemTwo">
-          {after}
-        </Item>
+        <Item item="itemOne">{before}</Item>
+        <Item item="itemTwo">{after}</Item>
         <HandleRoot
           data-testid="compare-handle"
           aria-label="Divider between before and after"

@@ -17,7 +17,14 @@ interface ProblemProps {
 }
 
 /** A problem with its reason, the checks it failed at, and the way out. */
-export function ProblemCard({ problem, requestId, hint = advice(problem.code), note, onRetry, children }: ProblemProps) {
+export function ProblemCard({
+  problem,
+  requestId,
+  hint = advice(problem.code),
+  note,
+  onRetry,
+  children,
+}: ProblemProps) {
   const checks = failedChecks(problem);
   return (
     <div role="alert" className="rounded-xl border border-bad/30 bg-bad-soft p-4 text-sm">

@@ -41,7 +41,15 @@ export default function MetricsPage() {
   );
 }
 
-function Panels({ history, latest, isOperator }: { history: readonly Snapshot[]; latest: Snapshot; isOperator: boolean }) {
+function Panels({
+  history,
+  latest,
+  isOperator,
+}: {
+  history: readonly Snapshot[];
+  latest: Snapshot;
+  isOperator: boolean;
+}) {
   if (!isOperator && sum(latest.entered) === 0 && sum(latest.verdicts) === 0) {
     return <EmptyState title="Nothing has been measured yet">The figures begin with the first photo.</EmptyState>;
   }
@@ -130,7 +138,12 @@ function Latency({ history, latest }: PanelProps) {
         </thead>
         <tbody>
           {stages.map((stage) => (
-            <LatencyRow key={stage} name={STAGE_NAMES[stage]} colour={COLOURS[STAGES.indexOf(stage)] ?? ''} buckets={latest.latency[stage] ?? []} />
+            <LatencyRow
+              key={stage}
+              name={STAGE_NAMES[stage]}
+              colour={COLOURS[STAGES.indexOf(stage)] ?? ''}
+              buckets={latest.latency[stage] ?? []}
+            />
           ))}
         </tbody>
       </table>
@@ -236,7 +249,12 @@ function OpenJobs({ latest }: { latest: Snapshot }) {
         <p className="text-sm text-muted">None: everything that was sent has ended.</p>
       ) : (
         <>
-          <Bars values={lowerCased(latest.open)} format={(value) => String(value)} label="Open jobs by state" colour="bg-accent" />
+          <Bars
+            values={lowerCased(latest.open)}
+            format={(value) => String(value)}
+            label="Open jobs by state"
+            colour="bg-accent"
+          />
           {oldest > 0 && <p className="mt-3 text-xs text-muted">The oldest waits for {duration(oldest * 1000)}.</p>}
         </>
       )}
@@ -246,7 +264,10 @@ function OpenJobs({ latest }: { latest: Snapshot }) {
 
 function CacheHits({ latest }: { latest: Snapshot }) {
   const named = Object.fromEntries(
-    Object.entries(latest.cacheHits).map(([stage, hits]) => [STAGE_NAMES[stage as keyof typeof STAGE_NAMES] || stage, hits]),
+    Object.entries(latest.cacheHits).map(([stage, hits]) => [
+      STAGE_NAMES[stage as keyof typeof STAGE_NAMES] || stage,
+      hits,
+    ]),
   );
   return (
     <Section title="Cache hits" aside={<span className="text-xs text-muted">{sum(named)} in all</span>}>
@@ -282,7 +303,9 @@ function ChartPanel({ title, note, testId, history, lines, format, height = 180,
         </Suspense>
         {isEmpty && (
           <p className="absolute inset-x-0 top-1/3 text-center text-xs text-muted">
-            <span className="rounded-full bg-surface px-3 py-1">Nothing in this time yet; the line begins as you watch.</span>
+            <span className="rounded-full bg-surface px-3 py-1">
+              Nothing in this time yet; the line begins as you watch.
+            </span>
           </p>
         )}
       </div>
@@ -312,7 +335,10 @@ function Bars({
         <li key={name} className="grid grid-cols-[minmax(0,13rem)_minmax(3rem,1fr)_3.5rem] items-center gap-3">
           <span className="truncate text-muted">{humanize(name)}</span>
           <span aria-hidden className="h-2 overflow-hidden rounded-full bg-sunken">
-            <span className={`block h-full rounded-full ${colour}`} style={{ width: `${String((100 * value) / most)}%` }} />
+            <span
+              className={`block h-full rounded-full ${colour}`}
+              style={{ width: `${String((100 * value) / most)}%` }}
+            />
           </span>
           <span className="text-right font-medium">{format(value)}</span>
         </li>
@@ -322,7 +348,9 @@ function Bars({
 }
 
 function Swatch({ colour }: { colour: string }) {
-  return <span aria-hidden className="mr-1.5 inline-block size-2.5 rounded-full" style={{ background: `var(${colour})` }} />;
+  return (
+    <span aria-hidden className="mr-1.5 inline-block size-2.5 rounded-full" style={{ background: `var(${colour})` }} />
+  );
 }
 
 function lowerCased(values: Record<string, number>): Record<string, number> {

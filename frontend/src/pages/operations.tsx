@@ -46,7 +46,12 @@ function HealthPanel() {
       {data && (
         <ul className="divide-y divide-line text-sm" data-testid="health">
           {Object.entries(data.dependencies).map(([name, dependency]) => (
-            <li key={name} data-dependency={name} data-state={dependency.state} className="flex items-start justify-between gap-4 py-2.5">
+            <li
+              key={name}
+              data-dependency={name}
+              data-state={dependency.state}
+              className="flex items-start justify-between gap-4 py-2.5"
+            >
               <div className="min-w-0">
                 <p className="font-medium">{DEPENDENCY_NAMES[name] ?? humanize(name)}</p>
                 {dependency.reason && <p className="text-xs break-words text-muted">{dependency.reason}</p>}
@@ -106,7 +111,15 @@ function Circuits({ isOperator }: { isOperator: boolean }) {
   );
 }
 
-function CircuitButton({ circuit, isPending, onChange }: { circuit: Circuit; isPending: boolean; onChange: (state: 'open' | 'closed') => void }) {
+function CircuitButton({
+  circuit,
+  isPending,
+  onChange,
+}: {
+  circuit: Circuit;
+  isPending: boolean;
+  onChange: (state: 'open' | 'closed') => void;
+}) {
   const name = DEPENDENCY_NAMES[circuit.dependency] ?? circuit.dependency;
   if (circuit.state === 'closed') {
     return (
@@ -139,9 +152,12 @@ function CircuitButton({ circuit, isPending, onChange }: { circuit: Circuit; isP
 
 function circuitWords(circuit: Circuit): string {
   if (circuit.state === 'closed') {
-    return circuit.failures > 0 ? `${plural(circuit.failures, 'failure')} in a row: ${circuit.last_error ?? ''}` : 'Calls go through.';
+    return circuit.failures > 0
+      ? `${plural(circuit.failures, 'failure')} in a row: ${circuit.last_error ?? ''}`
+      : 'Calls go through.';
   }
-  if (circuit.forced) return `Opened by hand${circuit.changed_at ? ` at ${clock(circuit.changed_at)}` : ''}. Jobs wait until it is closed by hand.`;
+  if (circuit.forced)
+    return `Opened by hand${circuit.changed_at ? ` at ${clock(circuit.changed_at)}` : ''}. Jobs wait until it is closed by hand.`;
   const until = circuit.probe_at ? ` A probe is let through at ${clock(circuit.probe_at)}.` : '';
   return `${circuit.last_error ?? 'Calls keep failing'}; jobs wait.${until}`;
 }
@@ -198,10 +214,14 @@ function Today({ spend }: { spend: Spend }) {
         {usd(today.committed_usd)} <span className="text-base font-normal text-muted">of {usd(today.budget_usd)}</span>
       </p>
       <div aria-hidden className="mt-3 h-2 overflow-hidden rounded-full bg-sunken">
-        <div className={`h-full rounded-full ${share >= 0.9 ? 'bg-warn' : 'bg-accent'}`} style={{ width: `${String(share * 100)}%` }} />
+        <div
+          className={`h-full rounded-full ${share >= 0.9 ? 'bg-warn' : 'bg-accent'}`}
+          style={{ width: `${String(share * 100)}%` }}
+        />
       </div>
       <p className="mt-2 text-xs text-muted">
-        {usd(today.remaining_usd)} left at {usd(spend.price_usd)} a picture. Counted: paid, reserved, under way or unknown.
+        {usd(today.remaining_usd)} left at {usd(spend.price_usd)} a picture. Counted: paid, reserved, under way or
+        unknown.
       </p>
     </Section>
   );
