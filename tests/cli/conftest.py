@@ -18,18 +18,18 @@ _LIMIT_S = 150.0
 
 @dataclass
 class Cli:
-    """Runs ``python -m imagery.cli`` with these variables and no others of its own."""
+    """Runs ``python -m imagery_client`` with these variables and no others of its own."""
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
 
     def environment(self, **variables: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMAGERY_")}
-        defaults = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "COLUMNS": "160"}
+        defaults = {"PYTHONPATH": f"{ROOT}:{ROOT / 'client'}", "PYTHONUNBUFFERED": "1", "COLUMNS": "160"}
         return inherited | defaults | self.variables | variables
 
     def command(self, *arguments: str | Path) -> list[str]:
-        return [sys.executable, "-m", "imagery.cli", *map(str, arguments)]
+        return [sys.executable, "-m", "imagery_client", *map(str, arguments)]
 
     def run(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

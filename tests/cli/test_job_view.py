@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from imagery.cli.job_view import end_line, jobs_view, stage_line
+from imagery_client.job_view import end_line, jobs_view, stage_line
 
 
 def stage(name: str, state: str = "PENDING", **more: Any) -> dict[str, Any]:

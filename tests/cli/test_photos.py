@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagery.cli.errors import CliError
-from imagery.cli.photos import idempotency_key, photos
+from imagery_client.errors import CliError
+from imagery_client.photos import idempotency_key, photos
 
 
 def files(folder: Path, *names: str) -> None:

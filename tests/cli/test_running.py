@@ -1,4 +1,4 @@
-"""``python -m imagery.cli`` against the running stack."""
+"""``python -m imagery_client`` against the running stack."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagery.cli.settings import DEFAULT_URL, CliSettings, Target, choose_target
 from imagery.settings_table import settings_table
+from imagery_client.settings import DEFAULT_URL, CliSettings, Target, choose_target
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -54,4 +54,4 @@ def test_options_win_over_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_readme_explains_every_variable() -> None:
     readme = (ROOT / "README.md").read_text()
     table = readme.split("<!-- cli-settings:begin -->")[1].split("<!-- cli-settings:end -->")[0]
-    assert table.strip() == settings_table(CliSettings), "run: python -m imagery.cli.settings"
+    assert table.strip() == settings_table(CliSettings), "run: python -m imagery_client.settings"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from imagery.cli.api import Api, Json
-from imagery.cli.errors import CliError, Exit
-from imagery.cli.photos import SUFFIXES
+from imagery_client.api import Api, Json
+from imagery_client.errors import CliError, Exit
+from imagery_client.photos import SUFFIXES
 
 FILES = {
     "guardrail": "0-guardrail.png",

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from imagery.cli.api import Api, Json
-from imagery.cli.errors import CliError, Exit
-from imagery.cli.output import Output
-from imagery.cli.photos import content_hash, idempotency_key, photos
-from imagery.cli.settings import CliSettings
+from imagery_client.api import Api, Json
+from imagery_client.errors import CliError, Exit
+from imagery_client.output import Output
+from imagery_client.photos import content_hash, idempotency_key, photos
+from imagery_client.settings import CliSettings
 
 _ENDS_ALL = {Exit.USAGE, Exit.UNREACHABLE}
 _NAME_CHARS = 30

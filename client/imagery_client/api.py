@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import httpx
 
-from imagery.cli.errors import CliError, Exit, from_problem, unreachable
-from imagery.cli.settings import CliSettings, Target
+from imagery_client.errors import CliError, Exit, from_problem, unreachable
+from imagery_client.settings import CliSettings, Target
 
 Json = dict[str, Any]
 _AWAY = {502, 503, 504}

@@ -7,7 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from imagery.cli.errors import CliError, Exit
+from imagery_client.errors import CliError, Exit
 
 SUFFIXES = frozenset({".avif", ".bmp", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imagery.cli.errors import CliError
 from imagery.text import plain
+from imagery_client.errors import CliError
 
 MOST_CHARS = 2000
 

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from imagery.cli.download import FILES, SOURCE
 from imagery.contracts import AspectRatio, JobState, Stage
+from imagery_client.download import FILES, SOURCE
 
 _MOST_ROWS = 10_000
 _EXIT_CODES = """exit codes:
@@ -20,10 +20,10 @@ _EXIT_CODES = """exit codes:
 The address is --url, else IMAGERY_URL, else that of the stack that runs here (.run/state.json); the key is
 --key, else IMAGERY_API_KEY, else that of the stack that runs here. README.md lists all variables."""
 _EXAMPLES = """examples:
-  python -m imagery.cli submit photo.jpg --prompt 'on a marble counter' --out results
-  python -m imagery.cli submit photos/ 'more/*.jpg' --no-watch
-  python -m imagery.cli jobs --state FAILED --json
-  python -m imagery.cli logs --job JOB --follow
+  python -m imagery_client submit photo.jpg --prompt 'on a marble counter' --out results
+  python -m imagery_client submit photos/ 'more/*.jpg' --no-watch
+  python -m imagery_client jobs --state FAILED --json
+  python -m imagery_client logs --job JOB --follow
 
 """
 
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     """All commands."""
     common = _common()
     root = argparse.ArgumentParser(
-        prog="python -m imagery.cli",
+        prog="python -m imagery_client",
         description="Send photos through the imagery pipeline and watch them, here or in the cloud.",
         epilog=_EXAMPLES + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -58,10 +58,12 @@ def parser() -> argparse.ArgumentParser:
         "cancel": "stop jobs before their next stage; nothing is paid afterwards",
         "retry": "run FAILED or CANCELLED jobs again from the stage they ended in",
     }.items():
-        each = command(name, summary, f"  python -m imagery.cli {name} JOB")
+        each = command(name, summary, f"  python -m imagery_client {name} JOB")
         each.add_argument("jobs", nargs="+", metavar="JOB")
     _download(command)
-    spend = command("spend", "what was paid, what was not, and why", "  python -m imagery.cli spend --days 7")
+    spend = command(
+        "spend", "what was paid, what was not, and why", "  python -m imagery_client spend --days 7"
+    )
     spend.add_argument("--days", type=_number(1, 400), default=30, help="days back (default 30)")
     return root
 
@@ -81,9 +83,9 @@ def _submit(command: Command) -> None:
     submit = command(
         "submit",
         "send photos and watch their jobs",
-        "  python -m imagery.cli submit photo.jpg --out results\n"
-        "  python -m imagery.cli submit photos/ --aspect-ratio 16:9 --image-size 2K\n"
-        "  python -m imagery.cli submit '*.jpg' --no-watch --json | jq -r .job_id\n\n"
+        "  python -m imagery_client submit photo.jpg --out results\n"
+        "  python -m imagery_client submit photos/ --aspect-ratio 16:9 --image-size 2K\n"
+        "  python -m imagery_client submit '*.jpg' --no-watch --json | jq -r .job_id\n\n"
         "The Idempotency-Key is made from a photo's content and its options: the same command again, after\n"
         "Ctrl-C or a lost connection, finds the jobs of the first one and pays nothing twice.",
     )
@@ -109,7 +111,7 @@ def _submit(command: Command) -> None:
 
 
 def _watch(command: Command) -> None:
-    watch = command("watch", "follow jobs until they end", "  python -m imagery.cli watch JOB JOB")
+    watch = command("watch", "follow jobs until they end", "  python -m imagery_client watch JOB JOB")
     watch.add_argument("jobs", nargs="+", metavar="JOB")
 
 
@@ -117,8 +119,8 @@ def _jobs(command: Command) -> None:
     jobs = command(
         "jobs",
         "list jobs, newest first",
-        "  python -m imagery.cli jobs --state RUNNING --state QUEUED\n"
-        "  python -m imagery.cli jobs --limit 500 --json | jq -r 'select(.cost_usd > 0) | .job_id'",
+        "  python -m imagery_client jobs --state RUNNING --state QUEUED\n"
+        "  python -m imagery_client jobs --limit 500 --json | jq -r 'select(.cost_usd > 0) | .job_id'",
     )
     jobs.add_argument(
         "--state", action="append", choices=[each.value for each in JobState], help="may be repeated"
@@ -130,7 +132,7 @@ def _logs(command: Command) -> None:
     logs = command(
         "logs",
         "what happened, oldest first",
-        "  python -m imagery.cli logs --job JOB\n  python -m imagery.cli logs --level error --follow --json",
+        "  python -m imagery_client logs --job JOB\n  python -m imagery_client logs --level error --follow --json",
     )
     logs.add_argument("--job", metavar="JOB", help="of one job")
     logs.add_argument("--level", choices=["debug", "info", "warning", "error"], help="this level and above")
@@ -150,8 +152,8 @@ def _download(command: Command) -> None:
     download = command(
         "download",
         "the pictures of jobs as files",
-        "  python -m imagery.cli download JOB --out results\n"
-        "  python -m imagery.cli download JOB --stage rembg",
+        "  python -m imagery_client download JOB --out results\n"
+        "  python -m imagery_client download JOB --stage rembg",
     )
     download.add_argument("jobs", nargs="+", metavar="JOB")
     download.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="into DIR/JOB/ (default .)")

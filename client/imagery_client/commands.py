@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from imagery.cli.api import Api, Json
-from imagery.cli.download import download, finished_stages
-from imagery.cli.errors import CliError, Exit
-from imagery.cli.output import Output, money
-from imagery.cli.settings import CliSettings
-from imagery.cli.submit import Submission
-from imagery.cli.watch import Watch, exit_code
+from imagery_client.api import Api, Json
+from imagery_client.download import download, finished_stages
+from imagery_client.errors import CliError, Exit
+from imagery_client.output import Output, money
+from imagery_client.settings import CliSettings
+from imagery_client.submit import Submission
+from imagery_client.watch import Watch, exit_code
 
 _PAGE = 200
 _LOG_KEYS = ("id", "timestamp", "level", "event", "job_id", "version", "stage")

@@ -10,9 +10,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from imagery.cli.api import Json
-from imagery.cli.output import MOST_CHARS, money
 from imagery.text import plain
+from imagery_client.api import Json
+from imagery_client.output import MOST_CHARS, money
 
 ENDED = frozenset({"COMPLETED", "REJECTED", "FAILED", "CANCELLED"})
 _BAR = 16

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from rich.live import Live
 
-from imagery.cli.api import Api, Json
-from imagery.cli.errors import Exit
-from imagery.cli.job_view import ENDED, end_line, jobs_view, stage_line, style_of
-from imagery.cli.output import Output
-from imagery.cli.settings import CliSettings
+from imagery_client.api import Api, Json
+from imagery_client.errors import Exit
+from imagery_client.job_view import ENDED, end_line, jobs_view, stage_line, style_of
+from imagery_client.output import Output
+from imagery_client.settings import CliSettings
 
 _SHORT_ID = 12
 _QUIET_STATES = {"PENDING"}

@@ -1,4 +1,4 @@
-"""``python -m imagery.cli``."""
+"""``python -m imagery_client``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from argparse import Namespace
 
 from pydantic import ValidationError
 
-from imagery.cli.api import Api
-from imagery.cli.arguments import parser
-from imagery.cli.commands import Session
-from imagery.cli.errors import CliError, Exit
-from imagery.cli.output import Output
-from imagery.cli.settings import CliSettings, choose_target
+from imagery_client.api import Api
+from imagery_client.arguments import parser
+from imagery_client.commands import Session
+from imagery_client.errors import CliError, Exit
+from imagery_client.output import Output
+from imagery_client.settings import CliSettings, choose_target
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         if chosen.command == "submit":
             output.note("The same command again sends what is missing, and pays nothing twice.", "yellow")
         if sent:
-            output.note(f"The jobs go on: python -m imagery.cli watch {' '.join(sent)}", "yellow")
+            output.note(f"The jobs go on: python -m imagery_client watch {' '.join(sent)}", "yellow")
         return int(Exit.INTERRUPTED)
     except BrokenPipeError:
         # whoever read the output has had enough; python must not complain about it when it ends

@@ -16,7 +16,7 @@ DEFAULT_URL = "http://127.0.0.1:7071"
 
 
 class CliSettings(BaseSettings):
-    """What ``python -m imagery.cli`` can be told by variables; options of the command line win."""
+    """What ``python -m imagery_client`` can be told by variables; options of the command line win."""
 
     model_config = SettingsConfigDict(env_prefix="IMAGERY_", extra="ignore", env_ignore_empty=True)
 

@@ -1,0 +1,1 @@
+"""The pipeline from the terminal, here or in the cloud: ``python -m imagery_client --help``."""
