@@ -1,1 +1,3 @@
-"""The pipeline from the terminal, here or in the cloud: ``python -m imagery_client --help``."""
+"""The imagery pipeline from a terminal, here or in the cloud: ``imagery --help``."""
+
+__version__ = "0.1.0"

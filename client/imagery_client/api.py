@@ -1,46 +1,54 @@
-"""The calls of the command line."""
+"""The HTTP calls of the command line."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
+from pydantic import ValidationError
 
-from imagery_client.errors import CliError, Exit, from_problem, unreachable
-from imagery_client.settings import CliSettings, Target
+from imagery_client import __version__
+from imagery_client.errors import ClientError, ExitCode, from_problem, not_the_api, unreachable
+from imagery_client.model import Accepted, ApiModel, LogEvent
+from imagery_client.settings import ApiTarget
 
-Json = dict[str, Any]
 _AWAY = {502, 503, 504}
+# how long a host that answered before may be away before a command gives up, and the pause between two calls
+_PATIENCE_S = 60.0
 _AGAIN_S = 1.0
 _LEAST_S = 0.5
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
+
+Model = TypeVar("Model", bound=ApiModel)
+Send = Callable[[], Awaitable[httpx.Response]]
 
 
-class Api:
-    """One API, by one key. Raises ``CliError`` for everything that is no success.
+class ApiClient:
+    """Calls one API with one key. Raises ``ClientError`` unless a call succeeds.
 
-    ``notice``: what is waited for while the host is away, else empty; ``tell`` hears of it once.
+    ``notice``: what it waits for while the host is away, else empty; ``on_notice`` gets it once.
     """
 
-    def __init__(self, target: Target, settings: CliSettings, tell: Callable[[str], None]) -> None:
+    def __init__(self, target: ApiTarget, timeout_s: float, on_notice: Callable[[str], None]) -> None:
         self._target = target
-        self._settings = settings
-        self._tell = tell
+        self._timeout_s = timeout_s
+        self._on_notice = on_notice
         self._has_answered = False
         self.notice = ""
-        headers = {"X-API-Key": target.key} if target.key else {}
+        headers = {"User-Agent": f"imagery-client/{__version__}"}
+        if target.key:
+            headers["X-API-Key"] = target.key
         try:
-            self._client = httpx.AsyncClient(base_url=target.url, headers=headers, timeout=settings.timeout_s)
+            self._client = httpx.AsyncClient(base_url=target.url, headers=headers, timeout=timeout_s)
         except (httpx.InvalidURL, ValueError) as error:
-            raise CliError("Not a URL", f"{target.url}: {error}") from None
+            raise ClientError("Not a URL", f"{target.url}: {error}") from None
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,65 +58,74 @@ class Api:
     ) -> None:
         await self._client.aclose()
 
-    async def get(self, path: str, *, is_patient: bool = False, **query: Any) -> Json:
-        """A JSON object. ``is_patient``: a host that has answered before may be away for a while."""
+    async def get(self, path: str, model: type[Model], *, is_patient: bool = False, **query: Any) -> Model:
+        """GET an object. ``is_patient``: wait for a host that answered before and is away for a while."""
         given = {name: value for name, value in query.items() if value is not None}
-        ask = lambda: self._client.get(path, params=given)  # noqa: E731
-        return _body(await (self._patiently(ask) if is_patient else self._once(ask)))
 
-    async def post(self, path: str, body: Json | None = None) -> Json:
-        """A JSON object."""
-        return _body(await self._once(lambda: self._client.post(path, json=body)))
+        async def send() -> httpx.Response:
+            return await self._client.get(path, params=given)
+
+        return _parsed(await (self._patiently(send) if is_patient else self._once(send)), model)
+
+    async def post(self, path: str, model: type[Model]) -> Model:
+        """POST without a body; returns the object that comes back."""
+        return _parsed(await self._once(lambda: self._client.post(path)), model)
 
     async def upload(
         self, photo: Path, content_type: str, fields: dict[str, str], key: str, sent: Callable[[int], None]
-    ) -> tuple[Json, bool]:
-        """POST /process: the answer, and whether it made a job. The key makes a repeat harmless."""
+    ) -> tuple[Accepted, bool]:
+        """POST /process. Returns the job, and whether this request made it.
+
+        ``key``: the Idempotency-Key, which makes a repeat harmless. ``sent`` gets the bytes sent so far.
+        """
 
         async def send() -> httpx.Response:
             with photo.open("rb") as file:
-                files = {"file": (photo.name, _Counted(file, sent), content_type)}
+                files = {"file": (photo.name, _CountedFile(file, sent), content_type)}
                 headers = {"Idempotency-Key": key}
                 return await self._client.post(
                     "/api/v1/process",
                     data=fields,
-                    files=files,  # type: ignore[arg-type]  # httpx asks for read alone
+                    files=files,  # type: ignore[arg-type]  # httpx needs nothing but read
                     headers=headers,
                 )
 
         answer = await self._patiently(send)
-        return _body(answer), answer.status_code == httpx.codes.ACCEPTED
+        return _parsed(answer, Accepted), answer.status_code == httpx.codes.ACCEPTED
 
-    async def lines(self, query: Json) -> tuple[list[Json], int]:
-        """The events that are there now, oldest first, a page of them, and what the next page is after."""
-        headers = {"Accept": "application/x-ndjson"}
-        answer = await self._patiently(
-            lambda: self._client.get("/api/v1/logs", params=query, headers=headers)
-        )
-        events = [json.loads(line) for line in answer.text.splitlines() if line]
-        last = events[-1]["id"] if events else query.get("after", 0)
+    async def log_page(self, query: dict[str, Any]) -> tuple[list[LogEvent], int]:
+        """One page of the events that exist, oldest first, and the id after which the next page begins."""
+        answer = await self._logs("application/x-ndjson", query)
+        events = [_event(line, answer) for line in answer.text.splitlines() if line]
+        last = events[-1].id if events else query.get("after", 0)
         return events, max(last, int(answer.headers.get("X-Last-Event-ID", 0)))
 
-    async def follow(self, query: Json) -> AsyncIterator[Json]:
-        """Events as they come, without end: each answer resumes where the one before ended."""
+    async def follow_logs(self, query: dict[str, Any]) -> AsyncIterator[LogEvent]:
+        """Events as they come, without end: each call resumes where the one before ended."""
         position, last = "", 0
         while True:
             asked = time.monotonic()
-            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": position} if position else {})
-            ask = lambda headers=headers: self._client.get("/api/v1/logs", params=query, headers=headers)  # noqa: E731
-            answer = await self._patiently(ask)
+            answer = await self._logs(
+                "text/event-stream", query, {"Last-Event-ID": position} if position else {}
+            )
             for line in answer.text.splitlines():
                 name, _, value = line.partition(":")
                 if name == "id":
                     position = value.strip()
-                if name == "data" and (event := json.loads(value))["id"] > last:
-                    last = event["id"]
+                if name == "data" and (event := _event(value, answer)).id > last:
+                    last = event.id
                     yield event
-            # the API holds its answer until there is something; one that does not must not be flooded
+            # the API keeps the call open until there is something; one that does not must not be flooded
             await asyncio.sleep(max(0.0, _LEAST_S - (time.monotonic() - asked)))
 
+    async def _logs(
+        self, accept: str, query: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        wanted = {"Accept": accept} | (headers or {})
+        return await self._patiently(lambda: self._client.get("/api/v1/logs", params=query, headers=wanted))
+
     async def picture(self, job_id: str, stage: str, file: Path) -> None:
-        """A stage's picture into ``file``, which is whole or not there."""
+        """Write a stage's picture into ``file``, which is whole or absent."""
         answer = await self._once(
             lambda: self._client.get(f"/api/v1/jobs/{job_id}/images/{stage}"), follows=True
         )
@@ -123,42 +140,42 @@ class Api:
             partial.unlink(missing_ok=True)
 
     async def _from_store(self, link: str, file: Path) -> None:
-        """The link is signed by itself, and the key is none of the store's business."""
+        """The link is signed; the API key must not reach the store."""
         try:
             async with (
-                httpx.AsyncClient(timeout=self._settings.timeout_s) as store,
+                httpx.AsyncClient(timeout=self._timeout_s) as store,
                 store.stream("GET", link) as answer,
             ):
                 if answer.is_error:
-                    detail = f"The store answered {answer.status_code} for the picture."
-                    raise CliError("No picture", detail, "Ask again: a link is short-lived.")
+                    detail = f"The store returned {answer.status_code} for the picture."
+                    raise ClientError("No picture", detail, "Download it again: a link is short-lived.")
                 with file.open("wb") as out:
-                    async for chunk in answer.aiter_bytes(_CHUNK):
+                    async for chunk in answer.aiter_bytes(_CHUNK_BYTES):
                         out.write(chunk)
         except httpx.TransportError as error:
             raise unreachable(link.partition("?")[0], _words(error)) from None
 
-    async def _patiently(self, ask: Callable[[], Any]) -> httpx.Response:
-        until = time.monotonic() + self._settings.patience_s
+    async def _patiently(self, send: Send) -> httpx.Response:
+        until = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                answer = await self._once(ask)
+                answer = await self._once(send)
                 self.notice = ""
                 return answer
-            except CliError as error:
-                is_away = error.exit_code is Exit.UNREACHABLE and error.retry_after_s is None
+            except ClientError as error:
+                is_away = error.exit_code is ExitCode.UNREACHABLE and error.retry_after_s is None
                 if not is_away or not self._has_answered or time.monotonic() >= until:
                     raise
                 if not self.notice:
-                    self.notice = f"{error.detail}; asking again for up to {self._settings.patience_s:.0f} s"
-                    self._tell(self.notice)
+                    self.notice = f"{error.detail}; trying again for up to {_PATIENCE_S:.0f} s"
+                    self._on_notice(self.notice)
             await asyncio.sleep(_AGAIN_S)
 
-    async def _once(self, ask: Callable[[], Any], *, follows: bool = False) -> httpx.Response:
+    async def _once(self, send: Send, *, follows: bool = False) -> httpx.Response:
         try:
-            answer: httpx.Response = await ask()
+            answer = await send()
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise CliError("Not a URL", f"{self._target.url}: {error}") from None
+            raise ClientError("Not a URL", f"{self._target.url}: {error}") from None
         except httpx.HTTPError as error:
             raise unreachable(self._target.url, _words(error)) from None
         self._has_answered = self._has_answered or answer.status_code not in _AWAY
@@ -166,28 +183,29 @@ class Api:
             return answer
         raise self._refusal(answer)
 
-    def _refusal(self, answer: httpx.Response) -> CliError:
+    def _refusal(self, answer: httpx.Response) -> ClientError:
         problem = {}
         with contextlib.suppress(ValueError):
             problem = answer.json()
         if isinstance(problem, dict) and "code" in problem:
             return from_problem(answer.status_code, problem, _retry_after_s(answer))
         if answer.status_code in _AWAY:
-            return unreachable(self._target.url, f"a gateway answered {answer.status_code}")
-        detail = f"{self._target.url} answered {answer.status_code}, and not as this API does."
-        return CliError("Not the API", detail, "--url or IMAGERY_URL names the right one.")
+            return unreachable(self._target.url, f"a gateway returned {answer.status_code}")
+        return not_the_api(
+            f"{self._target.url} returned {answer.status_code} without this API's error object."
+        )
 
 
-class _Counted:
-    """A file that tells how much of it was read."""
+class _CountedFile:
+    """A file that reports how much of it was read."""
 
-    def __init__(self, file: Any, told: Callable[[int], None]) -> None:
+    def __init__(self, file: Any, read: Callable[[int], None]) -> None:
         self._file = file
-        self._told = told
+        self._on_read = read
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._file.read(size)
-        self._told(self._file.tell())
+        self._on_read(self._file.tell())
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -200,13 +218,18 @@ class _Counted:
         return int(self._file.fileno())
 
 
-def _body(answer: httpx.Response) -> Json:
-    with contextlib.suppress(ValueError):
-        body = answer.json()
-        if isinstance(body, dict):
-            return body
-    detail = f"{answer.url.host} did not answer with JSON."
-    raise CliError("Not the API", detail, "--url or IMAGERY_URL names the right one.")
+def _parsed(answer: httpx.Response, model: type[Model]) -> Model:
+    try:
+        return model.model_validate_json(answer.content)
+    except ValidationError:
+        raise not_the_api(f"{answer.url.host} did not return a {model.__name__} object.") from None
+
+
+def _event(text: str, answer: httpx.Response) -> LogEvent:
+    try:
+        return LogEvent.model_validate_json(text)
+    except ValidationError:
+        raise not_the_api(f"{answer.url.host} did not return events.") from None
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:

@@ -1,52 +1,59 @@
-"""The settings of the command line: the only place of it that reads the environment."""
+"""Where to call and with which key: the only place of the client that reads the environment."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sys
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from imagery_client.errors import ClientError
 
 DEFAULT_URL = "http://127.0.0.1:7071"
+_PREFIX = "IMAGERY_"
 
 
-class CliSettings(BaseSettings):
-    """What ``python -m imagery_client`` can be told by variables; options of the command line win."""
+class ClientSettings(BaseModel):
+    """What variables may say; options of the command line win. An empty variable counts as not set."""
 
-    model_config = SettingsConfigDict(env_prefix="IMAGERY_", extra="ignore", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True)
 
-    url: str | None = Field(
-        None, description=f"Base URL of the API; empty: the stack that runs here, else {DEFAULT_URL}."
-    )
-    api_key: SecretStr | None = Field(
-        None, description="API key; empty: that of the stack that runs here, for its own URL alone."
-    )
-    run_dir: Path = Field(Path(".run"), description="Folder of the local stack, with state.json and api.key.")
-    timeout_s: float = Field(60.0, gt=0, description="Time limit of one call.")
-    poll_s: float = Field(2.0, ge=0, le=30, description="Longest wait of one look at a job.")
-    patience_s: float = Field(
-        60.0, ge=0, description="Time that a host which answered before may be away before watching ends."
-    )
-    parallel: int = Field(4, ge=1, le=64, description="Uploads, and downloads, at once.")
-    max_photos: int = Field(1000, ge=1, description="Most photos of one submit.")
-    busy_attempts: int = Field(5, ge=1, description="Attempts of an upload that is told to come later.")
-    busy_wait_max_s: float = Field(120.0, ge=0, description="Longest such wait that is kept.")
+    url: str | None = None
+    api_key: SecretStr | None = None
+    timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    run_dir: Path = Path(".run")
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Self:
+        """The settings of ``IMAGERY_*`` variables. Raises ``ClientError``."""
+        given = {name: variables.get(variable_name(name)) for name in cls.model_fields}
+        try:
+            return cls.model_validate({name: value for name, value in given.items() if value})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = variable_name(str(first["loc"][0]))
+            raise ClientError("Wrong setting", f"{name}: {first['msg']}") from None
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field of ``ClientSettings``."""
+    return f"{_PREFIX}{field}".upper()
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where to call, and who as."""
+class ApiTarget:
+    """The API's base URL and the key that is sent to it."""
 
     url: str
     key: str | None
 
 
-def choose_target(settings: CliSettings, url: str | None, key: str | None) -> Target:
+def choose_target(settings: ClientSettings, url: str | None, key: str | None) -> ApiTarget:
     """Options first, then variables, then the stack that runs on this machine.
 
     The stack's key goes to no other address than the stack's.
@@ -57,7 +64,7 @@ def choose_target(settings: CliSettings, url: str | None, key: str | None) -> Ta
     given = key or (settings.api_key.get_secret_value() if settings.api_key else None)
     if given is None and chosen in {local_url.rstrip("/"), DEFAULT_URL}:
         given = state.get("api_key") or _kept_key(settings.run_dir / "api.key")
-    return Target(chosen, given)
+    return ApiTarget(chosen, given)
 
 
 def _state(file: Path) -> dict[str, Any]:
@@ -72,9 +79,3 @@ def _kept_key(file: Path) -> str | None:
     with contextlib.suppress(OSError):
         return file.read_text().strip() or None
     return None
-
-
-if __name__ == "__main__":
-    from imagery.settings_table import settings_table
-
-    sys.stdout.write(settings_table(CliSettings) + "\n")
