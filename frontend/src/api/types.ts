@@ -19,7 +19,7 @@ export type StageState =
   | 'RUNNING'
   | 'WAITING'
   | 'SUCCEEDED'
-  | 'REFUSED'
+  | 'REJECTED'
   | 'FAILED'
   | 'CANCELLED';
 
@@ -117,7 +117,7 @@ export interface Check {
 
 export interface GuardrailReport {
   job_id: string;
-  verdict: 'admitted' | 'refused';
+  verdict: 'admitted' | 'rejected';
   code: string | null;
   message: string;
   checked_at: string;
