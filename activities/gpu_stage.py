@@ -7,11 +7,12 @@ from datetime import datetime
 
 from activities.reuse import keep, reuse
 from activities.stage import circuit_open, failed, rejected, retry_later, succeeded, transient
+from imagery.backoff import wait_s
 from imagery.contracts import GpuReport, GpuRequest, Stage, StageInput, StageOutcome, stage_output
 from imagery.database.circuits import Call, CircuitOpenError, Dependency
 from imagery.database.stages import Begun
 from imagery.gpu_client import GpuBusy, GpuError, GpuNoReplica, GpuRefused
-from imagery.retry import RetryRules, wait_s
+from imagery.retry import RetryRules
 from imagery.services import Services
 
 GpuCall = Callable[[GpuRequest, datetime], GpuReport]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from activities.reuse import keep, reuse
 from activities.stage import circuit_open, failed, rejected, retry_later, run_stage, succeeded, transient
+from imagery.backoff import spread
 from imagery.contracts import (
     BlobRef,
     JobOptions,
@@ -39,7 +40,6 @@ from imagery.providers.nano_banana import (
     Refused,
     ServiceUnavailable,
 )
-from imagery.retry import spread
 from imagery.services import Services
 
 _PNG = "image/png"

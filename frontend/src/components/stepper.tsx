@@ -55,9 +55,7 @@ function Step({ stage, isLast }: { stage: StageView; isLast: boolean }) {
           <Badge tone={TONES[stage.state]}>{STAGE_STATE_WORDS[stage.state]}</Badge>
           {stage.cached && <Badge tone="ok">Cached</Badge>}
           {stage.attempt > 0 && <span>attempt {stage.attempt}</span>}
-          {stage.vram_used_gb !== null && (
-            <span>{stage.vram_used_gb.toFixed(1)} GB VRAM</span>
-          )}
+          {stage.vram_used_gb !== null && <span>{stage.vram_used_gb.toFixed(1)} GB VRAM</span>}
           {stage.cost_usd > 0 && <span className="font-medium text-ink">{usd(stage.cost_usd)}</span>}
         </div>
         <Doing stage={stage} />

@@ -7,7 +7,8 @@ const BY_CODE: Record<string, string> = {
   quota_concurrent_jobs: 'Wait until one of your open jobs has ended, or cancel one.',
   no_subject_found: 'Choose a photo in which one subject stands out from its background.',
   gpu_out_of_memory: 'The picture is too large for the GPU even in the smallest tiles. Send a smaller one.',
-  deadline_exceeded: 'The job waited longer than it may. See what it waited for in its log, then retry: finished stages are kept.',
+  deadline_exceeded:
+    'The job waited longer than it may. See what it waited for in its log, then retry: finished stages are kept.',
   restarts_exhausted: 'The job broke off again and again. Its log tells where; retry when that is mended.',
   orchestration_terminated: 'Somebody ended the orchestration by hand. Retry takes it up where it stopped.',
   nano_banana_safety: 'The image model rejected this scene. Change the prompt and send the photo again.',

@@ -42,11 +42,7 @@ function Job({ jobId }: { jobId: string }) {
   }
   return (
     <>
-      <PageHeading
-        title={titleOf(job)}
-        tab={`${job.state} · ${titleOf(job)}`}
-        aside={<JobActions job={job} />}
-      >
+      <PageHeading title={titleOf(job)} tab={`${job.state} · ${titleOf(job)}`} aside={<JobActions job={job} />}>
         <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
           <JobStateBadge state={job.state} testId="job-state" />
           <span>{dayAndClock(job.created_at)}</span>

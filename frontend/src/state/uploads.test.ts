@@ -8,18 +8,24 @@ const OPTIONS = { prompt: '', aspectRatio: '1:1', imageSize: '1K', fresh: false 
 
 /** A way to send whose answers the test gives. */
 function sender() {
-  const open: { submission: Submission; hooks: UploadHooks; resolve: (job: string) => void; reject: (error: unknown) => void }[] = [];
-  const submit = vi.fn((submission: Submission, hooks: UploadHooks = {}) =>
-    new Promise<Accepted>((resolve, reject) => {
-      open.push({
-        submission,
-        hooks,
-        resolve: (job_id) => {
-          resolve({ job_id, status: 'QUEUED' });
-        },
-        reject,
-      });
-    }),
+  const open: {
+    submission: Submission;
+    hooks: UploadHooks;
+    resolve: (job: string) => void;
+    reject: (error: unknown) => void;
+  }[] = [];
+  const submit = vi.fn(
+    (submission: Submission, hooks: UploadHooks = {}) =>
+      new Promise<Accepted>((resolve, reject) => {
+        open.push({
+          submission,
+          hooks,
+          resolve: (job_id) => {
+            resolve({ job_id, status: 'QUEUED' });
+          },
+          reject,
+        });
+      }),
   );
   return { open, submit };
 }
