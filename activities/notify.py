@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from imagery.backoff import wait_s
 from imagery.contracts import CallbackOrder, CallbackOutcome, JsonObject
 from imagery.database.tables import CallbackDelivery, utc_now
-from imagery.retry import RetryRules, wait_s
+from imagery.retry import RetryRules
 from imagery.safe_http import RefusedUrlError, UnreachableError, post
 from imagery.services import Services, get_services
 from imagery.settings import Environment

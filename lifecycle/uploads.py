@@ -22,7 +22,7 @@ from imagery.principal import STORAGE_OWNER
 from imagery.services import get_services
 from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, StorageError
 from imagery.telemetry.logs import get_logger
-from imagery.uploads import owner_of
+from lifecycle.blob_requests import blob_request, pinned
 from lifecycle.starter import refuse, submit_upload
 
 _log = get_logger(__name__)
@@ -105,10 +105,7 @@ def _may_pass(error: Exception) -> bool:
 def _give_up(ref: BlobRef) -> bool:
     try:
         options = _options(get_services().tickets.of_blob(ref.name))
-        request = JobRequest(
-            job_id=upload_job_id(ref, options), source=ref, owner_id=owner_of(ref), options=options
-        )
-        refuse(request, JobState.FAILED, "upload_unreadable", _UNREADABLE)
+        refuse(blob_request(ref, options), JobState.FAILED, "upload_unreadable", _UNREADABLE)
     except Exception as error:
         # the next blob must have its turn all the same
         _log.error("upload_not_recorded", source=ref.path, exc_info=error)
@@ -158,13 +155,9 @@ def _options(ticket: UploadTicket | None) -> JobOptions:
 
 
 def _request(ref: BlobRef, properties: BlobProperties, ticket: UploadTicket | None) -> JobRequest:
-    pinned = ref.model_copy(update={"etag": properties.etag})
-    options = JobOptions.from_json(ticket.options) if ticket else JobOptions()
-    return JobRequest(
-        job_id=upload_job_id(pinned, options),
-        source=pinned,
-        owner_id=owner_of(pinned),
-        options=options,
+    return blob_request(
+        pinned(ref, properties),
+        JobOptions.from_json(ticket.options) if ticket else JobOptions(),
         content_type=properties.content_type,
         callback_url=ticket.callback_url if ticket else None,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import azure.durable_functions as df
 
+from imagery.backoff import spread
 from imagery.contracts import RetryPolicy
-from imagery.retry import spread
 
 
 class ExponentialRetryOptions(df.RetryOptions):

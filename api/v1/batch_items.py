@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from pydantic import BaseModel
-
-from api.v1.process import BlobRequest, checked_callback, refusals, uploaded
+from api.v1.process import JobFromBlob, checked_callback, refusals, uploaded
+from api.views import View
 from imagery.contracts import JobOptions, JobRequest
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob
-from imagery.job_ids import upload_job_id
 from imagery.principal import Principal
 from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
 from imagery.storage import StorageError
-from imagery.uploads import owner_of
 from imagery.webhooks import SigningKeyError
+from lifecycle.blob_requests import blob_request, pinned
 from lifecycle.starter import create
 
 
-class RefusedItem(BaseModel):
+class RefusedBatchItem(View):
     """An item for which there is no job."""
 
     index: int
@@ -39,11 +37,11 @@ class ItemError(Exception):
 
 
 def create_jobs(
-    batch_id: str, caller: Principal, items: list[BlobRequest]
-) -> tuple[list[ImageJob], list[RefusedItem]]:
+    batch_id: str, caller: Principal, items: list[JobFromBlob]
+) -> tuple[list[ImageJob], list[RefusedBatchItem]]:
     """The jobs that this batch has to start, in their order, and the items that get none."""
     jobs: list[ImageJob] = []
-    refused: list[RefusedItem] = []
+    refused: list[RefusedBatchItem] = []
     taken: set[str] = set()
     # each URL is looked up once, not once an item
     check = lru_cache(checked_callback)
@@ -64,7 +62,7 @@ def create_jobs(
             RefusedUrlError,
             SigningKeyError,
         ) as error:
-            refused.append(RefusedItem(index=index, blob=item.blob, code=error.code, message=str(error)))
+            refused.append(RefusedBatchItem(index=index, blob=item.blob, code=error.code, message=str(error)))
             continue
         taken.add(job.job_id)
         if created:
@@ -73,7 +71,7 @@ def create_jobs(
 
 
 def _job_request(
-    batch_id: str, caller: Principal, item: BlobRequest, check: Callable[[str | None], str | None]
+    batch_id: str, caller: Principal, item: JobFromBlob, check: Callable[[str | None], str | None]
 ) -> JobRequest:
     source = uploaded(item.blob, caller)
     failed = refusals(item.prompt)
@@ -81,13 +79,9 @@ def _job_request(
         raise ItemError(failed[0].code or "rejected", failed[0].message)
     url = check(item.callback_url)
     properties = get_services().storage.properties(source)
-    pinned = source.model_copy(update={"etag": properties.etag})
-    options = JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"}))
-    return JobRequest(
-        job_id=upload_job_id(pinned, options),
-        source=pinned,
-        owner_id=owner_of(source),
-        options=options,
+    return blob_request(
+        pinned(source, properties),
+        JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"})),
         content_type=properties.content_type,
         batch_id=batch_id,
         callback_url=url,

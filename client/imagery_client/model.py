@@ -134,10 +134,10 @@ class JobPage(ApiModel):
 
 
 class Accepted(ApiModel):
-    """The job that a request made, or found."""
+    """The job that a request started or found."""
 
     job_id: str
-    status: str
+    state: str
 
 
 class LogEvent(ApiModel):

@@ -102,7 +102,7 @@ class Submission:
             accepted, sent.is_new = await self._until_not_busy(sent, task)
         finally:
             self._progress.remove_task(task)
-        sent.job_id, sent.state = accepted.job_id, accepted.status
+        sent.job_id, sent.state = accepted.job_id, accepted.state
         self._job_ids.append(sent.job_id)
 
     async def _until_not_busy(self, sent: SubmittedPhoto, task: TaskID) -> tuple[Accepted, bool]:

@@ -12,7 +12,14 @@ const ANN: Me = {
   user_id: 'u1',
   name: 'ann',
   role: 'user',
-  usage: { jobs_per_minute: 60, jobs_last_minute: 0, concurrent_jobs: 5, open_jobs: 0, usd_per_day: 20, usd_today: 0.16 },
+  usage: {
+    jobs_per_minute: 60,
+    jobs_last_minute: 0,
+    concurrent_jobs: 5,
+    open_jobs: 0,
+    usd_per_day: 20,
+    usd_today: 0.16,
+  },
 };
 
 /** A server with one good key and a session. */

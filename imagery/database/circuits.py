@@ -22,9 +22,9 @@ from sqlalchemy import CursorResult, Update, and_, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
+from imagery.backoff import spread
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
-from imagery.retry import spread
 from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
 

@@ -38,7 +38,12 @@ export function toProblem(status: number, body: unknown): Problem {
       errors: given.errors ?? null,
     };
   }
-  return { title: `HTTP ${String(status)}`, status, detail: 'The server gave no reason.', code: `http_${String(status)}` };
+  return {
+    title: `HTTP ${String(status)}`,
+    status,
+    detail: 'The server gave no reason.',
+    code: `http_${String(status)}`,
+  };
 }
 
 export function parseJson(text: string): unknown {

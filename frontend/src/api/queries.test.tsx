@@ -88,9 +88,11 @@ describe('useJob', () => {
       if (isCancelled) return json(job({ state: 'CANCELLED' }));
       if (!call.url.searchParams.has('wait')) return json(job());
       // held by the server, answered with what was true before
-      return new Promise<Response>((resolve) => setTimeout(() => {
-        resolve(json(job()));
-      }, 20_000));
+      return new Promise<Response>((resolve) =>
+        setTimeout(() => {
+          resolve(json(job()));
+        }, 20_000),
+      );
     });
     follow();
     await pass(1000);

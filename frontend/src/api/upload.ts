@@ -83,7 +83,11 @@ function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks)
       else {
         const problem = toProblem(call.status, body);
         reject(
-          new ApiError(problem, call.getResponseHeader('X-Request-Id'), retryAfter(call.getResponseHeader('Retry-After'))),
+          new ApiError(
+            problem,
+            call.getResponseHeader('X-Request-Id'),
+            retryAfter(call.getResponseHeader('Retry-After')),
+          ),
         );
       }
     };

@@ -53,7 +53,9 @@ export function Chart({ times, lines, format, summary, height = 180 }: Props) {
   useEffect(() => {
     plot.current?.setData([[...times], ...lines.map((line) => [...line.values])] as uPlot.AlignedData);
   }, [times, lines, shape, height, theme]);
-  return <div ref={host} role="img" aria-label={summary} className="min-w-0 overflow-hidden" style={{ minHeight: height }} />;
+  return (
+    <div ref={host} role="img" aria-label={summary} className="min-w-0 overflow-hidden" style={{ minHeight: height }} />
+  );
 }
 
 function options(
@@ -63,7 +65,12 @@ function options(
   formatter: { current: (value: number) => string },
 ): uPlot.Options {
   const grid = { stroke: resolve(element, '--line'), width: 1 };
-  const axis = { stroke: resolve(element, '--muted'), grid, ticks: { show: false }, font: '11px "Inter Variable", sans-serif' };
+  const axis = {
+    stroke: resolve(element, '--muted'),
+    grid,
+    ticks: { show: false },
+    font: '11px "Inter Variable", sans-serif',
+  };
   return {
     width: Math.max(element.clientWidth, 200),
     height,
@@ -103,5 +110,10 @@ function resolve(element: HTMLElement, name: string): string {
 }
 
 function time(at: number): string {
-  return new Date(at * 1000).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+  return new Date(at * 1000).toLocaleTimeString(undefined, {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+  });
 }

@@ -11,7 +11,14 @@ const REFUSAL = {
   code: 'too_dark',
   detail: 'The picture is too dark.',
   errors: [
-    { name: 'exposure', passed: false, measured: '3 to 12 of 255', limit: 'highlights from 24', code: 'too_dark', message: 'Nearly black.' },
+    {
+      name: 'exposure',
+      passed: false,
+      measured: '3 to 12 of 255',
+      limit: 'highlights from 24',
+      code: 'too_dark',
+      message: 'Nearly black.',
+    },
   ],
 };
 
@@ -19,7 +26,13 @@ describe('ErrorCard', () => {
   it('shows reason, failed check with value against limit, way out and request id', () => {
     render(<ErrorCard error={new ApiError(toProblem(422, REFUSAL), 'req-42')} />);
     const card = screen.getByRole('alert');
-    for (const text of ['Unprocessable Content', 'The picture is too dark.', 'Take the photo with more light.', 'too_dark', 'req-42']) {
+    for (const text of [
+      'Unprocessable Content',
+      'The picture is too dark.',
+      'Take the photo with more light.',
+      'too_dark',
+      'req-42',
+    ]) {
       expect(card).toHaveTextContent(text);
     }
     const check = screen.getByTestId('check-row');

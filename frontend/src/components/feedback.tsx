@@ -17,7 +17,14 @@ interface ProblemProps {
 }
 
 /** A problem with its reason, the checks it failed at, and the way out. */
-export function ProblemCard({ problem, requestId, hint = advice(problem.code), note, onRetry, children }: ProblemProps) {
+export function ProblemCard({
+  problem,
+  requestId,
+  hint = advice(problem.code),
+  note,
+  onRetry,
+  children,
+}: ProblemProps) {
   const checks = failedChecks(problem);
   return (
     <div role="alert" className="rounded-xl border border-bad/30 bg-bad-soft p-4 text-sm">
@@ -80,6 +87,19 @@ export function Loading({ label, children }: { label: string; children: ReactNod
       <span className="sr-only">{label}</span>
       {children}
     </div>
+  );
+}
+
+/** Stands for rows that are being loaded. */
+export function Rows() {
+  return (
+    <Loading label="Loading">
+      <div className="flex flex-col gap-3">
+        {[0, 1, 2].map((row) => (
+          <Skeleton key={row} className="h-8" />
+        ))}
+      </div>
+    </Loading>
   );
 }
 

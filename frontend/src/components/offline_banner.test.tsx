@@ -7,7 +7,10 @@ import { json, noNetwork, serve } from '../test/server';
 import { OfflineBanner } from './offline_banner';
 
 function Answer() {
-  const { data } = useQuery({ queryKey: ['answer'], queryFn: ({ signal }) => getJson<{ n: number }>('/api/v1/answer', { signal }) });
+  const { data } = useQuery({
+    queryKey: ['answer'],
+    queryFn: ({ signal }) => getJson<{ n: number }>('/api/v1/answer', { signal }),
+  });
   return <p>answer {data?.n}</p>;
 }
 

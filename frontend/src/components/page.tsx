@@ -33,7 +33,17 @@ export function PageHeading({ title, tab, children, aside }: Props) {
   );
 }
 
-export function Section({ title, aside, children, className = '' }: { title: string; aside?: ReactNode; children: ReactNode; className?: string }) {
+export function Section({
+  title,
+  aside,
+  children,
+  className = '',
+}: {
+  title: string;
+  aside?: ReactNode;
+  children: ReactNode;
+  className?: string;
+}) {
   return (
     <section aria-label={title} className={`card min-w-0 p-5 ${className}`}>
       <div className="mb-3 flex flex-wrap items-center justify-between gap-2">

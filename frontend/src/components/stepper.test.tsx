@@ -23,8 +23,16 @@ describe('Stepper', () => {
   });
 
   it('shows what a finished stage took, used and cost', () => {
-    const element = step({ state: 'SUCCEEDED', attempt: 2, duration_ms: 5801, vram_used_gb: 3.24, cost_usd: 0.08, cached: true });
-    for (const text of ['5.8 s', 'attempt 2', '3.2 GB VRAM', '$0.08', 'Cached']) expect(element).toHaveTextContent(text);
+    const element = step({
+      state: 'SUCCEEDED',
+      attempt: 2,
+      duration_ms: 5801,
+      vram_used_gb: 3.24,
+      cost_usd: 0.08,
+      cached: true,
+    });
+    for (const text of ['5.8 s', 'attempt 2', '3.2 GB VRAM', '$0.08', 'Cached'])
+      expect(element).toHaveTextContent(text);
   });
 
   it('shows the tiles of an upscale under way as progress', () => {

@@ -40,7 +40,7 @@ function stageWords(stage: StageView): string {
   const name = STAGE_NAMES[stage.stage];
   const reason = waitReason(stage);
   if (reason) return `${name}: ${reason}.`;
-  if (stage.state === 'SUCCEEDED' && stage.duration_ms !== null) return `${name}: done in ${duration(stage.duration_ms)}.`;
+  if (stage.state === 'SUCCEEDED' && stage.duration_ms !== null)
+    return `${name}: done in ${duration(stage.duration_ms)}.`;
   return `${name}: ${STAGE_STATE_WORDS[stage.state].toLowerCase()}.`;
 }
-

@@ -3,7 +3,15 @@ import type { LogLine } from '../api/types';
 import { LogBuffer } from './log_buffer';
 
 function line(id: number): LogLine {
-  return { id, timestamp: '2026-11-24T12:00:00Z', level: 'info', event: `e${String(id)}`, job_id: null, version: '1', stage: null };
+  return {
+    id,
+    timestamp: '2026-11-24T12:00:00Z',
+    level: 'info',
+    event: `e${String(id)}`,
+    job_id: null,
+    version: '1',
+    stage: null,
+  };
 }
 
 const ids = (buffer: LogBuffer): number[] => buffer.lines.map((each) => each.id);

@@ -4,7 +4,9 @@ import { latencySeries, MetricsHistory, ratePerMinute, snapshot } from './metric
 const MINUTE = 60_000;
 
 function scrape(at: number, completed: number, buckets: [string, number][] = []) {
-  const lines = buckets.map(([le, count]) => `pipeline_latency_seconds_bucket{le="${le}",stage="rembg"} ${String(count)}`);
+  const lines = buckets.map(
+    ([le, count]) => `pipeline_latency_seconds_bucket{le="${le}",stage="rembg"} ${String(count)}`,
+  );
   return snapshot([`imagery_jobs_total{status="COMPLETED"} ${String(completed)}`, ...lines].join('\n'), at);
 }
 
@@ -24,8 +26,16 @@ describe('ratePerMinute', () => {
 
 describe('latencySeries', () => {
   it('looks at what ended within the window only, and has a gap where nothing did', () => {
-    const before: [string, number][] = [['1', 100], ['10', 100], ['+Inf', 100]];
-    const after: [string, number][] = [['1', 100], ['10', 102], ['+Inf', 102]];
+    const before: [string, number][] = [
+      ['1', 100],
+      ['10', 100],
+      ['+Inf', 100],
+    ];
+    const after: [string, number][] = [
+      ['1', 100],
+      ['10', 102],
+      ['+Inf', 102],
+    ];
     const history = [scrape(0, 0, before), scrape(5000, 0, after), scrape(10 * MINUTE, 0, after)];
     const [first, second, third] = latencySeries(history, 'rembg', 0.5, 5 * MINUTE);
     expect(first).toBeNull();
@@ -37,10 +47,19 @@ describe('latencySeries', () => {
 describe('MetricsHistory', () => {
   it('keeps the newest snapshots only, infinite bounds included, over a reload', () => {
     const first = new MetricsHistory('ann', 2, window.sessionStorage);
-    for (const at of [1, 2, 3]) first.add(scrape(at, at, [['1', 1], ['+Inf', 2]]));
+    for (const at of [1, 2, 3])
+      first.add(
+        scrape(at, at, [
+          ['1', 1],
+          ['+Inf', 2],
+        ]),
+      );
     const again = new MetricsHistory('ann', 2, window.sessionStorage);
     expect(again.snapshots.map((each) => each.at)).toEqual([2, 3]);
-    expect(again.snapshots[0]?.latency.rembg).toEqual([[1, 1], [Infinity, 2]]);
+    expect(again.snapshots[0]?.latency.rembg).toEqual([
+      [1, 1],
+      [Infinity, 2],
+    ]);
   });
 
   it('shows nobody the figures of another user', () => {
@@ -49,7 +68,12 @@ describe('MetricsHistory', () => {
   });
 
   it('goes on without storage', () => {
-    const full = { getItem: () => 'broken{', setItem: () => { throw new DOMException('full'); } } as unknown as Storage;
+    const full = {
+      getItem: () => 'broken{',
+      setItem: () => {
+        throw new DOMException('full');
+      },
+    } as unknown as Storage;
     const history = new MetricsHistory('ann', 2, full);
     history.add(scrape(1, 1));
     expect(history.snapshots).toHaveLength(1);

@@ -50,7 +50,12 @@ export function before(history: readonly Snapshot[], index: number, windowMs: nu
 }
 
 /** Quantile of a stage's duration over `windowMs` before each snapshot, seconds; null where none ended. */
-export function latencySeries(history: readonly Snapshot[], stage: string, q: number, windowMs: number): (number | null)[] {
+export function latencySeries(
+  history: readonly Snapshot[],
+  stage: string,
+  q: number,
+  windowMs: number,
+): (number | null)[] {
   return history.map((each, index) => {
     const now = each.latency[stage];
     // the first look has nothing to compare with
@@ -97,7 +102,10 @@ export class MetricsHistory {
   add(next: Snapshot): void {
     this.#snapshots = [...this.#snapshots, next].slice(-this.#limit);
     try {
-      this.#storage?.setItem(this.#key, JSON.stringify(this.#snapshots, (_, value: unknown) => (value === Infinity ? INFINITE : value)));
+      this.#storage?.setItem(
+        this.#key,
+        JSON.stringify(this.#snapshots, (_, value: unknown) => (value === Infinity ? INFINITE : value)),
+      );
     } catch {
       // full or switched off: the history then lasts as long as the page
     }
@@ -106,7 +114,9 @@ export class MetricsHistory {
   #load(): readonly Snapshot[] {
     try {
       const text = this.#storage?.getItem(this.#key);
-      const found: unknown = text ? JSON.parse(text, (_, value: unknown) => (value === INFINITE ? Infinity : value)) : [];
+      const found: unknown = text
+        ? JSON.parse(text, (_, value: unknown) => (value === INFINITE ? Infinity : value))
+        : [];
       return Array.isArray(found) ? (found as Snapshot[]).slice(-this.#limit) : [];
     } catch {
       return [];

@@ -67,17 +67,50 @@ describe('quantile', () => {
   });
 
   it('is null without observations', () => {
-    expect(quantile(0.5, [[1, 0], [Infinity, 0]])).toBeNull();
+    expect(
+      quantile(0.5, [
+        [1, 0],
+        [Infinity, 0],
+      ]),
+    ).toBeNull();
     expect(quantile(0.5, [])).toBeNull();
   });
 });
 
 describe('since', () => {
   it('subtracts bucket by bucket', () => {
-    expect(since([[1, 5], [Infinity, 8]], [[1, 2], [Infinity, 8]])).toEqual([[1, 3], [Infinity, 0]]);
+    expect(
+      since(
+        [
+          [1, 5],
+          [Infinity, 8],
+        ],
+        [
+          [1, 2],
+          [Infinity, 8],
+        ],
+      ),
+    ).toEqual([
+      [1, 3],
+      [Infinity, 0],
+    ]);
   });
 
   it('counts from zero when the counters began anew', () => {
-    expect(since([[1, 1], [Infinity, 2]], [[1, 2], [Infinity, 8]])).toEqual([[1, 1], [Infinity, 2]]);
+    expect(
+      since(
+        [
+          [1, 1],
+          [Infinity, 2],
+        ],
+        [
+          [1, 2],
+          [Infinity, 8],
+        ],
+      ),
+    ).toEqual([
+      [1, 1],
+      [Infinity, 2],
+    ]);
   });
 });

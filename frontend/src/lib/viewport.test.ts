@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { actualPixels, commonBox, fit, magnification, moveBy, placeInBox, type Point, type View, zoomBy } from './viewport';
+import {
+  actualPixels,
+  commonBox,
+  fit,
+  magnification,
+  moveBy,
+  placeInBox,
+  type Point,
+  type View,
+  zoomBy,
+} from './viewport';
 
 const SMALL = { width: 600, height: 400 };
 const LARGE = { width: 2400, height: 1600 };

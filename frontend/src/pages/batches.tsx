@@ -20,7 +20,11 @@ export default function BatchesPage() {
       {query.isPending && <RowsSkeleton />}
       {query.data && batches.length === 0 && (
         <EmptyState title="No batches yet" icon={<Layers aria-hidden className="size-8" />}>
-          <code>POST /api/v1/batches</code> takes up to 1000 uploaded photos; see <a className="text-accent underline" href="/docs">the API’s documentation</a>.
+          <code>POST /api/v1/batches</code> takes up to 1000 uploaded photos; see{' '}
+          <a className="text-accent underline" href="/docs">
+            the API’s documentation
+          </a>
+          .
         </EmptyState>
       )}
       {batches.length > 0 && (

@@ -89,7 +89,11 @@ export default function JobsPage() {
       )}
       {query.hasNextPage && (
         <div className="mt-5 text-center">
-          <Button data-testid="load-more" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
+          <Button
+            data-testid="load-more"
+            disabled={query.isFetchingNextPage}
+            onClick={() => void query.fetchNextPage()}
+          >
             {query.isFetchingNextPage ? 'Loading' : 'Load more'}
           </Button>
         </div>

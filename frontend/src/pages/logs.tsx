@@ -142,7 +142,9 @@ function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
             {plural(log.dropped, 'older line')} dropped: this page keeps the last {LOG_LIMIT}.
           </span>
         )}
-        {log.dropped === 0 && log.hasOlder && <span>Older lines are not loaded: filter by a job to see all of its own.</span>}
+        {log.dropped === 0 && log.hasOlder && (
+          <span>Older lines are not loaded: filter by a job to see all of its own.</span>
+        )}
       </p>
       <div
         ref={list}
@@ -213,7 +215,13 @@ function Field({ id, label, value, onChange }: FieldProps) {
   );
 }
 
-function Choice({ id, label, value, options, onChange }: FieldProps & { options: readonly (readonly [string, string])[] }) {
+function Choice({
+  id,
+  label,
+  value,
+  options,
+  onChange,
+}: FieldProps & { options: readonly (readonly [string, string])[] }) {
   return (
     <div>
       <label htmlFor={id} className="mb-1 block text-xs font-medium text-muted">

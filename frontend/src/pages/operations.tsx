@@ -1,20 +1,15 @@
-import { useState } from 'react';
-import { Link } from 'react-router';
-import { useCircuits, useHealth, useResolvePayment, useSetCircuit, useSpend } from '../api/queries';
-import type { Circuit, Spend, Sums, UnknownPayment } from '../api/types';
+import { useHealth } from '../api/queries';
 import { Badge } from '../components/badge';
-import { Button } from '../components/button';
-import { ErrorCard, Loading, Skeleton } from '../components/feedback';
+import { Circuits } from '../components/circuits';
+import { ErrorCard, Rows } from '../components/feedback';
 import { PageHeading, Section } from '../components/page';
-import { clock, dayAndClock, duration, plural, shortId, usd } from '../lib/format';
+import { SpendPanels } from '../components/spend_panels';
+import { duration } from '../lib/format';
 import { DEPENDENCY_NAMES, humanize, type Tone } from '../lib/names';
 import { useRole } from '../state/session';
 
 const HEALTH_TONES: Record<string, Tone> = { ok: 'ok', degraded: 'warn', down: 'bad' };
 const HEALTH_WORDS: Record<string, string> = { ok: 'OK', degraded: 'Degraded', down: 'Down' };
-const CIRCUIT_TONES: Record<Circuit['state'], Tone> = { closed: 'ok', half_open: 'warn', open: 'bad' };
-const CIRCUIT_WORDS: Record<Circuit['state'], string> = { closed: 'Closed', half_open: 'Half-open', open: 'Open' };
-
 export default function OperationsPage() {
   const { isOperator } = useRole();
   return (
@@ -46,7 +41,12 @@ function HealthPanel() {
       {data && (
         <ul className="divide-y divide-line text-sm" data-testid="health">
           {Object.entries(data.dependencies).map(([name, dependency]) => (
-            <li key={name} data-dependency={name} data-state={dependency.state} className="flex items-start justify-between gap-4 py-2.5">
+            <li
+              key={name}
+              data-dependency={name}
+              data-state={dependency.state}
+              className="flex items-start justify-between gap-4 py-2.5"
+            >
               <div className="min-w-0">
                 <p className="font-medium">{DEPENDENCY_NAMES[name] ?? humanize(name)}</p>
                 {dependency.reason && <p className="text-xs break-words text-muted">{dependency.reason}</p>}
@@ -63,264 +63,5 @@ function HealthPanel() {
       )}
       {data && <p className="mt-3 text-xs text-muted">Version {data.version}</p>}
     </Section>
-  );
-}
-
-function Circuits({ isOperator }: { isOperator: boolean }) {
-  const circuits = useCircuits();
-  const change = useSetCircuit();
-  return (
-    <Section title="Circuit breakers">
-      {(circuits.error ?? change.error) && (
-        <ErrorCard error={circuits.error ?? change.error} onRetry={() => void circuits.refetch()} />
-      )}
-      {circuits.isPending && <Rows />}
-      <ul className="divide-y divide-line text-sm">
-        {circuits.data?.map((circuit) => (
-          <li
-            key={circuit.dependency}
-            data-testid={`circuit-${circuit.dependency}`}
-            data-state={circuit.state}
-            className="flex flex-wrap items-center justify-between gap-3 py-3"
-          >
-            <div className="min-w-0 flex-1 basis-48">
-              <p className="flex items-center gap-2 font-medium">
-                {DEPENDENCY_NAMES[circuit.dependency] ?? humanize(circuit.dependency)}
-                <Badge tone={CIRCUIT_TONES[circuit.state]}>{CIRCUIT_WORDS[circuit.state]}</Badge>
-              </p>
-              <p className="mt-0.5 text-xs break-words text-muted">{circuitWords(circuit)}</p>
-            </div>
-            {isOperator && (
-              <CircuitButton
-                circuit={circuit}
-                isPending={change.isPending}
-                onChange={(state) => {
-                  change.mutate({ dependency: circuit.dependency, state });
-                }}
-              />
-            )}
-          </li>
-        ))}
-      </ul>
-    </Section>
-  );
-}
-
-function CircuitButton({ circuit, isPending, onChange }: { circuit: Circuit; isPending: boolean; onChange: (state: 'open' | 'closed') => void }) {
-  const name = DEPENDENCY_NAMES[circuit.dependency] ?? circuit.dependency;
-  if (circuit.state === 'closed') {
-    return (
-      <Button
-        size="sm"
-        kind="danger"
-        disabled={isPending}
-        aria-label={`Open the circuit of ${name}: stop all calls`}
-        onClick={() => {
-          onChange('open');
-        }}
-      >
-        Open
-      </Button>
-    );
-  }
-  return (
-    <Button
-      size="sm"
-      disabled={isPending}
-      aria-label={`Close the circuit of ${name}: let calls through`}
-      onClick={() => {
-        onChange('closed');
-      }}
-    >
-      Close
-    </Button>
-  );
-}
-
-function circuitWords(circuit: Circuit): string {
-  if (circuit.state === 'closed') {
-    return circuit.failures > 0 ? `${plural(circuit.failures, 'failure')} in a row: ${circuit.last_error ?? ''}` : 'Calls go through.';
-  }
-  if (circuit.forced) return `Opened by hand${circuit.changed_at ? ` at ${clock(circuit.changed_at)}` : ''}. Jobs wait until it is closed by hand.`;
-  const until = circuit.probe_at ? ` A probe is let through at ${clock(circuit.probe_at)}.` : '';
-  return `${circuit.last_error ?? 'Calls keep failing'}; jobs wait.${until}`;
-}
-
-function SpendPanels({ isOperator }: { isOperator: boolean }) {
-  const [days, setDays] = useState(30);
-  const spend = useSpend(days);
-  const { data } = spend;
-  if (!data) {
-    return (
-      <Section title="Spend" className="lg:col-span-2">
-        {spend.isError ? <ErrorCard error={spend.error} onRetry={() => void spend.refetch()} /> : <Rows />}
-      </Section>
-    );
-  }
-  return (
-    <>
-      <Today spend={data} />
-      <Unknown payments={data.unknown} isOperator={isOperator} />
-      <Section
-        title="Spend by day"
-        aside={
-          <label className="flex items-center gap-2 text-xs text-muted">
-            Days
-            <select
-              className="field w-auto! min-h-8! py-1!"
-              value={days}
-              onChange={(event) => {
-                setDays(Number(event.target.value));
-              }}
-            >
-              {[7, 30, 90].map((each) => (
-                <option key={each}>{each}</option>
-              ))}
-            </select>
-          </label>
-        }
-      >
-        <SumsTable rows={data.days} head="Day" />
-      </Section>
-      <Section title={isOperator ? 'Spend by user' : 'Your spend'}>
-        <SumsTable rows={data.users} head="User" />
-      </Section>
-    </>
-  );
-}
-
-function Today({ spend }: { spend: Spend }) {
-  const { today } = spend;
-  const share = today.budget_usd > 0 ? Math.min(today.committed_usd / today.budget_usd, 1) : 0;
-  return (
-    <Section title="Budget of today" aside={<span className="text-xs text-muted">{today.day}, UTC</span>}>
-      <p className="text-2xl font-semibold tracking-tight">
-        {usd(today.committed_usd)} <span className="text-base font-normal text-muted">of {usd(today.budget_usd)}</span>
-      </p>
-      <div aria-hidden className="mt-3 h-2 overflow-hidden rounded-full bg-sunken">
-        <div className={`h-full rounded-full ${share >= 0.9 ? 'bg-warn' : 'bg-accent'}`} style={{ width: `${String(share * 100)}%` }} />
-      </div>
-      <p className="mt-2 text-xs text-muted">
-        {usd(today.remaining_usd)} left at {usd(spend.price_usd)} a picture. Counted: paid, reserved, under way or unknown.
-      </p>
-    </Section>
-  );
-}
-
-function Unknown({ payments, isOperator }: { payments: readonly UnknownPayment[]; isOperator: boolean }) {
-  const resolve = useResolvePayment();
-  return (
-    <Section
-      title="Payments that are unknown"
-      aside={payments.length > 0 && <Badge tone="warn">{payments.length}</Badge>}
-    >
-      {payments.length === 0 && <p className="text-sm text-muted">None: every paid call is accounted for.</p>}
-      {payments.length > 0 && (
-        <p className="text-xs text-muted">
-          The answer of these calls was lost. Look at the provider’s bill, then say whether they were charged.
-        </p>
-      )}
-      {resolve.error && (
-        <div className="mt-3">
-          <ErrorCard error={resolve.error} />
-        </div>
-      )}
-      <ul className="divide-y divide-line text-sm">
-        {payments.map((payment) => (
-          <li
-            key={`${payment.job_id}/${String(payment.run)}`}
-            data-testid="unknown-payment"
-            data-job-id={payment.job_id}
-            className="flex flex-wrap items-center justify-between gap-3 py-3"
-          >
-            <div className="min-w-0 flex-1 basis-48">
-              <p className="font-medium">
-                <Link className="text-accent underline underline-offset-2" to={`/jobs/${payment.job_id}`}>
-                  Job {shortId(payment.job_id)}
-                </Link>{' '}
-                {usd(payment.usd)}
-              </p>
-              <p className="text-xs text-muted">
-                {payment.sent_at ? `sent ${dayAndClock(payment.sent_at)}` : 'not known when it was sent'}
-                {payment.note && <> · {payment.note}</>}
-              </p>
-            </div>
-            {isOperator && (
-              <div className="flex gap-2">
-                <Button
-                  size="sm"
-                  data-testid="resolve-charged"
-                  disabled={resolve.isPending}
-                  onClick={() => {
-                    resolve.mutate({ jobId: payment.job_id, charged: true });
-                  }}
-                >
-                  Charged
-                </Button>
-                <Button
-                  size="sm"
-                  data-testid="resolve-not-charged"
-                  disabled={resolve.isPending}
-                  onClick={() => {
-                    resolve.mutate({ jobId: payment.job_id, charged: false });
-                  }}
-                >
-                  Not charged
-                </Button>
-              </div>
-            )}
-          </li>
-        ))}
-      </ul>
-    </Section>
-  );
-}
-
-function SumsTable({ rows, head }: { rows: readonly Sums[]; head: string }) {
-  if (rows.length === 0) return <p className="text-sm text-muted">Nothing was spent in this time.</p>;
-  return (
-    // a table that is too wide for a phone scrolls in itself, by keyboard too
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className="overflow-x-auto" role="region" aria-label={`${head}s and what was spent`} tabIndex={0}>
-      <table className="w-full text-sm">
-        <thead className="text-left text-xs text-muted">
-          <tr>
-            <th className="pb-1.5 font-medium">{head}</th>
-            {['Pictures', 'Paid', 'Open', 'Unknown'].map((name) => (
-              <th key={name} className="pb-1.5 pl-3 text-right font-medium">
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={row.name} className="border-t border-line">
-              <th scope="row" className="max-w-40 truncate py-1.5 text-left font-medium">
-                {row.name}
-              </th>
-              <td className="pl-3 text-right">{row.pictures}</td>
-              <td className="pl-3 text-right">{usd(row.settled_usd)}</td>
-              <td className="pl-3 text-right">{usd(row.open_usd)}</td>
-              <td className={`pl-3 text-right ${row.unknown_usd > 0 ? 'font-semibold text-warn' : ''}`}>
-                {usd(row.unknown_usd)}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-function Rows() {
-  return (
-    <Loading label="Loading">
-      <div className="flex flex-col gap-3">
-        {[0, 1, 2].map((row) => (
-          <Skeleton key={row} className="h-8" />
-        ))}
-      </div>
-    </Loading>
   );
 }
