@@ -74,7 +74,7 @@ function Totals({ latest }: { latest: Snapshot }) {
   const figures = [
     ['Completed', String(latest.entered.COMPLETED ?? 0)],
     ['Failed', String(latest.entered.FAILED ?? 0)],
-    ['Refused', String(latest.verdicts.rejected ?? 0)],
+    ['Rejected', String(latest.verdicts.rejected ?? 0)],
     ['Spent', usd(latest.spent ?? 0)],
     ['Not spent', usd(sum(latest.avoided))],
   ] as const;
@@ -134,8 +134,8 @@ function Verdicts({ history, latest }: PanelProps) {
   const names = Object.keys(latest.verdicts).sort();
   const lines: Line[] = names.map((name) => ({
     label: humanize(name),
-    colour: isRefusal(name) ? '--bad' : '--ok',
-    isDashed: isRefusal(name),
+    colour: isRejection(name) ? '--bad' : '--ok',
+    isDashed: isRejection(name),
     values: history.map((each) => each.verdicts[name] ?? 0),
   }));
   return (
@@ -214,6 +214,6 @@ function lowerCased(values: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-function isRefusal(verdict: string): boolean {
-  return !/^(admitted|passed|accepted)$/.test(verdict);
+function isRejection(verdict: string): boolean {
+  return verdict === 'rejected';
 }
