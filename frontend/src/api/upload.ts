@@ -19,7 +19,7 @@ export interface Submission {
 export interface UploadHooks {
   signal?: AbortSignal;
   onProgress?: (share: number) => void;
-  onRetry?: (attempt: number, delayMs: number) => void;
+  onRetry?: (attempt: number) => void;
   sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
@@ -40,9 +40,8 @@ export async function submit(submission: Submission, hooks: UploadHooks = {}): P
       return await send(submission, hooks);
     } catch (error) {
       if (!mayRepeat(error) || attempt >= MAX_ATTEMPTS) throw error;
-      const delay = delayMs(attempt, error);
-      hooks.onRetry?.(attempt + 1, delay);
-      await sleep(delay, hooks.signal);
+      hooks.onRetry?.(attempt + 1);
+      await sleep(delayMs(attempt, error), hooks.signal);
     }
   }
 }

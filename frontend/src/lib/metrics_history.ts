@@ -8,7 +8,6 @@ export interface Snapshot {
   open: Record<string, number>;
   oldest: Record<string, number>;
   verdicts: Record<string, number>;
-  calls: Record<string, number>;
   spent: number | null;
   avoided: Record<string, number>;
   vram: Record<string, number>;
@@ -25,7 +24,6 @@ export function snapshot(text: string, at: number): Snapshot {
     open: byLabel(samples, 'imagery_jobs_open', 'status'),
     oldest: byLabel(samples, 'imagery_oldest_open_job_age_seconds', 'status'),
     verdicts: byLabel(samples, 'guardrail_validations_total', 'verdict'),
-    calls: byLabel(samples, 'nano_banana_api_calls_total', 'outcome'),
     spent: total(samples, 'nano_banana_spend_usd_total'),
     avoided: byLabel(samples, 'nano_banana_spend_avoided_usd_total', 'reason'),
     vram: byLabel(samples, 'gpu_vram_usage_gauge', 'replica'),
@@ -39,7 +37,7 @@ export function sum(values: Record<string, number>): number {
 }
 
 /** The newest snapshot that is at least `windowMs` older than number `index`, else the oldest one. */
-export function before(history: readonly Snapshot[], index: number, windowMs: number): Snapshot | undefined {
+function before(history: readonly Snapshot[], index: number, windowMs: number): Snapshot | undefined {
   const until = (history[index]?.at ?? 0) - windowMs;
   let found = history[0];
   for (const each of history.slice(0, index)) {

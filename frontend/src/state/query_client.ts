@@ -7,7 +7,7 @@ const LONGEST_DELAY_MS = 15_000;
 const SERVER_ATTEMPTS = 4;
 
 /** Waits of 0.5, 1, 2, ... 15 s; the server's Retry-After counts more. */
-export function retryDelay(attempt: number, error: unknown): number {
+function retryDelay(attempt: number, error: unknown): number {
   if (error instanceof ApiError && error.retryAfterS !== null) {
     return Math.min(error.retryAfterS * 1000, LONGEST_DELAY_MS);
   }
@@ -15,7 +15,7 @@ export function retryDelay(attempt: number, error: unknown): number {
 }
 
 /** A server that answers with an error gets a few tries; while nothing answers the page goes on asking. */
-export function shouldRetry(failures: number, error: unknown): boolean {
+function shouldRetry(failures: number, error: unknown): boolean {
   if (!isTransient(error)) return false;
   return connection.isLost || failures < SERVER_ATTEMPTS;
 }

@@ -8,7 +8,7 @@ export const ME = ['me'] as const;
 const ME_EVERY_MS = 20_000;
 
 /** Who is signed in; null: nobody. */
-export async function fetchMe(signal?: AbortSignal): Promise<Me | null> {
+async function fetchMe(signal?: AbortSignal): Promise<Me | null> {
   try {
     return await getJson<Me>('/api/v1/me', { signal });
   } catch (error) {

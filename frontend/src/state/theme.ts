@@ -14,7 +14,7 @@ function chosenTheme(): Theme | null {
   return theme === 'light' || theme === 'dark' ? theme : null;
 }
 
-export function currentTheme(): Theme {
+function currentTheme(): Theme {
   return chosenTheme() ?? systemTheme();
 }
 

@@ -3,7 +3,7 @@ import { useMemo, useSyncExternalStore } from 'react';
 import { request } from '../api/client';
 import { MetricsHistory, type Snapshot, snapshot } from '../lib/metrics_history';
 
-export const SCRAPE_EVERY_MS = 5000;
+const SCRAPE_EVERY_MS = 5000;
 const SNAPSHOTS = 720;
 const histories = new Map<string, Observed>();
 
