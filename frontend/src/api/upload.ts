@@ -12,7 +12,7 @@ export interface JobOptions {
 export interface Submission {
   file: File;
   options: JobOptions;
-  /** Stays the same over every retry of this submission: the server makes one job of them. */
+  /** Stays the same for every retry of this submission, so that the server makes one job. */
   idempotencyKey: string;
 }
 
@@ -26,13 +26,13 @@ export interface UploadHooks {
 export const MAX_ATTEMPTS = 6;
 const LONGEST_DELAY_MS = 15_000;
 
-/** A fresh key; `crypto.randomUUID` is there on https and localhost only. */
+/** A new key. `crypto.randomUUID` exists on https and localhost only. */
 export function newIdempotencyKey(): string {
   const parts = crypto.getRandomValues(new Uint32Array(4));
   return Array.from(parts, (part) => part.toString(16).padStart(8, '0')).join('');
 }
 
-/** Send a photo; what was lost on the way is sent again under the same key. Throws `ApiError`, `NetworkError`. */
+/** Send a photo; on a lost connection or a server error, send it again under the same key. Throws `ApiError`, `NetworkError`. */
 export async function submit(submission: Submission, hooks: UploadHooks = {}): Promise<Accepted> {
   const sleep = hooks.sleep ?? pause;
   for (let attempt = 1; ; attempt += 1) {
@@ -47,7 +47,7 @@ export async function submit(submission: Submission, hooks: UploadHooks = {}): P
 }
 
 function mayRepeat(error: unknown): boolean {
-  // a used-up quota is the sender's to know, at once
+  // a person should see a used-up quota at once
   return isTransient(error) && !(error instanceof ApiError && error.status === 429);
 }
 
@@ -63,7 +63,7 @@ function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks)
   form.append('aspect_ratio', options.aspectRatio);
   form.append('image_size', options.imageSize);
   if (options.fresh) form.append('fresh', 'true');
-  // XMLHttpRequest, because fetch tells no upload progress
+  // XMLHttpRequest, because fetch reports no upload progress
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
     const abort = (): void => {

@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from 'react';
 
-/** Whether the server was reached last time: one truth for the banner, the queries and the uploads. */
+/** Whether the last request reached the server; shared by the banner, the queries and the uploads. */
 class Connection {
   #isLost = false;
   readonly #listeners = new Set<() => void>();
