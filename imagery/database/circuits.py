@@ -116,11 +116,6 @@ class Call:
         self._probe = probe
         self._is_told = False
 
-    @property
-    def is_probe(self) -> bool:
-        """True for the one call of a half-open circuit."""
-        return self._probe is not None
-
     def answered(self) -> None:
         """The dependency works: it answered, be it with a refusal."""
         self._is_told = True
