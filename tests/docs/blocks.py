@@ -17,7 +17,7 @@ _NEEDS = re.compile(r"<!-- needs (\S+) -->")
 class Block:
     """Commands as they stand in a page.
 
-    ``reason``: why they are not run, None when they are. ``needs``: a program that may be missing on a machine.
+    ``reason``: why they are not run, None when they are. ``needs``: a program that may be missing.
     """
 
     page: str
