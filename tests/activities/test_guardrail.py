@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from sqlmodel import select
 
+from activities.finish_job import finish_job
 from activities.guardrail import guardrail
-from activities.job_records import finish_job
 from imagery.contracts import (
     JOBS,
     UPLOADS,

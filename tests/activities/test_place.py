@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from sqlmodel import select
 
+from activities.attempt import TransientStageError
 from activities.place import place
-from activities.stage import TransientStageError
 from imagery.contracts import (
     UPLOADS,
     BlobRef,

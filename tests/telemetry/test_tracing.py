@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from activities.job_records import finish_job
+from activities.attempt import TransientStageError
+from activities.finish_job import finish_job
 from activities.place import place
-from activities.stage import TransientStageError
 from gpu_container.job_trace import JobTrace
 from imagery.contracts import (
     UPLOADS,
