@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +24,7 @@ class JsonObject(dict[str, Any]):
 class Message(BaseModel):
     """Base of all messages: immutable, unknown fields ignored so that old code reads new messages."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
     def to_json(self) -> JsonObject:
         """The message as plain JSON types, the only form that durable functions may carry."""
@@ -122,6 +122,14 @@ class AspectRatio(StrEnum):
     CINEMA_21_9 = "21:9"
 
 
+class ImageSize(StrEnum):
+    """Size classes of the placed picture that the image model accepts."""
+
+    K1 = "1K"
+    K2 = "2K"
+    K4 = "4K"
+
+
 DEFAULT_PROMPT = (
     "Place the subject on a light oak table in a bright room with soft daylight from the left, "
     "with a natural contact shadow. Keep the subject unchanged."
@@ -135,9 +143,7 @@ class JobOptions(Message):
     aspect_ratio: AspectRatio = Field(
         default=AspectRatio.SQUARE, description="Aspect ratio of the placed picture."
     )
-    image_size: Literal["1K", "2K", "4K"] = Field(
-        default="1K", description="Size class of the placed picture."
-    )
+    image_size: ImageSize = Field(default=ImageSize.K1, description="Size class of the placed picture.")
     fresh: bool = Field(
         default=False,
         description="Compute, and pay, anew even where an earlier job has the same result.",

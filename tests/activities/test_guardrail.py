@@ -8,6 +8,7 @@ import time
 import uuid
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -35,7 +36,7 @@ from imagery.services import Services
 from testbed.pictures import encoded
 
 
-def photo(size: tuple[int, int] = (90, 60), **save: object) -> bytes:
+def photo(size: tuple[int, int] = (90, 60), **save: Any) -> bytes:
     return encoded("JPEG", size=size, **save)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pillow_heif
 import pytest
 from hypothesis import given, settings
@@ -61,7 +62,7 @@ def test_each_pixel_type_becomes_8_bit_colour(guardrail: Guardrail, mode: str) -
     image.save(buffer, "TIFF")
     with clean(guardrail, buffer.getvalue()) as made:
         assert made.mode == ("RGBA" if mode in {"LA", "RGBA"} else "RGB")
-        assert made.getextrema()[0][1] > 150
+        assert np.asarray(made)[..., 0].max() > 150
 
 
 def test_16_bit_grey_keeps_its_brightness(guardrail: Guardrail) -> None:
@@ -80,7 +81,7 @@ def test_transparency_is_kept(guardrail: Guardrail) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     with clean(guardrail, buffer.getvalue()) as kept:
-        assert kept.getpixel((0, 0))[3] == 0
+        assert kept.getchannel("A").getpixel((0, 0)) == 0
         assert kept.getpixel((63, 0)) == image.getpixel((63, 0))
 
 
