@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from imagery.contracts import BlobRef, JobOptions, Outcome, Stage, StageInput, StageOutcome, stage_output
+from imagery.contracts import BlobRef, JobOptions, Stage, StageInput, StageOutcome, StageResult, stage_output
 from imagery.database.circuits import CircuitOpenError
-from imagery.database.stages import Begun
+from imagery.database.stages import BegunStage
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import Services
 from imagery.storage import BlobNotFoundError, StorageError
@@ -30,7 +30,7 @@ class Attempt:
 
     services: Services
     order: StageInput
-    begun: Begun
+    begun: BegunStage
 
     @property
     def job(self) -> ImageJob:
@@ -72,7 +72,7 @@ class Attempt:
         vram_used_gb: float | None = None,
         content_hash: str | None = None,
         cached: bool = False,
-    ) -> StageOutcome:
+    ) -> StageResult:
         """Record that the result stands at ``target``."""
         self.services.stages.succeed(
             self.job_id,
@@ -86,42 +86,42 @@ class Attempt:
         )
         return self.stands_at(self.target)
 
-    def settle(self) -> StageOutcome:
+    def settle(self) -> StageResult:
         """Record that the result was paid and stands at ``target``, and keep it for later jobs."""
         services = self.services
         cost_usd = services.stages.succeed_paid(services.ledger, self.job_id, self.stage, self.target, _PNG)
         self.keep()
         return self.stands_at(self.target, cost_usd)
 
-    def stands_at(self, output: BlobRef, cost_usd: float = 0.0) -> StageOutcome:
+    def stands_at(self, output: BlobRef, cost_usd: float = 0.0) -> StageResult:
         """The stage's result stands at ``output``; its row says so already."""
-        return StageOutcome(stage=self.stage, outcome=Outcome.SUCCEEDED, output=output, cost_usd=cost_usd)
+        return StageResult(stage=self.stage, outcome=StageOutcome.SUCCEEDED, output=output, cost_usd=cost_usd)
 
-    def fail(self, code: str, message: str) -> StageOutcome:
+    def fail(self, code: str, message: str) -> StageResult:
         """Record a failure that no retry will cure."""
-        return self._end(Outcome.FAILED, code, message)
+        return self._end(StageOutcome.FAILED, code, message)
 
-    def refuse(self, code: str, message: str) -> StageOutcome:
+    def refuse(self, code: str, message: str) -> StageResult:
         """Record that the input itself was refused."""
-        return self._end(Outcome.REFUSED, code, message)
+        return self._end(StageOutcome.REFUSED, code, message)
 
-    def cancel(self) -> StageOutcome:
+    def cancel(self) -> StageResult:
         """The job has ended meanwhile: there is nothing to record."""
-        return StageOutcome(stage=self.stage, outcome=Outcome.CANCELLED)
+        return StageResult(stage=self.stage, outcome=StageOutcome.CANCELLED)
 
-    def later(self, code: str, message: str, after_s: float) -> StageOutcome:
+    def later(self, code: str, message: str, after_s: float) -> StageResult:
         """Record that the stage waits ``after_s`` seconds because it was asked to."""
         until = utc_now() + timedelta(seconds=after_s)
         self.services.stages.wait(self.job_id, self.stage, code, message, until)
-        return StageOutcome(
+        return StageResult(
             stage=self.stage,
-            outcome=Outcome.RETRY_LATER,
+            outcome=StageOutcome.RETRY_LATER,
             error_code=code,
             message=message,
             retry_after_s=after_s,
         )
 
-    def circuit_open(self, error: CircuitOpenError) -> StageOutcome:
+    def circuit_open(self, error: CircuitOpenError) -> StageResult:
         """Record that the stage waits for a dependency that nobody calls now."""
         return self.later(error.code, str(error), error.wait_s)
 
@@ -130,7 +130,7 @@ class Attempt:
         self.services.stages.wait(self.job_id, self.stage, code, message)
         return TransientStageError(code, message)
 
-    def reuse(self) -> StageOutcome | None:
+    def reuse(self) -> StageResult | None:
         """Take over what an earlier job made of the same input. Returns None if there is nothing to take."""
         cache, key = self.services.stage_cache, self.services.stage_cache.key(self.job, self.stage)
         if key is None or self.options.fresh:
@@ -158,6 +158,6 @@ class Attempt:
         if key is not None:
             self.services.stage_cache.keep(key, self.stage, self.job_id, self.target, _PNG)
 
-    def _end(self, outcome: Outcome, code: str, message: str) -> StageOutcome:
+    def _end(self, outcome: StageOutcome, code: str, message: str) -> StageResult:
         self.services.stages.fail(self.job_id, self.stage, code, message)
-        return StageOutcome(stage=self.stage, outcome=outcome, error_code=code, message=message)
+        return StageResult(stage=self.stage, outcome=outcome, error_code=code, message=message)

@@ -7,16 +7,16 @@ from datetime import datetime
 
 from activities.attempt import Attempt
 from imagery.backoff import wait_s
-from imagery.contracts import GpuReport, GpuRequest, Stage, StageOutcome
-from imagery.database.circuits import Call, CircuitOpenError, Dependency
-from imagery.gpu_client import GpuBusy, GpuError, GpuNoReplica, GpuRefused
+from imagery.contracts import GpuReport, GpuRequest, Stage, StageResult
+from imagery.database.circuits import CircuitCall, CircuitOpenError, GuardedDependency
+from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRefusedError
 from imagery.retry import RetryRules
 
 GpuCall = Callable[[GpuRequest, datetime], GpuReport]
 _LEASE_MARGIN_S = 15.0
 
 
-def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageOutcome:
+def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
     """Let the GPU service work from the output of ``source`` to the output of this stage."""
     reused = attempt.reuse()
     if reused is not None:
@@ -24,7 +24,7 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageOutcome:
     circuits = attempt.services.circuits
     lease_s = attempt.services.settings.gpu_timeout_s + _LEASE_MARGIN_S
     try:
-        with circuits.call(Dependency.GPU, lease_s=lease_s, seed=attempt.job_id) as circuit:
+        with circuits.call(GuardedDependency.GPU, lease_s=lease_s, seed=attempt.job_id) as circuit:
             outcome = _send(attempt, source, call, circuit)
     except CircuitOpenError as error:
         return attempt.circuit_open(error)
@@ -33,7 +33,7 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageOutcome:
     return outcome
 
 
-def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: Call) -> StageOutcome:
+def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: CircuitCall) -> StageResult:
     request = GpuRequest(job_id=attempt.job_id, source=attempt.output_of(source), target=attempt.target)
     try:
         report = call(request, attempt.order.deadline)
@@ -49,14 +49,14 @@ def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: Call) -> Stag
     )
 
 
-def _failed(attempt: Attempt, error: GpuError) -> StageOutcome:
-    if isinstance(error, GpuBusy):
+def _failed(attempt: Attempt, error: GpuError) -> StageResult:
+    if isinstance(error, GpuBusyError):
         return attempt.later(error.code, error.message, error.retry_after_s)
-    if isinstance(error, GpuNoReplica):
+    if isinstance(error, GpuNoReplicaError):
         # nothing failed, there is nobody (yet): that is waited for, not counted as an attempt
         policy = RetryRules.of(attempt.services.settings).gpu_replica
         return attempt.later(error.code, error.message, wait_s(policy, attempt.begun.attempt, attempt.job_id))
-    if isinstance(error, GpuRefused):
+    if isinstance(error, GpuRefusedError):
         return attempt.refuse(error.code, error.message)
     if error.retryable:
         raise attempt.transient(error.code, error.message) from error

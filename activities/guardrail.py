@@ -6,7 +6,7 @@ import hashlib
 
 from activities.attempt import Attempt
 from activities.stage import run_stage
-from imagery.contracts import JOBS, BlobRef, GuardrailReport, JsonObject, Stage, StageOutcome
+from imagery.contracts import JOBS, BlobRef, GuardrailReport, JsonObject, Stage, StageResult
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail import ContentSafetyUnavailableError, SandboxBusyError, SandboxError
 from imagery.storage import (
@@ -27,7 +27,7 @@ def guardrail(message: JsonObject) -> JsonObject:
     return run_stage(message, Stage.GUARDRAIL, work)
 
 
-def work(attempt: Attempt) -> StageOutcome:
+def work(attempt: Attempt) -> StageResult:
     """Examine what the job reads, and store the clean copy that the next stage reads."""
     services, job = attempt.services, attempt.job
     source = BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
@@ -52,7 +52,7 @@ def work(attempt: Attempt) -> StageOutcome:
     return _store(attempt, examination.picture)
 
 
-def _unreadable(attempt: Attempt, source: BlobRef, error: StorageError) -> StageOutcome:
+def _unreadable(attempt: Attempt, source: BlobRef, error: StorageError) -> StageResult:
     if isinstance(error, BlobNotFoundError):
         return attempt.fail(error.code, _GONE)
     if isinstance(error, BlobChangedError):
@@ -77,6 +77,6 @@ def _log_verdict(attempt: Attempt, report: GuardrailReport, size_bytes: int) -> 
     )
 
 
-def _store(attempt: Attempt, picture: bytes) -> StageOutcome:
+def _store(attempt: Attempt, picture: bytes) -> StageResult:
     attempt.services.storage.write(attempt.target, picture, "image/png")
     return attempt.succeed(content_hash=hashlib.sha256(picture).hexdigest())

@@ -10,9 +10,9 @@ from PIL import Image
 from activities.attempt import Attempt
 from activities.stage import run_stage
 from imagery.backoff import spread
-from imagery.contracts import JsonObject, Stage, StageOutcome
+from imagery.contracts import JsonObject, Stage, StageResult
 from imagery.database.budget import BudgetExhaustedError
-from imagery.database.circuits import Call, CircuitOpenError, Dependency
+from imagery.database.circuits import CircuitCall, CircuitOpenError, GuardedDependency
 from imagery.database.ledger import (
     AlreadySentError,
     NotPayableError,
@@ -24,11 +24,11 @@ from imagery.database.tables import utc_now
 from imagery.png import without_personal_metadata
 from imagery.providers.nano_banana import (
     NanoBananaError,
-    PaymentUnknown,
+    PaymentUnknownError,
+    PictureRefusedError,
     PlacedImage,
-    RateLimited,
-    Refused,
-    ServiceUnavailable,
+    RateLimitedError,
+    ServiceUnavailableError,
 )
 
 _PNG = "image/png"
@@ -47,7 +47,7 @@ def place(message: JsonObject) -> JsonObject:
     return run_stage(message, Stage.NANO_BANANA, work)
 
 
-def work(attempt: Attempt) -> StageOutcome:
+def work(attempt: Attempt) -> StageResult:
     """Use what is paid or kept already; else reserve, call, store and settle."""
     services = attempt.services
     if attempt.is_stored():
@@ -59,13 +59,15 @@ def work(attempt: Attempt) -> StageOutcome:
             return reused
     lease_s = services.settings.nano_banana_timeout_s + _LEASE_MARGIN_S
     try:
-        with services.circuits.call(Dependency.NANO_BANANA, lease_s=lease_s, seed=attempt.job_id) as circuit:
+        with services.circuits.call(
+            GuardedDependency.NANO_BANANA, lease_s=lease_s, seed=attempt.job_id
+        ) as circuit:
             return _reserve(attempt, circuit)
     except CircuitOpenError as error:
         return attempt.circuit_open(error)
 
 
-def _reserve(attempt: Attempt, circuit: Call) -> StageOutcome:
+def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
     services, order = attempt.services, attempt.order
     same_as = None if attempt.options.fresh else services.stage_cache.key(attempt.job, attempt.stage)
     try:
@@ -83,7 +85,7 @@ def _reserve(attempt: Attempt, circuit: Call) -> StageOutcome:
     return _call(attempt, reservation, circuit)
 
 
-def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageOutcome:
+def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageResult:
     """Wait for the next day's budget where the job has the time, else end the job unpaid."""
     wait = _spread(attempt, error.retry_after_s)
     if utc_now() + timedelta(seconds=wait) < attempt.order.deadline:
@@ -95,7 +97,7 @@ def _spread(attempt: Attempt, seconds: float) -> float:
     return seconds * spread(attempt.services.settings.retry_jitter, attempt.job_id)
 
 
-def _standing(attempt: Attempt, reservation: Reservation) -> StageOutcome:
+def _standing(attempt: Attempt, reservation: Reservation) -> StageResult:
     """What an entry that this attempt may not touch means for the job."""
     if reservation.state is SpendState.SENT:
         return _pending(attempt, reservation.wait_s or _LOOK_AGAIN_S)
@@ -107,13 +109,13 @@ def _standing(attempt: Attempt, reservation: Reservation) -> StageOutcome:
     return attempt.fail(_PAYMENT_UNKNOWN, _UNKNOWN)
 
 
-def _pending(attempt: Attempt, wait_s: float) -> StageOutcome:
+def _pending(attempt: Attempt, wait_s: float) -> StageResult:
     """Another attempt's call is under way: its picture may be there at the next look."""
     message = "Another attempt sent the paid call; waiting for its answer."
     return attempt.later("payment_pending", message, min(wait_s, _LOOK_AGAIN_S))
 
 
-def _call(attempt: Attempt, reservation: Reservation, circuit: Call) -> StageOutcome:
+def _call(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> StageResult:
     services, ledger, entry_id = attempt.services, attempt.services.ledger, reservation.entry_id
     try:
         placed = services.nano_banana.place(
@@ -128,12 +130,12 @@ def _call(attempt: Attempt, reservation: Reservation, circuit: Call) -> StageOut
         return attempt.cancel()
     except AlreadySentError:
         return _pending(attempt, _LOOK_AGAIN_S)
-    except PaymentUnknown as error:
+    except PaymentUnknownError as error:
         circuit.failed(error.code)
         ledger.mark_unknown(entry_id, error.message)
         return attempt.fail(_PAYMENT_UNKNOWN, f"{_UNKNOWN} ({error.message})")
     except NanoBananaError as error:
-        if isinstance(error, ServiceUnavailable):
+        if isinstance(error, ServiceUnavailableError):
             circuit.failed(error.code)
         else:
             circuit.answered()
@@ -148,11 +150,11 @@ def _call(attempt: Attempt, reservation: Reservation, circuit: Call) -> StageOut
     return attempt.settle()
 
 
-def _not_charged(attempt: Attempt, error: NanoBananaError) -> StageOutcome:
+def _not_charged(attempt: Attempt, error: NanoBananaError) -> StageResult:
     """What an error that certainly cost nothing means for the job."""
-    if isinstance(error, ServiceUnavailable):
+    if isinstance(error, ServiceUnavailableError):
         raise attempt.transient(error.code, error.message) from error
-    if isinstance(error, RateLimited):
+    if isinstance(error, RateLimitedError):
         longest = attempt.services.settings.nano_banana_max_retry_after_s
         if error.retry_after_s > longest:
             message = (
@@ -161,7 +163,7 @@ def _not_charged(attempt: Attempt, error: NanoBananaError) -> StageOutcome:
             )
             return attempt.fail("nano_banana_quota_exhausted", message)
         return attempt.later(error.code, error.message, error.retry_after_s)
-    if isinstance(error, Refused):
+    if isinstance(error, PictureRefusedError):
         return attempt.refuse(error.code, error.message)
     return attempt.fail(error.code, error.message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from activities.attempt import Attempt
 from activities.gpu_stage import work_on_gpu
 from activities.stage import run_stage
-from imagery.contracts import JsonObject, Stage, StageOutcome
+from imagery.contracts import JsonObject, Stage, StageResult
 
 
 def remove_background(message: JsonObject) -> JsonObject:
@@ -13,6 +13,6 @@ def remove_background(message: JsonObject) -> JsonObject:
     return run_stage(message, Stage.REMBG, work)
 
 
-def work(attempt: Attempt) -> StageOutcome:
+def work(attempt: Attempt) -> StageResult:
     """Cut the subject out of the guardrail's clean copy."""
     return work_on_gpu(attempt, Stage.GUARDRAIL, attempt.services.gpu.remove_background)

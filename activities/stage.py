@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from activities.attempt import Attempt, TransientStageError
-from imagery.contracts import JsonObject, Outcome, Stage, StageInput, StageOutcome
+from imagery.contracts import JsonObject, Stage, StageInput, StageOutcome, StageResult
 from imagery.database.tables import utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.tracing import Kind, Span, run_span_id, span
+from imagery.telemetry.tracing import Span, SpanType, run_span_id, span
 
-Work = Callable[[Attempt], StageOutcome]
+Work = Callable[[Attempt], StageResult]
 
 
 def run_stage(message: JsonObject, stage: Stage, work: Work) -> JsonObject:
@@ -21,7 +21,7 @@ def run_stage(message: JsonObject, stage: Stage, work: Work) -> JsonObject:
     with (
         log_context(job_id=order.job_id, stage=stage.value),
         span(
-            stage.value, Kind.INTERNAL, order.job_id, parent_id=orchestration, stage=stage.value
+            stage.value, SpanType.INTERNAL, order.job_id, parent_id=orchestration, stage=stage.value
         ) as measured,
     ):
         outcome = _run(order, stage, work, measured)
@@ -31,11 +31,11 @@ def run_stage(message: JsonObject, stage: Stage, work: Work) -> JsonObject:
         return outcome.to_json()
 
 
-def _run(order: StageInput, stage: Stage, work: Work, measured: Span) -> StageOutcome:
+def _run(order: StageInput, stage: Stage, work: Work, measured: Span) -> StageResult:
     services = get_services()
     begun = services.stages.begin(order.job_id, order.run, stage, order.deadline)
     if begun is None:
-        return StageOutcome(stage=stage, outcome=Outcome.CANCELLED)
+        return StageResult(stage=stage, outcome=StageOutcome.CANCELLED)
     attempt = Attempt(services, order, begun)
     measured.set(run=order.run, attempt=begun.attempt)
     if begun.output is not None and services.storage.exists(begun.output):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from activities.attempt import Attempt
 from activities.gpu_stage import work_on_gpu
 from activities.stage import run_stage
-from imagery.contracts import JsonObject, Stage, StageOutcome
+from imagery.contracts import JsonObject, Stage, StageResult
 
 
 def upscale(message: JsonObject) -> JsonObject:
@@ -13,6 +13,6 @@ def upscale(message: JsonObject) -> JsonObject:
     return run_stage(message, Stage.REALESRGAN, work)
 
 
-def work(attempt: Attempt) -> StageOutcome:
+def work(attempt: Attempt) -> StageResult:
     """Upscale the cut-out."""
     return work_on_gpu(attempt, Stage.REMBG, attempt.services.gpu.upscale)

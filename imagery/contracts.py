@@ -217,7 +217,7 @@ class StageInput(Message):
     deadline: datetime
 
 
-class Outcome(StrEnum):
+class StageOutcome(StrEnum):
     """How a stage's activity ended, when it ended without an exception."""
 
     SUCCEEDED = "succeeded"
@@ -227,11 +227,11 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
-class StageOutcome(Message):
+class StageResult(Message):
     """Answer of a stage's activity. What a plain retry may cure is raised instead."""
 
     stage: Stage
-    outcome: Outcome
+    outcome: StageOutcome
     output: BlobRef | None = None
     error_code: str | None = None
     message: str | None = None

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from drills.races.processes import at_once, database_of
-from imagery.database.circuits import BreakerPolicy, CircuitBreakers, CircuitOpenError, Dependency
+from imagery.database.circuits import BreakerPolicy, CircuitBreakers, CircuitOpenError, GuardedDependency
 
 Span = tuple[float, float]
 
@@ -16,7 +16,7 @@ def run(url: str, *, processes: int, seconds: float, hold_s: float = 0.02) -> di
     """Every process asks without pause; probes fail for the first three quarters of the time."""
     breakers = _breakers(url)
     for _ in range(3):
-        with breakers.call(Dependency.GPU, lease_s=60) as call:
+        with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
             call.failed("down")
     orders = [(url, seconds, hold_s) for _ in range(processes)]
     found = at_once(_ask, orders)
@@ -28,7 +28,7 @@ def run(url: str, *, processes: int, seconds: float, hold_s: float = 0.02) -> di
         "by_process": [len(spans) for spans, _ in found],
         "two_at_once": overlapping,
         "calls_after_recovery": sum(calls for _, calls in found),
-        "state": breakers.state(Dependency.GPU).state.value,
+        "state": breakers.state(GuardedDependency.GPU).state.value,
     }
 
 
@@ -38,7 +38,7 @@ def _ask(url: str, seconds: float, hold_s: float) -> tuple[list[Span], int]:
     recovers = begin + 0.75 * seconds
     while time.time() < begin + seconds:
         try:
-            with breakers.call(Dependency.GPU, lease_s=60) as call:
+            with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
                 if not call.is_probe:
                     calls += 1
                     time.sleep(hold_s)

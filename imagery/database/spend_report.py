@@ -21,7 +21,7 @@ _SETTLED, _UNKNOWN, _RELEASED, _UNDER_WAY = "settled", "unknown", "released", ("
 
 
 @dataclass(frozen=True)
-class Sums:
+class LedgerTotals:
     """USD of the calls of one group by what became of them; ``pictures`` counts the settled ones.
 
     ``open_usd`` is reserved or under way, ``unknown_usd`` may have been charged.
@@ -35,7 +35,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeTotals:
     """Ledger entries in one state, with all calls that were made for them."""
 
     state: str
@@ -45,7 +45,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Avoided:
+class AvoidedCost:
     """Calls that were not made, by reason, and what they would have cost."""
 
     reason: str
@@ -65,12 +65,12 @@ class UnknownCall:
     note: str | None
 
 
-def by_day(session: Session, since: str, owner_id: str | None) -> list[Sums]:
+def by_day(session: Session, since: str, owner_id: str | None) -> list[LedgerTotals]:
     """Sums of each UTC day from ``since`` (``YYYY-MM-DD``), the newest first."""
     return list(_sums(session, col(SpendEntry.day), since, owner_id))[::-1]
 
 
-def by_user(session: Session, since: str, owner_id: str | None) -> list[Sums]:
+def by_user(session: Session, since: str, owner_id: str | None) -> list[LedgerTotals]:
     """Sums of each owner, under its name where it is a user, who spent most first."""
     found = list(_sums(session, col(SpendEntry.owner_id), since, owner_id))
     names = dict(
@@ -78,11 +78,11 @@ def by_user(session: Session, since: str, owner_id: str | None) -> list[Sums]:
             select(User.user_id, User.name).where(col(User.user_id).in_([sums.name for sums in found]))
         ).all()
     )
-    named = [Sums(**{**vars(sums), "name": names.get(sums.name, sums.name)}) for sums in found]
+    named = [LedgerTotals(**{**vars(sums), "name": names.get(sums.name, sums.name)}) for sums in found]
     return sorted(named, key=lambda sums: -(sums.settled_usd + sums.unknown_usd))
 
 
-def outcomes(session: Session, owner_id: str | None) -> list[Outcome]:
+def outcomes(session: Session, owner_id: str | None) -> list[OutcomeTotals]:
     """The whole ledger by state."""
     rows = session.execute(
         columns(
@@ -94,10 +94,12 @@ def outcomes(session: Session, owner_id: str | None) -> list[Outcome]:
         .where(owned(SpendEntry.owner_id, owner_id))
         .group_by(col(SpendEntry.state))
     )
-    return [Outcome(state, entries, int(calls), int(micro) / MICRO) for state, entries, calls, micro in rows]
+    return [
+        OutcomeTotals(state, entries, int(calls), int(micro) / MICRO) for state, entries, calls, micro in rows
+    ]
 
 
-def avoided(session: Session, price_usd: float, owner_id: str | None) -> list[Avoided]:
+def avoided(session: Session, price_usd: float, owner_id: str | None) -> list[AvoidedCost]:
     """What was not paid: the job ended before, the budget was used up, the picture was there already."""
     is_budget = col(ImageJob.error_code).in_(BUDGET_CODES)
     ended_before = col(ImageJob.stage).is_distinct_from(Stage.NANO_BANANA.value)
@@ -111,7 +113,7 @@ def avoided(session: Session, price_usd: float, owner_id: str | None) -> list[Av
     counts = {str(name): int(count) for name, count in jobs}
     hits = cache_hits(session, owner_id).get(Stage.NANO_BANANA.value, 0)
     counts |= {"cache_hit": hits} if hits else {}
-    return [Avoided(name, count, count * price_usd) for name, count in sorted(counts.items())]
+    return [AvoidedCost(name, count, count * price_usd) for name, count in sorted(counts.items())]
 
 
 def cache_hits(session: Session, owner_id: str | None) -> dict[str, int]:
@@ -158,7 +160,7 @@ def owned(column: Any, owner_id: str | None) -> ColumnElement[bool]:
     return condition
 
 
-def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Iterator[Sums]:
+def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Iterator[LedgerTotals]:
     state, price = col(SpendEntry.state), col(SpendEntry.price_micro_usd)
     query = (
         columns(
@@ -173,4 +175,6 @@ def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Ite
         .order_by(group)
     )
     for name, pictures, settled, unknown, under_way in session.execute(query):
-        yield Sums(name, int(pictures), int(settled) / MICRO, int(unknown) / MICRO, int(under_way) / MICRO)
+        yield LedgerTotals(
+            name, int(pictures), int(settled) / MICRO, int(unknown) / MICRO, int(under_way) / MICRO
+        )

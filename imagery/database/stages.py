@@ -19,7 +19,7 @@ from imagery.database.tables import ImageJob, StageRun, utc_now
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunStage:
     """A stage that may work: its job, and its output where it has succeeded already."""
 
     job: ImageJob
@@ -34,7 +34,9 @@ class Stages:
         self._database = database
         self._price_usd = price_usd
 
-    def begin(self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None) -> Begun | None:
+    def begin(
+        self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None
+    ) -> BegunStage | None:
         """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
 
         None when the job has ended, runs anew or does not exist: the caller does nothing then.
@@ -47,7 +49,7 @@ class Stages:
                 job_id=job_id, stage=stage.value, state=StageState.PENDING
             )
             if row.state == StageState.SUCCEEDED:
-                return Begun(job, row.attempt, _output(row))
+                return BegunStage(job, row.attempt, _output(row))
             row.state = StageState.RUNNING
             row.attempt += 1
             row.started_at = utc_now()
@@ -59,7 +61,7 @@ class Stages:
             job.updated_at = utc_now()
             session.add(row)
             record(session, job, "stage_started", stage=stage, attempt=row.attempt)
-            return Begun(job, row.attempt, None)
+            return BegunStage(job, row.attempt, None)
 
     def succeed(
         self,
