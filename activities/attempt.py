@@ -99,11 +99,13 @@ class Attempt:
 
     def fail(self, code: str, message: str) -> StageResult:
         """Record a failure that no retry will cure."""
-        return self._end(StageOutcome.FAILED, code, message)
+        self.services.stages.fail(self.job_id, self.stage, code, message)
+        return self._without_result(StageOutcome.FAILED, code, message)
 
-    def refuse(self, code: str, message: str) -> StageResult:
-        """Record that the input itself was refused."""
-        return self._end(StageOutcome.REFUSED, code, message)
+    def reject(self, code: str, message: str) -> StageResult:
+        """Record that the input itself was rejected."""
+        self.services.stages.reject(self.job_id, self.stage, code, message)
+        return self._without_result(StageOutcome.REJECTED, code, message)
 
     def cancel(self) -> StageResult:
         """The job has ended meanwhile: there is nothing to record."""
@@ -158,6 +160,5 @@ class Attempt:
         if key is not None:
             self.services.stage_cache.keep(key, self.stage, self.job_id, self.target, _PNG)
 
-    def _end(self, outcome: StageOutcome, code: str, message: str) -> StageResult:
-        self.services.stages.fail(self.job_id, self.stage, code, message)
+    def _without_result(self, outcome: StageOutcome, code: str, message: str) -> StageResult:
         return StageResult(stage=self.stage, outcome=outcome, error_code=code, message=message)

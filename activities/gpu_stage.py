@@ -9,7 +9,7 @@ from activities.attempt import Attempt
 from imagery.backoff import wait_s
 from imagery.contracts import GpuReport, GpuRequest, Stage, StageResult
 from imagery.database.circuits import CircuitCall, CircuitOpenError, GuardedDependency
-from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRefusedError
+from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRejectedError
 from imagery.retry import RetryRules
 
 GpuCall = Callable[[GpuRequest, datetime], GpuReport]
@@ -56,8 +56,8 @@ def _failed(attempt: Attempt, error: GpuError) -> StageResult:
         # nothing failed, there is nobody (yet): that is waited for, not counted as an attempt
         policy = RetryRules.of(attempt.services.settings).gpu_replica
         return attempt.later(error.code, error.message, wait_s(policy, attempt.begun.attempt, attempt.job_id))
-    if isinstance(error, GpuRefusedError):
-        return attempt.refuse(error.code, error.message)
+    if isinstance(error, GpuRejectedError):
+        return attempt.reject(error.code, error.message)
     if error.retryable:
         raise attempt.transient(error.code, error.message) from error
     return attempt.fail(error.code, error.message)

@@ -1,4 +1,4 @@
-"""Stage 0: admit or refuse the image, and keep a clean copy of it."""
+"""Stage 0: admit or reject the image, and keep a clean copy of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def work(attempt: Attempt) -> StageResult:
     report = examination.report
     _log_verdict(attempt, report, len(data))
     if examination.picture is None:
-        return attempt.refuse(report.code or "rejected", report.message)
+        return attempt.reject(report.code or "rejected", report.message)
     return _store(attempt, examination.picture)
 
 
@@ -61,9 +61,9 @@ def _unreadable(attempt: Attempt, source: BlobRef, error: StorageError) -> Stage
         size = attempt.services.storage.properties(source).size
         report = attempt.services.guardrail.too_large(size, attempt.options)
         _log_verdict(attempt, report, size)
-        return attempt.refuse(error.code, report.message)
+        return attempt.reject(error.code, report.message)
     if isinstance(error, BlobNameError):
-        return attempt.refuse(error.code, str(error))
+        return attempt.reject(error.code, str(error))
     raise attempt.transient(error.code, "The upload could not be read.") from error
 
 

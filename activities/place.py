@@ -24,8 +24,8 @@ from imagery.database.tables import utc_now
 from imagery.png import without_personal_metadata
 from imagery.providers.nano_banana import (
     NanoBananaError,
+    NoPictureError,
     PaymentUnknownError,
-    PictureRefusedError,
     PlacedImage,
     RateLimitedError,
     ServiceUnavailableError,
@@ -163,8 +163,8 @@ def _not_charged(attempt: Attempt, error: NanoBananaError) -> StageResult:
             )
             return attempt.fail("nano_banana_quota_exhausted", message)
         return attempt.later(error.code, error.message, error.retry_after_s)
-    if isinstance(error, PictureRefusedError):
-        return attempt.refuse(error.code, error.message)
+    if isinstance(error, NoPictureError):
+        return attempt.reject(error.code, error.message)
     return attempt.fail(error.code, error.message)
 
 

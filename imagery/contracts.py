@@ -67,15 +67,20 @@ OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
 
 
 class StageState(StrEnum):
-    """State of one stage of one job."""
+    """State of one stage of one job. REJECTED: its input was judged unusable, so a repeat is no cure."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     WAITING = "WAITING"
     SUCCEEDED = "SUCCEEDED"
-    REFUSED = "REFUSED"
+    REJECTED = "REJECTED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+
+    @classmethod
+    def _missing_(cls, value: object) -> StageState | None:
+        # an instance of the previous version may still write the former word during a deployment
+        return cls.REJECTED if value == "REFUSED" else None
 
 
 class BlobRef(Message):
@@ -221,10 +226,15 @@ class StageOutcome(StrEnum):
     """How a stage's activity ended, when it ended without an exception."""
 
     SUCCEEDED = "succeeded"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     FAILED = "failed"
     RETRY_LATER = "retry_later"
     CANCELLED = "cancelled"
+
+    @classmethod
+    def _missing_(cls, value: object) -> StageOutcome | None:
+        # histories recorded up to migration 0004 hold the former word
+        return cls.REJECTED if value == "refused" else None
 
 
 class StageResult(Message):
@@ -341,7 +351,7 @@ class Problem(Message):
 class CheckResult(Message):
     """One check of the guardrail: what was measured against which limit.
 
-    ``passed`` None: not measured, because something cheaper had refused already or it is switched off.
+    ``passed`` None: not measured, because a cheaper check had rejected the input or this one is switched off.
     """
 
     name: str

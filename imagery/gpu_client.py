@@ -67,7 +67,7 @@ class GpuBusyError(GpuError):
         self.retry_after_s = retry_after_s
 
 
-class GpuRefusedError(GpuError):
+class GpuRejectedError(GpuError):
     """The service will never do this: the image is not one, or holds no subject."""
 
 
@@ -217,7 +217,7 @@ def _error(answer: httpx.Response) -> GpuError:
     if problem.code in _BUSY_CODES:
         return GpuBusyError(problem.code, problem.detail, _retry_after_s(answer))
     if status in _REFUSED_STATUSES:
-        return GpuRefusedError(problem.code, problem.detail)
+        return GpuRejectedError(problem.code, problem.detail)
     return GpuFailedError(
         problem.code,
         problem.detail,

@@ -61,7 +61,7 @@ class RateLimitedError(NanoBananaError):
         self.retry_after_s = retry_after_s
 
 
-class PictureRefusedError(NanoBananaError):
+class NoPictureError(NanoBananaError):
     """The model looked at it and made no picture (safety, recitation, text only); not charged."""
 
 
@@ -288,7 +288,7 @@ def _picture(body: dict[str, Any], model: str) -> PlacedImage:
 def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
     blocked = body.get("promptFeedback", {}).get("blockReason")
     if blocked:
-        raise PictureRefusedError("nano_banana_safety", f"The image model blocked the request ({blocked}).")
+        raise NoPictureError("nano_banana_safety", f"The image model blocked the request ({blocked}).")
     candidates = body.get("candidates") or []
     if not candidates:
         raise PaymentUnknownError("The answer holds neither a picture nor a reason.")
@@ -302,10 +302,8 @@ def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
     reason = str(candidate.get("finishReason") or "NO_IMAGE")
     said = f" It said: {text}" if text else ""
     if reason in _SAFETY_REASONS:
-        raise PictureRefusedError(
-            "nano_banana_safety", f"The image model refused the picture ({reason}).{said}"
-        )
-    raise PictureRefusedError("nano_banana_no_image", f"The image model made no picture ({reason}).{said}")
+        raise NoPictureError("nano_banana_safety", f"The image model refused the picture ({reason}).{said}")
+    raise NoPictureError("nano_banana_no_image", f"The image model made no picture ({reason}).{said}")
 
 
 def _decoded(data: str, model: str, text: str) -> PlacedImage:

@@ -113,7 +113,7 @@ def test_an_upload_over_the_limit_is_refused_unread_and_logged(services: Service
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), data, "image/jpeg")
     job_id = make_job(services, ref)
     answer = guardrail(message(job_id))
-    assert (answer["outcome"], answer["error_code"]) == (StageOutcome.REFUSED, "file_too_large")
+    assert (answer["outcome"], answer["error_code"]) == (StageOutcome.REJECTED, "file_too_large")
     with services.database.read() as session:
         (row,) = session.exec(select(GuardrailLog)).all()
     assert (row.job_id, row.verdict, row.code, row.size_bytes) == (

@@ -21,7 +21,7 @@ from imagery.gpu_client import (
     GpuError,
     GpuFailedError,
     GpuNoReplicaError,
-    GpuRefusedError,
+    GpuRejectedError,
     GpuTimeoutError,
 )
 from imagery.settings import Settings
@@ -98,11 +98,11 @@ def test_a_report_comes_back_and_the_deadline_goes_out(client: GpuClient, answer
 
 
 MEANINGS: list[tuple[int, str, type[GpuError], bool]] = [
-    (422, "no_subject_found", GpuRefusedError, False),
-    (422, "invalid_image", GpuRefusedError, False),
-    (404, "source_not_found", GpuRefusedError, False),
-    (413, "image_too_large", GpuRefusedError, False),
-    (400, "bad_request", GpuRefusedError, False),
+    (422, "no_subject_found", GpuRejectedError, False),
+    (422, "invalid_image", GpuRejectedError, False),
+    (404, "source_not_found", GpuRejectedError, False),
+    (413, "image_too_large", GpuRejectedError, False),
+    (400, "bad_request", GpuRejectedError, False),
     (507, "gpu_out_of_memory", GpuFailedError, False),
     (503, "model_unavailable", GpuFailedError, False),
     (503, "storage_unavailable", GpuFailedError, True),

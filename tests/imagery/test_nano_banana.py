@@ -21,8 +21,8 @@ from imagery.providers.nano_banana import (
     CallRejectedError,
     NanoBanana,
     NanoBananaError,
+    NoPictureError,
     PaymentUnknownError,
-    PictureRefusedError,
     PlacedImage,
     RateLimitedError,
     ServiceUnavailableError,
@@ -109,8 +109,8 @@ def test_the_cut_out_stands_in_the_scene_and_the_prompt_changes_it(client: NanoB
 NOT_CHARGED: dict[str, tuple[type[NanoBananaError], str]] = {
     "503": (ServiceUnavailableError, "nano_banana_unavailable"),
     "429": (RateLimitedError, "nano_banana_rate_limited"),
-    "safety": (PictureRefusedError, "nano_banana_safety"),
-    "text_only": (PictureRefusedError, "nano_banana_no_image"),
+    "safety": (NoPictureError, "nano_banana_safety"),
+    "text_only": (NoPictureError, "nano_banana_no_image"),
 }
 PERHAPS_CHARGED = {
     "timeout_before_billing": 0,
@@ -244,7 +244,7 @@ ODD_ANSWERS: dict[str, tuple[int, str, type[NanoBananaError]]] = {
     "no candidates": (200, '{"candidates": []}', PaymentUnknownError),
     "wrong shape": (200, '{"candidates": [7]}', PaymentUnknownError),
     "bottomless": (200, "[" * 200_000, PaymentUnknownError),
-    "blocked": (200, '{"promptFeedback": {"blockReason": "SAFETY"}}', PictureRefusedError),
+    "blocked": (200, '{"promptFeedback": {"blockReason": "SAFETY"}}', NoPictureError),
     "redirect": (302, "", CallRejectedError),
     "too large": (413, "", CallRejectedError),
     "cut off": (408, "", PaymentUnknownError),

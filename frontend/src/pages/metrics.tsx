@@ -2,7 +2,7 @@ import { Bars } from '../components/bars';
 import { BreakerStrip } from '../components/breaker_strip';
 import type { Line } from '../components/chart';
 import { ChartPanel, COLOURS } from '../components/chart_panel';
-import { EmptyState, ErrorCard, Skeleton } from '../components/feedback';
+import { EmptyState, QueryError, Skeleton } from '../components/feedback';
 import { LatencyPanel } from '../components/latency_panel';
 import { PageHeading, Section } from '../components/page';
 import { duration, usd } from '../lib/format';
@@ -25,11 +25,7 @@ export default function MetricsPage() {
           ? 'Everybody’s figures, anew every 5 seconds while you look.'
           : 'Your own figures only; operators see everybody’s. Anew every 5 seconds while you look.'}
       </PageHeading>
-      {query.isError && (
-        <div className="mb-5">
-          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
-        </div>
-      )}
+      <QueryError query={query} className="mb-5" />
       {!latest && !query.isError && <Skeleton className="h-96 rounded-2xl!" />}
       {latest && <Panels history={history} latest={latest} isOperator={isOperator} />}
     </>
@@ -78,7 +74,7 @@ function Totals({ latest }: { latest: Snapshot }) {
   const figures = [
     ['Completed', String(latest.entered.COMPLETED ?? 0)],
     ['Failed', String(latest.entered.FAILED ?? 0)],
-    ['Refused', String(latest.verdicts.rejected ?? 0)],
+    ['Rejected', String(latest.verdicts.rejected ?? 0)],
     ['Spent', usd(latest.spent ?? 0)],
     ['Not spent', usd(sum(latest.avoided))],
   ] as const;
@@ -138,8 +134,8 @@ function Verdicts({ history, latest }: PanelProps) {
   const names = Object.keys(latest.verdicts).sort();
   const lines: Line[] = names.map((name) => ({
     label: humanize(name),
-    colour: isRefusal(name) ? '--bad' : '--ok',
-    isDashed: isRefusal(name),
+    colour: isRejection(name) ? '--bad' : '--ok',
+    isDashed: isRejection(name),
     values: history.map((each) => each.verdicts[name] ?? 0),
   }));
   return (
@@ -218,6 +214,6 @@ function lowerCased(values: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-function isRefusal(verdict: string): boolean {
-  return !/^(admitted|passed|accepted)$/.test(verdict);
+function isRejection(verdict: string): boolean {
+  return verdict === 'rejected';
 }
