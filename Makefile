@@ -126,6 +126,10 @@ doctor: ## name what is missing and how to mend it
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)
 	@$(PYTHON) -m local.doctor
 
+.PHONY: users
+users: $(VENV)/.packages ## users, keys and quotas of the running stack: make users ARGS="create ann"
+	@$(BIN)/python -m local.users $(ARGS)
+
 .PHONY: gpu
 gpu: setup ## the GPU service alone
 	@exec $(BIN)/python -m gpu_container

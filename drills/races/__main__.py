@@ -28,7 +28,7 @@ def main() -> int:
                 upgrade(engine)
                 engine.dispose()
                 race = reservations.run(url, processes=8, reservations=10_000, budget=1_000)
-                probed = probes.run(url, processes=8, seconds=10.0)
+                probed = probes.run(url, processes=8, failing=200)
                 broken += race["granted"] != 1_000 or race["entries"] != 1_000 or probed["two_at_once"] > 0
                 sys.stdout.write(
                     json.dumps({"database": kind, "reservations": race, "probes": probed}) + "\n"

@@ -23,7 +23,9 @@ from drills.faults.two_hosts import Outcome, TwoHosts
 from drills.faults.verdict import violations
 from drills.faults.world import World
 from imagery.contracts import JobState, Stage, StageState, stage_output
-from imagery.database.ledger import SpendState
+from imagery.database.money import SpendState
+
+pytestmark = pytest.mark.stack
 
 EVERY = int(os.environ.get("FAULTS_EVERY", "6"))
 _ALL_POINTS = 600

@@ -25,7 +25,7 @@ from imagery.gpu_client import (
     GpuTimeoutError,
 )
 from imagery.settings import Settings
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.servers import Server
 
 ORDER = GpuRequest(

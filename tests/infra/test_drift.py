@@ -280,7 +280,7 @@ def packaged(ignore_file: str) -> set[str]:
     return set(every) - set(ignored)
 
 
-ROOMS = ("activities", "api", "imagery", "orchestrators")
+ROOMS = ("activities", "api", "imagery", "lifecycle", "orchestrators")
 
 
 def test_the_deployment_package_holds_the_rooms_of_the_app_and_nothing_else() -> None:

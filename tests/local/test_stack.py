@@ -18,7 +18,9 @@ import pytest
 from PIL import Image
 
 from local.orphans import start_mark
-from local.ports import any_free
+from testbed.ports import free_port
+
+pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).parent.parent.parent
 PORTS = (
@@ -39,7 +41,7 @@ class Run:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.out = folder / f"out-{len(list(folder.glob('out-*')))}.txt"
-        ports = {name: str(any_free()) for name in PORTS}
+        ports = {name: str(free_port()) for name in PORTS}
         inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "ENV")}
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
@@ -104,7 +106,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A stack on Azurite that only serves, on a machine whose proxy must not be asked for its own pieces."""
-    proxy = f"http://127.0.0.1:{any_free()}"
+    proxy = f"http://127.0.0.1:{free_port()}"
     proxies = {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": "example.org"}
     run = Run(tmp_path_factory.mktemp("serving"), "--no-sample", **proxies)
     run.wait_for(lambda: "serving; Ctrl-C" in run.text)
@@ -159,6 +161,23 @@ def test_the_connection_string_of_the_state_opens_the_uploads_container(serving:
     connection = serving.state["storage_connection_string"]
     with ContainerClient.from_connection_string(connection, "uploads") as container:
         assert container.exists()
+
+
+def test_make_users_makes_a_user_of_the_running_stack_from_a_fresh_shell(serving: Run) -> None:
+    fresh = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        # the packages are there; a newer requirements file must not install them again here
+        ["make", "--old-file=.venv/.packages", "users", "ARGS=create ann"],
+        check=False,
+        cwd=ROOT,
+        env=fresh | {"IMAGERY_RUN_DIR": str(serving.folder / "run")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    key = done.stdout.splitlines()[-1]
+    me = httpx.get(f"{serving.state['urls']['host']}/api/v1/me", headers={"X-API-Key": key})
+    assert me.json()["name"] == "ann"
 
 
 def test_a_second_stack_in_the_folder_is_refused_and_the_first_lives_on(serving: Run) -> None:
@@ -228,7 +247,7 @@ def test_a_missing_model_ends_the_start_at_once_with_the_way_out(
 
 
 def test_a_database_that_is_not_there_ends_the_start_with_the_reason(start: Callable[..., Run]) -> None:
-    url = f"postgresql+psycopg://nobody:nothing@127.0.0.1:{any_free()}/none"
+    url = f"postgresql+psycopg://nobody:nothing@127.0.0.1:{free_port()}/none"
     run = start("--no-sample", "--storage", "local", DATABASE_URL=url)
     assert run.end() == 1, run.text
     assert "database ended with exit code 1" in run.text
