@@ -35,7 +35,6 @@ _CODECS = ("ascii", "cp437", "cp1252", "latin-1", "utf-8", "utf-8-sig", "utf-16"
 _MAX_TRACEBACK = 4000
 _CPU_MARGIN_S = 5
 _FAST_COMPRESSION = 1
-_PREVIEW_PX = 1024
 _THUMBNAIL_QUALITY = 80
 Answer = tuple[dict[str, Any], list[bytes]]
 

@@ -82,7 +82,7 @@ class OpenCensusExporter:
         self._spans.stop(max(0.1, until - time.monotonic()))
 
 
-class _Logs(AzureLogHandler):  # type: ignore[misc]
+class _Logs(AzureLogHandler):
     """Fed with ``LogItem`` through ``put``, never as a handler of a logger."""
 
     def put(self, item: LogItem) -> None:
@@ -110,7 +110,7 @@ class _Logs(AzureLogHandler):  # type: ignore[misc]
         return envelope
 
 
-class _Spans(AzureExporter):  # type: ignore[misc]
+class _Spans(AzureExporter):
     """Fed with ``SpanRecord``."""
 
     def __init__(self, sampling: float, **options: Any) -> None:
