@@ -14,7 +14,8 @@ from imagery.database.migrate import upgrade
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import Azurite, start_azurite
-from testbed.postgres import Postgres, PostgresMissingError, start_postgres
+from testbed.postgres import Postgres, PostgresMissingError, is_installed, start_postgres
+from testbed.stack import Stack
 from testbed.supervised import forbidden, revive
 
 # what a fixture starts; a test that uses none of these is a unit test
@@ -107,6 +108,47 @@ def database(database_url: str) -> Iterator[Database]:
     upgrade(engine)
     yield Database(engine)
     engine.dispose()
+
+
+def stack_environment(
+    kind: str, folder: Path, request: pytest.FixtureRequest, azurite: Azurite | None = None
+) -> dict[str, str]:
+    """PROD: Azurite, shared if none is given, and PostgreSQL (SQLite where none is installed); DEV: files
+    and SQLite. Variables only.
+    """
+    if kind == "DEV":
+        return {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(folder / "store")}
+    azurite = azurite or request.getfixturevalue("azurite")
+    assert azurite is not None
+    production = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string}
+    if not is_installed():
+        return production
+    url = new_database(request.getfixturevalue("postgres"))
+    engine = make_engine(url)
+    upgrade(engine)
+    engine.dispose()
+    return production | {"DATABASE_URL": url}
+
+
+def _running_stack(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    running = Stack(folder, stack_environment(kind, folder, request))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def prod_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """GPU service, simulator and host over Azurite and PostgreSQL: one for all tests of a worker."""
+    yield from _running_stack("PROD", tmp_path_factory.mktemp("stack-prod"), request)
+
+
+@pytest.fixture(scope="session")
+def dev_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same over files and SQLite."""
+    yield from _running_stack("DEV", tmp_path_factory.mktemp("stack-dev"), request)
 
 
 def settings_for(kind: str, request: pytest.FixtureRequest, folder: Path) -> Settings:
