@@ -65,7 +65,6 @@ class Stages:
         job_id: str,
         stage: Stage,
         output: BlobRef,
-        output_type: str,
         *,
         vram_used_gb: float | None = None,
         cost_usd: float = 0.0,
@@ -80,7 +79,6 @@ class Stages:
                 job_id,
                 stage,
                 output,
-                output_type,
                 vram_used_gb=vram_used_gb,
                 cost_usd=cost_usd,
                 duration_ms=duration_ms,
@@ -94,7 +92,6 @@ class Stages:
         job_id: str,
         stage: Stage,
         output: BlobRef,
-        output_type: str,
         *,
         vram_used_gb: float | None = None,
         cost_usd: float = 0.0,
@@ -113,7 +110,7 @@ class Stages:
         row.cost_usd = cost_usd or row.cost_usd
         row.cached = cached
         job.content_hash = content_hash or job.content_hash
-        row.output_container, row.output_name, row.output_type = output.container, output.name, output_type
+        row.output_container, row.output_name = output.container, output.name
         row.error_code = row.error_message = row.waiting_until = None
         job.updated_at = utc_now()
         measured: dict[str, Any] = {"duration_ms": row.duration_ms}

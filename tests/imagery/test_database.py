@@ -73,7 +73,7 @@ def test_a_stage_counts_its_attempts_and_keeps_its_output(database: Database) ->
     assert begun is not None
     assert begun.attempt == 2
     output = BlobRef(container="jobs", name="x/1-rembg.png")
-    stages.succeed(job_id, Stage.REMBG, output, "image/png", vram_used_gb=1.5)
+    stages.succeed(job_id, Stage.REMBG, output, vram_used_gb=1.5)
     again = stages.begin(job_id, 1, Stage.REMBG)
     assert again is not None
     assert again.output == output
@@ -140,7 +140,7 @@ def test_a_stage_that_began_while_the_job_was_being_cancelled_ends_too(database:
     job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
     output = BlobRef(container="jobs", name=f"{job_id}/0-guardrail.png")
     stages.begin(job_id, 1, Stage.GUARDRAIL)
-    stages.succeed(job_id, Stage.GUARDRAIL, output, "image/png")
+    stages.succeed(job_id, Stage.GUARDRAIL, output)
     stages.begin(job_id, 1, Stage.REMBG)
     # the canceller saw the job a moment before, in its first stage
     jobs.finish(job_id, 1, JobState.CANCELLED, stage=Stage.GUARDRAIL, error_code="cancelled", message="so")
@@ -152,7 +152,7 @@ def test_a_stage_that_began_while_the_job_was_being_cancelled_ends_too(database:
 def test_a_retry_is_a_new_run_that_keeps_finished_stages(database: Database) -> None:
     job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
     stages.begin(job_id, 1, Stage.GUARDRAIL)
-    stages.succeed(job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="g"), "image/png")
+    stages.succeed(job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="g"))
     stages.begin(job_id, 1, Stage.REMBG)
     jobs.finish(job_id, 1, JobState.FAILED, stage=Stage.REMBG, error_code="x", message="y")
     deadline = utc_now() + timedelta(hours=1)

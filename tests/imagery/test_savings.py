@@ -55,12 +55,12 @@ class World:
         self._stages.begin(self._job, self._run, STAGE)
         with self._database.write() as session:
             price = ledger_of(self._database).settle(session, self._job, STAGE)
-            self._stages.succeed_in(session, self._job, STAGE, OUTPUT, "image/png", cost_usd=price)
+            self._stages.succeed_in(session, self._job, STAGE, OUTPUT, cost_usd=price)
         self._jobs.finish(self._job, self._run, JobState.COMPLETED)
 
     def taken_over(self) -> None:
         self._stages.begin(self._job, self._run, STAGE)
-        self._stages.succeed(self._job, STAGE, OUTPUT, "image/png", cached=True)
+        self._stages.succeed(self._job, STAGE, OUTPUT, cached=True)
         self._jobs.finish(self._job, self._run, JobState.COMPLETED)
 
 
