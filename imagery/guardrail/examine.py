@@ -9,9 +9,15 @@ from imagery.contracts import CheckResult, GuardrailReport, JobOptions
 from imagery.database.circuits import CircuitBreakers
 from imagery.guardrail.checks import FILE_SIZE, PHASES, PROMPT_CHECKS, not_measured
 from imagery.guardrail.content_safety import PICTURE, PROMPT, ContentSafety
-from imagery.guardrail.limits import Limits
-from imagery.guardrail.sandbox import CrashedError, Sandbox, SandboxError, TooMuchMemoryError, TooSlowError
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.limits import PictureLimits
+from imagery.guardrail.sandbox import (
+    Sandbox,
+    SandboxCrashedError,
+    SandboxError,
+    SandboxMemoryError,
+    SandboxTimeoutError,
+)
+from imagery.guardrail.subject import GuardrailSubject
 from imagery.settings import Settings
 from imagery.text import plain
 
@@ -49,7 +55,7 @@ class Guardrail:
 
     def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
         self._settings = settings
-        self._limits = Limits.of(settings)
+        self._limits = PictureLimits.of(settings)
         self._content_safety = ContentSafety(settings, circuits)
         self.sandbox = Sandbox(settings)
 
@@ -107,7 +113,7 @@ class Guardrail:
         }
         try:
             answer, blobs = self.sandbox.call(order, data, memory_mb)
-        except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
+        except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
             raise NoThumbnailError(str(error)) from error
         if "error" in answer:
             raise NoThumbnailError("The blob is no picture, or too large a one.")
@@ -122,7 +128,7 @@ class Guardrail:
         return [check.run(prompt, self._limits) for check in PROMPT_CHECKS]
 
     def _file(self, data: bytes, declared_type: str | None, *, picture: bool) -> _FileVerdict:
-        size = FILE_SIZE.run(Subject(data, declared_type, self._limits))
+        size = FILE_SIZE.run(GuardrailSubject(data, declared_type, self._limits))
         if not size.passed:
             return _FileVerdict([size, *_unmeasured(f"not needed: {size.code}")])
         order = {
@@ -134,7 +140,7 @@ class Guardrail:
         }
         try:
             answer, blobs = self.sandbox.call(order, data, self._settings.guardrail_memory_mb)
-        except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
+        except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
             return _FileVerdict([size, self._stopped(error), *_unmeasured(f"not measured: {error.code}")])
         return _FileVerdict(
             checks=[size, *(CheckResult.from_json(check) for check in answer["checks"])],

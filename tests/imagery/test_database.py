@@ -12,12 +12,15 @@ from sqlmodel import SQLModel
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.batches import Batches
+from imagery.database.circuits import BreakerPolicy, CircuitBreakers, GuardedDependency
 from imagery.database.engine import Database, make_engine
 from imagery.database.events import newest_event
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
+from imagery.database.stage_cache import StageCache
 from imagery.database.stages import Stages
 from imagery.database.tables import utc_now
+from imagery.settings import Settings
 from tests.events import events_of
 
 
@@ -133,6 +136,29 @@ def test_the_former_word_of_a_stage_is_read_as_rejected(database_url: str) -> No
     upgrade(engine)
     views = [Jobs(database).view(job_id) for job_id in (rejected, failed)]
     assert [view.stages[0].state for view in views if view] == [StageState.REJECTED, StageState.FAILED]
+    engine.dispose()
+
+
+def test_rows_outlive_the_columns_that_nothing_read(database_url: str) -> None:
+    engine = make_engine(database_url)
+    upgrade(engine)
+    database, output = Database(engine), BlobRef(container="jobs", name="x/1-rembg.png")
+    job_id = make_job(database)
+    Stages(database).begin(job_id, 1, Stage.REMBG)
+    Stages(database).succeed(job_id, Stage.REMBG, output)
+    cache = StageCache(database, Settings())
+    cache.keep("key", job_id, output)
+    CircuitBreakers(database, BreakerPolicy.of(Settings())).open_by_hand(GuardedDependency.GPU, "olga")
+    downgrade(engine, "0006")
+    upgrade(engine)
+    entry = cache.find("key")
+    assert entry is not None
+    assert (entry.job_id, entry.output_name) == (job_id, output.name)
+    begun = Stages(database).begin(job_id, 1, Stage.REMBG)
+    assert begun is not None
+    assert begun.output == output
+    breakers = CircuitBreakers(database, BreakerPolicy.of(Settings()))
+    assert breakers.state(GuardedDependency.GPU).changed_by == "olga"
     engine.dispose()
 
 

@@ -29,7 +29,7 @@ from imagery.contracts import BlobRef, GpuRequest
 from imagery.database.engine import make_engine, needs_token
 from imagery.database.grants import grant
 from imagery.database.migrate import upgrade
-from imagery.gpu_client import GpuClient, GpuFailed, GpuUnauthorized
+from imagery.gpu_client import GpuClient, GpuFailedError, GpuUnauthorizedError
 from imagery.identity import Tokens, TokenUnavailableError, make_credential
 from imagery.settings import AzureCredential, Settings
 from imagery.storage import AzureBlobStorage
@@ -230,7 +230,7 @@ def test_a_gpu_service_that_lets_nobody_in_is_not_asked_again(
 ) -> None:
     gpu = GpuStandIn(status, code)
     client = GpuClient(settings(gpu_service_url=gpu.server.url, gpu_app_id=GPU_APP))
-    with pytest.raises(GpuUnauthorized, match="gpu_unauthorized") as caught:
+    with pytest.raises(GpuUnauthorizedError, match="gpu_unauthorized") as caught:
         client.upscale(ORDER, soon())
     gpu.server.stop()
     assert not caught.value.retryable
@@ -242,7 +242,7 @@ def test_without_a_token_the_gpu_service_is_not_called(endpoint: IdentityEndpoin
     endpoint.broken = True
     gpu = GpuStandIn(200, None)
     client = GpuClient(settings(gpu_service_url=gpu.server.url, gpu_app_id=GPU_APP))
-    with pytest.raises(GpuFailed, match="gpu_token_unavailable") as caught:
+    with pytest.raises(GpuFailedError, match="gpu_token_unavailable") as caught:
         client.upscale(ORDER, soon())
     gpu.server.stop()
     assert caught.value.retryable and caught.value.is_outage
@@ -259,7 +259,7 @@ def test_the_health_of_the_gpu_service_is_seen_without_a_token(endpoint: Identit
 
 def test_a_local_gpu_service_is_called_without_a_token(endpoint: IdentityEndpoint) -> None:
     gpu = GpuStandIn(401, "unauthorized")
-    with pytest.raises(GpuUnauthorized):
+    with pytest.raises(GpuUnauthorizedError):
         GpuClient(Settings(gpu_service_url=gpu.server.url)).upscale(ORDER, soon())
     gpu.server.stop()
     assert (gpu.authorization, endpoint.asked) == ([""], [])

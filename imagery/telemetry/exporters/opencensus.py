@@ -31,11 +31,15 @@ from opencensus.trace.status import Status
 
 from imagery.settings import Settings
 from imagery.telemetry.exporters.base import LogItem, MetricItem
-from imagery.telemetry.tracing import Kind, SpanRecord
+from imagery.telemetry.tracing import SpanRecord, SpanType
 
 _MOST_IN_A_BATCH = 100
 _UNKNOWN_ERROR = 2
-_KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.UNSPECIFIED}
+_KINDS = {
+    SpanType.SERVER: SpanKind.SERVER,
+    SpanType.CLIENT: SpanKind.CLIENT,
+    SpanType.INTERNAL: SpanKind.UNSPECIFIED,
+}
 
 
 class OpenCensusExporter:
