@@ -31,7 +31,7 @@ def run_gpu_stage(
         source=stage_output(order.job_id, source),
         target=stage_output(order.job_id, order.stage),
     )
-    lease_s = services.settings.gpu_timeout_s + _LEASE_MARGIN_S
+    lease_s = services.settings.gpu.retry.timeout_s + _LEASE_MARGIN_S
     try:
         with services.circuits.call(Dependency.GPU, lease_s=lease_s, seed=order.job_id) as circuit:
             outcome = _work(services, order, begun, circuit, lambda: call(request, order.deadline))

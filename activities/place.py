@@ -9,7 +9,7 @@ from PIL import Image
 
 from activities.reuse import keep, reuse
 from activities.stage import circuit_open, failed, refused, retry_later, run_stage, succeeded, transient
-from imagery.backoff import spread
+from imagery.backoff import JITTER, spread
 from imagery.contracts import (
     BlobRef,
     JobOptions,
@@ -67,7 +67,7 @@ def _place(services: Services, order: StageInput, begun: Begun) -> StageOutcome:
         reused = reuse(services, order, begun)
         if reused is not None:
             return reused
-    lease_s = services.settings.nano_banana_timeout_s + _LEASE_MARGIN_S
+    lease_s = services.settings.nano_banana.retry.timeout_s + _LEASE_MARGIN_S
     try:
         with services.circuits.call(Dependency.NANO_BANANA, lease_s=lease_s, seed=order.job_id) as circuit:
             return _reserve(services, order, begun, circuit)
@@ -76,7 +76,7 @@ def _place(services: Services, order: StageInput, begun: Begun) -> StageOutcome:
 
 
 def _reserve(services: Services, order: StageInput, begun: Begun, circuit: Call) -> StageOutcome:
-    price, options = services.settings.nano_banana_price_usd, JobOptions.from_json(begun.job.options)
+    price, options = services.settings.nano_banana.price_usd, JobOptions.from_json(begun.job.options)
     same_as = None if options.fresh else services.stage_cache.key(begun.job, Stage.NANO_BANANA)
     try:
         reservation = services.ledger.reserve(
@@ -85,7 +85,7 @@ def _reserve(services: Services, order: StageInput, begun: Begun, circuit: Call)
     except NotPayableError:
         return StageOutcome(stage=Stage.NANO_BANANA, outcome=Outcome.CANCELLED)
     except SamePicturePendingError as error:
-        wait = _TWIN_LOOK_S * spread(services.settings.retry_jitter, order.job_id)
+        wait = _TWIN_LOOK_S * spread(JITTER, order.job_id)
         return retry_later(services, order, error.code, str(error), wait)
     except BudgetExhaustedError as error:
         return _over_budget(services, order, error)
@@ -96,7 +96,7 @@ def _reserve(services: Services, order: StageInput, begun: Begun, circuit: Call)
 
 def _over_budget(services: Services, order: StageInput, error: BudgetExhaustedError) -> StageOutcome:
     """Wait for the next day's budget where the job has the time, else end the job unpaid."""
-    wait = error.retry_after_s * spread(services.settings.retry_jitter, order.job_id)
+    wait = error.retry_after_s * spread(JITTER, order.job_id)
     if utc_now() + timedelta(seconds=wait) < order.deadline:
         return retry_later(services, order, error.code, str(error), wait)
     return failed(services, order, error.code, str(error))
@@ -168,7 +168,7 @@ def _not_charged(services: Services, order: StageInput, error: NanoBananaError) 
     if isinstance(error, ServiceUnavailable):
         raise transient(services, order, error.code, error.message) from error
     if isinstance(error, RateLimited):
-        longest = services.settings.nano_banana_max_retry_after_s
+        longest = services.settings.nano_banana.retry.retry_after_s
         if error.retry_after_s > longest:
             message = (
                 f"The image model asks to wait {error.retry_after_s:.0f} s (the limit is {longest:.0f} s): "

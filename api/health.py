@@ -125,7 +125,7 @@ def _gpu() -> Dependency:
 
 
 def _content_safety() -> Dependency:
-    if not get_services().settings.content_safety_endpoint:
+    if not get_services().settings.content_safety.endpoint:
         return Dependency(state="ok", reason="not used")
     return _circuit(CircuitName.CONTENT_SAFETY) or Dependency(state="ok")
 
@@ -136,7 +136,7 @@ def _nano_banana() -> Dependency:
         return broken
     settings = get_services().settings
     if settings.simulated:
-        return Dependency(state="ok", reason=f"simulated at {settings.nano_banana_base_url}, nothing is paid")
-    if settings.nano_banana_api_key is None:
+        return Dependency(state="ok", reason=f"simulated at {settings.nano_banana.base_url}, nothing is paid")
+    if settings.nano_banana.api_key is None:
         return Dependency(state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage")
     return Dependency(state="ok")

@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self, settings: GpuSettings) -> None:
         self.settings = settings
-        self.scheduler = Scheduler(settings.max_batch)
+        self.scheduler = Scheduler(settings.memory.batch)
         self.device = "cpu"
         self._loaded = Loaded()
         self._set_up = threading.Event()
@@ -163,7 +163,7 @@ def choose_device(wanted: Device) -> str:
 
 def choose_model(settings: GpuSettings, device: str) -> UpscaleModel:
     """The upscaling model by its name in the settings. Raises ``ModelUnavailable``."""
-    name = AUTO_UPSCALE[device] if settings.upscale_model == "auto" else settings.upscale_model
+    name = AUTO_UPSCALE[device] if settings.networks.upscale == "auto" else settings.networks.upscale
     model = UPSCALE_MODELS.get(name)
     if model is None:
         raise ModelUnavailable(f"there is no upscaling model '{name}': {', '.join(UPSCALE_MODELS)}")
@@ -172,27 +172,30 @@ def choose_model(settings: GpuSettings, device: str) -> UpscaleModel:
 
 def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, device: str) -> Engine:
     """What runs ``network`` on ``device``. Raises ``ModelUnavailable`` where they don't fit."""
-    runtime = settings.runtime
+    networks = settings.networks
+    runtime = networks.runtime
     if runtime is Runtime.AUTO:
         runtime = Runtime.TORCH if device == "cuda" else Runtime.OPENVINO
     if runtime is Runtime.OPENVINO:
         if device != "cpu":
-            raise ModelUnavailable("GPU_RUNTIME=openvino runs on the processor only")
+            raise ModelUnavailable("runtime=openvino (GPU_NETWORKS) runs on the processor only")
         try:
             from gpu_container.openvino_engine import OpenVinoEngine
         except ImportError as error:
-            raise ModelUnavailable("OpenVINO is not installed; set GPU_RUNTIME=torch") from error
+            raise ModelUnavailable("OpenVINO is not installed; set runtime=torch in GPU_NETWORKS") from error
 
         return OpenVinoEngine(
-            network, precision=settings.precision, tile_step=model.align, threads=settings.threads
+            network,
+            precision=networks.precision,
+            tile_step=model.align,
+            threads=settings.networks.threads,
         )
     from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
 
     return TorchEngine(
         network,
         CudaPlatform() if device == "cuda" else HostPlatform(),
-        precision=settings.precision,
+        precision=networks.precision,
         tile_step=model.align,
-        max_graphs=settings.max_graphs,
-        compiled=settings.compile,
+        compiled=networks.compile,
     )

@@ -46,7 +46,7 @@ def create_jobs(
     taken: set[str] = set()
     # each URL is looked up once, not once an item
     check = lru_cache(checked_callback)
-    parallel = get_services().settings.batch_parallel
+    parallel = get_services().settings.jobs.batch_parallel
     for index, item in enumerate(items):
         try:
             request = _job_request(batch_id, caller, item, check)

@@ -99,7 +99,7 @@ def spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) -> Spe
     """What was spent: of everybody for operators, else one's own."""
     services, scope = get_services(), caller.scope
     since = (utc_now() - timedelta(days=days - 1)).date().isoformat()
-    price = services.settings.nano_banana_price_usd
+    price = services.settings.nano_banana.price_usd
     with services.database.read() as session:
         committed = spend_report.committed_usd(session, utc_day(), scope)
         return Spend(
@@ -141,11 +141,11 @@ async def resolve(job_id: str, resolution: Resolution, caller: Operator) -> JobS
 
 def _today(caller: Principal, committed_usd: float) -> Today:
     settings = get_services().settings
-    budget = settings.budget_usd_per_day
+    budget = settings.jobs.budget_usd_per_day
     if caller.scope is not None:
         user = get_services().users.get(caller.user_id)
         own = user.micro_usd_per_day if user else None
-        budget = settings.quota_usd_per_day if own is None else own / MICRO
+        budget = settings.jobs.quota.usd_per_day if own is None else own / MICRO
     return Today(
         day=utc_day(),
         budget_usd=budget,

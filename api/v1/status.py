@@ -36,7 +36,7 @@ async def status(
 ) -> JobStatus:
     """State, stages, error and cost of a job; waiting also ends when the GPU has got on with it."""
     view = await load(job_id, caller)
-    until = time.monotonic() + min(wait, get_services().settings.status_wait_max_s)
+    until = time.monotonic() + min(wait, get_services().settings.api.long_poll.status_s)
     known = seen or view.job.updated_at
     first = progress = await _progress(view)
     looked = time.monotonic()

@@ -89,13 +89,15 @@ class Guardrail:
     def thumbnail(self, data: bytes, width: int) -> bytes:
         """A WebP of ``width`` px of a picture we wrote. Raises ``NoThumbnailError``, ``SandboxError``."""
         settings = self._settings
-        most = max(settings.max_megapixels, settings.max_output_megapixels)
-        return self._thumbnail(data, width, most, settings.guardrail_thumbnail_memory_mb)
+        most = max(
+            settings.guardrail.picture.max_megapixels, settings.guardrail.picture.max_output_megapixels
+        )
+        return self._thumbnail(data, width, most, settings.guardrail.sandbox.thumbnail_memory_mb)
 
     def thumbnail_of_upload(self, data: bytes, width: int) -> bytes:
         """The same of a stranger's file, which gets no more pixels and memory than when it is examined."""
         return self._thumbnail(
-            data, width, self._limits.max_input_megapixels, self._settings.guardrail_memory_mb
+            data, width, self._limits.max_input_megapixels, self._settings.guardrail.sandbox.memory_mb
         )
 
     def _thumbnail(self, data: bytes, width: int, most: float, memory_mb: int) -> bytes:
@@ -133,7 +135,7 @@ class Guardrail:
             "preview": self._content_safety.is_used,
         }
         try:
-            answer, blobs = self.sandbox.call(order, data, self._settings.guardrail_memory_mb)
+            answer, blobs = self.sandbox.call(order, data, self._settings.guardrail.sandbox.memory_mb)
         except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
             return _FileVerdict([size, self._stopped(error), *_unmeasured(f"not measured: {error.code}")])
         return _FileVerdict(
@@ -146,7 +148,8 @@ class Guardrail:
         )
 
     def _stopped(self, error: SandboxError) -> CheckResult:
-        limit = f"{self._settings.guardrail_timeout_s:g} s, {self._settings.guardrail_memory_mb} MB"
+        sandbox = self._settings.guardrail.sandbox
+        limit = f"{sandbox.timeout_s:g} s, {sandbox.memory_mb} MB"
         message = f"{error} Export the picture from an image editor again, smaller if it is large."
         return CheckResult(
             name=_SANDBOX, passed=False, measured=error.code, limit=limit, code=error.code, message=message

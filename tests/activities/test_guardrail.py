@@ -108,7 +108,7 @@ def test_a_cancelled_job_does_nothing(services: Services) -> None:
 
 
 def test_an_upload_over_the_limit_is_refused_unread_and_logged(services: Services) -> None:
-    data = photo() + bytes(services.settings.max_upload_bytes)
+    data = photo() + bytes(services.settings.guardrail.max_upload_bytes)
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), data, "image/jpeg")
     job_id = make_job(services, ref)
     answer = guardrail(message(job_id))

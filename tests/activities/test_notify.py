@@ -125,7 +125,7 @@ def test_the_waits_grow_up_to_the_cap(receiver: tuple[Receiver, str], services: 
     job_id = ended_job(services, url)
     waits = [attempt(job_id).retry_after_s or 0.0 for _ in range(9)]
     assert waits[0] < waits[1] < waits[2] < waits[3]
-    assert waits[8] == services.settings.callback_retry_cap_s
+    assert waits[8] == services.settings.callbacks.retry.cap_s
 
 
 def test_a_wait_that_is_asked_for_is_kept(receiver: tuple[Receiver, str], services: Services) -> None:

@@ -219,7 +219,7 @@ def test_time_limits_nest() -> None:
 def test_the_storage_account_deletes_later_than_the_code() -> None:
     main = (INFRA / "main.bicep").read_text()
     least = re.search(r"@minValue\((\d+)\)\n@description\([^\n]*\)\nparam blobLifetimeDays", main)
-    assert least and int(least[1]) > Settings().retention_pictures_days
+    assert least and int(least[1]) > Settings().upkeep.retention.pictures_days
 
 
 def test_the_role_of_the_gpu_app_has_one_name() -> None:

@@ -33,7 +33,7 @@ def test_each_input_says_where_it_comes_from() -> None:
 
 
 def test_the_price_of_the_paid_call_is_the_setting() -> None:
-    assert read_inputs()["usd_paid_call"] == Settings().nano_banana_price_usd
+    assert read_inputs()["usd_paid_call"] == Settings().nano_banana.price_usd
 
 
 @pytest.mark.parametrize("measured", [True, False])
