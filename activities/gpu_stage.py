@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from activities.reuse import keep, reuse
-from activities.stage import circuit_open, failed, refused, retry_later, succeeded, transient
+from activities.stage import circuit_open, failed, rejected, retry_later, succeeded, transient
 from imagery.backoff import wait_s
 from imagery.contracts import GpuReport, GpuRequest, Stage, StageInput, StageOutcome, stage_output
 from imagery.database.circuits import Call, CircuitOpenError, Dependency
@@ -75,7 +75,7 @@ def _failed(services: Services, order: StageInput, begun: Begun, error: GpuError
         wait = wait_s(policy, begun.attempt, order.job_id)
         return retry_later(services, order, error.code, error.message, wait)
     if isinstance(error, GpuRefused):
-        return refused(services, order, error.code, error.message)
+        return rejected(services, order, error.code, error.message)
     if error.retryable:
         raise transient(services, order, error.code, error.message) from error
     return failed(services, order, error.code, error.message)

@@ -1,10 +1,10 @@
-"""Stage 0: admit or refuse the image, and keep a clean copy of it."""
+"""Stage 0: admit or reject the image, and keep a clean copy of it."""
 
 from __future__ import annotations
 
 import hashlib
 
-from activities.stage import failed, refused, retry_later, run_stage, succeeded, transient
+from activities.stage import failed, rejected, retry_later, run_stage, succeeded, transient
 from imagery.contracts import (
     JOBS,
     BlobRef,
@@ -60,7 +60,7 @@ def _examine(services: Services, order: StageInput, begun: Begun) -> StageOutcom
     report = examination.report
     log_verdict(services.database, report, owner_id=job.owner_id, size_bytes=len(data), job_id=order.job_id)
     if examination.picture is None:
-        return refused(services, order, report.code or "rejected", report.message)
+        return rejected(services, order, report.code or "rejected", report.message)
     return _keep(services, order, examination.picture)
 
 
@@ -75,9 +75,9 @@ def _unreadable(
         job, size = begun.job, services.storage.properties(source).size
         report = services.guardrail.too_large(size, JobOptions.from_json(job.options))
         log_verdict(services.database, report, owner_id=job.owner_id, size_bytes=size, job_id=order.job_id)
-        return refused(services, order, error.code, report.message)
+        return rejected(services, order, error.code, report.message)
     if isinstance(error, BlobNameError):
-        return refused(services, order, error.code, str(error))
+        return rejected(services, order, error.code, str(error))
     raise transient(services, order, error.code, "The upload could not be read.") from error
 
 

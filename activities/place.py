@@ -8,7 +8,7 @@ from datetime import timedelta
 from PIL import Image
 
 from activities.reuse import keep, reuse
-from activities.stage import circuit_open, failed, refused, retry_later, run_stage, succeeded, transient
+from activities.stage import circuit_open, failed, rejected, retry_later, run_stage, succeeded, transient
 from imagery.backoff import JITTER, spread
 from imagery.contracts import (
     BlobRef,
@@ -177,7 +177,7 @@ def _not_charged(services: Services, order: StageInput, error: NanoBananaError) 
             return failed(services, order, "nano_banana_quota_exhausted", message)
         return retry_later(services, order, error.code, error.message, error.retry_after_s)
     if isinstance(error, Refused):
-        return refused(services, order, error.code, error.message)
+        return rejected(services, order, error.code, error.message)
     return failed(services, order, error.code, error.message)
 
 

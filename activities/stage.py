@@ -69,10 +69,10 @@ def failed(services: Services, order: StageInput, code: str, message: str) -> St
     return StageOutcome(stage=order.stage, outcome=Outcome.FAILED, error_code=code, message=message)
 
 
-def refused(services: Services, order: StageInput, code: str, message: str) -> StageOutcome:
-    """Record that the input itself was refused."""
-    services.stages.fail(order.job_id, order.stage, code, message)
-    return StageOutcome(stage=order.stage, outcome=Outcome.REFUSED, error_code=code, message=message)
+def rejected(services: Services, order: StageInput, code: str, message: str) -> StageOutcome:
+    """Record that the input itself was rejected."""
+    services.stages.reject(order.job_id, order.stage, code, message)
+    return StageOutcome(stage=order.stage, outcome=Outcome.REJECTED, error_code=code, message=message)
 
 
 def retry_later(

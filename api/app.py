@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from api import dashboard, errors, health
+from api import dashboard, errors, health, openapi
 from api.auth import Authentication
 from api.middleware import BodyLimit, LastResort, RequestId, RequestTrace, SecurityHeaders
 from api.v1 import open_router, router
@@ -22,8 +22,14 @@ _DESCRIPTION = (
 
 def create_app() -> FastAPI:
     """The app that the HTTP function serves."""
-    app = FastAPI(title="Imagery Guardrail & Hybrid Pipeline", version=__version__, description=_DESCRIPTION)
+    app = FastAPI(
+        title="Imagery Guardrail & Hybrid Pipeline",
+        version=__version__,
+        description=_DESCRIPTION,
+        generate_unique_id_function=openapi.operation_id,
+    )
     errors.install(app)
+    openapi.install(app)
     settings = get_settings()
     # the last one added is the first to see a request
     app.add_middleware(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -129,10 +129,11 @@ Caller = Annotated[Principal, Depends(current_caller)]
 MaybeCaller = Annotated[Principal | None, Depends(optional_caller)]
 Operator = Annotated[Principal, Depends(require_operator)]
 Admin = Annotated[Principal, Depends(require_admin)]
-# what OpenAPI tells; the middleware above is what looks
+# for OpenAPI alone: the middleware above checks them
 SECURITY = (
     Security(APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="ApiKey")),
     Security(HTTPBearer(auto_error=False, scheme_name="Bearer")),
+    Security(APIKeyCookie(name=SESSION_COOKIE, auto_error=False, scheme_name="Session")),
 )
 
 

@@ -14,6 +14,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from api.problems import PROBLEM_JSON
 from imagery.contracts import GuardrailReport, Problem
 from imagery.database.quotas import QuotaExceededError
 from imagery.guardrail import ContentSafetyUnavailableError, SandboxError
@@ -22,7 +23,6 @@ from imagery.storage import BlobNameError, BlobNotFoundError, StorageError
 from imagery.telemetry.logs import get_logger
 from imagery.webhooks import SigningKeyError
 
-PROBLEM_JSON = "application/problem+json"
 _log = get_logger(__name__)
 _TRY_AGAIN_S = "5"
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}

@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
 from sqlalchemy import text
 
 from api.auth import MaybeCaller
 from api.durable import durable_client
+from api.problems import Responses, problems
+from api.views import View
 from imagery import __version__
 from imagery.contracts import UPLOADS, BlobRef
-from imagery.database.circuits import CircuitState
-from imagery.database.circuits import Dependency as CircuitName
+from imagery.database.circuits import CircuitState, Dependency
 from imagery.database.migrate import current_revision, head_revision
 from imagery.services import get_services
 
@@ -26,7 +26,7 @@ _LIMIT_S = 5.0
 _PROBE = "healthz-probe"
 
 
-class Dependency(BaseModel):
+class DependencyHealth(View):
     """One dependency; ``reason`` says what is wrong and what follows from it."""
 
     state: State
@@ -34,21 +34,25 @@ class Dependency(BaseModel):
     duration_ms: float = 0.0
 
 
-class Health(BaseModel):
+class HealthReport(View):
     """The worst of what jobs can't do without, and every dependency."""
 
     status: State
     version: str
-    dependencies: dict[str, Dependency]
+    dependencies: dict[str, DependencyHealth]
 
 
-@router.get("/healthz", responses={503: {"model": Health, "description": "Jobs can't be taken."}})
-async def healthz(response: Response, caller: MaybeCaller) -> Health:
-    """200 while jobs are taken (also degraded, when they wait for a stage), 503 when they are not.
+_DOWN: Responses = {503: {"model": HealthReport, "description": "Jobs can't be accepted now."}}
 
-    Reasons are told to those who have a key.
+
+@router.get("/healthz", responses={**_DOWN, **problems(413, 500)})
+async def get_health(response: Response, caller: MaybeCaller) -> HealthReport:
+    """Get the state of the service and of each thing it depends on.
+
+    200 while jobs are accepted, also when they wait for a stage; 503 when they are not. Only callers with
+    an API key see the reasons.
     """
-    checks: dict[str, Callable[[], Awaitable[Dependency]]] = {
+    checks: dict[str, Callable[[], Awaitable[DependencyHealth]]] = {
         "database": lambda: asyncio.to_thread(_database),
         "storage": lambda: asyncio.to_thread(_storage),
         "durable": _durable,
@@ -65,42 +69,42 @@ async def healthz(response: Response, caller: MaybeCaller) -> Health:
     elif any(each.state == "degraded" for each in found):
         status = "degraded"
     response.status_code = 503 if status == "down" else 200
-    return Health(status=status, version=__version__, dependencies=dependencies)
+    return HealthReport(status=status, version=__version__, dependencies=dependencies)
 
 
-async def _limited(check: Callable[[], Awaitable[Dependency]]) -> Dependency:
+async def _limited(check: Callable[[], Awaitable[DependencyHealth]]) -> DependencyHealth:
     started = time.perf_counter()
     try:
         found = await asyncio.wait_for(check(), _LIMIT_S)
     except TimeoutError:
-        found = Dependency(state="down", reason=f"no answer within {_LIMIT_S:.0f} s")
+        found = DependencyHealth(state="down", reason=f"no answer within {_LIMIT_S:.0f} s")
     except Exception as error:
-        found = Dependency(state="down", reason=type(error).__name__)
+        found = DependencyHealth(state="down", reason=type(error).__name__)
     return found.model_copy(update={"duration_ms": round((time.perf_counter() - started) * 1000, 1)})
 
 
-def _database() -> Dependency:
+def _database() -> DependencyHealth:
     database = get_services().database
     with database.read() as session:
         session.execute(text("SELECT 1"))
     revision, expected = current_revision(database.engine), head_revision()
     if revision != expected:
         reason = f"schema is at {revision}, the code needs {expected}: python -m imagery.database upgrade"
-        return Dependency(state="down", reason=reason)
-    return Dependency(state="ok")
+        return DependencyHealth(state="down", reason=reason)
+    return DependencyHealth(state="ok")
 
 
-def _storage() -> Dependency:
+def _storage() -> DependencyHealth:
     get_services().storage.exists(BlobRef(container=UPLOADS, name=_PROBE))
-    return Dependency(state="ok")
+    return DependencyHealth(state="ok")
 
 
-async def _durable() -> Dependency:
+async def _durable() -> DependencyHealth:
     await durable_client().get_status(_PROBE)
-    return Dependency(state="ok")
+    return DependencyHealth(state="ok")
 
 
-def _circuit(dependency: CircuitName) -> Dependency | None:
+def _circuit(dependency: Dependency) -> DependencyHealth | None:
     """What an open circuit means for jobs; None while calls go through."""
     circuit = get_services().circuits.state(dependency)
     if circuit.state is CircuitState.CLOSED:
@@ -108,35 +112,39 @@ def _circuit(dependency: CircuitName) -> Dependency | None:
     until = f" until {circuit.probe_at:%H:%M:%S} UTC" if circuit.probe_at else ""
     if circuit.forced:
         until = " until it is closed by hand"
-    return Dependency(
+    return DependencyHealth(
         state="degraded", reason=f"circuit {circuit.state.value}{until} ({circuit.last_error}); jobs wait"
     )
 
 
-def _gpu() -> Dependency:
-    broken = _circuit(CircuitName.GPU)
+def _gpu() -> DependencyHealth:
+    broken = _circuit(Dependency.GPU)
     if broken:
         return broken
     told: dict[str, Any] = get_services().gpu.health()
     state = told.get("state", "UNREACHABLE")
     if state in {"READY", "BUSY"}:
-        return Dependency(state="ok")
-    return Dependency(state="degraded", reason=f"GPU service is {state}; jobs wait at their GPU stage")
+        return DependencyHealth(state="ok")
+    return DependencyHealth(state="degraded", reason=f"GPU service is {state}; jobs wait at their GPU stage")
 
 
-def _content_safety() -> Dependency:
+def _content_safety() -> DependencyHealth:
     if not get_services().settings.content_safety.endpoint:
-        return Dependency(state="ok", reason="not used")
-    return _circuit(CircuitName.CONTENT_SAFETY) or Dependency(state="ok")
+        return DependencyHealth(state="ok", reason="not used")
+    return _circuit(Dependency.CONTENT_SAFETY) or DependencyHealth(state="ok")
 
 
-def _nano_banana() -> Dependency:
-    broken = _circuit(CircuitName.NANO_BANANA)
+def _nano_banana() -> DependencyHealth:
+    broken = _circuit(Dependency.NANO_BANANA)
     if broken:
         return broken
     settings = get_services().settings
     if settings.simulated:
-        return Dependency(state="ok", reason=f"simulated at {settings.nano_banana.base_url}, nothing is paid")
+        return DependencyHealth(
+            state="ok", reason=f"simulated at {settings.nano_banana.base_url}, nothing is paid"
+        )
     if settings.nano_banana.api_key is None:
-        return Dependency(state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage")
-    return Dependency(state="ok")
+        return DependencyHealth(
+            state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage"
+        )
+    return DependencyHealth(state="ok")

@@ -1,38 +1,58 @@
-"""The error answers as OpenAPI shows them."""
+"""The errors of a route as OpenAPI shows them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from api.errors import PROBLEM_JSON
-from imagery.contracts import Problem
-
-_STATUSES = (400, 401, 402, 403, 404, 409, 410, 413, 415, 422, 429, 500, 503)
-
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": "Problem (RFC 9457)",
-        "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema()}},
-    }
-    for status in _STATUSES
+PROBLEM_JSON = "application/problem+json"
+Responses = dict[int | str, dict[str, Any]]
+BINARY = {"type": "string", "format": "binary"}
+PROBLEM_REF = "#/components/schemas/Problem"
+RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer"}}}
+STARTED = {
+    "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference"}},
+    **RETRY_AFTER,
+}
+_SAYS_WHEN = {402, 429}
+_MEANINGS = {
+    400: "The body can't be parsed.",
+    401: "The API key is missing or not valid.",
+    402: "The money of this day is used up.",
+    403: "The caller may not do this, or the request came from a page of another site.",
+    404: "There is no such thing, or the caller may not see it.",
+    409: "The request contradicts the state of the job or batch.",
+    410: "The pictures were deleted because of their age.",
+    413: "The body or the file is too large.",
+    415: "The media type is not accepted.",
+    422: "The request is not valid; `errors` lists what is wrong.",
+    429: "A quota is used up; `Retry-After` gives the seconds to wait.",
+    500: "An unforeseen error of the server.",
+    503: "The database, the storage or the guardrail is not available. Try again in a moment.",
 }
 
 
-def inlined_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of ``model`` with every definition in its place, as a body given by hand needs it."""
-    schema = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
+class ProblemEntry(BaseModel):
+    """One thing that is wrong: a field of the request, a check of the guardrail, or an item of a batch."""
 
-    def inline(node: Any) -> Any:
-        if isinstance(node, list):
-            return [inline(each) for each in node]
-        if not isinstance(node, dict):
-            return node
-        merged = {**definitions.get(str(node.get("$ref", "")).rsplit("/", 1)[-1], {}), **node}
-        merged.pop("$ref", None)
-        return {name: inline(value) for name, value in merged.items()}
+    message: str
+    field: str | None = Field(default=None, description="Of the request.")
+    name: str | None = Field(default=None, description="Of the check.")
+    measured: str | None = None
+    limit: str | None = None
+    passed: bool | None = None
+    index: int | None = Field(default=None, description="Of the item.")
+    blob: str | None = Field(default=None, description="Of the item.")
+    code: str | None = None
 
-    inlined: dict[str, Any] = inline(schema)
-    return inlined
+
+def problems(*statuses: int) -> Responses:
+    """The ``responses`` of a route that answers these statuses with a problem (RFC 9457)."""
+    return {status: _problem(status) for status in statuses}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    content = {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_REF}}}
+    headers = {"headers": RETRY_AFTER} if status in _SAYS_WHEN else {}
+    return {"description": _MEANINGS[status], "content": content, **headers}

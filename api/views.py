@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from imagery.contracts import (
     UPLOADS,
     AspectRatio,
     CheckResult,
     GpuProgress,
+    ImageSize,
     JobOptions,
     JobState,
     Stage,
@@ -22,7 +23,13 @@ from imagery.database.jobs import JobView
 from imagery.database.tables import CallbackDelivery, GuardrailLog, ImageJob, StageRun
 
 
-class ErrorView(BaseModel):
+class View(BaseModel):
+    """Base of what the API returns: fields with a default are always there, and OpenAPI says so."""
+
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
+
+
+class JobError(View):
     """Why a job or a stage ended, or waits."""
 
     code: str
@@ -30,7 +37,7 @@ class ErrorView(BaseModel):
     stage: str | None = None
 
 
-class StageView(BaseModel):
+class StageStatus(View):
     """One stage of a job."""
 
     stage: Stage
@@ -49,11 +56,11 @@ class StageView(BaseModel):
     tiles_done: int | None = Field(default=None, description="While upscaling.")
     tiles_total: int | None = None
     output: str | None = Field(default=None, description="Link to the stage's picture.")
-    error: ErrorView | None = None
+    error: JobError | None = None
 
 
-class CallbackView(BaseModel):
-    """How telling the callback URL goes: `pending`, `delivered` or `failed` (given up)."""
+class CallbackStatus(View):
+    """The delivery of a job's callback; `failed` means that it was given up."""
 
     url: str
     state: CallbackState
@@ -64,8 +71,8 @@ class CallbackView(BaseModel):
     delivered_at: datetime | None = None
 
 
-class Links(BaseModel):
-    """Where to go from here."""
+class JobLinks(View):
+    """Paths of the API for this job."""
 
     self: str
     events: str
@@ -74,8 +81,8 @@ class Links(BaseModel):
     result: str | None = None
 
 
-class JobStatus(BaseModel):
-    """A job as ``/status`` tells it."""
+class JobStatus(View):
+    """A job: its state, its stages, and what it cost."""
 
     job_id: str
     state: JobState
@@ -86,20 +93,20 @@ class JobStatus(BaseModel):
     filename: str | None = Field(default=None, description="Of an uploaded blob.")
     prompt: str
     aspect_ratio: AspectRatio
-    image_size: str
+    image_size: ImageSize
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
     expired_at: datetime | None = Field(default=None, description="Since then the pictures are gone.")
-    error: ErrorView | None = None
+    error: JobError | None = None
     cost_usd: float
     run: int
-    stages: list[StageView]
-    callback: CallbackView | None = None
-    links: Links
+    stages: list[StageStatus]
+    callback: CallbackStatus | None = None
+    links: JobLinks
 
 
-class GuardrailVerdict(BaseModel):
+class GuardrailVerdict(View):
     """What the guardrail measured on a job's picture."""
 
     job_id: str
@@ -111,19 +118,20 @@ class GuardrailVerdict(BaseModel):
     checks: list[CheckResult]
 
 
-class JobPage(BaseModel):
+class JobPage(View):
     """A page of jobs, newest first."""
 
     jobs: list[JobStatus]
     cursor: str | None = Field(default=None, description="Pass it back as ?cursor= for the next page.")
 
 
-class Accepted(BaseModel):
-    """Answer of a request that made, or found, a job."""
+class AcceptedJob(View):
+    """The job that a request started or found."""
 
     job_id: str
-    status: JobState
-    links: Links
+    state: JobState
+    status: JobState = Field(deprecated=True, description="The same as `state`.")
+    links: JobLinks
 
 
 def image_path(job_id: str, stage: Stage) -> str:
@@ -131,9 +139,9 @@ def image_path(job_id: str, stage: Stage) -> str:
     return f"/api/v1/jobs/{job_id}/images/{stage.value}"
 
 
-def links(job_id: str, *, completed: bool) -> Links:
+def links(job_id: str, *, completed: bool) -> JobLinks:
     """The links of a job."""
-    return Links(
+    return JobLinks(
         self=f"/api/v1/status/{job_id}",
         events=f"/api/v1/logs?job_id={job_id}",
         cancel=f"/api/v1/jobs/{job_id}/cancel",
@@ -142,11 +150,12 @@ def links(job_id: str, *, completed: bool) -> Links:
     )
 
 
-def accepted(job: ImageJob) -> Accepted:
+def accepted(job: ImageJob) -> AcceptedJob:
     """The short answer."""
     state = JobState(job.state)
     has_result = state is JobState.COMPLETED and job.expired_at is None
-    return Accepted(job_id=job.job_id, status=state, links=links(job.job_id, completed=has_result))
+    where = links(job.job_id, completed=has_result)
+    return AcceptedJob(job_id=job.job_id, state=state, status=state, links=where)
 
 
 def guardrail_verdict(row: GuardrailLog, job_id: str) -> GuardrailVerdict:
@@ -189,12 +198,12 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
     )
 
 
-def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
+def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageStatus:
     if row is None:
-        return StageView(stage=stage, state=StageState.PENDING, attempt=0)
+        return StageStatus(stage=stage, state=StageState.PENDING, attempt=0)
     state = StageState(row.state)
     is_there = state is StageState.SUCCEEDED and job.expired_at is None
-    return StageView(
+    return StageStatus(
         stage=stage,
         state=state,
         attempt=row.attempt,
@@ -210,7 +219,7 @@ def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageView:
     )
 
 
-def _with_progress(stage: StageView, progress: GpuProgress) -> StageView:
+def _with_progress(stage: StageStatus, progress: GpuProgress) -> StageStatus:
     if stage.stage is not progress.stage or stage.state is not StageState.RUNNING:
         return stage
     return stage.model_copy(
@@ -222,11 +231,11 @@ def _with_progress(stage: StageView, progress: GpuProgress) -> StageView:
     )
 
 
-def _callback(row: CallbackDelivery | None) -> CallbackView | None:
+def _callback(row: CallbackDelivery | None) -> CallbackStatus | None:
     if row is None:
         return None
     state = CallbackState(row.state)
-    return CallbackView(
+    return CallbackStatus(
         url=row.url,
         state=state,
         attempts=row.attempts,
@@ -237,5 +246,5 @@ def _callback(row: CallbackDelivery | None) -> CallbackView | None:
     )
 
 
-def _error(code: str | None, message: str | None, stage: str | None) -> ErrorView | None:
-    return ErrorView(code=code, message=message or code, stage=stage) if code else None
+def _error(code: str | None, message: str | None, stage: str | None) -> JobError | None:
+    return JobError(code=code, message=message or code, stage=stage) if code else None

@@ -32,7 +32,7 @@ _SCRAPES = 50
 _OTHERS = 20
 _OWNERS = 50
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs}) "
-# one in a thousand is open, one in ten was refused
+# one in a thousand is open, one in ten was rejected
 _STATE = "CASE WHEN i % 1000 = 0 THEN 'RUNNING' WHEN i % 10 = 1 THEN 'REJECTED' ELSE 'COMPLETED' END"
 _PAID = "WHERE i % 10 <> 1 AND i % 1000 <> 0"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +24,7 @@ class JsonObject(dict[str, Any]):
 class Message(BaseModel):
     """Base of all messages: immutable, unknown fields ignored so that old code reads new messages."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
 
     def to_json(self) -> JsonObject:
         """The message as plain JSON types, the only form that durable functions may carry."""
@@ -67,15 +67,20 @@ OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
 
 
 class StageState(StrEnum):
-    """State of one stage of one job."""
+    """State of one stage of one job. REJECTED: its input was judged unusable, so a repeat is no cure."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     WAITING = "WAITING"
     SUCCEEDED = "SUCCEEDED"
-    REFUSED = "REFUSED"
+    REJECTED = "REJECTED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+
+    @classmethod
+    def _missing_(cls, value: object) -> StageState | None:
+        # an instance of the previous version may still write the former word during a deployment
+        return cls.REJECTED if value == "REFUSED" else None
 
 
 class BlobRef(Message):
@@ -122,6 +127,14 @@ class AspectRatio(StrEnum):
     CINEMA_21_9 = "21:9"
 
 
+class ImageSize(StrEnum):
+    """Size classes of the placed picture that the image model accepts."""
+
+    K1 = "1K"
+    K2 = "2K"
+    K4 = "4K"
+
+
 DEFAULT_PROMPT = (
     "Place the subject on a light oak table in a bright room with soft daylight from the left, "
     "with a natural contact shadow. Keep the subject unchanged."
@@ -135,9 +148,7 @@ class JobOptions(Message):
     aspect_ratio: AspectRatio = Field(
         default=AspectRatio.SQUARE, description="Aspect ratio of the placed picture."
     )
-    image_size: Literal["1K", "2K", "4K"] = Field(
-        default="1K", description="Size class of the placed picture."
-    )
+    image_size: ImageSize = Field(default=ImageSize.K1, description="Size class of the placed picture.")
     fresh: bool = Field(
         default=False,
         description="Compute, and pay, anew even where an earlier job has the same result.",
@@ -215,10 +226,15 @@ class Outcome(StrEnum):
     """How a stage's activity ended, when it ended without an exception."""
 
     SUCCEEDED = "succeeded"
-    REFUSED = "refused"
+    REJECTED = "rejected"
     FAILED = "failed"
     RETRY_LATER = "retry_later"
     CANCELLED = "cancelled"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Outcome | None:
+        # histories recorded up to migration 0004 hold the former word
+        return cls.REJECTED if value == "refused" else None
 
 
 class StageOutcome(Message):
@@ -335,7 +351,7 @@ class Problem(Message):
 class CheckResult(Message):
     """One check of the guardrail: what was measured against which limit.
 
-    ``passed`` None: not measured, because something cheaper had refused already or it is switched off.
+    ``passed`` None: not measured, because a cheaper check had rejected the input or this one is switched off.
     """
 
     name: str

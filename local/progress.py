@@ -20,7 +20,7 @@ _MARKS = {
     "RUNNING": "[cyan]▶[/]",
     "WAITING": "[yellow]…[/]",
     "SUCCEEDED": "[green]✔[/]",
-    "REFUSED": "[red]✘[/]",
+    "REJECTED": "[red]✘[/]",
     "FAILED": "[red]✘[/]",
     "CANCELLED": "[yellow]■[/]",
 }

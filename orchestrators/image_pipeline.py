@@ -93,7 +93,7 @@ def _policy(pipeline: PipelineInput, stage: Stage) -> RetryPolicy:
 def _end_state(result: StageOutcome) -> JobState:
     if result.outcome is Outcome.CANCELLED:
         return JobState.CANCELLED
-    if result.outcome is Outcome.REFUSED and result.stage is Stage.GUARDRAIL:
+    if result.outcome is Outcome.REJECTED and result.stage is Stage.GUARDRAIL:
         return JobState.REJECTED
     return JobState.FAILED
 

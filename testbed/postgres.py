@@ -9,6 +9,7 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _USER = "postgres"
 
@@ -75,7 +76,7 @@ class Postgres:
 
 def _run(command: list[str], directory: Path) -> None:
     """Run as the postgres user where this process is root, which the server refuses."""
-    extra: dict[str, object] = {}
+    extra: dict[str, Any] = {}
     if os.geteuid() == 0:
         account = pwd.getpwnam(_USER)
         extra = {"user": account.pw_uid, "group": account.pw_gid}

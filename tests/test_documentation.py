@@ -13,11 +13,11 @@ ROOT = Path(__file__).parent.parent
 HOST_SETTINGS = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsDisableHomepage"}
 
 
-def test_the_readme_explains_every_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
-    table = readme.split("<!-- settings:begin -->")[1].split("<!-- settings:end -->")[0]
+def test_the_documentation_explains_every_setting() -> None:
+    page = (ROOT / "docs/settings.md").read_text()
+    table = page.split("<!-- settings:begin -->")[1].split("<!-- settings:end -->")[0]
     assert table.strip() == settings_table(), "run: python -m imagery.settings_table"
-    gpu = readme.split("<!-- gpu-settings:begin -->")[1].split("<!-- gpu-settings:end -->")[0]
+    gpu = page.split("<!-- gpu-settings:begin -->")[1].split("<!-- gpu-settings:end -->")[0]
     assert gpu.strip() == settings_table(GpuSettings), "run: python -m gpu_container.settings_table"
 
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from api.auth import SECURITY
-from api.problems import PROBLEM_RESPONSES
+from api.problems import problems
 from api.v1 import (
     batches,
     circuit_breakers,
@@ -19,7 +19,7 @@ from api.v1 import (
     uploads,
 )
 
-router = APIRouter(prefix="/api/v1", dependencies=list(SECURITY), responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/api/v1", dependencies=list(SECURITY), responses=problems(401, 413, 500, 503))
 for module in (
     process,
     status,
@@ -36,5 +36,5 @@ for module in (
     router.include_router(module.router)
 
 # signing in and out needs no credential
-open_router = APIRouter(prefix="/api/v1", responses=PROBLEM_RESPONSES)
+open_router = APIRouter(prefix="/api/v1", responses=problems(403, 413, 500))
 open_router.include_router(session.router)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from pydantic import BaseModel
-
-from api.v1.process import BlobRequest, checked_callback, refusals, uploaded
+from api.v1.process import JobFromBlob, checked_callback, refusals, uploaded
+from api.views import View
 from imagery.contracts import JobOptions, JobRequest
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob
@@ -20,7 +19,7 @@ from lifecycle.blob_requests import blob_request, pinned
 from lifecycle.starter import create
 
 
-class RefusedItem(BaseModel):
+class RefusedBatchItem(View):
     """An item for which there is no job."""
 
     index: int
@@ -38,11 +37,11 @@ class ItemError(Exception):
 
 
 def create_jobs(
-    batch_id: str, caller: Principal, items: list[BlobRequest]
-) -> tuple[list[ImageJob], list[RefusedItem]]:
+    batch_id: str, caller: Principal, items: list[JobFromBlob]
+) -> tuple[list[ImageJob], list[RefusedBatchItem]]:
     """The jobs that this batch has to start, in their order, and the items that get none."""
     jobs: list[ImageJob] = []
-    refused: list[RefusedItem] = []
+    refused: list[RefusedBatchItem] = []
     taken: set[str] = set()
     # each URL is looked up once, not once an item
     check = lru_cache(checked_callback)
@@ -63,7 +62,7 @@ def create_jobs(
             RefusedUrlError,
             SigningKeyError,
         ) as error:
-            refused.append(RefusedItem(index=index, blob=item.blob, code=error.code, message=str(error)))
+            refused.append(RefusedBatchItem(index=index, blob=item.blob, code=error.code, message=str(error)))
             continue
         taken.add(job.job_id)
         if created:
@@ -72,7 +71,7 @@ def create_jobs(
 
 
 def _job_request(
-    batch_id: str, caller: Principal, item: BlobRequest, check: Callable[[str | None], str | None]
+    batch_id: str, caller: Principal, item: JobFromBlob, check: Callable[[str | None], str | None]
 ) -> JobRequest:
     source = uploaded(item.blob, caller)
     failed = refusals(item.prompt)

@@ -18,16 +18,17 @@ from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.v1.batch_items import RefusedItem, create_jobs
-from api.v1.process import BlobRequest
-from api.views import JobStatus, job_status
+from api.problems import STARTED, Responses, problems
+from api.v1.batch_items import RefusedBatchItem, create_jobs
+from api.v1.process import JobFromBlob
+from api.views import JobStatus, View, job_status
 from imagery.contracts import JobState
 from imagery.database.tables import Batch
 from imagery.job_ids import keyed_batch_id
 from imagery.principal import Principal
 from imagery.services import get_services
 from imagery.text import is_id
-from lifecycle.batch_starter import cancel_batch, start_batch
+from lifecycle import batch_starter
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"
@@ -37,12 +38,12 @@ _MAX_KEY = 200
 
 
 class BatchRequest(BaseModel):
-    """The images of a batch."""
+    """The uploaded blobs of a batch."""
 
-    items: list[BlobRequest] = Field(min_length=1)
+    items: list[JobFromBlob] = Field(min_length=1)
 
 
-class BatchStatus(BaseModel):
+class BatchStatus(View):
     """A batch: how many jobs are in which state, and each of them."""
 
     batch_id: str
@@ -53,10 +54,10 @@ class BatchStatus(BaseModel):
     states: dict[JobState, int]
     cancelled_at: datetime | None = None
     jobs: list[JobStatus]
-    refused: list[RefusedItem] = []
+    refused: list[RefusedBatchItem]
 
 
-class BatchEntry(BaseModel):
+class BatchSummary(View):
     """A batch in the list."""
 
     batch_id: str
@@ -69,20 +70,26 @@ class BatchEntry(BaseModel):
     cancelled_at: datetime | None = None
 
 
-class BatchPage(BaseModel):
+class BatchPage(View):
     """A page of batches, newest first."""
 
-    batches: list[BatchEntry]
+    batches: list[BatchSummary]
     cursor: str | None = Field(default=None, description="Pass it back as ?cursor= for the next page.")
 
 
-@router.get("")
+_ACCEPTED: Responses = {
+    200: {"model": BatchStatus, "description": "The batch exists already; nothing was started."},
+    202: {"headers": STARTED},
+}
+
+
+@router.get("", responses=problems(422))
 def list_batches(
     caller: Caller,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=300)] = None,
 ) -> BatchPage:
-    """Batches, newest first."""
+    """List batches, newest first."""
     position = parse_cursor(cursor) if cursor else None
     found = get_services().batches.page(caller.scope, limit + 1, position)
     shown = found[:limit]
@@ -90,19 +97,18 @@ def list_batches(
     return BatchPage(batches=[_entry(batch, states) for batch, states in shown], cursor=following)
 
 
-@router.post("", status_code=202)
+@router.post("", status_code=202, responses={**_ACCEPTED, **problems(400, 403, 409, 422, 429)})
 async def create_batch(
     request: BatchRequest,
     response: Response,
     caller: Caller,
     idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
 ) -> BatchStatus:
-    """Start a job for each item; items that can't start are told in `refused` and cost nothing.
+    """Start a job for each item; `refused` lists the items that can't start and cost nothing.
 
-    A blob whose upload has started its job already joins the batch with that job. The same
-    `Idempotency-Key` with the same items answers the same batch (200). A batch counts as one job of the
-    minute; its items run a few at a time, count as open when their turn comes, and are refused where the
-    money of the day does not suffice for them.
+    A blob whose upload has already started a job joins the batch with that job. The same `Idempotency-Key`
+    with the same items returns the same batch (200). A batch counts as one job of the minute. Its items run
+    a few at a time, count as open when their turn comes, and are refused when the day's money is used up.
     """
     _check_size(request)
     batch, created = await asyncio.to_thread(_create, request, caller, idempotency_key)
@@ -117,17 +123,20 @@ async def create_batch(
     return await _load(batch.batch_id, caller)
 
 
-@router.get("/{batch_id}")
-async def batch_status(batch_id: str, caller: Caller) -> BatchStatus:
-    """State of a batch and of each of its jobs."""
+@router.get("/{batch_id}", responses=problems(404))
+async def get_batch(batch_id: str, caller: Caller) -> BatchStatus:
+    """Get the state of a batch and of each of its jobs."""
     return await _load(batch_id, caller)
 
 
-@router.post("/{batch_id}/cancel")
-async def cancel(batch_id: str, caller: Caller) -> BatchStatus:
-    """Cancel every job that has not ended; the remaining ones never start. Never pays afterwards."""
+@router.post("/{batch_id}/cancel", responses=problems(403, 404))
+async def cancel_batch(batch_id: str, caller: Caller) -> BatchStatus:
+    """Cancel every job of a batch that has not ended.
+
+    Jobs that have not started never start, and nothing is paid afterwards.
+    """
     await asyncio.to_thread(_find, batch_id, caller)
-    await cancel_batch(durable_client(), batch_id)
+    await batch_starter.cancel_batch(durable_client(), batch_id)
     return await _load(batch_id, caller)
 
 
@@ -169,9 +178,9 @@ async def _start(batch: Batch, caller: Principal, request: BatchRequest) -> None
     await asyncio.to_thread(batches.refuse, batch.batch_id, errors)
     current = await asyncio.to_thread(batches.get, batch.batch_id)
     if current is not None and current.cancelled_at is not None:
-        await cancel_batch(durable_client(), batch.batch_id)
+        await batch_starter.cancel_batch(durable_client(), batch.batch_id)
     elif jobs:
-        await start_batch(durable_client(), batch.batch_id, jobs)
+        await batch_starter.start_batch(durable_client(), batch.batch_id, jobs)
 
 
 def _find(batch_id: str, caller: Principal) -> Batch:
@@ -182,11 +191,11 @@ def _find(batch_id: str, caller: Principal) -> Batch:
     return batch
 
 
-def _entry(batch: Batch, counts: dict[str, int]) -> BatchEntry:
+def _entry(batch: Batch, counts: dict[str, int]) -> BatchSummary:
     states = {JobState(state): count for state, count in counts.items()}
     items = sum(states.values())
     ended = sum(count for state, count in states.items() if state.is_terminal)
-    return BatchEntry(
+    return BatchSummary(
         batch_id=batch.batch_id,
         created_at=batch.created_at,
         requested=batch.items,
@@ -217,5 +226,5 @@ def _status(batch_id: str, caller: Principal) -> BatchStatus:
         states=dict(Counter(job.state for job in jobs)),
         cancelled_at=batch.cancelled_at,
         jobs=jobs,
-        refused=[RefusedItem.model_validate(each) for each in batch.refused],
+        refused=[RefusedBatchItem.model_validate(each) for each in batch.refused],
     )

@@ -6,19 +6,19 @@ from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Caller, Operator
+from api.problems import problems
+from api.views import View
 from imagery.database.circuits import CircuitState, Dependency
 from imagery.services import get_services
 
 router = APIRouter(prefix="/circuit-breakers", tags=["operations"])
 
 
-class CircuitView(BaseModel):
+class CircuitStatus(View):
     """One circuit. While it is open nobody calls the dependency; jobs wait for the next probe."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     dependency: Dependency
     state: CircuitState
@@ -30,21 +30,21 @@ class CircuitView(BaseModel):
     probe_at: datetime | None = Field(default=None, description="When a probe is let through.")
 
 
-class CircuitRequest(BaseModel):
+class CircuitChange(BaseModel):
     """`open`: no calls until it is closed by hand. `closed`: calls go through again, at once."""
 
     state: Literal["open", "closed"]
 
 
-@router.get("")
-def circuit_breakers(_: Caller) -> list[CircuitView]:
-    """Every circuit."""
-    return [CircuitView.model_validate(each) for each in get_services().circuits.states()]
+@router.get("", response_description="The circuit breakers.")
+def list_circuit_breakers(_: Caller) -> list[CircuitStatus]:
+    """List the circuit breaker of each dependency."""
+    return [CircuitStatus.model_validate(each) for each in get_services().circuits.states()]
 
 
-@router.post("/{dependency}")
-def set_circuit_breaker(dependency: Dependency, request: CircuitRequest, caller: Operator) -> CircuitView:
-    """Open or close a circuit by hand, for operators."""
+@router.post("/{dependency}", responses=problems(400, 403, 422))
+def set_circuit_breaker(dependency: Dependency, request: CircuitChange, caller: Operator) -> CircuitStatus:
+    """Open or close a circuit by hand. Only operators may do this."""
     circuits = get_services().circuits
     change = circuits.open_by_hand if request.state == "open" else circuits.close_by_hand
-    return CircuitView.model_validate(change(dependency, caller.user_id))
+    return CircuitStatus.model_validate(change(dependency, caller.user_id))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
-from pydantic import BaseModel
 
 from api.auth import Caller
 from api.guarded import in_waiting_thread
+from api.problems import problems
+from api.views import View
 from imagery.contracts import DEFAULT_PROMPT, GuardrailReport, JobOptions
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail.limits import Limits
@@ -17,8 +18,8 @@ from imagery.services import get_services
 router = APIRouter(prefix="/guardrail", tags=["guardrail"])
 
 
-class LimitsView(BaseModel):
-    """What is admitted, for those who want to know before they send."""
+class GuardrailLimits(View):
+    """What the guardrail admits: a client can check it before it sends a photo."""
 
     formats: list[str]
     max_bytes: int
@@ -30,10 +31,10 @@ class LimitsView(BaseModel):
 
 
 @router.get("/limits")
-def limits(_: Caller) -> LimitsView:
-    """The limits of the guardrail that a sender can keep to."""
+def get_guardrail_limits(_: Caller) -> GuardrailLimits:
+    """Get the limits of the guardrail that a client can check by itself."""
     found = Limits.of(get_services().settings)
-    return LimitsView(
+    return GuardrailLimits(
         formats=list(found.allowed_formats),
         max_bytes=found.max_upload_bytes,
         min_side_px=found.min_side_px,
@@ -44,13 +45,16 @@ def limits(_: Caller) -> LimitsView:
     )
 
 
-@router.post("/validate")
-async def validate(
+@router.post("/validate", responses=problems(400, 403, 422, 503))
+async def validate_image(
     caller: Caller,
     file: Annotated[UploadFile, File(description="The image.")],
     prompt: Annotated[str, Form()] = DEFAULT_PROMPT,
 ) -> GuardrailReport:
-    """Examine an image as a job would; 200 for both verdicts, each check with value and limit."""
+    """Examine an image as a job would, without starting one.
+
+    Both verdicts are a 200; each check comes with what it measured and its limit.
+    """
     data = await file.read()
     return await in_waiting_thread(_validate, data, file.content_type, prompt, caller.user_id)
 

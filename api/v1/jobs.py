@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
@@ -14,6 +15,7 @@ from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
+from api.problems import BINARY, Responses, problems
 from api.v1.status import load
 from api.views import GuardrailVerdict, JobPage, JobStatus, guardrail_verdict, job_status
 from imagery.contracts import JOBS, BlobRef, JobState, Stage, stage_output
@@ -39,7 +41,27 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 _log = get_logger(__name__)
 _SMALL_WIDTH = 512
 _PICTURE_TYPES = frozenset(CONTENT_TYPES.values())
-ImageName = Stage | Literal["source"]
+_UNKNOWN_TYPE = "application/octet-stream"
+_PICTURE: Responses = {
+    200: {
+        "description": "The picture.",
+        "content": {kind: {"schema": BINARY} for kind in sorted({*_PICTURE_TYPES, _UNKNOWN_TYPE})},
+    },
+    302: {
+        "description": "The picture is at `Location`.",
+        "headers": {"Location": {"required": True, "schema": {"type": "string", "format": "uri"}}},
+    },
+}
+
+
+class PictureName(StrEnum):
+    """The pictures of a job: the original, and what each stage made."""
+
+    SOURCE = "source"
+    GUARDRAIL = Stage.GUARDRAIL.value
+    REMBG = Stage.REMBG.value
+    REALESRGAN = Stage.REALESRGAN.value
+    NANO_BANANA = Stage.NANO_BANANA.value
 
 
 class JobQuery(BaseModel):
@@ -54,9 +76,9 @@ class JobQuery(BaseModel):
     cursor: str | None = Field(default=None, max_length=300)
 
 
-@router.get("")
+@router.get("", responses=problems(422))
 async def list_jobs(caller: Caller, query: Annotated[JobQuery, Query()]) -> JobPage:
-    """Jobs, newest first."""
+    """List jobs, newest first."""
     batch = query.batch_id
     page = await asyncio.to_thread(
         get_services().jobs.page,
@@ -71,9 +93,12 @@ async def list_jobs(caller: Caller, query: Annotated[JobQuery, Query()]) -> JobP
     return JobPage(jobs=[job_status(view) for view in page.jobs], cursor=following)
 
 
-@router.post("/{job_id}/cancel")
-async def cancel(job_id: str, caller: Caller) -> JobStatus:
-    """Stop before the next stage; a job that has ended is answered as it is. Never pays afterwards."""
+@router.post("/{job_id}/cancel", responses=problems(403, 404))
+async def cancel_job(job_id: str, caller: Caller) -> JobStatus:
+    """Cancel a job before its next stage; nothing is paid afterwards.
+
+    A job that has ended is returned as it is.
+    """
     view = await load(job_id, caller)
     ended = await asyncio.to_thread(get_services().jobs.cancel, job_id)
     if not JobState(view.job.state).is_terminal:
@@ -87,9 +112,12 @@ async def cancel(job_id: str, caller: Caller) -> JobStatus:
     return job_status(await load(job_id, caller))
 
 
-@router.post("/{job_id}/retry", status_code=202)
-async def retry(job_id: str, caller: Caller) -> JobStatus:
-    """Run a FAILED or CANCELLED job again from the stage it ended in; finished stages are kept."""
+@router.post("/{job_id}/retry", status_code=202, responses=problems(402, 403, 404, 409, 429))
+async def retry_job(job_id: str, caller: Caller) -> JobStatus:
+    """Run a FAILED or CANCELLED job again from the stage in which it ended.
+
+    Finished stages are kept.
+    """
     view = await load(job_id, caller)
     state = JobState(view.job.state)
     if state not in RETRYABLE_STATES:
@@ -109,9 +137,9 @@ async def retry(job_id: str, caller: Caller) -> JobStatus:
     return job_status(await load(job_id, caller))
 
 
-@router.get("/{job_id}/guardrail")
-async def guardrail_report(job_id: str, caller: Caller) -> GuardrailVerdict:
-    """What the guardrail measured on this job's picture, check by check."""
+@router.get("/{job_id}/guardrail", responses=problems(404))
+async def get_guardrail_verdict(job_id: str, caller: Caller) -> GuardrailVerdict:
+    """Get what the guardrail measured on a job's picture, check by check."""
     await load(job_id, caller)
     row = await asyncio.to_thread(latest_verdict, get_services().database, job_id)
     if row is None:
@@ -120,16 +148,24 @@ async def guardrail_report(job_id: str, caller: Caller) -> GuardrailVerdict:
     return guardrail_verdict(row, job_id)
 
 
-@router.get("/{job_id}/images/{stage}", response_class=Response)
-async def image(
+@router.get(
+    "/{job_id}/images/{stage}",
+    response_class=Response,
+    responses={**_PICTURE, **problems(404, 410, 422)},
+)
+async def get_image(
     caller: Caller,
     job_id: str,
-    stage: ImageName,
+    stage: PictureName,
     width: Annotated[
         int | None, Query(ge=16, le=2048, description="Thumbnail of this width, pixels.")
     ] = None,
 ) -> Response:
-    """The picture of a stage (`source` is the original): a short-lived link, or the bytes."""
+    """Get the picture of a stage; `source` is the original.
+
+    Where the storage gives links, a whole picture is a redirect to a short-lived one. Thumbnails and other
+    storages return the bytes.
+    """
     view = await load(job_id, caller)
     if view.job.expired_at is not None:
         detail = (
@@ -140,10 +176,10 @@ async def image(
     return await in_waiting_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
 
 
-def _picture(container: str, name: str, job_id: str, stage: ImageName, width: int | None) -> BlobRef:
-    if stage == "source":
+def _picture(container: str, name: str, job_id: str, stage: PictureName, width: int | None) -> BlobRef:
+    if stage is PictureName.SOURCE:
         return BlobRef(container=container, name=name)
-    if stage == Stage.REALESRGAN and width is not None and width <= _SMALL_WIDTH:
+    if stage is PictureName.REALESRGAN and width is not None and width <= _SMALL_WIDTH:
         # looks the same at this size, and is a sixteenth of the work
         smaller = stage_output(job_id, Stage.REMBG)
         if get_services().storage.exists(stage_output(job_id, Stage.REALESRGAN)):
@@ -176,7 +212,7 @@ def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Res
         return _thumbnail(ref, width, job_id)
     kind = services.storage.properties(ref).content_type
     # what a stranger has uploaded under any type must not be opened as a page
-    safe = kind if kind in _PICTURE_TYPES else "application/octet-stream"
+    safe = kind if kind in _PICTURE_TYPES else _UNKNOWN_TYPE
     try:
         link = services.storage.read_link(ref, LINK_LIFETIME_S, filename, safe)
     except LinkUnsupportedError:

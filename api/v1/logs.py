@@ -15,6 +15,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Caller
+from api.problems import Responses, problems
 from api.v1.status import load
 from imagery import __version__
 from imagery.contracts import Stage
@@ -23,7 +24,7 @@ from imagery.database.tables import JobEvent
 from imagery.services import Services, get_services
 
 router = APIRouter(tags=["operations"])
-_NDJSON = "application/x-ndjson"
+_SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
 _MAX_ID = 2**63 - 1
 _MOST = 10_000
 # most events at once
@@ -63,18 +64,28 @@ class LogQuery(BaseModel):
     wait: float | None = Field(default=None, ge=0, description="Seconds to wait for the first event.")
 
 
-@router.get("/logs", response_class=Response)
-async def logs(
+_EVENTS: Responses = {
+    200: {
+        "description": "The events.",
+        "content": {kind: {"schema": {"type": "string"}} for kind in (_SSE, _NDJSON)},
+        "headers": {"X-Last-Event-ID": {"required": True, "schema": {"type": "string"}}},
+    }
+}
+
+
+@router.get("/logs", response_class=Response, responses={**_EVENTS, **problems(404, 422)})
+async def read_logs(
     caller: Caller,
     query: Annotated[LogQuery, Query()],
-    accept: Annotated[str, Header()] = "text/event-stream",
+    accept: Annotated[str, Header(include_in_schema=False)] = _SSE,
     last_event_id: Annotated[str, Header(pattern=r"^[0-9]{0,18}$")] = "",
 ) -> Response:
-    """Events after `Last-Event-ID`, else after `after`, else the latest `tail`; up to 500 at once.
+    """Read the log as Server-Sent Events or as JSON lines.
 
-    The answer ends with the first events there are; EventSource connects anew by itself and goes on
-    where it was: at once while more is waiting, else after half a second. JSON lines
-    (`Accept: application/x-ndjson`) do not wait unless told to; `X-Last-Event-ID` is the next `after`.
+    Returns the events after `Last-Event-ID`, else after `after`, else the latest `tail`, up to 500 at
+    once. The response ends with the first events that there are. EventSource connects again by itself and
+    continues where it was: at once while there are more, else after half a second. JSON lines
+    (`Accept: application/x-ndjson`) wait only where `wait` says so; `X-Last-Event-ID` is the next `after`.
     """
     if query.job_id is not None:
         await load(query.job_id, caller)
@@ -93,7 +104,7 @@ async def logs(
     page = await _page(services, wanted, after, tail, time.monotonic() + patience)
     headers = {"Cache-Control": "no-store", "X-Last-Event-ID": str(page.position)}
     body = _json_lines(page) if lines else _stream(page, _RECONNECT_MS)
-    return Response(body, media_type=_NDJSON if lines else "text/event-stream", headers=headers)
+    return Response(body, media_type=_NDJSON if lines else _SSE, headers=headers)
 
 
 async def _page(

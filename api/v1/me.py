@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from api.auth import Admin, Caller
+from api.problems import problems
+from api.views import View
 from imagery.database.tables import utc_now
 from imagery.principal import Principal, Role
 from imagery.services import get_services
@@ -16,7 +17,7 @@ from imagery.webhooks import webhook_secret
 router = APIRouter(tags=["users"])
 
 
-class UsageView(BaseModel):
+class QuotaUsage(View):
     """Quotas and what is used of them. ``usd_today`` holds what open jobs may still cost."""
 
     jobs_per_minute: int
@@ -27,16 +28,16 @@ class UsageView(BaseModel):
     usd_today: float
 
 
-class Me(BaseModel):
-    """The caller."""
+class CallerInfo(View):
+    """The caller and its quotas; no quotas for a sign-in that has no user yet."""
 
     user_id: str
     name: str
     role: Role
-    usage: UsageView | None = None
+    usage: QuotaUsage | None = None
 
 
-class KeyView(BaseModel):
+class ApiKeyInfo(View):
     """A key without its secret."""
 
     prefix: str
@@ -46,24 +47,24 @@ class KeyView(BaseModel):
     last_used_at: datetime | None = None
 
 
-class UserEntry(BaseModel):
-    """A user as administrators see it."""
+class UserInfo(View):
+    """A user and its keys."""
 
     user_id: str
     name: str
     role: Role
     created_at: datetime
     disabled_at: datetime | None = None
-    keys: list[KeyView]
+    keys: list[ApiKeyInfo]
 
 
 @router.get("/me")
-def me(caller: Caller) -> Me:
-    """Who the key belongs to, and what may still be done with it."""
+def get_me(caller: Caller) -> CallerInfo:
+    """Get the user behind the key, and what is left of its quotas."""
     return describe(caller)
 
 
-def describe(caller: Principal) -> Me:
+def describe(caller: Principal) -> CallerInfo:
     """The caller with its quotas; a sign-in without a row of its own has none."""
     services = get_services()
     user = services.users.get(caller.user_id)
@@ -71,19 +72,19 @@ def describe(caller: Principal) -> Me:
     if user is not None:
         with services.database.read() as session:
             found = services.quotas.usage(session, user, utc_now())
-        usage = UsageView(**{name: getattr(found, name) for name in UsageView.model_fields})
-    return Me(user_id=caller.user_id, name=caller.name, role=caller.role, usage=usage)
+        usage = QuotaUsage(**{name: getattr(found, name) for name in QuotaUsage.model_fields})
+    return CallerInfo(user_id=caller.user_id, name=caller.name, role=caller.role, usage=usage)
 
 
-class WebhookSecret(BaseModel):
+class WebhookSecret(View):
     """What verifies the signatures of the caller's callbacks."""
 
     secret: str
 
 
-@router.get("/me/webhook-secret")
-def own_webhook_secret(caller: Caller) -> WebhookSecret:
-    """The secret of the caller's callbacks (Standard Webhooks, `whsec_...`)."""
+@router.get("/me/webhook-secret", responses=problems(422))
+def get_webhook_secret(caller: Caller) -> WebhookSecret:
+    """Get the secret that signs the caller's callbacks (Standard Webhooks, `whsec_...`)."""
     services = get_services()
     user = services.users.get(caller.user_id)
     version = user.webhook_version if user else 1
@@ -91,13 +92,13 @@ def own_webhook_secret(caller: Caller) -> WebhookSecret:
     return WebhookSecret(secret=webhook_secret(master, caller.user_id, version))
 
 
-@router.get("/users")
-def users(_: Admin) -> list[UserEntry]:
-    """Every user with its keys, for administrators; they are made with `python -m imagery.users`."""
+@router.get("/users", response_description="The users.", responses=problems(403))
+def list_users(_: Admin) -> list[UserInfo]:
+    """List users and their keys. Only administrators may do this."""
     return [
-        UserEntry(
-            **view.user.model_dump(include=set(UserEntry.model_fields)),
-            keys=[KeyView(**key.model_dump(include=set(KeyView.model_fields))) for key in view.keys],
+        UserInfo(
+            **view.user.model_dump(include=set(UserInfo.model_fields)),
+            keys=[ApiKeyInfo(**key.model_dump(include=set(ApiKeyInfo.model_fields))) for key in view.keys],
         )
         for view in get_services().users.all()
     ]

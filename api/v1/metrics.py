@@ -7,15 +7,29 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 from api.auth import Caller
+from api.problems import Responses
 from imagery.reporting.metrics import exposition
 from imagery.services import get_services
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/metrics", response_class=Response)
-def metrics(caller: Caller, accept: Annotated[str, Header()] = "") -> Response:
-    """Prometheus text, or OpenMetrics where asked for: of everybody for operators, else one's own."""
+_TEXT: Responses = {
+    200: {
+        "description": "The metrics.",
+        "content": {
+            kind: {"schema": {"type": "string"}} for kind in ("text/plain", "application/openmetrics-text")
+        },
+    }
+}
+
+
+@router.get("/metrics", response_class=Response, responses=_TEXT)
+def get_metrics(caller: Caller, accept: Annotated[str, Header(include_in_schema=False)] = "") -> Response:
+    """Get metrics in the text format of Prometheus, or of OpenMetrics where `Accept` asks for it.
+
+    Operators see the metrics of all jobs, others those of their own.
+    """
     services = get_services()
     body, content_type = exposition(services.database, services.gpu_reading, accept, caller.scope)
     return Response(body, media_type=content_type)

@@ -16,8 +16,8 @@ from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError, refusal
 from api.guarded import in_waiting_thread
-from api.problems import inlined_schema
-from api.views import Accepted, accepted
+from api.problems import STARTED, Responses, problems
+from api.views import AcceptedJob, accepted
 from imagery.contracts import JOBS, UPLOADS, BlobRef, CheckResult, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
@@ -39,8 +39,8 @@ CALLBACK_DESCRIPTION = (
 )
 
 
-class BlobRequest(JobOptions):
-    """Process a blob that is in ``uploads`` already."""
+class JobFromBlob(JobOptions):
+    """Process a blob that is in `uploads` already."""
 
     blob: str = Field(
         min_length=1, max_length=_MAX_BLOB, description="`uploads/<name>`.", examples=["uploads/photo.jpg"]
@@ -48,8 +48,8 @@ class BlobRequest(JobOptions):
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
-class UploadForm(JobOptions):
-    """The multipart form, as OpenAPI shows it."""
+class JobFromFile(JobOptions):
+    """Process a file that is sent with the request."""
 
     file: str = Field(json_schema_extra={"format": "binary"}, description="The image.")
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
@@ -59,10 +59,14 @@ _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": inlined_schema(UploadForm)},
-            "application/json": {"schema": inlined_schema(BlobRequest)},
+            "multipart/form-data": {"schema": {"$ref": "#/components/schemas/JobFromFile"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/JobFromBlob"}},
         },
     }
+}
+_ACCEPTED: Responses = {
+    200: {"model": AcceptedJob, "description": "The job exists already; nothing was started."},
+    202: {"headers": STARTED},
 }
 
 
@@ -78,17 +82,23 @@ class Incoming:
     callback_url: str | None = None
 
 
-@router.post("/process", status_code=202, openapi_extra=_BODY)
-async def process(
+@router.post(
+    "/process",
+    status_code=202,
+    openapi_extra=_BODY,
+    responses={**_ACCEPTED, **problems(400, 402, 403, 404, 409, 415, 422, 429)},
+)
+async def submit_job(
     request: Request,
     response: Response,
     caller: Caller,
     idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
-) -> Accepted:
-    """Start a job. The same `Idempotency-Key` with the same body answers the same job (200).
+) -> AcceptedJob:
+    """Start the job of one photo, sent as a file or named as an uploaded blob.
 
-    Without a key, a blob that is named again with the same options is the same job too: an upload
-    starts its job by itself, and must not be paid twice.
+    The same `Idempotency-Key` with the same body returns the same job (200). Without a key, a blob that is
+    named again with the same options is the same job too: an upload starts its job by itself, and must not
+    be paid twice.
     """
     incoming = await _read(request, caller)
     owner = owner_of(incoming.source) if incoming.source else caller.user_id

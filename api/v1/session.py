@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.auth import SESSION_COOKIE, invalid_key
-from api.v1.me import Me, describe
+from api.problems import problems
+from api.v1.me import CallerInfo, describe
 from imagery.services import get_services
 
 router = APIRouter(prefix="/session", tags=["users"])
@@ -15,15 +16,15 @@ _MAX_KEY = 200
 _LIFETIME_S = 12 * 3600
 
 
-class SessionRequest(BaseModel):
-    """Who signs in."""
+class SignIn(BaseModel):
+    """The key of the user who signs in."""
 
     key: str = Field(min_length=1, max_length=_MAX_KEY, description="An API key, `igp_...`.")
 
 
-@router.post("")
-def sign_in(body: SessionRequest, request: Request, response: Response) -> Me:
-    """Set a cookie that counts as `X-API-Key` for this browser alone; scripts can't read it.
+@router.post("", responses=problems(400, 401, 422))
+def sign_in(body: SignIn, request: Request, response: Response) -> CallerInfo:
+    """Sign a browser in: set a cookie that counts as `X-API-Key` and that scripts can't read.
 
     Revoking the key ends the session too.
     """
@@ -43,7 +44,7 @@ def sign_in(body: SessionRequest, request: Request, response: Response) -> Me:
     return describe(caller)
 
 
-@router.delete("", status_code=204)
+@router.delete("", status_code=204, response_description="Nobody is signed in any more.")
 def sign_out(response: Response) -> None:
-    """Take the cookie back."""
+    """Sign a browser out: delete its cookie."""
     response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")

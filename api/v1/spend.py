@@ -7,16 +7,17 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Caller, Operator
 from api.errors import ApiError
+from api.problems import problems
 from api.v1.status import load
-from api.views import JobStatus, job_status
+from api.views import JobStatus, View, job_status
 from imagery.contracts import Stage
 from imagery.database import spend_report
 from imagery.database.budget import MICRO
-from imagery.database.ledger import NothingToResolveError
+from imagery.database.ledger import NothingToResolveError, SpendState
 from imagery.database.tables import utc_day, utc_now
 from imagery.principal import Principal
 from imagery.services import get_services
@@ -25,11 +26,7 @@ router = APIRouter(tags=["spend"])
 _MOST_UNKNOWN = 200
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
-
-
-class SumsView(_View):
+class SpendSums(View):
     """USD of one day or one user; `open_usd` is reserved or under way."""
 
     name: str
@@ -39,16 +36,16 @@ class SumsView(_View):
     open_usd: float
 
 
-class OutcomeView(_View):
+class LedgerSums(View):
     """Ledger entries in one state, and the calls made for them."""
 
-    state: str
+    state: SpendState
     entries: int
     calls: int
     usd: float
 
 
-class AvoidedView(_View):
+class AvoidedSpend(View):
     """What was not paid: `failed`, `rejected`, `cancelled` before the paid stage, `budget`, `cache_hit`."""
 
     reason: str
@@ -56,7 +53,7 @@ class AvoidedView(_View):
     usd: float
 
 
-class UnknownView(_View):
+class UnknownPayment(View):
     """A call that may have been charged: look at the bill, then POST /jobs/{job_id}/spend/resolve."""
 
     job_id: str
@@ -67,7 +64,7 @@ class UnknownView(_View):
     note: str | None
 
 
-class Today(BaseModel):
+class BudgetToday(View):
     """The budget of this UTC day: of all for operators, else the caller's own."""
 
     day: str
@@ -76,53 +73,57 @@ class Today(BaseModel):
     remaining_usd: float
 
 
-class Spend(BaseModel):
+class SpendReport(View):
     """Days and users within `days`; outcomes, avoided and unknown since the beginning."""
 
     price_usd: float
-    today: Today
-    days: list[SumsView]
-    users: list[SumsView]
-    outcomes: list[OutcomeView]
-    avoided: list[AvoidedView]
-    unknown: list[UnknownView]
+    today: BudgetToday
+    days: list[SpendSums]
+    users: list[SpendSums]
+    outcomes: list[LedgerSums]
+    avoided: list[AvoidedSpend]
+    unknown: list[UnknownPayment]
 
 
-class Resolution(BaseModel):
+class PaymentResolution(BaseModel):
     """What the operator found on the provider's bill."""
 
     charged: bool
 
 
-@router.get("/spend")
-def spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) -> Spend:
-    """What was spent: of everybody for operators, else one's own."""
+@router.get("/spend", responses=problems(422))
+def get_spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) -> SpendReport:
+    """Get what was spent, and what was not.
+
+    Operators see the spend of everybody, others their own.
+    """
     services, scope = get_services(), caller.scope
     since = (utc_now() - timedelta(days=days - 1)).date().isoformat()
     price = services.settings.nano_banana.price_usd
     with services.database.read() as session:
         committed = spend_report.committed_usd(session, utc_day(), scope)
-        return Spend(
+        return SpendReport(
             price_usd=price,
             today=_today(caller, committed),
-            days=[SumsView.model_validate(each) for each in spend_report.by_day(session, since, scope)],
-            users=[SumsView.model_validate(each) for each in spend_report.by_user(session, since, scope)],
-            outcomes=[OutcomeView.model_validate(each) for each in spend_report.outcomes(session, scope)],
+            days=[SpendSums.model_validate(each) for each in spend_report.by_day(session, since, scope)],
+            users=[SpendSums.model_validate(each) for each in spend_report.by_user(session, since, scope)],
+            outcomes=[LedgerSums.model_validate(each) for each in spend_report.outcomes(session, scope)],
             avoided=[
-                AvoidedView.model_validate(each) for each in spend_report.avoided(session, price, scope)
+                AvoidedSpend.model_validate(each) for each in spend_report.avoided(session, price, scope)
             ],
             unknown=[
-                UnknownView.model_validate(each)
+                UnknownPayment.model_validate(each)
                 for each in spend_report.unknown_calls(session, scope, _MOST_UNKNOWN)
             ],
         )
 
 
-@router.post("/jobs/{job_id}/spend/resolve")
-async def resolve(job_id: str, resolution: Resolution, caller: Operator) -> JobStatus:
-    """Settle a paid call whose answer was lost; after that the job can be retried.
+@router.post("/jobs/{job_id}/spend/resolve", responses=problems(400, 403, 404, 409, 422))
+async def resolve_payment(job_id: str, resolution: PaymentResolution, caller: Operator) -> JobStatus:
+    """Settle a paid call whose response was lost. Only operators may do this.
 
-    Not charged: the reservation is given back. Charged: it counts as spent, and a retry pays anew.
+    Afterwards the job can be retried. Not charged: the reservation is released. Charged: it counts as
+    spent, and a retry pays again.
     """
     await load(job_id, caller)
     try:
@@ -139,14 +140,14 @@ async def resolve(job_id: str, resolution: Resolution, caller: Operator) -> JobS
     return job_status(await load(job_id, caller))
 
 
-def _today(caller: Principal, committed_usd: float) -> Today:
+def _today(caller: Principal, committed_usd: float) -> BudgetToday:
     settings = get_services().settings
     budget = settings.jobs.budget_usd_per_day
     if caller.scope is not None:
         user = get_services().users.get(caller.user_id)
         own = user.micro_usd_per_day if user else None
         budget = settings.jobs.quota.usd_per_day if own is None else own / MICRO
-    return Today(
+    return BudgetToday(
         day=utc_day(),
         budget_usd=budget,
         committed_usd=committed_usd,

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 
 from api.auth import Caller
 from api.errors import job_not_found
+from api.problems import problems
 from api.views import JobStatus, job_status
 from imagery.contracts import GpuProgress, JobState, Stage, StageState
 from imagery.database.jobs import JobView
@@ -24,17 +25,20 @@ _ASK_GPU_EVERY_S = 1.0
 _GPU_STAGES = {Stage.REMBG.value, Stage.REALESRGAN.value}
 
 
-@router.get("/status/{job_id}")
-async def status(
+@router.get("/status/{job_id}", responses=problems(404, 422))
+async def get_job_status(
     caller: Caller,
     job_id: str,
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for a change (long poll).")] = 0.0,
     seen: Annotated[
         datetime | None,
-        Query(description="`updated_at` of the answer the caller has: a later state is answered at once."),
+        Query(description="`updated_at` that the caller knows: a later state is returned at once."),
     ] = None,
 ) -> JobStatus:
-    """State, stages, error and cost of a job; waiting also ends when the GPU has got on with it."""
+    """Get state, stages, error and cost of a job.
+
+    With `wait` the response is held until something changes, also the progress at the GPU.
+    """
     view = await load(job_id, caller)
     until = time.monotonic() + min(wait, get_services().settings.api.long_poll.status_s)
     known = seen or view.job.updated_at

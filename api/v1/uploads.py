@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.auth import Caller
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
+from api.problems import problems
 from api.v1.process import CALLBACK_DESCRIPTION, checked_callback, refuse_prompt
+from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
 from imagery.services import Services, get_services
 from imagery.storage import LINK_LIFETIME_S, LinkUnsupportedError
@@ -23,7 +25,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class UploadRequest(JobOptions):
-    """What will be uploaded, and for which job. ``size`` in bytes, exactly."""
+    """What will be uploaded, and what its job shall do."""
 
     filename: str = Field(min_length=1, max_length=255)
     content_type: str = Field(pattern=r"^[\w.+-]{1,48}/[\w.+-]{1,48}$", examples=["image/jpeg"])
@@ -31,8 +33,8 @@ class UploadRequest(JobOptions):
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
-class UploadTicket(BaseModel):
-    """PUT the bytes to ``url`` with the headers; the job starts by itself. `GET /jobs?source=` finds it."""
+class UploadLink(View):
+    """PUT the bytes to `url` with these headers; the job starts by itself, `GET /jobs?source=` finds it."""
 
     url: str
     blob: str
@@ -40,9 +42,9 @@ class UploadTicket(BaseModel):
     expires_at: datetime
 
 
-@router.post("/uploads", status_code=201)
-async def uploads(request: UploadRequest, caller: Caller) -> UploadTicket:
-    """A link that creates one blob, once, valid for a quarter of an hour."""
+@router.post("/uploads", status_code=201, responses=problems(400, 402, 403, 409, 422, 429))
+async def create_upload(request: UploadRequest, caller: Caller) -> UploadLink:
+    """Create a link that writes one blob, once, within a quarter of an hour."""
     services = get_services()
     most = services.settings.guardrail.max_upload_bytes
     if request.size > most:
@@ -51,7 +53,7 @@ async def uploads(request: UploadRequest, caller: Caller) -> UploadTicket:
     return await in_waiting_thread(_ticket, services, request, caller.user_id)
 
 
-def _ticket(services: Services, request: UploadRequest, owner_id: str) -> UploadTicket:
+def _ticket(services: Services, request: UploadRequest, owner_id: str) -> UploadLink:
     services.quotas.check_early(services.database, owner_id)
     url = checked_callback(request.callback_url)
     ticket_id = str(uuid.uuid4())
@@ -72,7 +74,7 @@ def _ticket(services: Services, request: UploadRequest, owner_id: str) -> Upload
         callback_url=url,
         lifetime=timedelta(seconds=LINK_LIFETIME_S),
     )
-    return UploadTicket(
+    return UploadLink(
         url=link,
         blob=ref.path,
         headers={"x-ms-blob-type": "BlockBlob", "Content-Type": request.content_type},

@@ -18,7 +18,8 @@ from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.database.tables import ImageJob, utc_now
 from imagery.settings import Settings
-from lifecycle.starter import instance_id_of, pipeline_input
+from lifecycle.instances import instance_id_of
+from lifecycle.starter import pipeline_input
 
 _TIMEOUT_S = 40.0
 _DURABLE = "/runtime/webhooks/durabletask"

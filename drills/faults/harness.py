@@ -65,7 +65,7 @@ class Harness:
         happy = self.perform([(HAPPY, None)])[0]
         wanted = [*scenarios, *(each for each in cancellations(happy.way) if only in each.name)]
         learned = {HAPPY.name: happy.way}
-        others = [(scenario, None) for scenario in wanted if scenario.name != HAPPY.name]
+        others: list[Order] = [(scenario, None) for scenario in wanted if scenario.name != HAPPY.name]
         learned |= {report.scenario.name: report.way for report in self.perform(others)}
         # the same way in other stores is another one
         seen: dict[bool, set[Way]] = {False: set(), True: set()}

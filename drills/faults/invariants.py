@@ -11,7 +11,8 @@ from PIL import Image
 
 from drills.faults.records import Record
 from imagery.contracts import JobState, Stage, StageState, stage_output
-from imagery.database.ledger import MICRO, SpendState
+from imagery.database.budget import MICRO
+from imagery.database.ledger import SpendState
 from imagery.database.tables import SpendEntry
 from imagery.storage import BlobNotFoundError, Storage
 

@@ -14,7 +14,7 @@ _SIDE = 40
 
 
 def photo(kind: str) -> bytes:
-    """A PNG of 40 x 40 px: ``subject`` (a cup), ``noise`` without one, ``flat`` (refused)."""
+    """A PNG of 40 x 40 px: ``subject`` (a cup), ``noise`` without one, ``flat`` (rejected)."""
     random = np.random.default_rng()
     if kind == "subject":
         pixels = _cup().copy()

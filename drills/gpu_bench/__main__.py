@@ -165,7 +165,8 @@ class Reference:
 
     def untiled(self, pixels: np.ndarray) -> np.ndarray:
         """The whole picture at once."""
-        return self._engine.start(pixels[None]).result()[0].copy()
+        whole: np.ndarray = self._engine.start(pixels[None]).result()[0].copy()
+        return whole
 
 
 def _x4plus_rows(report: Report, settings: GpuSettings, rounds: int, side: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
-from drills.hostile.inputs import ADMITTED, EITHER, REFUSED, Input, inputs
+from drills.hostile.inputs import ADMITTED, EITHER, REJECTED, Input, inputs
 from imagery.settings import Settings
 from testbed.stack import PHOTO, Stack
 
@@ -75,7 +75,7 @@ class Row:
 
 def is_right(each: Input, verdict: str, code: str) -> bool:
     """True when the outcome is one that was expected."""
-    if verdict not in {ADMITTED, REFUSED}:
+    if verdict not in {ADMITTED, REJECTED}:
         return False
     return code in each.expected or verdict in each.expected or EITHER in each.expected
 
@@ -87,8 +87,8 @@ def ask(client: httpx.Client, each: Input, data: bytes) -> tuple[str, str]:
     answer = client.post("/api/v1/guardrail/validate", files=files, data=fields)
     told: dict[str, Any] = answer.json()
     if answer.status_code == 200:
-        return (ADMITTED, "") if told["admitted"] else (REFUSED, str(told["code"]))
-    return (REFUSED if answer.status_code < 500 else "error"), str(told.get("code"))
+        return (ADMITTED, "") if told["admitted"] else (REJECTED, str(told["code"]))
+    return (REJECTED if answer.status_code < 500 else "error"), str(told.get("code"))
 
 
 def examine(client: httpx.Client, memory: Memory, each: Input, idle_mb: float) -> Row:
@@ -123,7 +123,7 @@ def grouped(rows: list[Row]) -> Iterator[Row]:
     for name, group in cuts.items():
         codes = ", ".join(sorted({row.code for row in group}))
         peak, slowest = max(row.peak_mb for row in group), max(row.seconds for row in group)
-        yield Row(f"{name} at each of {len(group)} %", REFUSED, codes[:31], peak, slowest, True)
+        yield Row(f"{name} at each of {len(group)} %", REJECTED, codes[:31], peak, slowest, True)
 
 
 def summary(rows: list[Row]) -> dict[str, Any]:

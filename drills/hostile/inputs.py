@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 from testbed.pictures import encoded, picture
 
 ADMITTED = "admitted"
-REFUSED = "refused"
+REJECTED = "rejected"
 EITHER = "either"
 _MB = 1024 * 1024
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -26,7 +26,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Input:
-    """One request to the guardrail. ``expected``: codes that are right, or ADMITTED, REFUSED or EITHER."""
+    """One request to the guardrail. ``expected``: codes that are right, or ADMITTED, REJECTED or EITHER."""
 
     name: str
     make: Callable[[], bytes]
@@ -234,7 +234,7 @@ def truncated() -> Iterator[Input]:
                 data = whole(kind)
                 return data[: len(data) * percent // 100]
 
-            yield Input(f"truncated {kind} at {percent:02d} %", cut, (REFUSED,))
+            yield Input(f"truncated {kind} at {percent:02d} %", cut, (REJECTED,))
 
 
 def inputs() -> list[Input]:
@@ -271,23 +271,25 @@ def inputs() -> list[Input]:
             lambda: png(64, 64, chunk(b"iCCP", b"a\0\0" + zeros(200 * _MB)), idat=zeros(64 * 193)),
             (*damaged, "blank_image"),
         ),
-        Input("PNG IDAT bomb of 500 MB behind 64x64", lambda: png(64, 64, idat=zeros(500 * _MB)), (REFUSED,)),
+        Input(
+            "PNG IDAT bomb of 500 MB behind 64x64", lambda: png(64, 64, idat=zeros(500 * _MB)), (REJECTED,)
+        ),
         Input(
             "PNG with 100,000 text chunks",
             lambda: png(64, 64, *([chunk(b"tEXt", b"k\0v")] * 100_000), idat=zeros(64 * 193)),
-            (REFUSED,),
+            (REJECTED,),
         ),
         Input(
             "PNG chunk of 2 GB", lambda: _PNG + struct.pack(">I", 0x7FFFFFFF) + b"IHDR" + bytes(100), damaged
         ),
-        Input("PNG with wrong checksums", lambda: encoded("PNG").replace(b"IDAT", b"IDAU", 1), (REFUSED,)),
-        Input("PNG without its palette", lambda: png(64, 64, colour=3, idat=zeros(64 * 65)), (REFUSED,)),
+        Input("PNG with wrong checksums", lambda: encoded("PNG").replace(b"IDAT", b"IDAU", 1), (REJECTED,)),
+        Input("PNG without its palette", lambda: png(64, 64, colour=3, idat=zeros(64 * 65)), (REJECTED,)),
         Input(
             "PNG 2147483647x2147483647",
             lambda: png(2**31 - 1, 2**31 - 1, idat=zeros(100)),
             ("image_too_large", *damaged),
         ),
-        Input("PNG 0x0", lambda: png(0, 0, idat=zeros(10)), (REFUSED,)),
+        Input("PNG 0x0", lambda: png(0, 0, idat=zeros(10)), (REJECTED,)),
         Input(
             "PNG of 5 GB pixels in one row",
             lambda: png(2**31 - 1, 1, idat=zeros(100)),
@@ -332,15 +334,15 @@ def inputs() -> list[Input]:
         Input(
             "TIFF directory that follows itself",
             lambda: tiff_of(64, 64, zeros(4096), following=8),
-            (REFUSED,),
+            (REJECTED,),
         ),
         Input("TIFF of 10,000 pages", lambda: tiff_pages(10_000), ("too_many_frames",)),
         Input(
             "TIFF with a tag of 4 billion values",
             lambda: tiff([(256, 4, 0xFFFFFFFF, 8), (257, 4, 1, 64)]),
-            (REFUSED,),
+            (REJECTED,),
         ),
-        Input("TIFF strip beyond the end", lambda: tiff_of(64, 64, b""), (REFUSED,)),
+        Input("TIFF strip beyond the end", lambda: tiff_of(64, 64, b""), (REJECTED,)),
         Input(
             "TIFF tiles of 2 billion pixels",
             lambda: tiff(
@@ -355,7 +357,7 @@ def inputs() -> list[Input]:
                     (325, 4, 1, 9),
                 ]
             ),
-            (REFUSED,),
+            (REJECTED,),
         ),
         Input("TIFF of floats", lambda: encoded("TIFF", mode="F"), (ADMITTED,), "image/tiff"),
         Input("TIFF in CMYK", lambda: encoded("TIFF", mode="CMYK"), (ADMITTED,), "image/tiff"),
@@ -384,8 +386,8 @@ def inputs() -> list[Input]:
             damaged,
         ),
         Input("JPEG 65535x65535", lambda: jpeg_sides(65535, 65535), ("image_too_large",)),
-        Input("JPEG 8000x1500 of 64x48 data", lambda: jpeg_sides(8000, 1500), (REFUSED,)),
-        Input("JPEG of 3 MP with 20 MB of scans", lambda: scans(20 * _MB), (REFUSED,), "image/jpeg"),
+        Input("JPEG 8000x1500 of 64x48 data", lambda: jpeg_sides(8000, 1500), (REJECTED,)),
+        Input("JPEG of 3 MP with 20 MB of scans", lambda: scans(20 * _MB), (REJECTED,), "image/jpeg"),
         Input("JPEG in CMYK", lambda: encoded("JPEG", mode="CMYK"), (ADMITTED,), "image/jpeg"),
         Input(
             "JPEG with GPS position, rotated",
@@ -407,13 +409,13 @@ def inputs() -> list[Input]:
             lambda: save(picture(96, 96), "MPO", save_all=True, append_images=[picture(96, 96, seed=2)]),
             (ADMITTED,),
         ),
-        Input("JPEG without any table", lambda: b"\xff\xd8\xff\xda" + noise(3000), (REFUSED,)),
+        Input("JPEG without any table", lambda: b"\xff\xd8\xff\xda" + noise(3000), (REJECTED,)),
         Input("BMP 60000x60000", lambda: bmp(60000, 60000), ("image_too_large",), "image/bmp"),
-        Input("BMP 2147483647 wide", lambda: bmp(2**31 - 1, 1), (REFUSED,), "image/bmp"),
-        Input("BMP of -2147483648 rows", lambda: bmp(64, -(2**31)), (REFUSED,), "image/bmp"),
-        Input("AVIF whose sides lie", lambda: ispe(60000, 60000), (REFUSED,), "image/avif"),
-        Input("AVIF of noise", lambda: encoded("AVIF")[:60] + noise(2000), (REFUSED,), "image/avif"),
-        Input("HEIC of noise", lambda: heic()[:60] + noise(2000), (REFUSED,), "image/heic"),
+        Input("BMP 2147483647 wide", lambda: bmp(2**31 - 1, 1), (REJECTED,), "image/bmp"),
+        Input("BMP of -2147483648 rows", lambda: bmp(64, -(2**31)), (REJECTED,), "image/bmp"),
+        Input("AVIF whose sides lie", lambda: ispe(60000, 60000), (REJECTED,), "image/avif"),
+        Input("AVIF of noise", lambda: encoded("AVIF")[:60] + noise(2000), (REJECTED,), "image/avif"),
+        Input("HEIC of noise", lambda: heic()[:60] + noise(2000), (REJECTED,), "image/heic"),
         Input("video", lambda: b"\0\0\0\x18ftypmp42" + noise(5000), unsupported, "video/mp4"),
         Input("polyglot: JPEG and ZIP", lambda: encoded("JPEG") + archive(), ("polyglot_file",)),
         Input("polyglot: PNG and ZIP", lambda: encoded("PNG") + archive(), ("polyglot_file",)),

@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 def log_verdict(
     database: Database, report: GuardrailReport, *, owner_id: str, size_bytes: int, job_id: str | None = None
 ) -> None:
-    """Write one row, and one log line: what is refused before it is a job has no other."""
+    """Write one row, and one log line: what is rejected before it is a job has no other."""
     verdict = "admitted" if report.admitted else "rejected"
     with database.write() as session:
         count(session, owner_id, Metric.VALIDATIONS, verdict)
@@ -32,7 +32,7 @@ def log_verdict(
                 duration_ms=report.duration_ms,
             )
         )
-    refused = {"error_code": report.code, "error": report.message} if not report.admitted else {}
+    error = {"error_code": report.code, "error": report.message} if not report.admitted else {}
     _log.info(
         "guardrail_verdict",
         job_id=job_id,
@@ -40,7 +40,7 @@ def log_verdict(
         verdict=verdict,
         duration_ms=report.duration_ms,
         size_bytes=size_bytes,
-        **refused,
+        **error,
     )
 
 

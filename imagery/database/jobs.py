@@ -305,8 +305,14 @@ def _stages(session: Session, job_ids: list[str]) -> dict[str, list[StageRun]]:
 def _close_stage(row: StageRun, state: JobState, code: str | None, message: str | None) -> None:
     if row.state == StageState.SUCCEEDED:
         return
-    closed = {JobState.REJECTED: StageState.REFUSED, JobState.CANCELLED: StageState.CANCELLED}
-    row.state = closed.get(state, StageState.FAILED)
+    row.state = _closed(StageState(row.state), state)
     row.error_code, row.error_message = code, message
     row.waiting_until = None
     row.finished_at = utc_now()
+
+
+def _closed(stage: StageState, job: JobState) -> StageState:
+    if job is JobState.CANCELLED:
+        return StageState.CANCELLED
+    is_rejected = job is JobState.REJECTED or stage is StageState.REJECTED
+    return StageState.REJECTED if is_rejected else StageState.FAILED

@@ -137,6 +137,10 @@ class Stages:
         """Record an attempt that failed for good."""
         self._fail(job_id, stage, StageState.FAILED, code, message)
 
+    def reject(self, job_id: str, stage: Stage, code: str, message: str) -> None:
+        """Record that the stage, or the service behind it, rejected its input."""
+        self._fail(job_id, stage, StageState.REJECTED, code, message)
+
     def _fail(
         self,
         job_id: str,

@@ -1,4 +1,4 @@
-"""The guardrail: admits or refuses an image, with numbers."""
+"""The guardrail: admits or rejects an image, with numbers."""
 
 from imagery.guardrail.content_safety import ContentSafetyUnavailableError
 from imagery.guardrail.examine import Examination, Guardrail, NoThumbnailError

@@ -45,7 +45,7 @@ class _FileVerdict:
 
 
 class Guardrail:
-    """Admits or refuses. One an application: it owns the worker processes."""
+    """Admits or rejects. One an application: it owns the worker processes."""
 
     def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
         self._settings = settings
@@ -66,19 +66,19 @@ class Guardrail:
         file = self._file(data, declared_type, picture=picture)
         checks = [*prompts, *file.checks]
         if self._content_safety.is_used:
-            checks += self._second_opinion(options.prompt, file, admitted=_refusal(checks) is None)
-        refusal = _refusal(checks)
+            checks += self._second_opinion(options.prompt, file, admitted=_rejection(checks) is None)
+        rejection = _rejection(checks)
         report = GuardrailReport(
-            admitted=refusal is None,
+            admitted=rejection is None,
             checks=checks,
-            code=refusal.code if refusal else None,
-            message=refusal.message if refusal else "admitted",
+            code=rejection.code if rejection else None,
+            message=rejection.message if rejection else "admitted",
             content_type=file.content_type,
             width=file.width,
             height=file.height,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )
-        return Examination(report, file.picture if refusal is None and picture else None)
+        return Examination(report, file.picture if rejection is None and picture else None)
 
     def too_large(self, size: int, options: JobOptions) -> GuardrailReport:
         """The report of a file that nobody reads because of its size in bytes."""
@@ -156,13 +156,13 @@ class Guardrail:
         )
 
     def _second_opinion(self, prompt: str, file: _FileVerdict, *, admitted: bool) -> list[CheckResult]:
-        """Asked last, and only about what nothing else refused: it costs time and money."""
+        """Asked last, and only about what nothing else rejected: it costs time and money."""
         if not admitted or file.preview is None:
-            return [not_measured(name, "not needed: refused already") for name in (PROMPT, PICTURE)]
+            return [not_measured(name, "not needed: rejected already") for name in (PROMPT, PICTURE)]
         return [self._content_safety.prompt(prompt), self._content_safety.picture(file.preview)]
 
 
-def _refusal(checks: list[CheckResult]) -> CheckResult | None:
+def _rejection(checks: list[CheckResult]) -> CheckResult | None:
     return next((check for check in checks if check.passed is False), None)
 
 

@@ -82,7 +82,7 @@ def _examine(order: dict[str, Any], data: bytes) -> Answer:
 
 
 def run_checks(subject: Subject) -> tuple[list[CheckResult], str | None]:
-    """Every check's result in order, and the code of the first refusal."""
+    """Every check's result in order, and the code of the first rejection."""
     results: list[CheckResult] = []
     code: str | None = None
     for phase in PHASES:

@@ -94,13 +94,13 @@ SECTIONS = (
     Section(
         "guardrail",
         "Guardrail",
-        "Verdicts count every image that was examined, also those that were refused before a job was made.",
+        "Verdicts count every image that was examined, also those that were rejected before a job was made.",
         (
             Panel("guardrail-verdicts", "Verdicts", "barchart"),
             Panel(
-                "guardrail-refusals",
-                "Refused pictures by the check that failed",
-                empty="No picture was refused.",
+                "guardrail-rejections",
+                "Rejected pictures by the check that failed",
+                empty="No picture was rejected.",
             ),
         ),
     ),

@@ -8,6 +8,7 @@ import time
 import uuid
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -35,7 +36,7 @@ from imagery.services import Services
 from testbed.pictures import encoded
 
 
-def photo(size: tuple[int, int] = (90, 60), **save: object) -> bytes:
+def photo(size: tuple[int, int] = (90, 60), **save: Any) -> bytes:
     return encoded("JPEG", size=size, **save)
 
 
@@ -112,7 +113,7 @@ def test_an_upload_over_the_limit_is_refused_unread_and_logged(services: Service
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), data, "image/jpeg")
     job_id = make_job(services, ref)
     answer = guardrail(message(job_id))
-    assert (answer["outcome"], answer["error_code"]) == (Outcome.REFUSED, "file_too_large")
+    assert (answer["outcome"], answer["error_code"]) == (Outcome.REJECTED, "file_too_large")
     with services.database.read() as session:
         (row,) = session.exec(select(GuardrailLog)).all()
     assert (row.job_id, row.verdict, row.code, row.size_bytes) == (

@@ -24,6 +24,7 @@ from imagery.contracts import (
     Outcome,
     Stage,
     StageInput,
+    StageState,
     stage_output,
 )
 from imagery.database.circuits import CircuitState, Dependency
@@ -173,7 +174,11 @@ def test_503s_in_a_row_open_the_circuit_and_refusals_do_not(services: Services, 
     threshold = services.settings.jobs.circuit.failures
     simulator.client.post("/_simulator/faults", json={"next": ["safety"] * threshold})
     for _ in range(threshold):
-        assert place(message(make_job(services)))["outcome"] == Outcome.REFUSED
+        job_id = make_job(services)
+        assert place(message(job_id))["outcome"] == Outcome.REJECTED
+        view = services.jobs.view(job_id)
+        assert view is not None
+        assert view.stages[0].state == StageState.REJECTED
     assert services.circuits.state(Dependency.NANO_BANANA).state is CircuitState.CLOSED
     simulator.client.post("/_simulator/faults", json={"next": ["503"] * threshold})
     for _ in range(threshold):

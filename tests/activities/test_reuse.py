@@ -197,6 +197,6 @@ def test_a_twin_whose_call_fails_lets_the_other_pay(services: Services, simulato
     for job_id in (first, second):
         finish_gpu_stages(services, job_id)
     simulator.client.post("/_simulator/faults", json={"next": ["safety"]})
-    assert run(first, Stage.NANO_BANANA)["outcome"] == Outcome.REFUSED
+    assert run(first, Stage.NANO_BANANA)["outcome"] == Outcome.REJECTED
     assert run(second, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
     assert (billed(simulator, first)[1], billed(simulator, second)[1]) == (0, 1)

@@ -34,7 +34,7 @@ from testbed.services import forget
 from tests.api.test_app import call
 from tests.lifecycle.jobs import begin, complete, make_job
 
-OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 FAMILIES = {
     "imagery_jobs": "counter",
     "nano_banana_api_calls": "counter",
@@ -57,9 +57,9 @@ def app(services: Services) -> FastAPI:
     return create_app()
 
 
-def scrape(app: FastAPI, role: Role = Role.OPERATOR, user: str = "", **headers: str) -> str:
+def scrape(app: FastAPI, role: Role = Role.OPERATOR, user: str = "", accept: str = "*/*") -> str:
     _, key = get_services().users.create(user or f"{role.value} {time.monotonic_ns()}", role)
-    answer = call(app, "GET", "/api/v1/metrics", headers={"X-API-Key": key, **headers})
+    answer = call(app, "GET", "/api/v1/metrics", headers={"X-API-Key": key, "Accept": accept})
     assert answer.status_code == 200, answer.text
     return answer.text
 
@@ -80,7 +80,7 @@ def some_of_everything(services: Services) -> None:
 
 def test_both_formats_hold_every_family_once_with_help_and_type(services: Services, app: FastAPI) -> None:
     some_of_everything(services)
-    for parse, text in ((plain_text, scrape(app)), (open_metrics, scrape(app, **OPEN_METRICS))):
+    for parse, text in ((plain_text, scrape(app)), (open_metrics, scrape(app, accept=OPEN_METRICS))):
         families = list(parse(text))
         told = {family.name: family for family in families}
         assert len(families) == len(told)

@@ -51,7 +51,7 @@ def test_options_win_over_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert choose_target(settings, "http://other", "igp_option") == Target("http://other", "igp_option")
 
 
-def test_the_readme_explains_every_variable() -> None:
-    readme = (ROOT / "README.md").read_text()
-    table = readme.split("<!-- cli-settings:begin -->")[1].split("<!-- cli-settings:end -->")[0]
+def test_the_documentation_explains_every_variable() -> None:
+    page = (ROOT / "docs/settings.md").read_text()
+    table = page.split("<!-- cli-settings:begin -->")[1].split("<!-- cli-settings:end -->")[0]
     assert table.strip() == settings_table(CliSettings), "run: python -m imagery.cli.settings"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from api.dashboard import BUILT
 from imagery.principal import Role
@@ -28,7 +28,7 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 expect.set_options(timeout=20_000)
-_DESKTOP = {"width": 1280, "height": 860}
+_DESKTOP: ViewportSize = {"width": 1280, "height": 860}
 # what the browser itself says when the network is away, or an answer is no success
 _EXPECTED = ("net::ERR_", "Failed to load resource")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.dashboard.conftest import Pictures
 
+Scheme = Literal["light", "dark"]
 VIEWS = ("/", "/jobs", "/jobs/{job}", "/batches", "/logs", "/metrics", "/operations", "/jobs/no-such-job")
-_PHONE = {"width": 360, "height": 740}
+_PHONE: ViewportSize = {"width": 360, "height": 740}
 
 
 def violations(page: Page) -> list[str]:
@@ -21,7 +24,7 @@ def violations(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_view_has_a_violation(page: Page, completed: str, scheme: str) -> None:
+def test_no_view_has_a_violation(page: Page, completed: str, scheme: Scheme) -> None:
     page.emulate_media(color_scheme=scheme)
     found = {}
     for view in VIEWS:

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from testbed.pictures import encoded
 from testbed.stack import PHOTO, Stack
@@ -118,16 +118,16 @@ def test_the_guardrails_report_stands_beside_the_job(page: Page, completed: str)
     assert rows.count() >= 5
 
 
-def test_a_refused_photo_tells_why_in_place(page: Page, pictures: Pictures) -> None:
+def test_a_rejected_photo_tells_why_in_place(page: Page, pictures: Pictures) -> None:
     page.goto("/")
     page.get_by_test_id("file-input").set_input_files(
         {"name": "tiny.png", "mimeType": "image/png", "buffer": encoded("PNG", size=(16, 16))}
     )
     page.get_by_test_id("submit").click()
     item = page.get_by_test_id("upload-item").first
-    expect(item).to_have_attribute("data-state", "refused")
+    expect(item).to_have_attribute("data-state", "rejected")
     expect(item).to_contain_text("16")
-    pictures.take(page, "refused")
+    pictures.take(page, "rejected")
 
 
 def test_the_sample_needs_no_file_of_ones_own(page: Page) -> None:
@@ -140,8 +140,10 @@ def test_the_sample_needs_no_file_of_ones_own(page: Page) -> None:
 
 def test_several_photos_are_followed_side_by_side(page: Page) -> None:
     page.goto("/")
-    photo = {"mimeType": "image/jpeg", "buffer": PHOTO.read_bytes()}
-    page.get_by_test_id("file-input").set_input_files([{"name": f"{name}.jpg", **photo} for name in "abc"])
+    photos: list[FilePayload] = [
+        {"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": PHOTO.read_bytes()} for name in "abc"
+    ]
+    page.get_by_test_id("file-input").set_input_files(photos)
     page.get_by_test_id("prompt").fill("all three at once")
     page.get_by_test_id("submit").click()
     for number in range(3):

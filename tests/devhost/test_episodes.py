@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import azure.durable_functions as df
 import durabletask.internal.orchestrator_service_pb2 as pb
@@ -23,7 +23,7 @@ from devhost.history import IDS_PER_EXECUTION, Kind, id_base, to_sdk
 
 app = df.DFApp()
 _LIMIT_S = 20.0
-Context = df.DurableOrchestrationContext
+Context: TypeAlias = df.DurableOrchestrationContext
 
 
 class Quick(df.RetryOptions):

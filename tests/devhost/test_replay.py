@@ -140,8 +140,8 @@ def test_every_prefix_of_a_history_asks_for_the_same_again() -> None:
     ]
     for step in [None, *script]:
         if step is not None:
-            number, what = step.split()
-            getattr(history, what)(int(number))
+            first, what = step.split()
+            getattr(history, what)(int(first))
         for _ in range(2):
             for each in ids(Replay("i", history.events, actions)):
                 assert asked.setdefault(each[0], each) == each

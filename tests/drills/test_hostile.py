@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drills.hostile.__main__ import is_right
-from drills.hostile.inputs import ADMITTED, REFUSED, Input, inputs, truncated
+from drills.hostile.inputs import ADMITTED, REJECTED, Input, inputs, truncated
 from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail
 from tests.imagery.guardrail.conftest import guardrail
@@ -17,7 +17,7 @@ LISTED = [each for each in inputs() if not each.name.startswith("truncated")]
 def verdict(guardrail: Guardrail, each: Input) -> tuple[str, str]:
     options = JobOptions() if each.prompt is None else JobOptions(prompt=each.prompt)
     report = guardrail.examine(each.make(), each.declared, options).report
-    return (ADMITTED, "") if report.admitted else (REFUSED, report.code or "")
+    return (ADMITTED, "") if report.admitted else (REJECTED, report.code or "")
 
 
 @pytest.mark.parametrize("each", LISTED, ids=lambda each: each.name)
@@ -26,7 +26,7 @@ def test_a_hostile_input_has_its_verdict(guardrail: Guardrail, each: Input) -> N
     assert is_right(each, *found), found
 
 
-def test_a_file_that_was_cut_anywhere_is_refused(guardrail: Guardrail) -> None:
+def test_a_file_that_was_cut_anywhere_is_rejected(guardrail: Guardrail) -> None:
     wrong = [
         (each.name, found) for each in truncated() if not is_right(each, *(found := verdict(guardrail, each)))
     ]

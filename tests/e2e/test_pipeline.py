@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from datetime import datetime
+from typing import Any
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -48,7 +49,7 @@ def job_of(stack: Stack, name: str, limit_s: float = 10) -> dict[str, object]:
     raise AssertionError(f"no job for {name}")
 
 
-def log_lines(stack: Stack, job_id: str) -> list[dict[str, object]]:
+def log_lines(stack: Stack, job_id: str) -> list[dict[str, Any]]:
     lines = [line for line in stack.host.log.read_text().splitlines() if job_id in line]
     return [json.loads(line) for line in lines if line.startswith("{")]
 

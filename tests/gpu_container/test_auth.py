@@ -59,7 +59,7 @@ class Issuer:
         return JSONResponse({"keys": keys})
 
     def settings(self, **more: Any) -> GpuSettings:
-        values = {
+        values: dict[str, Any] = {
             "auth_issuer": ISSUER,
             "auth_jwks_url": f"{self.server.url}/keys",
             "auth_audience": AUDIENCE,
@@ -166,7 +166,7 @@ def hmac_signed(claims: dict[str, Any], key: rsa.RSAPublicKey) -> str:
 
 def test_a_token_cannot_choose_how_it_is_checked(service: TestClient, issuer: Issuer) -> None:
     good = jwt.decode(issuer.token(), options={"verify_signature": False})
-    unsigned = jwt.encode(good, None, algorithm="none", headers={"kid": "one"})
+    unsigned = jwt.encode(good, "", algorithm="none", headers={"kid": "one"})
     confused = hmac_signed(good, issuer.keys["one"].public_key())
     other_hash = jwt.encode(good, issuer.keys["one"], algorithm="RS512", headers={"kid": "one"})
     stranger = jwt.encode(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_tiles_of_several_jobs_share_a_batch_in_turns(scheduler: Scheduler, devi
     lanes = [job(scheduler, tiles) for tiles in (many, *others)]
     device.gate.set()
     for lane, tiles in zip([blocked, *lanes], [first, many, *others], strict=True):
-        lane.wait(lambda tiles=tiles: finished(tiles))
+        lane.wait(partial(finished, tiles))
     assert device.batches[0] == [0]
     assert sorted(device.batches[1]) == [1, 1, 2, 3], "each job once, then the first one again"
     assert device.batches[2] == [1, 1, 1, 1]
@@ -126,9 +127,9 @@ def test_every_job_gets_its_own_pixels(scheduler: Scheduler, device: Echo) -> No
     jobs = {number: [Tile(number) for _ in range(5)] for number in range(1, 30)}
     lanes = {number: job(scheduler, tiles) for number, tiles in jobs.items()}
     for number, lane in lanes.items():
-        lane.wait(lambda number=number: finished(jobs[number]))
+        lane.wait(partial(finished, jobs[number]))
     for number, tiles in jobs.items():
-        assert all((tile.answer == number).all() for tile in tiles)
+        assert all(np.all(tile.answer == number) for tile in tiles)
 
 
 def test_tiles_of_different_shapes_are_not_mixed(scheduler: Scheduler, device: Echo) -> None:

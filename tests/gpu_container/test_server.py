@@ -180,7 +180,7 @@ def odd_pictures() -> dict[str, bytes]:
     wide = Image.fromarray(np.tile(np.linspace(0, 65535, 30).astype(np.uint16), (40, 1)))
     exif = Image.Exif()
     exif[0x0112] = 6
-    made = {
+    made: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
         "16 bits": (wide, "PNG", {}),
         "cmyk": (Image.new("CMYK", (30, 40), (0, 255, 255, 0)), "JPEG", {}),
         "palette": (Image.radial_gradient("L").resize((30, 40)).convert("P"), "PNG", {"transparency": 3}),

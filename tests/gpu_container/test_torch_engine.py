@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,14 +31,14 @@ class RecordingPlatform(HostPlatform):
         self.recorded = 0
         self.replayed = 0
 
-    def record(self, forward: object) -> object:
+    def record(self, forward: Callable[[], None]) -> Any:
         self.recorded += 1
         platform = self
 
         class Graph:
             def replay(self) -> None:
                 platform.replayed += 1
-                forward()  # type: ignore[operator]
+                forward()
 
         return Graph()
 

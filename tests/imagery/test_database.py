@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 from sqlmodel import SQLModel
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
@@ -100,6 +100,40 @@ def test_a_job_ends_once(database: Database) -> None:
     assert job is not None
     assert (job.state, job.stage, job.error_code) == (JobState.FAILED, "rembg", "no_subject_found")
     assert job.error_message == "nothing to cut out"
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_stage_that_rejects_its_input_stays_rejected_whatever_its_job_ends_as(
+    database: Database, stage: Stage
+) -> None:
+    job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
+    stages.begin(job_id, 1, stage)
+    stages.reject(job_id, stage, "no_subject_found", "nothing to cut out")
+    end = JobState.REJECTED if stage is Stage.GUARDRAIL else JobState.FAILED
+    jobs.finish(job_id, 1, end, stage=stage)
+    view = jobs.view(job_id)
+    assert view is not None
+    assert (view.job.state, view.stages[0].state) == (end, StageState.REJECTED)
+    assert (view.job.error_code, view.stages[0].error_code) == ("no_subject_found", "no_subject_found")
+
+
+def test_the_former_word_of_a_stage_is_read_as_rejected(database_url: str) -> None:
+    engine = make_engine(database_url)
+    upgrade(engine)
+    database = Database(engine)
+    rejected, failed = make_job(database), make_job(database)
+    for job_id, end in ((rejected, JobState.REJECTED), (failed, JobState.FAILED)):
+        Stages(database).begin(job_id, 1, Stage.GUARDRAIL)
+        Jobs(database).finish(job_id, 1, end, stage=Stage.GUARDRAIL, error_code="x", message="y")
+    downgrade(engine, "0004")
+    with engine.connect() as connection:
+        written = connection.execute(text("SELECT job_id, state FROM stage_run")).all()
+    assert set(written) == {(rejected, "REFUSED"), (failed, "FAILED")}, "what the version before wrote"
+    assert StageState("REFUSED") is StageState.REJECTED, "an instance of that version may still write"
+    upgrade(engine)
+    views = [Jobs(database).view(job_id) for job_id in (rejected, failed)]
+    assert [view.stages[0].state for view in views if view] == [StageState.REJECTED, StageState.FAILED]
+    engine.dispose()
 
 
 def test_a_stage_that_began_while_the_job_was_being_cancelled_ends_too(database: Database) -> None:

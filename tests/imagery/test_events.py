@@ -91,7 +91,8 @@ def test_only_the_lock_makes_ids_visible_in_their_order(
     upgrade(engine)
     database = Database(engine)
     job = job_of(database)
-    position, read = newest_event(database), []
+    position = newest_event(database)
+    read: list[str] = []
     is_held, other_is_done = threading.Event(), threading.Event()
 
     def hold(_: Any) -> None:

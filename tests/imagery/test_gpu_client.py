@@ -23,7 +23,6 @@ from testbed.servers import Server
 ORDER = GpuRequest(
     job_id="j", source=BlobRef(container="jobs", name="a"), target=BlobRef(container="jobs", name="b")
 )
-SOON = datetime.now(UTC) + timedelta(hours=1)
 REPORT = {
     "output": {"container": "jobs", "name": "b"},
     "width": 4,
@@ -36,11 +35,16 @@ REPORT = {
 }
 
 
+def soon() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
+
+
 class Answers:
     """Answers every call with what the test put in, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.status, self.body, self.headers = 200, json.dumps(REPORT), {}
+        self.status, self.body = 200, json.dumps(REPORT)
+        self.headers: dict[str, str] = {}
         self.delay_s = 0.0
         self.asked: list[dict[str, str]] = []
 
@@ -73,12 +77,12 @@ def client(answers: Answers) -> Iterator[GpuClient]:
 
 def error_of(client: GpuClient) -> GpuError:
     with pytest.raises(GpuError) as caught:
-        client.upscale(ORDER, SOON)
+        client.upscale(ORDER, soon())
     return caught.value
 
 
 def test_a_report_comes_back_and_the_deadline_goes_out(client: GpuClient, answers: Answers) -> None:
-    report = client.remove_background(ORDER, SOON)
+    report = client.remove_background(ORDER, soon())
     assert (report.width, report.model) == (4, "m")
     asked = answers.asked[0]
     assert asked["x-job-id"] == "j"

@@ -41,7 +41,10 @@ GPU_APP = "11111111-2222-3333-4444-555555555555"
 ORDER = GpuRequest(
     job_id="j", source=BlobRef(container="jobs", name="a"), target=BlobRef(container="jobs", name="b")
 )
-SOON = datetime.now(UTC) + timedelta(hours=1)
+
+
+def soon() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[IdentityEndpoint]:
     endpoint.stop()
 
 
-def settings(**more: object) -> Settings:
+def settings(**more: Any) -> Settings:
     return Settings(azure_credential=AzureCredential.MANAGED_IDENTITY, azure_client_id="app-client", **more)
 
 
@@ -228,7 +231,7 @@ def test_a_gpu_service_that_lets_nobody_in_is_not_asked_again(
     gpu = GpuStandIn(status, code)
     client = GpuClient(settings(gpu_service_url=gpu.server.url, gpu_app_id=GPU_APP))
     with pytest.raises(GpuUnauthorized, match="gpu_unauthorized") as caught:
-        client.upscale(ORDER, SOON)
+        client.upscale(ORDER, soon())
     gpu.server.stop()
     assert not caught.value.retryable
     assert gpu.authorization == [f"Bearer {endpoint.token}"]
@@ -240,7 +243,7 @@ def test_without_a_token_the_gpu_service_is_not_called(endpoint: IdentityEndpoin
     gpu = GpuStandIn(200, None)
     client = GpuClient(settings(gpu_service_url=gpu.server.url, gpu_app_id=GPU_APP))
     with pytest.raises(GpuFailed, match="gpu_token_unavailable") as caught:
-        client.upscale(ORDER, SOON)
+        client.upscale(ORDER, soon())
     gpu.server.stop()
     assert caught.value.retryable and caught.value.is_outage
     assert gpu.authorization == []
@@ -257,7 +260,7 @@ def test_the_health_of_the_gpu_service_is_seen_without_a_token(endpoint: Identit
 def test_a_local_gpu_service_is_called_without_a_token(endpoint: IdentityEndpoint) -> None:
     gpu = GpuStandIn(401, "unauthorized")
     with pytest.raises(GpuUnauthorized):
-        GpuClient(Settings(gpu_service_url=gpu.server.url)).upscale(ORDER, SOON)
+        GpuClient(Settings(gpu_service_url=gpu.server.url)).upscale(ORDER, soon())
     gpu.server.stop()
     assert (gpu.authorization, endpoint.asked) == ([""], [])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
 
 import httpx
 import pytest
@@ -44,7 +45,7 @@ def test_a_file_is_written_from_where_it_stands(storage: Storage, container: str
     with SpooledTemporaryFile(max_size=1000) as file:
         file.write(content)
         file.seek(256)
-        storage.write(ref, file, "application/octet-stream")
+        storage.write(ref, cast(BinaryIO, file), "application/octet-stream")
     assert storage.read(ref) == content[256:]
 
 

@@ -37,8 +37,7 @@ class Bicep:
     @cached_property
     def tree(self) -> dict[str, Any]:
         """The syntax tree. Raises the parser's error."""
-        tree: dict[str, Any] = _PARSER.parse(text=self.text)
-        return tree
+        return dict(_PARSER.parse(text=self.text))
 
     @property
     def code(self) -> str:

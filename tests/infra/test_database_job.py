@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.settings_files import ROOT
 
-JOB = {
+JOB: dict[str, Any] = {
     "id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/jobs/caj",
     "container": {
         "name": "database",

@@ -307,12 +307,12 @@ def test_images_hold_every_room_that_the_code_imports_and_no_secrets() -> None:
 def metric_families() -> set[str]:
     """Names that the code gives to its metrics: the first argument of what makes one."""
     families = r"(pipeline|nano_banana|guardrail|imagery|circuit_breaker|stage_cache|gpu_vram)_[a-z_]+"
-    calls = (
-        node
+    names = (
+        str(node.args[0].value)
         for node in ast.walk(ast.parse((ROOT / "imagery/reporting/metrics.py").read_text()))
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
     )
-    return {str(call.args[0].value) for call in calls if re.fullmatch(families, str(call.args[0].value))}
+    return {name for name in names if re.fullmatch(families, name)}
 
 
 def test_every_metric_of_the_code_is_shown_in_grafana() -> None:

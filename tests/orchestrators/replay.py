@@ -53,7 +53,7 @@ class Run:
             state, replay = self.episode(len(self.history))
             self.episodes.append((len(self.history), state, replay.new))
             if state["isDone"] and replay.finished:
-                self.output = state.get("output")
+                self.output: Any = state.get("output")
                 return
             for each in replay.new:
                 self._schedule(each)

@@ -91,10 +91,10 @@ def _later(seconds: float, code: str, times: int = 1) -> list[Any]:
 
 SCENARIOS = {
     "happy_path": _image(),
-    "guardrail_rejects": _image(guardrail=_ends("refused", "not_an_image")),
+    "guardrail_rejects": _image(guardrail=_ends("rejected", "not_an_image")),
     "guardrail_waits_for_a_worker": _image(guardrail=_later(10, "guardrail_busy", 2)),
     "rembg_failed": _image(remove_background=_ends("failed", "gpu_out_of_memory")),
-    "rembg_finds_no_subject": _image(remove_background=_ends("refused", "no_subject")),
+    "rembg_finds_no_subject": _image(remove_background=_ends("rejected", "no_subject")),
     "gpu_fails_twice": _image(remove_background=[_RAISE, _RAISE], upscale=[_RAISE]),
     "gpu_retries_exhausted": _image(upscale=[_RAISE] * 4),
     "gpu_busy": _image(
@@ -104,7 +104,7 @@ SCENARIOS = {
     "nano_banana_429": _image(place=_later(27.5, "nano_banana_rate_limited")),
     "nano_banana_503_exhausted": _image(place=[_RAISE] * 4),
     "payment_unknown": _image(place=_ends("failed", "payment_unknown")),
-    "safety_refusal": _image(place=_ends("refused", "nano_banana_safety")),
+    "safety_refusal": _image(place=_ends("rejected", "nano_banana_safety")),
     "deadline_passed": _image(remove_background=_later(999_999, "gpu_busy")),
     "too_many_waits": _image(upscale=_later(1, "gpu_busy", 10)),
     "cancelled": _image(upscale=_ends("cancelled", "cancelled")),

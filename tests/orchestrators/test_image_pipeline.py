@@ -68,13 +68,14 @@ def test_all_stages_run_in_order_and_the_job_completes() -> None:
 @pytest.mark.parametrize(
     ("activity", "outcome", "state"),
     [
-        ("guardrail", "refused", JobState.REJECTED),
+        ("guardrail", "rejected", JobState.REJECTED),
+        ("guardrail", "refused", JobState.REJECTED),  # the word of histories recorded before
         ("guardrail", "failed", JobState.FAILED),
-        ("remove_background", "refused", JobState.FAILED),
+        ("remove_background", "rejected", JobState.FAILED),
         ("remove_background", "failed", JobState.FAILED),
         ("upscale", "failed", JobState.FAILED),
         ("upscale", "cancelled", JobState.CANCELLED),
-        ("place", "refused", JobState.FAILED),
+        ("place", "rejected", JobState.FAILED),
     ],
 )
 def test_a_stage_that_does_not_succeed_ends_the_job(activity: str, outcome: str, state: JobState) -> None:

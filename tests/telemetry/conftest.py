@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -53,10 +54,10 @@ def exporter(request: pytest.FixtureRequest) -> str:
 def configure(root: logging.Logger, exporter: str, ingestion: Ingestion) -> Configure:
     """Configure logging and the exporter; answers the stream of the JSON lines."""
 
-    def configured(**settings: object) -> io.StringIO:
+    def configured(**settings: Any) -> io.StringIO:
         stream = io.StringIO()
         configure_logging("INFO", handler=logging.StreamHandler(stream))
-        given = {
+        given: dict[str, Any] = {
             "telemetry_exporter": exporter,
             "applicationinsights_connection_string": ingestion.connection_string,
             "telemetry_interval_s": 0.2,

@@ -54,7 +54,7 @@ def test_a_line_has_the_agreed_keys_in_order(root: logging.Logger) -> None:
     assert (theirs["event"], theirs["level"], theirs["job_id"]) == ("plain words", "warning", None)
 
 
-def test_a_picture_that_is_refused_before_it_is_a_job_has_a_line(
+def test_a_picture_that_is_rejected_before_it_is_a_job_has_a_line(
     root: logging.Logger, database: Database
 ) -> None:
     stream = io.StringIO()

@@ -6,7 +6,7 @@ export type Stage = (typeof STAGES)[number];
 export const JOB_STATES = ['QUEUED', 'VALIDATING', 'RUNNING', 'COMPLETED', 'REJECTED', 'FAILED', 'CANCELLED'] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
-export type StageState = 'PENDING' | 'RUNNING' | 'WAITING' | 'SUCCEEDED' | 'REFUSED' | 'FAILED' | 'CANCELLED';
+export type StageState = 'PENDING' | 'RUNNING' | 'WAITING' | 'SUCCEEDED' | 'REJECTED' | 'FAILED' | 'CANCELLED';
 
 export type Role = 'user' | 'operator' | 'admin';
 
@@ -102,7 +102,7 @@ export interface Check {
 
 export interface GuardrailReport {
   job_id: string;
-  verdict: 'admitted' | 'refused';
+  verdict: 'admitted' | 'rejected';
   code: string | null;
   message: string;
   checked_at: string;

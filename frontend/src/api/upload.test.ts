@@ -106,8 +106,8 @@ describe('submit', () => {
     expect(connection.isLost).toBe(true);
   });
 
-  it.each([422, 413, 402, 429])('does not repeat what was refused with %s', async (status) => {
-    const body = { title: 'Refused', status, code: 'too_dark', detail: 'The picture is too dark.' };
+  it.each([422, 413, 402, 429])('does not repeat what was rejected with %s', async (status) => {
+    const body = { title: 'Rejected', status, code: 'too_dark', detail: 'The picture is too dark.' };
     FakeXhr.answers = [{ status, body, headers: { 'X-Request-Id': 'req-1' } }];
     const error = await submit(submission, hooks).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ApiError);

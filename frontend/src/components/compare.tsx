@@ -1,43 +1,17 @@
-import { Maximize, ZoomIn, ZoomOut } from 'lucide-react';
-import {
-  type KeyboardEvent,
-  type PointerEvent,
-  type SyntheticEvent,
-  type ReactNode,
-  type RefObject,
-  useEffect,
-  useEffectEvent,
-  useLayoutEffect,
-  useRef,
-  useState,
-} from 'react';
-import { Handle, HandleRoot, Item, Provider, Root } from 'react-compare-slider/components';
-import { useReactCompareSlider } from 'react-compare-slider/hooks';
+import { useRef, useState } from 'react';
 import { pictureUrl } from '../api/queries';
 import { PICTURE_NAMES, type PictureName } from '../lib/names';
-import {
-  actualPixels,
-  commonBox,
-  fit,
-  magnification,
-  middle,
-  moveBy,
-  placeInBox,
-  type Point,
-  type Size,
-  type View,
-  zoomBy,
-} from '../lib/viewport';
-import { Button } from './button';
+import { useZoom } from '../lib/use_zoom';
+import { commonBox, type Size } from '../lib/viewport';
+import { CompareLayer } from './compare_layer';
+import { CompareSlider } from './compare_slider';
+import { ZoomBar } from './zoom_bar';
 
 interface Props {
   jobId: string;
   /** Pictures that are there, in the order of the pipeline. */
   pictures: readonly PictureName[];
 }
-
-const STEP = 1.5;
-const KEY_MOVE_PX = 60;
 
 /** Any two pictures of a job over each other with a divider between them, down to single pixels. */
 export function Compare({ jobId, pictures }: Props) {
@@ -123,52 +97,18 @@ function Viewer({ jobId, before, after, isAlone }: ViewerProps) {
   const [sizes, setSizes] = useState<Partial<Record<'before' | 'after', Size>>>({});
   const [failed, setFailed] = useState<Partial<Record<'before' | 'after', boolean>>>({});
   const frame = useRef<HTMLDivElement>(null);
-  const viewport = useSize(frame);
   const box = commonBox(sizes.before ?? null, sizes.after ?? null);
-  const [wanted, setWanted] = useState<View | null>(null);
-  const fitted = box && viewport ? fit(box, viewport) : null;
-  const view = wanted ?? fitted;
-  const ratio = window.devicePixelRatio || 1;
-  const isMovable = Boolean(view && fitted && view.scale > fitted.scale * 1.001);
-
-  const change = (next: (view: View, box: Size, viewport: Size) => View): void => {
-    if (!box || !viewport || !fitted) return;
-    setWanted((now) => {
-      const view = next(now ?? fitted, box, viewport);
-      // back at the whole picture it follows the window's size again
-      return view.scale <= fitted.scale * 1.001 ? null : view;
-    });
-  };
-  const zoom = (factor: number, at?: Point): void => {
-    change((view, box, viewport) => zoomBy(view, factor, at ?? middle(viewport), box, viewport));
-  };
-  useWheel(frame, isMovable, zoom);
-  const drag = useDrag(isMovable, (by) => {
-    change((view, box, viewport) => moveBy(view, by, box, viewport));
-  });
-
-  const onKeyDown = (event: KeyboardEvent): void => {
-    const move = MOVES[event.key];
-    if (event.key === '+' || event.key === '=') zoom(STEP);
-    else if (event.key === '-') zoom(1 / STEP);
-    else if (event.key === '0') setWanted(null);
-    else if (event.key === '1') change((view, box, viewport) => actualPixels(view, box, viewport, ratio));
-    else if (move && event.target === frame.current) {
-      change((view, box, viewport) =>
-        moveBy(view, { x: move.x * KEY_MOVE_PX, y: move.y * KEY_MOVE_PX }, box, viewport),
-      );
-    } else return;
-    event.preventDefault();
-  };
+  const zoom = useZoom(frame, box);
+  const { view, isMovable } = zoom;
 
   const layer = (side: 'before' | 'after', name: PictureName) => (
-    <Layer
+    <CompareLayer
       src={pictureUrl(jobId, name)}
       alt={`${side === 'before' ? 'Before' : 'After'}: ${PICTURE_NAMES[name]}`}
       size={sizes[side] ?? null}
       box={box}
       view={view}
-      pixelRatio={ratio}
+      pixelRatio={zoom.pixelRatio}
       isMagnified={isMovable}
       onLoad={(size) => {
         setSizes((now) => ({ ...now, [side]: size }));
@@ -194,14 +134,14 @@ function Viewer({ jobId, before, after, isAlone }: ViewerProps) {
         data-before={before}
         data-after={after}
         data-scale={view ? view.scale.toFixed(4) : ''}
-        onKeyDown={onKeyDown}
+        onKeyDown={zoom.onKeyDown}
         className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab touch-none active:cursor-grabbing' : 'touch-pan-y'}`}
-        {...drag}
+        {...zoom.drag}
       >
         {isAlone ? (
           layer('before', before)
         ) : (
-          <Slider isMovable={isMovable} before={layer('before', before)} after={layer('after', after)} />
+          <CompareSlider isMovable={isMovable} before={layer('before', before)} after={layer('after', after)} />
         )}
         <Label side="left">{PICTURE_NAMES[before]}</Label>
         {!isAlone && <Label side="right">{PICTURE_NAMES[after]}</Label>}
@@ -218,50 +158,9 @@ function Viewer({ jobId, before, after, isAlone }: ViewerProps) {
           </p>
         )}
       </div>
-      <div className="mt-3 flex flex-wrap items-center gap-2">
-        <Button
-          size="sm"
-          data-testid="zoom-out"
-          aria-label="Zoom out"
-          onClick={() => {
-            zoom(1 / STEP);
-          }}
-          icon={<ZoomOut aria-hidden className="size-4" />}
-        />
-        <Button
-          size="sm"
-          data-testid="zoom-in"
-          aria-label="Zoom in"
-          onClick={() => {
-            zoom(STEP);
-          }}
-          icon={<ZoomIn aria-hidden className="size-4" />}
-        />
-        <Button
-          size="sm"
-          data-testid="zoom-fit"
-          onClick={() => {
-            setWanted(null);
-          }}
-          icon={<Maximize aria-hidden className="size-3.5" />}
-        >
-          Fit
-        </Button>
-        <Button
-          size="sm"
-          data-testid="zoom-pixels"
-          aria-label="1:1, one pixel of the picture on one of the screen"
-          onClick={() => {
-            change((view, box, viewport) => actualPixels(view, box, viewport, ratio));
-          }}
-        >
-          1:1
-        </Button>
-        <p className="ml-auto text-xs text-muted" data-testid="zoom-readout">
-          {view ? `${String(Math.round(view.scale * ratio * 100))}%` : ''}
-          <Sizes before={sizes.before} after={isAlone ? sizes.before : sizes.after} />
-        </p>
-      </div>
+      <ZoomBar zoom={zoom}>
+        <Sizes before={sizes.before} after={isAlone ? sizes.before : sizes.after} />
+      </ZoomBar>
     </>
   );
 }
@@ -273,110 +172,6 @@ function Sizes({ before, after }: { before: Size | undefined; after: Size | unde
   return <> · {isSame ? word(after) : `${word(before)} against ${word(after)}`} px</>;
 }
 
-function Slider({ isMovable, before, after }: { isMovable: boolean; before: ReactNode; after: ReactNode }) {
-  const slider = useReactCompareSlider({ onlyHandleDraggable: isMovable, keyboardIncrement: '5%' });
-  const onKeyDown = (event: KeyboardEvent): void => {
-    const jump = JUMPS[event.key];
-    if (jump === undefined) return;
-    event.preventDefault();
-    slider.setPosition(jump.isAbsolute ? jump.to : slider.position.current + jump.to);
-  };
-  return (
-    <Provider {...slider}>
-      <Root className="size-full" style={{ width: '100%', height: '100%', touchAction: isMovable ? 'none' : 'pan-y' }}>
-        <Item item="itemOne">{before}</Item>
-        <Item item="itemTwo">{after}</Item>
-        <HandleRoot
-          data-testid="compare-handle"
-          aria-label="Divider between before and after"
-          className="group"
-          onKeyDown={onKeyDown}
-        >
-          <Handle
-            className="group-focus-visible:[&>div:nth-child(2)]:outline-4 group-focus-visible:[&>div:nth-child(2)]:outline-offset-2 group-focus-visible:[&>div:nth-child(2)]:outline-accent"
-            buttonStyle={{
-              width: '2.75rem',
-              height: '2.75rem',
-              backgroundColor: 'rgba(20, 22, 28, 0.55)',
-              backdropFilter: 'none',
-            }}
-          />
-        </HandleRoot>
-      </Root>
-    </Provider>
-  );
-}
-
-const JUMPS: Record<string, { to: number; isAbsolute: boolean }> = {
-  Home: { to: 0, isAbsolute: true },
-  End: { to: 100, isAbsolute: true },
-  PageUp: { to: 20, isAbsolute: false },
-  PageDown: { to: -20, isAbsolute: false },
-};
-
-const MOVES: Record<string, Point> = {
-  ArrowLeft: { x: 1, y: 0 },
-  ArrowRight: { x: -1, y: 0 },
-  ArrowUp: { x: 0, y: 1 },
-  ArrowDown: { x: 0, y: -1 },
-};
-
-interface LayerProps {
-  src: string;
-  alt: string;
-  size: Size | null;
-  box: Size | null;
-  view: View | null;
-  pixelRatio: number;
-  isMagnified: boolean;
-  onLoad: (size: Size) => void;
-  onError: () => void;
-}
-
-/** One picture, laid into the shared box and moved with it. */
-function Layer({ src, alt, size, box, view, pixelRatio, isMagnified, onLoad, onError }: LayerProps) {
-  const rect = size && box ? placeInBox(size, box) : null;
-  const isPlaced = rect !== null && view !== null && size !== null && box !== null;
-  const arePixelsSeen = isPlaced && isMagnified && magnification(size, box, view, pixelRatio) > 1.001;
-  const onLoaded = (event: SyntheticEvent<HTMLImageElement>): void => {
-    const { naturalWidth: width, naturalHeight: height } = event.currentTarget;
-    if (width > 0 && height > 0) onLoad({ width, height });
-  };
-  const corner = isPlaced ? { x: view.x + rect.x * view.scale, y: view.y + rect.y * view.scale } : null;
-  return (
-    <div className="relative size-full overflow-hidden bg-sunken">
-      {isPlaced && corner && (
-        <div
-          className="checkerboard absolute top-0 left-0"
-          style={{
-            width: rect.width * view.scale,
-            height: rect.height * view.scale,
-            transform: `translate(${String(corner.x)}px, ${String(corner.y)}px)`,
-          }}
-        />
-      )}
-      <img
-        src={src}
-        alt={alt}
-        draggable={false}
-        onLoad={onLoaded}
-        onError={onError}
-        className="absolute top-0 left-0 max-w-none origin-top-left"
-        style={
-          isPlaced && corner
-            ? {
-                width: rect.width,
-                height: rect.height,
-                transform: `translate(${String(corner.x)}px, ${String(corner.y)}px) scale(${String(view.scale)})`,
-                imageRendering: arePixelsSeen ? 'pixelated' : 'auto',
-              }
-            : { visibility: 'hidden' }
-        }
-      />
-    </div>
-  );
-}
-
 function Label({ side, children }: { side: 'left' | 'right'; children: string }) {
   return (
     <span
@@ -386,72 +181,4 @@ function Label({ side, children }: { side: 'left' | 'right'; children: string })
       {children}
     </span>
   );
-}
-
-function useSize(element: RefObject<HTMLElement | null>): Size | null {
-  const [size, setSize] = useState<Size | null>(null);
-  useLayoutEffect(() => {
-    const target = element.current;
-    if (!target) return;
-    const measure = (): void => {
-      const { clientWidth: width, clientHeight: height } = target;
-      if (width > 0 && height > 0) setSize({ width, height });
-    };
-    measure();
-    const observer = new ResizeObserver(measure);
-    observer.observe(target);
-    return () => {
-      observer.disconnect();
-    };
-  }, [element]);
-  return size;
-}
-
-/** React's own wheel handlers are passive, and the page must not scroll while a picture is zoomed. */
-function useWheel(
-  element: RefObject<HTMLElement | null>,
-  isZoomed: boolean,
-  zoom: (factor: number, at: Point) => void,
-): void {
-  const onWheel = useEffectEvent((event: WheelEvent, target: HTMLElement): void => {
-    // the whole picture is seen already: the wheel is the page's
-    if (event.deltaY > 0 && !isZoomed) return;
-    event.preventDefault();
-    const { left, top } = target.getBoundingClientRect();
-    zoom(Math.exp(-event.deltaY / 400), { x: event.clientX - left, y: event.clientY - top });
-  });
-  useEffect(() => {
-    const target = element.current;
-    if (!target) return;
-    const listen = (event: WheelEvent): void => {
-      onWheel(event, target);
-    };
-    target.addEventListener('wheel', listen, { passive: false });
-    return () => {
-      target.removeEventListener('wheel', listen);
-    };
-  }, [element]);
-}
-
-function useDrag(isOn: boolean, move: (by: Point) => void) {
-  const last = useRef<Point | null>(null);
-  if (!isOn) return {};
-  return {
-    onPointerDown: (event: PointerEvent<HTMLElement>) => {
-      if (event.button !== 0 || (event.target as Element).closest('[role=slider]')) return;
-      event.currentTarget.setPointerCapture(event.pointerId);
-      last.current = { x: event.clientX, y: event.clientY };
-    },
-    onPointerMove: (event: PointerEvent<HTMLElement>) => {
-      if (!last.current) return;
-      move({ x: event.clientX - last.current.x, y: event.clientY - last.current.y });
-      last.current = { x: event.clientX, y: event.clientY };
-    },
-    onPointerUp: () => {
-      last.current = null;
-    },
-    onPointerCancel: () => {
-      last.current = null;
-    },
-  };
 }

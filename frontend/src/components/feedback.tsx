@@ -90,6 +90,19 @@ export function Loading({ label, children }: { label: string; children: ReactNod
   );
 }
 
+/** Stands for rows that are being loaded. */
+export function Rows() {
+  return (
+    <Loading label="Loading">
+      <div className="flex flex-col gap-3">
+        {[0, 1, 2].map((row) => (
+          <Skeleton key={row} className="h-8" />
+        ))}
+      </div>
+    </Loading>
+  );
+}
+
 export function ProgressBar({ value, label, testId }: { value: number; label: string; testId?: string }) {
   const percent = Math.round(Math.min(Math.max(value, 0), 1) * 100);
   return (

@@ -15,7 +15,7 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
     <div className="flex items-center gap-2 text-xs text-muted">
       <span>{duration(data.duration_ms)}</span>
       <Badge tone={data.verdict === 'admitted' ? 'ok' : 'bad'}>
-        {data.verdict === 'admitted' ? 'Admitted' : 'Refused'}
+        {data.verdict === 'admitted' ? 'Admitted' : 'Rejected'}
       </Badge>
     </div>
   );

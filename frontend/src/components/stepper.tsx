@@ -12,7 +12,7 @@ const TONES: Record<StageState, Tone> = {
   RUNNING: 'accent',
   WAITING: 'warn',
   SUCCEEDED: 'ok',
-  REFUSED: 'bad',
+  REJECTED: 'bad',
   FAILED: 'bad',
   CANCELLED: 'neutral',
 };
@@ -68,7 +68,7 @@ function Doing({ stage }: { stage: StageView }) {
   const reason = waitReason(stage);
   const { tiles_done: done, tiles_total: total } = stage;
   const hasTiles = stage.state === 'RUNNING' && typeof done === 'number' && typeof total === 'number' && total > 0;
-  const hasFailed = stage.state === 'FAILED' || stage.state === 'REFUSED';
+  const hasFailed = stage.state === 'FAILED' || stage.state === 'REJECTED';
   return (
     <>
       {reason && (
@@ -121,7 +121,7 @@ function Marker({ state }: { state: StageState }) {
         </span>
       );
     case 'FAILED':
-    case 'REFUSED':
+    case 'REJECTED':
       return (
         <span aria-hidden className={`${base} border-bad bg-bad-soft text-bad`}>
           <X className={icon} strokeWidth={3} />

@@ -14,7 +14,7 @@ const WORDS: Record<UploadState, string> = {
   checking: 'Guardrail is looking',
   retrying: 'Connection lost, sending again',
   accepted: 'Accepted',
-  refused: 'Refused',
+  rejected: 'Rejected',
   failed: 'Not sent',
 };
 const TONES: Record<UploadState, Tone> = {
@@ -23,7 +23,7 @@ const TONES: Record<UploadState, Tone> = {
   checking: 'accent',
   retrying: 'warn',
   accepted: 'ok',
-  refused: 'bad',
+  rejected: 'bad',
   failed: 'bad',
 };
 

@@ -11,7 +11,7 @@ const BY_CODE: Record<string, string> = {
     'The job waited longer than it may. See what it waited for in its log, then retry: finished stages are kept.',
   restarts_exhausted: 'The job broke off again and again. Its log tells where; retry when that is mended.',
   orchestration_terminated: 'Somebody ended the orchestration by hand. Retry takes it up where it stopped.',
-  nano_banana_safety: 'The image model refused this scene. Change the prompt and send the photo again.',
+  nano_banana_safety: 'The image model rejected this scene. Change the prompt and send the photo again.',
   nano_banana_no_image: 'The image model answered without a picture. Retry, or word the prompt more plainly.',
   nano_banana_payment_required: "The provider's prepaid balance is empty. Top it up, then retry.",
   nano_banana_forbidden: 'The key of the image model is not accepted. An operator has to replace NANO_BANANA_API_KEY.',

@@ -22,7 +22,7 @@ export const STAGE_STATE_WORDS: Record<StageState, string> = {
   RUNNING: 'Running',
   WAITING: 'Waiting',
   SUCCEEDED: 'Done',
-  REFUSED: 'Refused',
+  REJECTED: 'Rejected',
   FAILED: 'Failed',
   CANCELLED: 'Cancelled',
 };

@@ -117,7 +117,7 @@ function Failure({ job }: { job: JobStatus }) {
   if (!job.error || (job.state !== 'FAILED' && job.state !== 'REJECTED')) return null;
   const { code, message, stage } = job.error;
   const name = stage && stage in STAGE_NAMES ? STAGE_NAMES[stage as keyof typeof STAGE_NAMES] : null;
-  const title = job.state === 'REJECTED' ? 'The guardrail refused this photo' : `Failed${name ? ` at ${name}` : ''}`;
+  const title = job.state === 'REJECTED' ? 'The guardrail rejected this photo' : `Failed${name ? ` at ${name}` : ''}`;
   return (
     <div className="mb-6" data-testid="job-error">
       <ProblemCard

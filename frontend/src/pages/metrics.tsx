@@ -1,22 +1,17 @@
-import { type ReactNode, Suspense } from 'react';
-import { type Buckets, quantile } from '../lib/prometheus';
-import { STAGES } from '../api/types';
-import { EmptyState, ErrorCard, Skeleton } from '../components/feedback';
-import { PageHeading, Section } from '../components/page';
+import { Bars } from '../components/bars';
 import { BreakerStrip } from '../components/breaker_strip';
 import type { Line } from '../components/chart';
+import { ChartPanel, COLOURS } from '../components/chart_panel';
+import { EmptyState, ErrorCard, Skeleton } from '../components/feedback';
+import { LatencyPanel } from '../components/latency_panel';
+import { PageHeading, Section } from '../components/page';
 import { duration, usd } from '../lib/format';
-import { loadPart } from '../lib/load_part';
-import { latencySeries, ratePerMinute, type Snapshot, sum } from '../lib/metrics_history';
+import { ratePerMinute, type Snapshot, sum } from '../lib/metrics_history';
 import { humanize, STAGE_NAMES } from '../lib/names';
 import { useMe } from '../state/session';
 import { useMetrics } from '../state/use_metrics';
 
-const Chart = loadPart(async () => ({ default: (await import('../components/chart')).Chart }));
-
-const LATENCY_WINDOW_MS = 5 * 60_000;
 const RATE_WINDOW_MS = 60_000;
-const COLOURS = ['--accent', '--ok', '--warn', '--bad'];
 
 export default function MetricsPage() {
   const me = useMe().data;
@@ -57,7 +52,7 @@ function Panels({
     <>
       <Totals latest={latest} />
       <div className="mt-6 grid gap-6 lg:grid-cols-2">
-        <Latency history={history} latest={latest} />
+        <LatencyPanel history={history} latest={latest} />
         <Throughput history={history} latest={latest} />
         <SpendPanel history={history} latest={latest} />
         <Verdicts history={history} latest={latest} />
@@ -83,7 +78,7 @@ function Totals({ latest }: { latest: Snapshot }) {
   const figures = [
     ['Completed', String(latest.entered.COMPLETED ?? 0)],
     ['Failed', String(latest.entered.FAILED ?? 0)],
-    ['Refused', String(latest.verdicts.rejected ?? 0)],
+    ['Rejected', String(latest.verdicts.rejected ?? 0)],
     ['Spent', usd(latest.spent ?? 0)],
     ['Not spent', usd(sum(latest.avoided))],
   ] as const;
@@ -102,67 +97,6 @@ function Totals({ latest }: { latest: Snapshot }) {
 interface PanelProps {
   history: readonly Snapshot[];
   latest: Snapshot;
-}
-
-function Latency({ history, latest }: PanelProps) {
-  const stages = STAGES.filter((stage) => latest.latency[stage]);
-  const lines: Line[] = stages.flatMap((stage) => {
-    const colour = COLOURS[STAGES.indexOf(stage)] ?? '--accent';
-    return [
-      { label: `${STAGE_NAMES[stage]} p95`, colour, values: latencySeries(history, stage, 0.95, LATENCY_WINDOW_MS) },
-      {
-        label: `${STAGE_NAMES[stage]} p50`,
-        colour,
-        isDashed: true,
-        values: latencySeries(history, stage, 0.5, LATENCY_WINDOW_MS),
-      },
-    ];
-  });
-  return (
-    <ChartPanel
-      title="Latency by stage"
-      note="Of the last 5 minutes; p95 solid, p50 dashed. The table counts from the beginning."
-      testId="chart-latency"
-      history={history}
-      lines={lines}
-      format={seconds}
-    >
-      <table className="mt-4 w-full text-sm">
-        <thead className="text-left text-xs text-muted">
-          <tr>
-            <th className="pb-1 font-medium">Stage</th>
-            <th className="pb-1 pl-3 text-right font-medium">Runs</th>
-            <th className="pb-1 pl-3 text-right font-medium">p50</th>
-            <th className="pb-1 pl-3 text-right font-medium">p95</th>
-          </tr>
-        </thead>
-        <tbody>
-          {stages.map((stage) => (
-            <LatencyRow
-              key={stage}
-              name={STAGE_NAMES[stage]}
-              colour={COLOURS[STAGES.indexOf(stage)] ?? ''}
-              buckets={latest.latency[stage] ?? []}
-            />
-          ))}
-        </tbody>
-      </table>
-    </ChartPanel>
-  );
-}
-
-function LatencyRow({ name, colour, buckets }: { name: string; colour: string; buckets: Buckets }) {
-  const [p50, p95] = [quantile(0.5, buckets), quantile(0.95, buckets)];
-  return (
-    <tr className="border-t border-line">
-      <th scope="row" className="py-1.5 text-left font-normal">
-        <Swatch colour={colour} /> {name}
-      </th>
-      <td className="pl-3 text-right whitespace-nowrap">{buckets.at(-1)?.[1] ?? 0}</td>
-      <td className="pl-3 text-right whitespace-nowrap">{p50 === null ? 'none' : seconds(p50)}</td>
-      <td className="pl-3 text-right whitespace-nowrap">{p95 === null ? 'none' : seconds(p95)}</td>
-    </tr>
-  );
 }
 
 function Throughput({ history, latest }: PanelProps) {
@@ -204,8 +138,8 @@ function Verdicts({ history, latest }: PanelProps) {
   const names = Object.keys(latest.verdicts).sort();
   const lines: Line[] = names.map((name) => ({
     label: humanize(name),
-    colour: isRefusal(name) ? '--bad' : '--ok',
-    isDashed: isRefusal(name),
+    colour: isRejection(name) ? '--bad' : '--ok',
+    isDashed: isRejection(name),
     values: history.map((each) => each.verdicts[name] ?? 0),
   }));
   return (
@@ -280,87 +214,10 @@ function CacheHits({ latest }: { latest: Snapshot }) {
   );
 }
 
-interface ChartPanelProps {
-  title: string;
-  note: string;
-  testId: string;
-  history: readonly Snapshot[];
-  lines: readonly Line[];
-  format: (value: number) => string;
-  height?: number;
-  children?: ReactNode;
-}
-
-function ChartPanel({ title, note, testId, history, lines, format, height = 180, children }: ChartPanelProps) {
-  const times = history.map((each) => each.at / 1000);
-  const isEmpty = lines.every((line) => line.values.every((value) => value === null));
-  return (
-    <Section title={title}>
-      <p className="-mt-2 mb-3 text-xs text-muted">{note}</p>
-      <div data-testid={testId} data-points={times.length} className="relative">
-        <Suspense fallback={<Skeleton className="h-45" />}>
-          <Chart times={times} lines={lines} format={format} height={height} summary={`${title}. ${note}`} />
-        </Suspense>
-        {isEmpty && (
-          <p className="absolute inset-x-0 top-1/3 text-center text-xs text-muted">
-            <span className="rounded-full bg-surface px-3 py-1">
-              Nothing in this time yet; the line begins as you watch.
-            </span>
-          </p>
-        )}
-      </div>
-      {children}
-    </Section>
-  );
-}
-
-function Bars({
-  values,
-  format,
-  label,
-  colour,
-}: {
-  values: Record<string, number>;
-  format: (value: number) => string;
-  label: string;
-  colour: string;
-}) {
-  const rows = Object.entries(values)
-    .filter(([, value]) => value > 0)
-    .sort((a, b) => b[1] - a[1]);
-  const most = Math.max(1e-9, ...rows.map(([, value]) => value));
-  return (
-    <ul aria-label={label} className="mt-3 flex flex-col gap-2 text-sm">
-      {rows.map(([name, value]) => (
-        <li key={name} className="grid grid-cols-[minmax(0,13rem)_minmax(3rem,1fr)_3.5rem] items-center gap-3">
-          <span className="truncate text-muted">{humanize(name)}</span>
-          <span aria-hidden className="h-2 overflow-hidden rounded-full bg-sunken">
-            <span
-              className={`block h-full rounded-full ${colour}`}
-              style={{ width: `${String((100 * value) / most)}%` }}
-            />
-          </span>
-          <span className="text-right font-medium">{format(value)}</span>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-function Swatch({ colour }: { colour: string }) {
-  return (
-    <span aria-hidden className="mr-1.5 inline-block size-2.5 rounded-full" style={{ background: `var(${colour})` }} />
-  );
-}
-
 function lowerCased(values: Record<string, number>): Record<string, number> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]));
 }
 
-function isRefusal(verdict: string): boolean {
-  return !/^(admitted|passed|accepted)$/.test(verdict);
-}
-
-function seconds(value: number): string {
-  return value < 1 ? `${String(Math.round(value * 1000))} ms` : `${value.toFixed(value < 10 ? 1 : 0)} s`;
+function isRejection(verdict: string): boolean {
+  return verdict === 'rejected';
 }

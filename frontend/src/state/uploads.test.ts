@@ -64,7 +64,7 @@ describe('Uploads', () => {
     expect(uploads.items[0]).toMatchObject({ state: 'accepted', jobId: 'job-a', problem: null });
   });
 
-  it('keeps the problem of a refused photo and goes on with the others', async () => {
+  it('keeps the problem of a rejected photo and goes on with the others', async () => {
     const { open, submit } = sender();
     const uploads = new Uploads(submit);
     uploads.add(photos(2), OPTIONS);
@@ -72,8 +72,8 @@ describe('Uploads', () => {
     open[0]?.reject(new ApiError(problem, 'req-9'));
     open[1]?.resolve('job-b');
     await settle();
-    expect(uploads.items.map((item) => item.state).sort()).toEqual(['accepted', 'refused']);
-    expect(uploads.items.find((item) => item.state === 'refused')).toMatchObject({ problem, requestId: 'req-9' });
+    expect(uploads.items.map((item) => item.state).sort()).toEqual(['accepted', 'rejected']);
+    expect(uploads.items.find((item) => item.state === 'rejected')).toMatchObject({ problem, requestId: 'req-9' });
   });
 
   it('stops the sending of one that is taken off and makes room for the next', async () => {

@@ -3,7 +3,7 @@ import { type JobOptions, newIdempotencyKey, submit, type UploadHooks } from '..
 import { ApiError } from '../api/errors';
 import type { Accepted, Problem } from '../api/types';
 
-export type UploadState = 'queued' | 'uploading' | 'checking' | 'retrying' | 'accepted' | 'refused' | 'failed';
+export type UploadState = 'queued' | 'uploading' | 'checking' | 'retrying' | 'accepted' | 'rejected' | 'failed';
 
 export interface Upload {
   id: string;
@@ -123,7 +123,7 @@ export class Uploads {
     if (error instanceof ApiError) {
       const isFinal = error.status >= 400 && error.status < 500 && error.status !== 429 && error.status !== 401;
       this.#change(id, {
-        state: isFinal ? 'refused' : 'failed',
+        state: isFinal ? 'rejected' : 'failed',
         problem: error.problem,
         requestId: error.requestId,
       });

@@ -37,7 +37,7 @@ export function json(body: unknown, status = 200): Response {
 }
 
 export function problem(status: number, code: string, detail: string, more: object = {}): Response {
-  return new Response(JSON.stringify({ title: 'Refused', status, code, detail, ...more }), {
+  return new Response(JSON.stringify({ title: 'Rejected', status, code, detail, ...more }), {
     status,
     headers: { 'Content-Type': 'application/problem+json', 'X-Request-Id': 'req-7' },
   });

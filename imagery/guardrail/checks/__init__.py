@@ -1,7 +1,7 @@
 """The checks in order, cheapest first.
 
 All checks of a phase run and are reported. A phase begins only when the phases before it found nothing
-to refuse: pixels are allocated only where the header is fair, networks run only on what is worth it.
+to reject: pixels are allocated only where the header is fair, networks run only on what is worth it.
 """
 
 from imagery.guardrail.checks.base import Check, not_measured

@@ -24,7 +24,7 @@ def passed(name: str, measured: str, limit: str, message: str = "ok") -> CheckRe
 
 
 def failed(name: str, measured: str, limit: str, code: str, message: str) -> CheckResult:
-    """A reason to refuse: ``code`` for programs, ``message`` with the way out for people."""
+    """A reason to reject: ``code`` for programs, ``message`` with the way out for people."""
     return CheckResult(name=name, passed=False, measured=measured, limit=limit, code=code, message=message)
 
 

@@ -87,7 +87,7 @@ class PromptInjection:
 
     def run(self, prompt: str, limits: Limits) -> CheckResult:
         """Search for known phrases in the folded text."""
-        # whatever is longer has been refused for that; the search stays cheap
+        # whatever is longer has been rejected for that; the search stays cheap
         text = fold(prompt[: limits.max_prompt_chars])
         line = " ".join(text.split())
         matches = (_SPEAKER.search(text), *(each.search(line) for each in _INJECTIONS))

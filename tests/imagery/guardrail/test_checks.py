@@ -52,13 +52,13 @@ def archive() -> bytes:
         (Image.linear_gradient("L").convert("RGB"), "too_blurry"),
     ],
 )
-def test_pictures_that_no_stage_could_use_are_refused(
+def test_pictures_that_no_stage_could_use_are_rejected(
     guardrail: Guardrail, image: Image.Image, code: str | None
 ) -> None:
     assert code_of(guardrail, png(image)) == code
 
 
-def test_an_over_exposed_picture_is_refused(guardrail: Guardrail) -> None:
+def test_an_over_exposed_picture_is_rejected(guardrail: Guardrail) -> None:
     image = plain(246, 9.0).point(lambda v: max(v, 238))
     assert code_of(guardrail, png(image)) == "too_bright"
 
@@ -79,13 +79,13 @@ def test_a_sharp_subject_before_a_blurred_background_passes(guardrail: Guardrail
         (b"PK\x05\x06" + b"\0" * 18, None),
     ],
 )
-def test_a_picture_that_is_another_file_too_is_refused(
+def test_a_picture_that_is_another_file_too_is_rejected(
     guardrail: Guardrail, tail: bytes, code: str | None
 ) -> None:
     assert code_of(guardrail, encoded("JPEG") + tail) == code
 
 
-def test_a_pdf_in_a_comment_is_refused(guardrail: Guardrail) -> None:
+def test_a_pdf_in_a_comment_is_rejected(guardrail: Guardrail) -> None:
     assert code_of(guardrail, encoded("JPEG", comment=b"%PDF-1.7 1 0 obj")) == "polyglot_file"
 
 
@@ -99,7 +99,7 @@ def test_frames_are_summed_up(make: Make) -> None:
     assert code_of(make(max_frames=10), buffer.getvalue()) is None
 
 
-def test_a_bomb_is_refused_by_its_ratio(make: Make) -> None:
+def test_a_bomb_is_rejected_by_its_ratio(make: Make) -> None:
     flat = png(Image.new("RGB", (2000, 1000), (10, 200, 30)))
     assert code_of(make(max_compression_ratio=500), flat) == "decompression_bomb"
 

@@ -69,7 +69,7 @@ def test_picture_and_prompt_are_judged_once_each(make: Make, service: Service) -
 
 
 @pytest.mark.parametrize(("severity", "admitted"), [(2, True), (4, False)])
-def test_a_severity_over_the_limit_refuses(
+def test_a_severity_over_the_limit_rejects(
     make: Make, service: Service, severity: int, admitted: bool
 ) -> None:
     service.severity = severity
@@ -78,7 +78,7 @@ def test_a_severity_over_the_limit_refuses(
     assert report.code == (None if admitted else "unsafe_prompt")
 
 
-def test_what_is_refused_already_is_not_sent(make: Make, service: Service) -> None:
+def test_what_is_rejected_already_is_not_sent(make: Make, service: Service) -> None:
     report = guardrail_of(make, service).examine(b"no picture", None, JobOptions()).report
     assert report.code == "unsupported_image_type"
     assert service.requests == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pillow_heif
 import pytest
 from hypothesis import given, settings
@@ -61,7 +62,7 @@ def test_each_pixel_type_becomes_8_bit_colour(guardrail: Guardrail, mode: str) -
     image.save(buffer, "TIFF")
     with clean(guardrail, buffer.getvalue()) as made:
         assert made.mode == ("RGBA" if mode in {"LA", "RGBA"} else "RGB")
-        assert made.getextrema()[0][1] > 150
+        assert np.asarray(made)[..., 0].max() > 150
 
 
 def test_16_bit_grey_keeps_its_brightness(guardrail: Guardrail) -> None:
@@ -80,7 +81,7 @@ def test_transparency_is_kept(guardrail: Guardrail) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     with clean(guardrail, buffer.getvalue()) as kept:
-        assert kept.getpixel((0, 0))[3] == 0
+        assert kept.getchannel("A").getpixel((0, 0)) == 0
         assert kept.getpixel((63, 0)) == image.getpixel((63, 0))
 
 
@@ -116,7 +117,7 @@ def chunks(data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "JPEG"])
-def test_broken_metadata_is_dropped_not_refused(guardrail: Guardrail, kind: str) -> None:
+def test_broken_metadata_is_dropped_not_rejected(guardrail: Guardrail, kind: str) -> None:
     data = (
         encoded(kind, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f" + b"\xff" * 60)
         if kind != "TIFF"
@@ -142,8 +143,8 @@ def test_a_check_that_was_not_needed_says_so(guardrail: Guardrail) -> None:
 def test_every_fault_that_can_be_seen_at_once_is_reported(guardrail: Guardrail) -> None:
     data = encoded("PNG", size=(16, 9000))
     examination = run(guardrail, data, "text/html", prompt="")
-    refused = {each.name for each in examination.report.checks if each.passed is False}
-    assert refused == {"prompt_length", "declared_type", "sides"}
+    failed = {each.name for each in examination.report.checks if each.passed is False}
+    assert failed == {"prompt_length", "declared_type", "sides"}
     assert examination.report.code == "prompt_empty"
 
 
@@ -166,7 +167,7 @@ def test_the_declared_type_is_compared_with_the_content(
     assert run(guardrail, encoded("PNG"), declared).report.code == code
 
 
-def test_strict_types_refuse_another_image_type(make: Make) -> None:
+def test_strict_types_reject_another_image_type(make: Make) -> None:
     strict = make(strict_content_type=True)
     assert run(strict, encoded("PNG"), "image/jpeg").report.code == "content_type_mismatch"
     assert run(strict, encoded("PNG"), "image/png").report.admitted

@@ -1,4 +1,4 @@
-"""The checks of the prompt: what speaks to the model is refused, what describes a scene is not."""
+"""The checks of the prompt: what speaks to the model is rejected, what describes a scene is not."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def large_png() -> bytes:
     return encoded("PNG", size=(4000, 3000), compress_level=1)
 
 
-def test_a_picture_that_takes_too_long_is_refused_and_its_worker_killed(make: Make) -> None:
+def test_a_picture_that_takes_too_long_is_rejected_and_its_worker_killed(make: Make) -> None:
     quick = make(guardrail_timeout_s=0.05)
     started = time.monotonic()
     report = quick.examine(large_png(), None, JobOptions()).report
@@ -43,7 +43,7 @@ def test_a_picture_that_takes_too_long_is_refused_and_its_worker_killed(make: Ma
     assert [check.name for check in report.checks if check.passed is None]
 
 
-def test_a_picture_that_needs_too_much_memory_is_refused(make: Make) -> None:
+def test_a_picture_that_needs_too_much_memory_is_rejected(make: Make) -> None:
     small = make(guardrail_memory_mb=400, max_megapixels=200, max_output_megapixels=4000, max_side_px=20000)
     data = encoded("PNG", mode="L", size=(9000, 7000), compress_level=1)
     huge = make(
@@ -68,7 +68,7 @@ def test_a_worker_that_died_is_replaced_unnoticed(make: Make) -> None:
     assert second != first
 
 
-def test_a_file_that_ends_every_worker_is_refused(make: Make) -> None:
+def test_a_file_that_ends_every_worker_is_rejected(make: Make) -> None:
     guardrail = make(guardrail_timeout_s=60)
     stop = threading.Event()
 

@@ -1,0 +1,103 @@
+import { useCircuits, useSetCircuit } from '../api/queries';
+import type { Circuit } from '../api/types';
+import { clock, plural } from '../lib/format';
+import { DEPENDENCY_NAMES, humanize, type Tone } from '../lib/names';
+import { Badge } from './badge';
+import { Button } from './button';
+import { ErrorCard, Rows } from './feedback';
+import { Section } from './page';
+
+const CIRCUIT_TONES: Record<Circuit['state'], Tone> = { closed: 'ok', half_open: 'warn', open: 'bad' };
+const CIRCUIT_WORDS: Record<Circuit['state'], string> = { closed: 'Closed', half_open: 'Half-open', open: 'Open' };
+
+/** The circuit of each dependency; operators open and close them. */
+export function Circuits({ isOperator }: { isOperator: boolean }) {
+  const circuits = useCircuits();
+  const change = useSetCircuit();
+  return (
+    <Section title="Circuit breakers">
+      {(circuits.error ?? change.error) && (
+        <ErrorCard error={circuits.error ?? change.error} onRetry={() => void circuits.refetch()} />
+      )}
+      {circuits.isPending && <Rows />}
+      <ul className="divide-y divide-line text-sm">
+        {circuits.data?.map((circuit) => (
+          <li
+            key={circuit.dependency}
+            data-testid={`circuit-${circuit.dependency}`}
+            data-state={circuit.state}
+            className="flex flex-wrap items-center justify-between gap-3 py-3"
+          >
+            <div className="min-w-0 flex-1 basis-48">
+              <p className="flex items-center gap-2 font-medium">
+                {DEPENDENCY_NAMES[circuit.dependency] ?? humanize(circuit.dependency)}
+                <Badge tone={CIRCUIT_TONES[circuit.state]}>{CIRCUIT_WORDS[circuit.state]}</Badge>
+              </p>
+              <p className="mt-0.5 text-xs break-words text-muted">{circuitWords(circuit)}</p>
+            </div>
+            {isOperator && (
+              <CircuitButton
+                circuit={circuit}
+                isPending={change.isPending}
+                onChange={(state) => {
+                  change.mutate({ dependency: circuit.dependency, state });
+                }}
+              />
+            )}
+          </li>
+        ))}
+      </ul>
+    </Section>
+  );
+}
+
+function CircuitButton({
+  circuit,
+  isPending,
+  onChange,
+}: {
+  circuit: Circuit;
+  isPending: boolean;
+  onChange: (state: 'open' | 'closed') => void;
+}) {
+  const name = DEPENDENCY_NAMES[circuit.dependency] ?? circuit.dependency;
+  if (circuit.state === 'closed') {
+    return (
+      <Button
+        size="sm"
+        kind="danger"
+        disabled={isPending}
+        aria-label={`Open the circuit of ${name}: stop all calls`}
+        onClick={() => {
+          onChange('open');
+        }}
+      >
+        Open
+      </Button>
+    );
+  }
+  return (
+    <Button
+      size="sm"
+      disabled={isPending}
+      aria-label={`Close the circuit of ${name}: let calls through`}
+      onClick={() => {
+        onChange('closed');
+      }}
+    >
+      Close
+    </Button>
+  );
+}
+
+function circuitWords(circuit: Circuit): string {
+  if (circuit.state === 'closed') {
+    return circuit.failures > 0
+      ? `${plural(circuit.failures, 'failure')} in a row: ${circuit.last_error ?? ''}`
+      : 'Calls go through.';
+  }
+  if (circuit.forced)
+    return `Opened by hand${circuit.changed_at ? ` at ${clock(circuit.changed_at)}` : ''}. Jobs wait until it is closed by hand.`;
+  const until = circuit.probe_at ? ` A probe is let through at ${clock(circuit.probe_at)}.` : '';
+  return `${circuit.last_error ?? 'Calls keep failing'}; jobs wait.${until}`;
+}
