@@ -89,20 +89,6 @@ def read(model: type[Model], environment: Mapping[str, str]) -> Model:
     return filled
 
 
-def layered(*environments: Mapping[str, str]) -> dict[str, str]:
-    """Environments one over the other: a later one wins, in variables of several words word by word."""
-    merged: dict[str, str] = {}
-    for environment in environments:
-        for name, value in environment.items():
-            below = merged.get(name, "")
-            merged[name] = f"{below} {value}" if _has_words(below) and _has_words(value) else value
-    return merged
-
-
-def _has_words(text: str) -> bool:
-    return bool(text) and all(part.partition("=")[0].isidentifier() and "=" in part for part in text.split())
-
-
 def _words(variable: Variable, text: str) -> tuple[dict[str, str], list[str]]:
     """The values by word, and what is wrong with them."""
     assert variable.words is not None

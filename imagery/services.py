@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 from imagery.contracts import JOBS, UPLOADS
+from imagery.database import event_watch
 from imagery.database.batches import Batches
 from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
@@ -89,7 +90,7 @@ def get_services() -> Services:
         ),
         stage_cache=StageCache(database, settings),
         circuits=circuits,
-        event_watch=EventWatch(database),
+        event_watch=EventWatch(database, event_watch.LOOK_EVERY_S),
         gpu=gpu,
         gpu_reading=GpuReading(gpu.health),
         nano_banana=NanoBanana(settings),

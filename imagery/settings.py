@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from imagery.environment import Group, Model, Named, Words, read
+from imagery.environment import Group, Model, Named, Words, read, variables
 from imagery.old_settings import complaint, renamed
 
 
@@ -485,6 +486,16 @@ def get_settings() -> Settings:
 def read_environment(model: type[Model]) -> Model:
     """A group of settings from this process's environment. Raises ``SettingsError``."""
     return read(model, renamed(os.environ))
+
+
+def layered(*environments: Mapping[str, str]) -> dict[str, str]:
+    """Environments one over the other: a later one wins, in variables of several words word by word."""
+    several = {variable.name for variable in variables(Settings) if variable.words}
+    merged: dict[str, str] = {}
+    for environment in environments:
+        for name, value in environment.items():
+            merged[name] = f"{merged.get(name, '')} {value}".strip() if name in several else value
+    return merged
 
 
 def warn_of_old_settings() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from imagery.settings import layered
 from local.options import ROOT, Options
 from local.processes import Child, StartError
 
@@ -40,11 +41,10 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{options.run_dir / 'imagery.db'}",
         "WEBHOOK_SIGNING_KEY": _kept_secret(options.run_dir / "webhook-signing.key"),
         "RECONCILE_SCHEDULE": "*/10 * * * * *",
-        "RECONCILE_GRACE_S": "5",
+        "RECONCILE": "grace_s=5",
         "RETENTION_SCHEDULE": "0 * * * * *",
-        "GPU_RETRY_FIRST_S": "1",
-        "GPU_RETRY_ATTEMPTS": "6",
-        "NANO_BANANA_RETRY_FIRST_S": "1",
+        "GPU_RETRY": "first_s=1 attempts=6",
+        "NANO_BANANA_RETRY": "first_s=1",
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "AzureWebJobsDisableHomepage": "true",
         "PYTHONUNBUFFERED": "1",
@@ -58,7 +58,7 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
     if is_simulated(options):
         fixed["NANO_BANANA_BASE_URL"] = f"http://127.0.0.1:{ports['NANO_BANANA_PORT']}"
         fixed["NANO_BANANA_API_KEY"] = "simulator"
-    return defaults | given | fixed
+    return layered(defaults, given, fixed)
 
 
 def _around_proxies(given: dict[str, str]) -> dict[str, str]:

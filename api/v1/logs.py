@@ -59,7 +59,7 @@ class LogQuery(BaseModel):
         ge=0,
         le=_MOST,
         description="Without `after`: begin with this many of the latest events. "
-        "A stream begins with LOGS_TAIL of them, JSON lines begin with the oldest event.",
+        "A stream begins with 200 of them, JSON lines begin with the oldest event.",
     )
     wait: float | None = Field(default=None, ge=0, description="Seconds to wait for the first event.")
 

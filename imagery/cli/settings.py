@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +71,3 @@ def _kept_key(file: Path) -> str | None:
     with contextlib.suppress(OSError):
         return file.read_text().strip() or None
     return None
-
-
-if __name__ == "__main__":
-    from imagery.settings_table import settings_table
-
-    sys.stdout.write(settings_table(CliSettings) + "\n")

@@ -18,7 +18,7 @@ class EventWatch:
     Safe to share between threads and event loops.
     """
 
-    def __init__(self, database: Database, every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, database: Database, every_s: float) -> None:
         self.every_s = every_s
         self.looks = 0
         self._database = database

@@ -47,9 +47,15 @@ class _FileVerdict:
 class Guardrail:
     """Admits or rejects. One an application: it owns the worker processes."""
 
-    def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        circuits: CircuitBreakers | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """``limits`` None: those of the settings."""
         self._settings = settings
-        self._limits = Limits.of(settings)
+        self._limits = limits or Limits.of(settings)
         self._content_safety = ContentSafety(settings, circuits)
         self.sandbox = Sandbox(settings)
 

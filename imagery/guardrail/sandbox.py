@@ -115,7 +115,7 @@ class Worker:
 
 
 class Sandbox:
-    """Up to ``GUARDRAIL_WORKERS`` workers, started when first needed and used again, the warmest first."""
+    """Worker processes, started when first needed and used again, the warmest first."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

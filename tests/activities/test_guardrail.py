@@ -136,8 +136,7 @@ def test_what_was_examined_at_the_door_is_not_examined_again(services: Services)
 def test_a_busy_guardrail_makes_the_job_wait(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setenv("GUARDRAIL_WORKERS", "1")
-    monkeypatch.setenv("GUARDRAIL_QUEUE_LIMIT", "0")
+    monkeypatch.setenv("GUARDRAIL_SANDBOX", "workers=1 queue=0")
     services: Services = request.getfixturevalue("services")
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
     job_id = make_job(services, ref)

@@ -52,7 +52,7 @@ def receiver() -> Iterator[tuple[Receiver, str]]:
 @pytest.fixture(autouse=True)
 def signing_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBHOOK_SIGNING_KEY", MASTER)
-    monkeypatch.setenv("CALLBACK_TIMEOUT_S", "1")
+    monkeypatch.setenv("CALLBACK_RETRY", "timeout_s=1")
 
 
 def ended_job(services: Services, url: str) -> str:
@@ -161,7 +161,7 @@ def test_an_address_that_has_become_private_is_given_up(services: Services) -> N
 def test_it_is_given_up_after_its_lifetime(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, receiver: tuple[Receiver, str]
 ) -> None:
-    monkeypatch.setenv("CALLBACK_LIFETIME_S", "3")
+    monkeypatch.setenv("CALLBACK_RETRY", "timeout_s=1 lifetime_s=3")
     services: Services = request.getfixturevalue("services")
     hook, url = receiver
     hook.statuses = [500]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from imagery.cli.settings import DEFAULT_URL, CliSettings, Target, choose_target
-from imagery.settings_table import settings_table
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -49,9 +48,3 @@ def test_options_win_over_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     settings = running_stack(tmp_path)
     assert choose_target(settings, None, None) == Target("https://cloud.example", "igp_variable")
     assert choose_target(settings, "http://other", "igp_option") == Target("http://other", "igp_option")
-
-
-def test_the_documentation_explains_every_variable() -> None:
-    page = (ROOT / "docs/settings.md").read_text()
-    table = page.split("<!-- cli-settings:begin -->")[1].split("<!-- cli-settings:end -->")[0]
-    assert table.strip() == settings_table(CliSettings), "run: python -m imagery.cli.settings"

@@ -142,7 +142,7 @@ def test_a_recent_reading_spares_the_database(database: Database) -> None:
         call.answered()
     fail(breakers_of(database), 3)
     with patient.call(GPU, lease_s=60) as call:
-        assert not call.is_probe, "it goes by what it has read within CIRCUIT_READ_S"
+        assert not call.is_probe, "it goes by what it has read within read_s"
 
 
 def test_of_eight_processes_never_two_probe_at_once(database_url: str, database: Database) -> None:
