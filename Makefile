@@ -145,9 +145,9 @@ $(VENV)/bin/python:
 	{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): it must be 3.11 to 3.13, such as make PYTHON=python3.11"; exit 1; }
 	$(call step,virtual environment,$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; })
 
-$(VENV)/.packages: requirements.txt requirements-local.txt gpu_container/requirements.txt gpu_container/install.sh | $(VENV)/bin/python
+$(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/install.sh | $(VENV)/bin/python
 	$(call step,packages of the GPU service (torch is large),sh gpu_container/install.sh $(BIN)/python)
-	$(call step,packages of the app and the host,$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-local.txt)
+	$(call step,packages of the app and the host,$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-local.txt -e ./client)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -59,12 +59,26 @@ class ApiError(Exception):
         )
         self.headers = headers
 
+    @property
+    def code(self) -> str:
+        """The problem's code."""
+        return self.problem.code
+
 
 def refusal(report: GuardrailReport) -> ApiError:
     """The error of an image that the guardrail refused."""
     code = report.code or "rejected"
     checks = [check.to_json() for check in report.checks if check.passed is False]
     return ApiError(_REFUSAL_STATUS.get(code, 422), code, report.message, errors=checks)
+
+
+def invalid(found: Sequence[Mapping[str, Any]]) -> ApiError:
+    """The error of fields that pydantic refuses: its ``errors()``, each with ``loc`` and ``msg``."""
+    errors = [
+        {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"]} for each in found
+    ]
+    summary = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
+    return ApiError(422, "validation_error", summary or "The request is not valid.", errors=errors)
 
 
 def job_not_found(job_id: str) -> ApiError:
@@ -85,12 +99,8 @@ async def _api_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    errors = [
-        {"field": ".".join(str(part) for part in each["loc"][1:]), "message": each["msg"]}
-        for each in error.errors()
-    ]
-    summary = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
-    return answer(ApiError(422, "validation_error", summary or "The request is not valid.", errors=errors))
+    # the first part says where the field was: in the body, the query, the path or a header
+    return answer(invalid([{**each, "loc": each["loc"][1:]} for each in error.errors()]))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -15,8 +15,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from api.error_codes import ERROR_CODES
+from api.intake import JobFromFile
 from api.problems import BINARY, ProblemEntry
-from api.v1.process import JobFromFile
 from imagery.contracts import Problem
 
 Json = dict[str, Any]

@@ -17,13 +17,8 @@ from imagery.settings import Settings
 
 PAGE = Path(__file__).parent.parent / "docs/settings.md"
 
-# the command line is a package of its own: it shares no code with the app
-COMMAND_LINE = {
-    "IMAGERY_URL": ("`http://127.0.0.1:7071`", "Where the service is; without it, a stack started here."),
-    "IMAGERY_API_KEY": ("", "Key to sign in with; without it, that of a stack started here."),
-    "IMAGERY_RUN_DIR": ("`.run`", "Folder in which `make run` left its address and key."),
-    "IMAGERY_TIMEOUT_S": ("`30.0`", "Time limit of one request."),
-}
+# the command line is a package of its own, whose README has its variables
+CLIENT = PAGE.parent.parent / "client/README.md"
 
 _HEAD = """# Settings
 
@@ -40,9 +35,10 @@ drops them. A variable that became a constant has no effect any more, and the wa
 
 def page() -> str:
     """The whole of ``docs/settings.md``."""
-    count = len([*variables(Settings), *variables(GpuSettings), *COMMAND_LINE])
+    client = _command_line()
+    count = len([*variables(Settings), *variables(GpuSettings), *client])
     groups = [*_sections(Settings), *_sections(GpuSettings)]
-    return "\n".join([_HEAD.format(count=count), *groups, _command_line()])
+    return "\n".join([_HEAD.format(count=count), *groups, _section("The command line", client)])
 
 
 def default_text(value: object) -> str:
@@ -87,9 +83,9 @@ def _default(field: FieldInfo) -> str:
     return f"`{text}`" if text else ""
 
 
-def _command_line() -> str:
-    rows = [f"| `{name}` | {default} | {meaning} |" for name, (default, meaning) in COMMAND_LINE.items()]
-    return _section("The command line", rows)
+def _command_line() -> list[str]:
+    """Rows of the client's variables."""
+    return [line for line in CLIENT.read_text().splitlines() if line.startswith("| `IMAGERY_")]
 
 
 def main(arguments: list[str]) -> int:

@@ -10,20 +10,29 @@ from pathlib import Path
 
 import httpx
 
-from local.ports import any_free
+from testbed.ports import free_port
+from testbed.supervised import keep, release
 
 # the development account that every Azurite has; public, no secret
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-_START_LIMIT_S = 30.0
+_START_LIMIT_S = 60.0
 
 
 @dataclass
 class Azurite:
-    """A running Azurite."""
+    """A running Azurite, with its data and its log in ``directory``."""
 
-    process: subprocess.Popen[bytes]
+    directory: Path
+    command: list[str]
     blob_port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    name = "Azurite"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "azurite.log"
 
     @property
     def connection_string(self) -> str:
@@ -33,13 +42,41 @@ class Azurite:
             f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint};"
         )
 
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Start it and wait until it responds. Raises ``RuntimeError`` if it does not."""
+        keep(self)
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        until = time.monotonic() + _START_LIMIT_S
+        with httpx.Client(timeout=1, trust_env=False) as client:
+            while time.monotonic() < until and self.is_alive():
+                try:
+                    client.get(f"http://127.0.0.1:{self.blob_port}/")
+                except httpx.TransportError:
+                    time.sleep(0.1)
+                else:
+                    return
+        self.stop()
+        raise RuntimeError(f"Azurite did not start:\n{self.log.read_text()[-2000:]}")
+
+    revive = start
+
     def stop(self) -> None:
         """End it."""
+        release(self)
+        if self.process is None:
+            return
         self.process.terminate()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
 
 
 def _binary() -> Path:
@@ -51,28 +88,15 @@ def _binary() -> Path:
 
 
 def start_azurite(directory: Path) -> Azurite:
-    """Start it with its data and its log in ``directory`` and wait until it answers.
+    """Start it with its data and its log in ``directory`` and wait until it responds.
 
     Raises ``FileNotFoundError`` where it is not installed and ``RuntimeError`` where it does not start.
     """
-    ports: dict[str, int] = {}
     command = [str(_binary()), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     command += ["--location", str(directory)]
-    for service in ("blob", "queue", "table"):
-        ports[service] = any_free(set(ports.values()))
-        command += [f"--{service}Port", str(ports[service])]
-    log = directory / "azurite.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    until = time.monotonic() + _START_LIMIT_S
-    with httpx.Client(timeout=1, trust_env=False) as client:
-        while time.monotonic() < until and process.poll() is None:
-            try:
-                client.get(f"http://127.0.0.1:{ports['blob']}/")
-            except httpx.TransportError:
-                time.sleep(0.1)
-            else:
-                return Azurite(process, ports["blob"])
-    process.kill()
-    process.wait()
-    raise RuntimeError(f"Azurite did not start:\n{log.read_text()[-2000:]}")
+    ports = {service: free_port() for service in ("blob", "queue", "table")}
+    for service, port in ports.items():
+        command += [f"--{service}Port", str(port)]
+    server = Azurite(directory, command, ports["blob"])
+    server.start()
+    return server

@@ -1,15 +1,21 @@
-"""A real PostgreSQL for tests: initdb and pg_ctl as an unprivileged user, on a free port."""
+"""A real PostgreSQL for tests: a process of an unprivileged user, on a free port."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
-import socket
+import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psycopg
+
+from testbed.ports import free_port
+from testbed.supervised import keep, release
 
 _USER = "postgres"
 
@@ -37,25 +43,26 @@ def is_installed() -> bool:
     return True
 
 
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Postgres:
     """A running server. ``url`` is a SQLAlchemy URL of its first database."""
 
     directory: Path
     port: int
-    options: str
+    process: subprocess.Popen[bytes] | None = None
+    start_limit_s: float = 60.0
+
+    name = "PostgreSQL"
+
+    @property
+    def log(self) -> Path:
+        return self.directory.parent / "server.log"
 
     @property
     def pid(self) -> int:
         """The process that owns all others."""
-        return int((self.directory / "postmaster.pid").read_text().split()[0])
+        assert self.process is not None
+        return self.process.pid
 
     @property
     def url(self) -> str:
@@ -64,26 +71,67 @@ class Postgres:
     def url_of(self, name: str) -> str:
         return f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/{name}"
 
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def start(self) -> None:
-        """Start it, also after it was killed, and wait until it answers."""
-        log = str(self.directory.parent / "server.log")
-        command = [str(_bin() / "pg_ctl"), "-D", str(self.directory), "-o", self.options, "-l", log]
-        _run([*command, "-w", "start"], self.directory)
+        """Start it, also after it was killed, and wait until it responds. Raises ``RuntimeError``."""
+        keep(self)
+        until = time.monotonic() + self.start_limit_s
+        while time.monotonic() < until:
+            # its children outlive a killed server for a moment, and keep the next one from starting
+            if not self.is_alive():
+                self._launch()
+            if self._responds():
+                return
+            time.sleep(0.05)
+        self.stop()
+        raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
+
+    revive = start
+
+    def _launch(self) -> None:
+        command = [str(_bin() / "postgres"), "-D", str(self.directory), "-p", str(self.port)]
+        for setting in (
+            "listen_addresses=127.0.0.1",
+            f"unix_socket_directories={self.directory.parent}",
+            "fsync=off",
+        ):
+            command += ["-c", setting]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd="/", start_new_session=True, **_account()
+            )
+
+    def _responds(self) -> bool:
+        try:
+            with psycopg.connect(
+                host="127.0.0.1", port=self.port, user=_USER, dbname="postgres", connect_timeout=5
+            ):
+                return True
+        except psycopg.OperationalError:
+            return False
 
     def stop(self) -> None:
-        _run([str(_bin() / "pg_ctl"), "-D", str(self.directory), "-m", "immediate", "stop"], self.directory)
+        """End it at once, as if the machine had lost its power."""
+        release(self)
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
-def _run(command: list[str], directory: Path) -> None:
-    """Run as the postgres user where this process is root, which the server refuses."""
-    extra: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        account = pwd.getpwnam(_USER)
-        extra = {"user": account.pw_uid, "group": account.pw_gid}
-    with (directory.parent / "pg_command.log").open("ab") as log:
-        subprocess.run(
-            command, check=True, stdout=log, stderr=subprocess.STDOUT, cwd="/", timeout=60, **extra
-        )
+def _account() -> dict[str, Any]:
+    """The postgres user where this process is root, which the server refuses."""
+    if os.geteuid() != 0:
+        return {}
+    account = pwd.getpwnam(_USER)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def start_postgres(directory: Path) -> Postgres:
@@ -96,9 +144,12 @@ def start_postgres(directory: Path) -> Postgres:
         for parent in [directory, *directory.parents]:
             if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
-    data, port = directory / "data", free_port()
-    _run([str(binaries / "initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "-N"], directory)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
-    server = Postgres(data, port, options)
+    data = directory / "data"
+    command = [str(binaries / "initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "-N"]
+    with (directory / "initdb.log").open("ab") as log:
+        subprocess.run(
+            command, check=True, stdout=log, stderr=subprocess.STDOUT, cwd="/", timeout=120, **_account()
+        )
+    server = Postgres(data, free_port())
     server.start()
     return server

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from testbed.postgres import free_port
+from testbed.ports import free_port
 
 _START_LIMIT_S = 30.0
 

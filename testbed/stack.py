@@ -19,7 +19,8 @@ from imagery.database.migrate import upgrade
 from imagery.database.users import Users
 from imagery.principal import Role
 from imagery.settings import layered
-from testbed.postgres import free_port
+from testbed.ports import free_port
+from testbed.supervised import keep, release
 
 ROOT = Path(__file__).parent.parent
 PHOTO = ROOT / "local/samples/coffee.jpg"
@@ -44,6 +45,7 @@ class Piece:
 
     def start(self) -> None:
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
+        keep(self)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -67,7 +69,15 @@ class Piece:
             time.sleep(0.2)
         raise RuntimeError(f"{self.name} did not become ready:\n{self.log.read_text()[-4000:]}")
 
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def revive(self) -> None:
+        self.start()
+        self.wait_ready()
+
     def stop(self, signal_number: int = signal.SIGTERM) -> None:
+        release(self)
         if self.process is None or self.process.poll() is not None:
             return
         os.killpg(self.process.pid, signal_number)

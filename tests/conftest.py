@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,45 @@ from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import Azurite, start_azurite
 from testbed.postgres import Postgres, PostgresMissingError, start_postgres
+from testbed.supervised import forbidden, revive
+
+# what a fixture starts; a test that uses none of these is a unit test
+_SERVERS = {
+    "postgres": "postgres",
+    "azurite": "azurite",
+    "own_azurite": "azurite",
+    "browser": "browser",
+    "stack": "stack",
+    "host": "stack",
+    "make_host": "stack",
+    "world": "stack",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the servers that it uses, or as a unit test: ``-m unit`` chooses those."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        for fixture in fixtures & _SERVERS.keys():
+            item.add_marker(_SERVERS[fixture])
+        if not any(item.get_closest_marker(mark) for mark in _SERVERS.values()):
+            item.add_marker("unit")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A unit test that starts a server fails: without its mark ``make check`` would run it."""
+    if item.get_closest_marker("unit") is None:
+        return (yield)
+    with forbidden("the test has no mark for it, see _SERVERS in tests/conftest.py"):
+        return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A server that died is started again, and said to have died."""
+    for what_happened in revive():
+        item.warn(pytest.PytestWarning(what_happened))
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +92,7 @@ def postgres_url(postgres: Postgres) -> str:
     return new_database(postgres)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
@@ -79,7 +118,7 @@ def settings_for(kind: str, request: pytest.FixtureRequest, folder: Path) -> Set
     return read(Settings, {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string})
 
 
-@pytest.fixture(params=["local", "azure"])
+@pytest.fixture(params=["local", pytest.param("azure", marks=pytest.mark.azurite)])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """A store of each kind."""
     return make_storage(settings_for(request.param, request, tmp_path))

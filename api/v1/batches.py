@@ -18,9 +18,9 @@ from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
+from api.intake import JobFromBlob
 from api.problems import STARTED, Responses, problems
 from api.v1.batch_items import RefusedBatchItem, create_jobs
-from api.v1.process import JobFromBlob
 from api.views import JobStatus, View, job_status
 from imagery.contracts import JobState
 from imagery.database.tables import Batch

@@ -13,8 +13,8 @@ from pydantic import Field
 from api.auth import Caller
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
+from api.intake import CALLBACK_DESCRIPTION, checked_callback, refuse_prompt
 from api.problems import problems
-from api.v1.process import CALLBACK_DESCRIPTION, checked_callback, refuse_prompt
 from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
 from imagery.services import Services, get_services

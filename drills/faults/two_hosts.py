@@ -22,7 +22,7 @@ from drills.faults.records import Record, Records
 from drills.faults.scenarios import HAPPY, Entrance, Scenario
 from drills.faults.world import World, host_environment
 from imagery.contracts import JobState
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.servers import Server
 
 _KEYED, _UPLOADED, _ROWS = 12, 8, 6

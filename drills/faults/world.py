@@ -25,7 +25,8 @@ from imagery.principal import Role
 from imagery.settings import Settings, layered
 from imagery.storage import Storage, make_storage
 from testbed.azurite import start_azurite
-from testbed.postgres import Postgres, free_port, start_postgres
+from testbed.ports import free_port
+from testbed.postgres import Postgres, start_postgres
 from testbed.servers import Server
 from testbed.stack import SIGNING_KEY, Piece
 

@@ -75,10 +75,6 @@ def _victims(target: Target) -> dict[str, Callable[[], None]]:
         def kill_postgres() -> None:
             os.kill(postgres.pid, signal.SIGKILL)
             time.sleep(_DOWN_S)
-            # where nobody reaps it, the dead process would pass for a running server
-            folder = postgres.directory
-            for lock in (folder / "postmaster.pid", *folder.parent.glob(".s.PGSQL.*.lock")):
-                lock.unlink(missing_ok=True)
             postgres.start()
 
         victims["postgres"] = kill_postgres

@@ -1,7 +1,7 @@
 import { Suspense } from 'react';
 import { Route, Routes } from 'react-router';
 import { ErrorBoundary } from './components/error_boundary';
-import { ErrorCard } from './components/feedback';
+import { QueryError } from './components/feedback';
 import { Layout, PageSkeleton } from './components/layout';
 import { OfflineBanner } from './components/offline_banner';
 import { NewJobPage } from './pages/new_job';
@@ -34,9 +34,7 @@ function Views({ signInFailure }: { signInFailure?: unknown }) {
   if (me.data === null) return <SignInPage failure={signInFailure} />;
   if (me.data === undefined) {
     return (
-      <main className="mx-auto max-w-7xl px-6 py-10">
-        {me.isError ? <ErrorCard error={me.error} onRetry={() => void me.refetch()} /> : <PageSkeleton />}
-      </main>
+      <main className="mx-auto max-w-7xl px-6 py-10">{me.isError ? <QueryError query={me} /> : <PageSkeleton />}</main>
     );
   }
   return (

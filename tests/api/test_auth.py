@@ -14,7 +14,7 @@ from api.auth import authenticate
 from imagery.api_keys import new_key
 from imagery.principal import Role
 from imagery.services import Services
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.services import forget
 from tests.api.test_app import call
 

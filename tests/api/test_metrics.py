@@ -28,7 +28,7 @@ from imagery.contracts import BlobRef, JobState, Stage
 from imagery.gpu_reading import GpuReading
 from imagery.principal import Role
 from imagery.services import Services, get_services
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.servers import Server
 from testbed.services import forget
 from tests.api.test_app import call

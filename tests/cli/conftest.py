@@ -18,18 +18,18 @@ _LIMIT_S = 150.0
 
 @dataclass
 class Cli:
-    """Runs ``python -m imagery.cli`` with these variables and no others of its own."""
+    """Runs ``imagery`` with these variables and no others of its own."""
 
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
 
     def environment(self, **variables: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMAGERY_")}
-        defaults = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "COLUMNS": "160"}
+        defaults = {"PYTHONPATH": str(ROOT / "client"), "PYTHONUNBUFFERED": "1", "COLUMNS": "160"}
         return inherited | defaults | self.variables | variables
 
     def command(self, *arguments: str | Path) -> list[str]:
-        return [sys.executable, "-m", "imagery.cli", *map(str, arguments)]
+        return [sys.executable, "-m", "imagery_client", *map(str, arguments)]
 
     def run(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -71,12 +71,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def cli(stack: Stack, tmp_path: Path) -> Cli:
-    """The command line in an empty folder, told of the stack by variables."""
+    """The command line in an empty folder, with the stack's address and key in variables."""
     key = stack.client.headers["X-API-Key"]
     return Cli(tmp_path, {"IMAGERY_URL": str(stack.client.base_url), "IMAGERY_API_KEY": key})
 
 
 @pytest.fixture
 def lonely(tmp_path: Path) -> Cli:
-    """The command line in an empty folder, told nothing."""
+    """The command line in an empty folder, without variables."""
     return Cli(tmp_path)

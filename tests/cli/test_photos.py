@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagery.cli.errors import CliError
-from imagery.cli.photos import idempotency_key, photos
+from imagery_client.errors import ClientError
+from imagery_client.photos import find_photos, idempotency_key
 
 
 def files(folder: Path, *names: str) -> None:
@@ -18,31 +18,31 @@ def files(folder: Path, *names: str) -> None:
 
 def test_a_folder_stands_for_its_pictures_and_a_pattern_for_its_matches(tmp_path: Path) -> None:
     files(tmp_path, "b.JPG", "a.png", "notes.txt", "deeper/c.webp")
-    assert [each.name for each in photos([str(tmp_path)], 10)] == ["a.png", "b.JPG"]
-    assert [each.name for each in photos([f"{tmp_path}/**/*.webp"], 10)] == ["c.webp"]
+    assert [each.name for each in find_photos([str(tmp_path)], 10)] == ["a.png", "b.JPG"]
+    assert [each.name for each in find_photos([f"{tmp_path}/**/*.webp"], 10)] == ["c.webp"]
 
 
 def test_a_file_named_twice_is_sent_once(tmp_path: Path) -> None:
     files(tmp_path, "a.png")
-    assert len(photos([str(tmp_path), f"{tmp_path}/a.png", f"{tmp_path}/*.png"], 10)) == 1
+    assert len(find_photos([str(tmp_path), f"{tmp_path}/a.png", f"{tmp_path}/*.png"], 10)) == 1
 
 
 def test_a_name_with_a_bracket_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:
     files(tmp_path, "a[1].png")
-    assert [each.name for each in photos([f"{tmp_path}/a[1].png"], 10)] == ["a[1].png"]
+    assert [each.name for each in find_photos([f"{tmp_path}/a[1].png"], 10)] == ["a[1].png"]
 
 
 @pytest.mark.parametrize("argument", ["missing.png", "*.gif", "empty"])
-def test_what_stands_for_nothing_is_an_error(tmp_path: Path, argument: str) -> None:
+def test_an_argument_that_matches_nothing_is_an_error(tmp_path: Path, argument: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CliError):
-        photos([str(tmp_path / argument)], 10)
+    with pytest.raises(ClientError):
+        find_photos([str(tmp_path / argument)], 10)
 
 
 def test_more_photos_than_the_limit_are_an_error(tmp_path: Path) -> None:
     files(tmp_path, "a.png", "b.png", "c.png")
-    with pytest.raises(CliError, match="the limit is 2"):
-        photos([str(tmp_path)], 2)
+    with pytest.raises(ClientError, match="the limit is 2"):
+        find_photos([str(tmp_path)], 2)
 
 
 def test_the_key_depends_on_content_and_options_alone() -> None:

@@ -1,4 +1,4 @@
-"""``python -m imagery.cli`` against the running stack."""
+"""``imagery`` against the running stack."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def test_the_same_command_again_finds_the_job_and_pays_nothing(cli: Cli, stack: 
     stack.client.post(f"/api/v1/jobs/{other['job_id']}/cancel")
 
 
-def test_fresh_makes_another_job_and_tells_the_key_that_repeats_it(cli: Cli) -> None:
+def test_fresh_makes_another_job_and_prints_the_key_that_repeats_it(cli: Cli) -> None:
     photo = photo_file(cli.folder)
     (first,) = objects(cli.run("submit", photo, "--no-watch", "--json").stdout)
-    anew = cli.run("submit", photo, "--no-watch", "--json", "--fresh")
-    (second,) = objects(anew.stdout)
+    fresh = cli.run("submit", photo, "--no-watch", "--json", "--fresh")
+    (second,) = objects(fresh.stdout)
     assert second["job_id"] != first["job_id"]
-    assert f"--idempotency-key {second['idempotency_key']}" in " ".join(anew.stderr.split())
+    assert f"--idempotency-key {second['idempotency_key']}" in " ".join(fresh.stderr.split())
     key = second["idempotency_key"]
     repeated = cli.run("submit", photo, "--no-watch", "--json", "--fresh", "--idempotency-key", key)
     assert objects(repeated.stdout)[0]["job_id"] == second["job_id"]
@@ -103,7 +103,7 @@ def test_folders_and_patterns_are_sent_and_a_refused_photo_does_not_stop_the_oth
     assert {each["job_id"] for each in objects(watched.stdout)} == set(jobs)
 
 
-def test_a_refused_photo_is_told_with_its_limit(cli: Cli) -> None:
+def test_a_refused_photo_is_shown_with_its_limit(cli: Cli) -> None:
     tiny = photo_file(cli.folder, size=(16, 12))
     done = cli.run("submit", tiny)
     assert done.returncode == 1
@@ -115,7 +115,7 @@ def test_a_wrong_key_an_unknown_job_and_a_wrong_command_are_errors_of_use(cli: C
     refused = cli.run("jobs", IMAGERY_API_KEY="igp_wrong")
     assert refused.returncode == 2
     assert "invalid_api_key" in refused.stderr
-    assert "python -m imagery.users create" in refused.stderr
+    assert "make users" in refused.stderr
     photo = photo_file(cli.folder)
     assert cli.run("submit", photo, IMAGERY_API_KEY="igp_wrong").returncode == 2
     unknown = cli.run("watch", "no-such-job")
@@ -124,9 +124,10 @@ def test_a_wrong_key_an_unknown_job_and_a_wrong_command_are_errors_of_use(cli: C
     assert cli.run("watch", "../../healthz").returncode == 2
     assert cli.run("submit", cli.folder / "missing.jpg").returncode == 2
     assert cli.run("paint").returncode == 2
-    wrong = cli.run("jobs", IMAGERY_PARALLEL="none")
+    assert cli.run("submit", photo, "--limit", "0").returncode == 2
+    wrong = cli.run("jobs", IMAGERY_TIMEOUT_S="none")
     assert wrong.returncode == 2
-    assert "IMAGERY_PARALLEL" in wrong.stderr
+    assert "IMAGERY_TIMEOUT_S" in wrong.stderr
 
 
 def test_jobs_are_listed_for_people_and_for_scripts(cli: Cli, stack: Stack) -> None:
@@ -145,7 +146,7 @@ def test_jobs_are_listed_for_people_and_for_scripts(cli: Cli, stack: Stack) -> N
     assert "$0.08 a picture" in spend.stdout
 
 
-def test_a_failed_job_is_told_with_its_reason_and_can_be_retried(cli: Cli, stack: Stack) -> None:
+def test_a_failed_job_is_shown_with_its_reason_and_can_be_retried(cli: Cli, stack: Stack) -> None:
     stack.faults("safety")
     failed = cli.run("submit", photo_file(cli.folder), "--json")
     assert failed.returncode == 1
@@ -224,7 +225,7 @@ def test_followed_logs_go_on_over_a_host_that_dies_without_a_doubled_or_lost_lin
     assert following.stderr is not None
     stderr = following.stderr.read()
     assert following.returncode == 130
-    assert "asking again" in stderr
+    assert "trying again" in stderr
     assert "Traceback" not in stderr
     ids = [event["id"] for event in events]
     assert ids == sorted(set(ids))
@@ -260,7 +261,7 @@ def test_a_terminal_shows_a_line_for_each_stage(cli: Cli) -> None:
         while chunk := os.read(controller, 65536):
             shown += chunk
     except OSError:
-        # Linux tells the end of a terminal this way
+        # how Linux reports the end of a terminal
         pass
     os.close(controller)
     assert watching.wait(30) == 0
@@ -274,7 +275,7 @@ def test_a_terminal_shows_a_line_for_each_stage(cli: Cli) -> None:
 @pytest.mark.parametrize(
     "arguments", [["jobs"], ["spend"], ["logs"], ["watch", "a-job"], ["cancel", "a-job"]]
 )
-def test_nobody_there_is_told_with_code_3(lonely: Cli, arguments: list[str]) -> None:
+def test_an_api_that_can_not_be_reached_ends_with_code_3(lonely: Cli, arguments: list[str]) -> None:
     done = lonely.run(*arguments, "--url", "http://127.0.0.1:9", "--key", "igp_any")
     assert done.returncode == 3
     assert "make run" in done.stderr

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from testbed.postgres import free_port
+from testbed.ports import free_port
 
 SAMPLE = Path(__file__).parent / "sample_app"
 ROOT = Path(__file__).parent.parent.parent

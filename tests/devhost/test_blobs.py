@@ -11,7 +11,7 @@ from azure.storage.blob import BlobServiceClient
 
 from devhost.receipts import Receipts
 from testbed.azurite import Azurite
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from tests.devhost.process import HostProcess
 
 KEY = ("function", "container", "name", "etag")

@@ -25,6 +25,8 @@ from drills.faults.world import World
 from imagery.contracts import JobState, Stage, StageState, stage_output
 from imagery.database.ledger import SpendState
 
+pytestmark = pytest.mark.stack
+
 EVERY = int(os.environ.get("FAULTS_EVERY", "6"))
 _ALL_POINTS = 600
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from drills.contract import CONFIG, environment, run
 from testbed.stack import Stack
+
+pytestmark = pytest.mark.stack
 
 
 def test_every_route_answers_as_its_description_says(tmp_path: Path) -> None:

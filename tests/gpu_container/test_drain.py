@@ -18,7 +18,9 @@ from PIL import Image
 
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage
-from testbed.postgres import free_port
+from testbed.ports import free_port
+
+pytestmark = pytest.mark.stack
 
 DRAIN_S = 8.0
 # the server ends itself with the signal it was sent, once it has drained

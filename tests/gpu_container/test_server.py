@@ -23,7 +23,7 @@ from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings, MemoryWords
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage, Storage
-from testbed.postgres import free_port
+from testbed.ports import free_port
 
 PHOTO = Path(__file__).parent.parent.parent / "local/samples/coffee.jpg"
 

@@ -18,7 +18,7 @@ from imagery.contracts import BlobRef, GpuRequest
 from imagery.environment import read
 from imagery.gpu_client import GpuBusy, GpuClient, GpuError, GpuFailed, GpuNoReplica, GpuRefused, GpuTimeout
 from imagery.settings import Settings
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.servers import Server
 
 ORDER = GpuRequest(

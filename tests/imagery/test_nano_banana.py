@@ -32,7 +32,7 @@ from imagery.providers.nano_banana import (
 )
 from imagery.settings import Settings
 from local.nano_banana_simulator import Options, Simulator
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.servers import Server
 
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 
 from imagery.safe_http import RefusedUrlError, UnreachableError, check_url, post
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.servers import Server
 
 PUBLIC = "93.184.215.14"

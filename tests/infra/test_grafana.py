@@ -20,7 +20,7 @@ from api.app import create_app
 from imagery.principal import Role
 from imagery.services import Services
 from infra.grafana.build import DASHBOARD, dashboard, text
-from testbed.postgres import free_port
+from testbed.ports import free_port
 from testbed.servers import Server
 from testbed.services import services, simulator
 from tests.infra.conftest import Served

@@ -15,6 +15,8 @@ from testbed.azurite import Azurite, start_azurite
 from testbed.services import forget
 from tests.lifecycle.durable import Durable
 
+SERVERS = (pytest.mark.azurite, pytest.mark.postgres)
+
 
 @pytest.fixture(scope="session")
 def own_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
@@ -30,7 +32,7 @@ def variables() -> dict[str, str]:
     return {}
 
 
-@pytest.fixture(params=["files and SQLite", "Azurite and PostgreSQL"])
+@pytest.fixture(params=["files and SQLite", pytest.param("Azurite and PostgreSQL", marks=SERVERS)])
 def services(
     request: pytest.FixtureRequest,
     tmp_path: Path,

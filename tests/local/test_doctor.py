@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from local.ports import any_free
+from testbed.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PORTS = (
@@ -38,7 +38,7 @@ class Project:
         self.environment = {"PATH": str(self.programs), "PYTHONPATH": str(ROOT), "HOME": os.environ["HOME"]}
         caches = ("GPU_MODEL_CACHE", "XDG_CACHE_HOME")
         self.environment |= {name: os.environ[name] for name in caches if name in os.environ}
-        self.environment |= {name: str(any_free()) for name in PORTS}
+        self.environment |= {name: str(free_port()) for name in PORTS}
         self.write("requirements.txt", f"httpx=={importlib.metadata.version('httpx')}  # calls\n")
         self.write("requirements-local.txt", f"rich=={importlib.metadata.version('rich')}\n")
         self.write("gpu_container/requirements.txt", "# none\n")
@@ -205,7 +205,7 @@ def test_another_azurite_than_the_pinned_one_is_a_problem(project: Project) -> N
 
 
 def test_a_proxy_that_nobody_answers_at_is_a_problem_and_its_password_is_not_shown(project: Project) -> None:
-    project.environment["HTTPS_PROXY"] = f"http://user:secret@127.0.0.1:{any_free()}"
+    project.environment["HTTPS_PROXY"] = f"http://user:secret@127.0.0.1:{free_port()}"
     told = project.problem("proxy")
     assert "HTTPS_PROXY is 127.0.0.1, which can't be reached" in told
     assert "secret" not in told

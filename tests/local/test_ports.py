@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.ports import PortTakenError, PortWish, choose, holder, is_free
-from testbed.postgres import free_port
+from testbed.ports import free_port
 
 
 @pytest.fixture

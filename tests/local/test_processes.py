@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from local.orphans import start_mark
-from local.ports import any_free
 from local.processes import Child, StartError, Supervisor, stop_all
+from testbed.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 Maker = Callable[..., Child]
@@ -25,7 +25,7 @@ def make_child(tmp_path: Path) -> Iterator[Maker]:
     made: list[Child] = []
 
     def make(*options: str, name: str = "piece") -> Child:
-        port = any_free()
+        port = free_port()
         command = [sys.executable, str(ROOT / "tests/local/piece.py"), str(port), *options]
         url = f"http://127.0.0.1:{port}/readyz"
         log = tmp_path / "logs" / f"{name}.log"

@@ -18,7 +18,9 @@ import pytest
 from PIL import Image
 
 from local.orphans import start_mark
-from local.ports import any_free
+from testbed.ports import free_port
+
+pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).parent.parent.parent
 PORTS = (
@@ -39,7 +41,7 @@ class Run:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self.out = folder / f"out-{len(list(folder.glob('out-*')))}.txt"
-        ports = {name: str(any_free()) for name in PORTS}
+        ports = {name: str(free_port()) for name in PORTS}
         inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "ENV")}
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
@@ -104,7 +106,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A stack on Azurite that only serves, on a machine whose proxy must not be asked for its own pieces."""
-    proxy = f"http://127.0.0.1:{any_free()}"
+    proxy = f"http://127.0.0.1:{free_port()}"
     proxies = {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": "example.org"}
     run = Run(tmp_path_factory.mktemp("serving"), "--no-sample", **proxies)
     run.wait_for(lambda: "serving; Ctrl-C" in run.text)
@@ -228,7 +230,7 @@ def test_a_missing_model_ends_the_start_at_once_with_the_way_out(
 
 
 def test_a_database_that_is_not_there_ends_the_start_with_the_reason(start: Callable[..., Run]) -> None:
-    url = f"postgresql+psycopg://nobody:nothing@127.0.0.1:{any_free()}/none"
+    url = f"postgresql+psycopg://nobody:nothing@127.0.0.1:{free_port()}/none"
     run = start("--no-sample", "--storage", "local", DATABASE_URL=url)
     assert run.end() == 1, run.text
     assert "database ended with exit code 1" in run.text

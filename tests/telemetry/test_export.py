@@ -16,6 +16,8 @@ from imagery.telemetry.tracing import run_span_id, start_span_id, trace_id_of
 from testbed.stack import SIGNING_KEY
 from tests.telemetry.conftest import EXPORTERS
 
+pytestmark = pytest.mark.stack
+
 STAGES = ["guardrail", "rembg", "realesrgan", "nano_banana"]
 METRICS = {
     "pipeline_latency_seconds_bucket",

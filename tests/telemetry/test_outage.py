@@ -12,6 +12,8 @@ from drills.telemetry.ingestion import KEY, Ingestion
 from testbed.stack import PHOTO, Stack
 from tests.telemetry.conftest import EXPORTERS
 
+pytestmark = pytest.mark.stack
+
 _STOP_LIMIT_S = 12
 
 

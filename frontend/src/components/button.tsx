@@ -14,13 +14,13 @@ export function buttonClass(kind: Kind = 'secondary', size: 'md' | 'sm' = 'md'):
   return `inline-flex items-center justify-center gap-2 rounded-[0.625rem] border font-medium whitespace-nowrap transition-colors disabled:opacity-55 disabled:cursor-not-allowed ${room} ${KINDS[kind]}`;
 }
 
-interface Props extends ButtonHTMLAttributes<HTMLButtonElement> {
+export interface ButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
   kind?: Kind;
   size?: 'md' | 'sm';
   icon?: ReactNode;
 }
 
-export function Button({ kind = 'secondary', size = 'md', icon, className = '', children, ...rest }: Props) {
+export function Button({ kind = 'secondary', size = 'md', icon, className = '', children, ...rest }: ButtonProps) {
   return (
     <button type="button" {...rest} className={`${buttonClass(kind, size)} ${className}`}>
       {icon}

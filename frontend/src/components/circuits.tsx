@@ -2,8 +2,8 @@ import { useCircuits, useSetCircuit } from '../api/queries';
 import type { Circuit } from '../api/types';
 import { clock, plural } from '../lib/format';
 import { DEPENDENCY_NAMES, humanize, type Tone } from '../lib/names';
+import { ActionButton } from './action_button';
 import { Badge } from './badge';
-import { Button } from './button';
 import { ErrorCard, Rows } from './feedback';
 import { Section } from './page';
 
@@ -35,15 +35,7 @@ export function Circuits({ isOperator }: { isOperator: boolean }) {
               </p>
               <p className="mt-0.5 text-xs break-words text-muted">{circuitWords(circuit)}</p>
             </div>
-            {isOperator && (
-              <CircuitButton
-                circuit={circuit}
-                isPending={change.isPending}
-                onChange={(state) => {
-                  change.mutate({ dependency: circuit.dependency, state });
-                }}
-              />
-            )}
+            {isOperator && <CircuitButton circuit={circuit} change={change} />}
           </li>
         ))}
       </ul>
@@ -51,42 +43,31 @@ export function Circuits({ isOperator }: { isOperator: boolean }) {
   );
 }
 
-function CircuitButton({
-  circuit,
-  isPending,
-  onChange,
-}: {
-  circuit: Circuit;
-  isPending: boolean;
-  onChange: (state: 'open' | 'closed') => void;
-}) {
-  const name = DEPENDENCY_NAMES[circuit.dependency] ?? circuit.dependency;
-  if (circuit.state === 'closed') {
+function CircuitButton({ circuit, change }: { circuit: Circuit; change: ReturnType<typeof useSetCircuit> }) {
+  const { dependency, state } = circuit;
+  const name = DEPENDENCY_NAMES[dependency] ?? dependency;
+  if (state === 'closed') {
     return (
-      <Button
+      <ActionButton
+        action={change}
+        variables={{ dependency, state: 'open' }}
         size="sm"
         kind="danger"
-        disabled={isPending}
         aria-label={`Open the circuit of ${name}: stop all calls`}
-        onClick={() => {
-          onChange('open');
-        }}
       >
         Open
-      </Button>
+      </ActionButton>
     );
   }
   return (
-    <Button
+    <ActionButton
+      action={change}
+      variables={{ dependency, state: 'closed' }}
       size="sm"
-      disabled={isPending}
       aria-label={`Close the circuit of ${name}: let calls through`}
-      onClick={() => {
-        onChange('closed');
-      }}
     >
       Close
-    </Button>
+    </ActionButton>
   );
 }
 

@@ -67,6 +67,21 @@ export function ErrorCard({ error, onRetry }: { error: unknown; onRetry?: () => 
   return <ProblemCard problem={{ title: 'No answer', status: 0, code: 'network', detail }} onRetry={onRetry} />;
 }
 
+interface FailedQuery {
+  query: { isError: boolean; error: unknown; refetch: () => Promise<unknown> };
+  className?: string;
+}
+
+/** Why a query failed, with the way to repeat it; nothing while it has not. */
+export function QueryError({ query, className = '' }: FailedQuery) {
+  if (!query.isError) return null;
+  return (
+    <div className={className}>
+      <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+    </div>
+  );
+}
+
 export function EmptyState({ title, children, icon }: { title: string; children?: ReactNode; icon?: ReactNode }) {
   return (
     <div className="card flex flex-col items-center gap-3 px-6 py-14 text-center">

@@ -4,7 +4,7 @@ import type { Check } from '../api/types';
 import { duration } from '../lib/format';
 import { Badge } from './badge';
 import { CheckList } from './check_list';
-import { ErrorCard, Loading, Skeleton } from './feedback';
+import { Loading, QueryError, Skeleton } from './feedback';
 import { Section } from './page';
 
 /** The verdict of a job's guardrail with every check. */
@@ -27,7 +27,7 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
             <Skeleton className="h-32" />
           </Loading>
         )}
-        {report.isError && <ErrorCard error={report.error} onRetry={() => void report.refetch()} />}
+        <QueryError query={report} />
         {data === null && <p className="text-sm text-muted">The guardrail has not looked at this photo yet.</p>}
         {data && (
           <>

@@ -1,7 +1,7 @@
 import { Ban, RotateCw } from 'lucide-react';
 import { useCancelJob, useRetryJob } from '../api/queries';
 import { isEnded, isRetryable, type JobStatus } from '../api/types';
-import { Button } from './button';
+import { ActionButton } from './action_button';
 import { ErrorCard } from './feedback';
 
 /** Cancel and retry, whichever a job's state admits, with the reason where the server refuses. */
@@ -12,32 +12,28 @@ export function JobActions({ job, size = 'md' }: { job: JobStatus; size?: 'md' |
   return (
     <>
       {!isEnded(job.state) && (
-        <Button
+        <ActionButton
+          action={cancel}
+          variables={job.job_id}
           size={size}
           kind="danger"
           data-testid="cancel"
-          disabled={cancel.isPending}
           icon={<Ban aria-hidden className="size-4" />}
-          onClick={() => {
-            cancel.mutate(job.job_id);
-          }}
         >
           Cancel
-        </Button>
+        </ActionButton>
       )}
       {isRetryable(job) && (
-        <Button
+        <ActionButton
+          action={retry}
+          variables={job.job_id}
           size={size}
           kind="primary"
           data-testid="retry"
-          disabled={retry.isPending}
           icon={<RotateCw aria-hidden className="size-4" />}
-          onClick={() => {
-            retry.mutate(job.job_id);
-          }}
         >
           Retry
-        </Button>
+        </ActionButton>
       )}
       {error && (
         <div className="col-span-full basis-full">

@@ -4,7 +4,7 @@ import { isEnded, type JobStatus, type LogLine } from '../api/types';
 import { clock, duration } from '../lib/format';
 import { humanize, STAGE_NAMES } from '../lib/names';
 import { buttonClass } from './button';
-import { ErrorCard, Loading, Skeleton } from './feedback';
+import { Loading, QueryError, Skeleton } from './feedback';
 import { Section } from './page';
 
 const DOTS: Record<string, string> = { error: 'bg-bad', warning: 'bg-warn' };
@@ -25,7 +25,7 @@ export function JobTimeline({ job }: { job: JobStatus }) {
           <Skeleton className="h-32" />
         </Loading>
       )}
-      {log.isError && <ErrorCard error={log.error} onRetry={() => void log.refetch()} />}
+      <QueryError query={log} />
       {log.data?.length === 0 && <p className="text-sm text-muted">Nothing has been logged about this job.</p>}
       {log.data && log.data.length > 0 && (
         // a long list scrolls by keyboard too

@@ -3,9 +3,9 @@ import { Link } from 'react-router';
 import { useResolvePayment, useSpend } from '../api/queries';
 import type { Spend, Sums, UnknownPayment } from '../api/types';
 import { dayAndClock, shortId, usd } from '../lib/format';
+import { ActionButton } from './action_button';
 import { Badge } from './badge';
-import { Button } from './button';
-import { ErrorCard, Rows } from './feedback';
+import { ErrorCard, QueryError, Rows } from './feedback';
 import { Section } from './page';
 
 /** What was paid, by day and by user, today's budget, and the payments that an operator has to settle. */
@@ -16,7 +16,7 @@ export function SpendPanels({ isOperator }: { isOperator: boolean }) {
   if (!data) {
     return (
       <Section title="Spend" className="lg:col-span-2">
-        {spend.isError ? <ErrorCard error={spend.error} onRetry={() => void spend.refetch()} /> : <Rows />}
+        {spend.isError ? <QueryError query={spend} /> : <Rows />}
       </Section>
     );
   }
@@ -114,26 +114,22 @@ function Unknown({ payments, isOperator }: { payments: readonly UnknownPayment[]
             </div>
             {isOperator && (
               <div className="flex gap-2">
-                <Button
+                <ActionButton
+                  action={resolve}
+                  variables={{ jobId: payment.job_id, charged: true }}
                   size="sm"
                   data-testid="resolve-charged"
-                  disabled={resolve.isPending}
-                  onClick={() => {
-                    resolve.mutate({ jobId: payment.job_id, charged: true });
-                  }}
                 >
                   Charged
-                </Button>
-                <Button
+                </ActionButton>
+                <ActionButton
+                  action={resolve}
+                  variables={{ jobId: payment.job_id, charged: false }}
                   size="sm"
                   data-testid="resolve-not-charged"
-                  disabled={resolve.isPending}
-                  onClick={() => {
-                    resolve.mutate({ jobId: payment.job_id, charged: false });
-                  }}
                 >
                   Not charged
-                </Button>
+                </ActionButton>
               </div>
             )}
           </li>

@@ -2,9 +2,9 @@ import { Ban } from 'lucide-react';
 import { Link, useParams } from 'react-router';
 import { pictureUrl, useBatch, useCancelBatch } from '../api/queries';
 import type { JobStatus, RefusedItem } from '../api/types';
+import { ActionButton } from '../components/action_button';
 import { JobStateBadge } from '../components/badge';
-import { Button } from '../components/button';
-import { ErrorCard, ProgressBar } from '../components/feedback';
+import { ErrorCard, ProgressBar, QueryError } from '../components/feedback';
 import { PageSkeleton } from '../components/layout';
 import { PageHeading, Section } from '../components/page';
 import { Picture } from '../components/picture';
@@ -22,7 +22,7 @@ export default function BatchPage() {
     return (
       <>
         <PageHeading title="Batch" />
-        <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+        <QueryError query={query} />
       </>
     );
   }
@@ -35,17 +35,15 @@ export default function BatchPage() {
         aside={
           isOpen &&
           !batch.cancelled_at && (
-            <Button
+            <ActionButton
+              action={cancel}
+              variables={batch.batch_id}
               kind="danger"
               data-testid="cancel"
-              disabled={cancel.isPending}
               icon={<Ban aria-hidden className="size-4" />}
-              onClick={() => {
-                cancel.mutate(batch.batch_id);
-              }}
             >
               Cancel batch
-            </Button>
+            </ActionButton>
           )
         }
       >
@@ -57,11 +55,7 @@ export default function BatchPage() {
           <ErrorCard error={cancel.error} />
         </div>
       )}
-      {query.isError && (
-        <div className="mb-5">
-          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
-        </div>
-      )}
+      <QueryError query={query} className="mb-5" />
       <Section
         title="Progress"
         className="mb-6"

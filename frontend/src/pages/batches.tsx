@@ -3,12 +3,11 @@ import { Link } from 'react-router';
 import { useBatches } from '../api/queries';
 import type { BatchSummary } from '../api/types';
 import { Badge } from '../components/badge';
-import { Button } from '../components/button';
-import { EmptyState, ErrorCard } from '../components/feedback';
+import { EmptyState, QueryError } from '../components/feedback';
+import { LoadMore, RowsSkeleton } from '../components/paged_list';
 import { PageHeading } from '../components/page';
 import { StateCounts } from '../components/state_counts';
 import { dayAndClock, plural, shortId } from '../lib/format';
-import { RowsSkeleton } from './jobs';
 
 export default function BatchesPage() {
   const query = useBatches();
@@ -16,7 +15,7 @@ export default function BatchesPage() {
   return (
     <>
       <PageHeading title="Batches">Many uploaded photos in one request, a few at a time.</PageHeading>
-      {query.isError && <ErrorCard error={query.error} onRetry={() => void query.refetch()} />}
+      <QueryError query={query} className="mb-4" />
       {query.isPending && <RowsSkeleton />}
       {query.data && batches.length === 0 && (
         <EmptyState title="No batches yet" icon={<Layers aria-hidden className="size-8" />}>
@@ -34,13 +33,7 @@ export default function BatchesPage() {
           ))}
         </ul>
       )}
-      {query.hasNextPage && (
-        <div className="mt-5 text-center">
-          <Button disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-            {query.isFetchingNextPage ? 'Loading' : 'Load more'}
-          </Button>
-        </div>
-      )}
+      <LoadMore query={query} />
     </>
   );
 }

@@ -6,7 +6,7 @@ import { pictureUrl, useJob } from '../api/queries';
 import { isEnded, type JobStatus } from '../api/types';
 import { JobStateBadge } from '../components/badge';
 import { Button, buttonClass } from '../components/button';
-import { ErrorCard, ProblemCard, ProgressBar, Skeleton } from '../components/feedback';
+import { ProblemCard, ProgressBar, QueryError, Skeleton } from '../components/feedback';
 import { GuardrailReportCard } from '../components/guardrail_report';
 import { JobActions } from '../components/job_actions';
 import { JobTimeline } from '../components/job_timeline';
@@ -36,7 +36,7 @@ function Job({ jobId }: { jobId: string }) {
     return (
       <>
         <PageHeading title="Job" />
-        <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
+        <QueryError query={query} />
       </>
     );
   }
@@ -58,11 +58,7 @@ function Job({ jobId }: { jobId: string }) {
         </span>
       </PageHeading>
       <Announcer job={job} />
-      {query.isError && (
-        <div className="mb-5">
-          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
-        </div>
-      )}
+      <QueryError query={query} className="mb-5" />
       <Failure job={job} />
       {/* on a phone one column: how far it is, the pictures, then the rest */}
       <div className="flex flex-col items-stretch gap-6 lg:grid lg:grid-cols-[minmax(0,1fr)_22rem] lg:items-start">

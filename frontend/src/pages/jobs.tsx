@@ -3,8 +3,9 @@ import { Link, useSearchParams } from 'react-router';
 import { useJobs } from '../api/queries';
 import { JOB_STATES, type JobState } from '../api/types';
 import { Button, buttonClass } from '../components/button';
-import { EmptyState, ErrorCard, Loading, Skeleton } from '../components/feedback';
+import { EmptyState, QueryError } from '../components/feedback';
 import { JobRow } from '../components/job_rows';
+import { LoadMore, RowsSkeleton } from '../components/paged_list';
 import { PageHeading } from '../components/page';
 import { useRole } from '../state/session';
 
@@ -53,11 +54,7 @@ export default function JobsPage() {
       >
         {isOperator ? 'Everybody’s jobs, newest first.' : 'Your jobs, newest first.'}
       </PageHeading>
-      {query.isError && (
-        <div className="mb-4">
-          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
-        </div>
-      )}
+      <QueryError query={query} className="mb-4" />
       {query.isPending && <RowsSkeleton />}
       {query.data && jobs.length === 0 && (
         <EmptyState
@@ -87,35 +84,7 @@ export default function JobsPage() {
           ))}
         </ul>
       )}
-      {query.hasNextPage && (
-        <div className="mt-5 text-center">
-          <Button
-            data-testid="load-more"
-            disabled={query.isFetchingNextPage}
-            onClick={() => void query.fetchNextPage()}
-          >
-            {query.isFetchingNextPage ? 'Loading' : 'Load more'}
-          </Button>
-        </div>
-      )}
+      <LoadMore query={query} />
     </>
-  );
-}
-
-export function RowsSkeleton() {
-  return (
-    <Loading label="Loading">
-      <div className="card divide-y divide-line">
-        {[0, 1, 2, 3].map((row) => (
-          <div key={row} className="flex items-center gap-4 p-4">
-            <Skeleton className="size-14" />
-            <div className="flex-1">
-              <Skeleton className="mb-2 h-4 w-1/3" />
-              <Skeleton className="h-3 w-1/2" />
-            </div>
-          </div>
-        ))}
-      </div>
-    </Loading>
   );
 }

@@ -2,7 +2,7 @@ import { Bars } from '../components/bars';
 import { BreakerStrip } from '../components/breaker_strip';
 import type { Line } from '../components/chart';
 import { ChartPanel, COLOURS } from '../components/chart_panel';
-import { EmptyState, ErrorCard, Skeleton } from '../components/feedback';
+import { EmptyState, QueryError, Skeleton } from '../components/feedback';
 import { LatencyPanel } from '../components/latency_panel';
 import { PageHeading, Section } from '../components/page';
 import { duration, usd } from '../lib/format';
@@ -25,11 +25,7 @@ export default function MetricsPage() {
           ? 'Everybody’s figures, anew every 5 seconds while you look.'
           : 'Your own figures only; operators see everybody’s. Anew every 5 seconds while you look.'}
       </PageHeading>
-      {query.isError && (
-        <div className="mb-5">
-          <ErrorCard error={query.error} onRetry={() => void query.refetch()} />
-        </div>
-      )}
+      <QueryError query={query} className="mb-5" />
       {!latest && !query.isError && <Skeleton className="h-96 rounded-2xl!" />}
       {latest && <Panels history={history} latest={latest} isOperator={isOperator} />}
     </>

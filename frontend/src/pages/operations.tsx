@@ -1,7 +1,7 @@
 import { useHealth } from '../api/queries';
 import { Badge } from '../components/badge';
 import { Circuits } from '../components/circuits';
-import { ErrorCard, Rows } from '../components/feedback';
+import { QueryError, Rows } from '../components/feedback';
 import { PageHeading, Section } from '../components/page';
 import { SpendPanels } from '../components/spend_panels';
 import { duration } from '../lib/format';
@@ -36,7 +36,7 @@ function HealthPanel() {
       title="Health"
       aside={data && <Badge tone={HEALTH_TONES[data.status] ?? 'neutral'}>{HEALTH_WORDS[data.status]}</Badge>}
     >
-      {health.isError && <ErrorCard error={health.error} onRetry={() => void health.refetch()} />}
+      <QueryError query={health} />
       {health.isPending && <Rows />}
       {data && (
         <ul className="divide-y divide-line text-sm" data-testid="health">

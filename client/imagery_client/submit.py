@@ -9,21 +9,27 @@ from argparse import Namespace
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.text import Text
 
-from imagery.cli.api import Api, Json
-from imagery.cli.errors import CliError, Exit
-from imagery.cli.output import Output
-from imagery.cli.photos import content_hash, idempotency_key, photos
-from imagery.cli.settings import CliSettings
+from imagery_client.api import ApiClient
+from imagery_client.errors import ClientError, ExitCode
+from imagery_client.model import Accepted, JobState
+from imagery_client.output import Output, plain
+from imagery_client.photos import content_hash, find_photos, idempotency_key
 
-_ENDS_ALL = {Exit.USAGE, Exit.UNREACHABLE}
+_ENDS_ALL = {ExitCode.USAGE, ExitCode.UNREACHABLE}
+_CAN_BE_RETRIED = {JobState.FAILED, JobState.CANCELLED}
 _NAME_CHARS = 30
+# how often an upload is repeated when the API says when to come again, and the longest such wait
+_BUSY_ATTEMPTS = 5
+_BUSY_WAIT_MAX_S = 120.0
 
 
 @dataclass
-class Sent:
+class SubmittedPhoto:
     """One photo and what became of it: a job, or an error."""
 
     photo: Path
@@ -31,28 +37,25 @@ class Sent:
     job_id: str = ""
     state: str = ""
     is_new: bool = False
-    error: CliError | None = None
+    error: ClientError | None = None
 
-    def to_json(self) -> Json:
-        """As scripts get it."""
-        told = {"photo": str(self.photo), "job_id": self.job_id or None, "state": self.state or None}
+    def to_json(self) -> dict[str, Any]:
+        """The photo for scripts: path, job id and state (null without a job), key, error."""
+        job = {"photo": str(self.photo), "job_id": self.job_id or None, "state": self.state or None}
         more = {"is_new": self.is_new, "idempotency_key": self.key}
-        return told | more | (self.error.to_json() if self.error else {})
+        return job | more | (self.error.to_json() if self.error else {})
 
 
 class Submission:
-    """The photos of one command; ``job_ids`` grows as they get their jobs."""
+    """Sends the photos of one command; ``job_ids`` grows as they get their jobs."""
 
-    def __init__(
-        self, api: Api, settings: CliSettings, output: Output, chosen: Namespace, job_ids: list[str]
-    ) -> None:
+    def __init__(self, api: ApiClient, output: Output, chosen: Namespace, job_ids: list[str]) -> None:
         self._api = api
-        self._settings = settings
         self._output = output
         self._chosen = chosen
         self._job_ids = job_ids
         self._fields = fields_of(chosen)
-        self._gate = asyncio.Semaphore(settings.parallel)
+        self._gate = asyncio.Semaphore(chosen.parallel)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -63,47 +66,48 @@ class Submission:
         )
         self._base_key: str | None = chosen.idempotency_key
 
-    async def run(self) -> list[Sent]:
-        """Each photo with its job or its refusal. Raises ``CliError`` for what concerns all of them."""
-        files = [Sent(photo) for photo in photos(self._chosen.photos, self._settings.max_photos)]
+    async def run(self) -> list[SubmittedPhoto]:
+        """Returns each photo with its job or its refusal. Raises ``ClientError`` for what concerns all."""
+        photos = [SubmittedPhoto(each) for each in find_photos(self._chosen.photos, self._chosen.limit)]
         if self._chosen.fresh and self._base_key is None:
             self._base_key = f"cli-fresh-{uuid.uuid4().hex}"
             self._output.note(
-                "--fresh computes and pays anew each time. Should this command be interrupted, repeat it "
+                "--fresh computes and pays again each time. If this command is interrupted, repeat it "
                 f"with --idempotency-key {self._base_key}, which pays once."
             )
         with ExitStack() as shown:
             if self._output.is_live:
                 shown.enter_context(self._progress)
-            await asyncio.gather(*(self._send(each, len(files)) for each in files))
-        return files
+            await asyncio.gather(*(self._send(each, len(photos)) for each in photos))
+        return photos
 
-    async def _send(self, sent: Sent, number: int) -> None:
+    async def _send(self, sent: SubmittedPhoto, number: int) -> None:
         async with self._gate:
             try:
                 content = await asyncio.to_thread(content_hash, sent.photo)
                 sent.key = self._key(content, number)
                 await self._upload(sent)
-            except CliError as error:
-                # a key, an address or a host that is wrong is so for every photo
+            except ClientError as error:
+                # a wrong key or address and a host that is away concern every photo
                 if error.exit_code in _ENDS_ALL and error.retry_after_s is None:
                     raise
                 sent.error = error
-        self._tell(sent)
+        self._report(sent)
 
-    async def _upload(self, sent: Sent) -> None:
+    async def _upload(self, sent: SubmittedPhoto) -> None:
         size = sent.photo.stat().st_size
-        task = self._progress.add_task(sent.photo.name[-_NAME_CHARS:], total=size)
+        name = Text(plain(sent.photo.name[-_NAME_CHARS:])).markup
+        task = self._progress.add_task(name, total=size)
         try:
-            answer, sent.is_new = await self._until_not_busy(sent, task)
+            accepted, sent.is_new = await self._until_not_busy(sent, task)
         finally:
             self._progress.remove_task(task)
-        sent.job_id, sent.state = str(answer["job_id"]), str(answer["status"])
+        sent.job_id, sent.state = accepted.job_id, accepted.state
         self._job_ids.append(sent.job_id)
 
-    async def _until_not_busy(self, sent: Sent, task: TaskID) -> tuple[Json, bool]:
+    async def _until_not_busy(self, sent: SubmittedPhoto, task: TaskID) -> tuple[Accepted, bool]:
         kind = mimetypes.guess_type(sent.photo.name)[0] or "application/octet-stream"
-        for attempt in range(1, self._settings.busy_attempts + 1):
+        for attempt in range(1, _BUSY_ATTEMPTS + 1):
             try:
                 return await self._api.upload(
                     sent.photo,
@@ -112,21 +116,21 @@ class Submission:
                     sent.key,
                     lambda done: self._progress.update(task, completed=done),
                 )
-            except CliError as error:
+            except ClientError as error:
                 wait = error.retry_after_s
-                is_last = attempt == self._settings.busy_attempts
-                if wait is None or is_last or wait > self._settings.busy_wait_max_s:
+                is_last = attempt == _BUSY_ATTEMPTS
+                if wait is None or is_last or wait > _BUSY_WAIT_MAX_S:
                     raise
-                self._output.note(f"{sent.photo.name}: {error.detail} Again in {wait:.0f} s.")
+                self._output.note(f"{sent.photo.name}: {error.detail} Trying again in {wait:.0f} s.")
                 await asyncio.sleep(wait)
-        raise AssertionError("the last attempt answers or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def _key(self, content: str, number: int) -> str:
         if self._base_key is None:
             return idempotency_key(content, self._fields)
         return self._base_key if number == 1 else f"{self._base_key}-{content[:16]}"
 
-    def _tell(self, sent: Sent) -> None:
+    def _report(self, sent: SubmittedPhoto) -> None:
         if self._output.is_json:
             self._output.json(sent.to_json())
         elif sent.error is not None:
@@ -136,15 +140,13 @@ class Submission:
         elif sent.is_new:
             self._output.say(f"{sent.photo}  job {sent.job_id}")
         else:
-            again = (
-                "'retry' runs it again" if sent.state in {"FAILED", "CANCELLED"} else "--fresh makes it anew"
-            )
+            again = "'imagery retry' runs it again" if sent.state in _CAN_BE_RETRIED else "--fresh pays again"
             known = f"sent before with the same options: nothing is paid twice ({sent.state}; {again})"
             self._output.say(f"{sent.photo}  job {sent.job_id}  {known}", "cyan")
 
 
 def fields_of(chosen: Namespace) -> dict[str, str]:
-    """The form fields that were chosen; what was not keeps the API's default."""
+    """The form fields that were chosen; the API has defaults for the others."""
     given = {
         "prompt": chosen.prompt,
         "aspect_ratio": chosen.aspect_ratio,

@@ -1,4 +1,4 @@
-"""What goes to the terminal: words for people, or one JSON object a line for scripts."""
+"""What goes to the terminal: text for people, or one JSON object a line for scripts."""
 
 from __future__ import annotations
 
@@ -12,41 +12,40 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from imagery.cli.errors import CliError
-from imagery.text import plain
+from imagery_client.errors import ClientError
 
-MOST_CHARS = 2000
+_MOST_CHARS = 2000
 
 
 class Output:
-    """stdout carries results alone; what happens meanwhile goes to stderr."""
+    """Results go to stdout; everything else goes to stderr."""
 
     def __init__(self, *, is_json: bool) -> None:
         self.is_json = is_json
         self.console = Console(highlight=False)
-        self.notes = Console(stderr=True, highlight=False)
+        self._notes = Console(stderr=True, highlight=False)
 
     @property
     def is_live(self) -> bool:
-        """True where lines can be drawn anew."""
+        """True where lines can be redrawn."""
         return self.console.is_terminal and not self.is_json and os.isatty(sys.stdout.fileno())
 
     def json(self, value: Any) -> None:
-        """One line."""
+        """Print one line of JSON."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
     def say(self, text: str, style: str = "") -> None:
-        """A line of the result, for people."""
+        """Print a line of the result, for people; nothing where scripts listen."""
         if not self.is_json:
-            self.console.print(Text(plain(text, MOST_CHARS), style=style), soft_wrap=True)
+            self.console.print(Text(plain(text), style=style), soft_wrap=True)
 
     def note(self, text: str, style: str = "dim") -> None:
-        """A line about what happens."""
-        self.notes.print(Text(plain(text, MOST_CHARS), style=style), soft_wrap=True)
+        """Print a line about what happens meanwhile."""
+        self._notes.print(Text(plain(text), style=style), soft_wrap=True)
 
-    def complain(self, error: CliError) -> None:
-        """An error: title, detail, way out; never a traceback."""
+    def complain(self, error: ClientError) -> None:
+        """Print an error: title, detail, way out; never a traceback."""
         if self.is_json:
             sys.stderr.write(json.dumps(error.to_json(), ensure_ascii=False) + "\n")
             return
@@ -55,8 +54,8 @@ class Output:
             self.note(f"  {error.way_out}", "yellow")
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """On a screen cut to its width; elsewhere whole, with aligned columns."""
-        clean = [[plain(cell, MOST_CHARS) for cell in row] for row in rows]
+        """Print a table: cut to the width of a screen, whole and aligned elsewhere."""
+        clean = [[plain(cell) for cell in row] for row in rows]
         if self.is_live:
             table = Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="bold")
             for row in clean:
@@ -69,6 +68,11 @@ class Output:
             sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
+def plain(text: str) -> str:
+    """``text`` without control characters, which could restyle a terminal; at most 2000 characters."""
+    return "".join(letter for letter in text[:_MOST_CHARS] if letter.isprintable())
+
+
 def money(usd: float) -> str:
-    """``$0.08``; nothing for nothing."""
+    """``$0.08``; empty for nothing."""
     return f"${usd:.2f}" if usd else ""

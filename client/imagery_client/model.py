@@ -1,0 +1,197 @@
+"""What the API sends, as far as the command line reads it.
+
+The enums equal those of the app's contracts: a test holds it. Fields that are not named here are kept and
+appear in ``to_json``, so ``--json`` prints all that the API sent.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Stage(StrEnum):
+    """The four steps of a job, in order."""
+
+    GUARDRAIL = "guardrail"
+    REMBG = "rembg"
+    REALESRGAN = "realesrgan"
+    NANO_BANANA = "nano_banana"
+
+
+class JobState(StrEnum):
+    """The state of a job."""
+
+    QUEUED = "QUEUED"
+    VALIDATING = "VALIDATING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+ENDED = frozenset({JobState.COMPLETED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED})
+
+
+class AspectRatio(StrEnum):
+    """Aspect ratios of the placed picture."""
+
+    SQUARE = "1:1"
+    PORTRAIT_2_3 = "2:3"
+    LANDSCAPE_3_2 = "3:2"
+    PORTRAIT_3_4 = "3:4"
+    LANDSCAPE_4_3 = "4:3"
+    PORTRAIT_4_5 = "4:5"
+    LANDSCAPE_5_4 = "5:4"
+    PORTRAIT_9_16 = "9:16"
+    LANDSCAPE_16_9 = "16:9"
+    CINEMA_21_9 = "21:9"
+
+
+class ImageSize(StrEnum):
+    """Size classes of the placed picture."""
+
+    ONE_K = "1K"
+    TWO_K = "2K"
+    FOUR_K = "4K"
+
+
+class LogLevel(StrEnum):
+    """Levels of the events in ``logs``."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class ApiModel(BaseModel):
+    """Base of what the API sends. Unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the API sent."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class Reason(ApiModel):
+    """Why a job or a stage ended, or waits."""
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class StageStatus(ApiModel):
+    """One stage of a job. ``state`` is text: a newer API may know states that this client does not."""
+
+    stage: str
+    state: str
+    attempt: int = 0
+    duration_ms: float | None = None
+    cost_usd: float = 0.0
+    cached: bool = False
+    started_at: str | None = None
+    waiting_until: str | None = None
+    queue_ahead: int | None = None
+    tiles_done: int | None = None
+    tiles_total: int | None = None
+    output: str | None = None
+    error: Reason | None = None
+
+
+class JobStatus(ApiModel):
+    """A job. ``filename`` is that of an uploaded blob; times are ISO 8601 in UTC."""
+
+    job_id: str
+    state: str
+    source: str
+    created_at: str
+    stage: str | None = None
+    progress: float = 0.0
+    cost_usd: float = 0.0
+    filename: str | None = None
+    error: Reason | None = None
+    stages: list[StageStatus] = []
+
+    @property
+    def has_ended(self) -> bool:
+        """True when nothing changes any more without a request."""
+        return self.state in ENDED
+
+
+class JobPage(ApiModel):
+    """A page of jobs, newest first. ``cursor`` asks for the next page; None on the last one."""
+
+    jobs: list[JobStatus]
+    cursor: str | None = None
+
+
+class Accepted(ApiModel):
+    """The job that a request started or found."""
+
+    job_id: str
+    state: str
+
+
+class LogEvent(ApiModel):
+    """One event of a job."""
+
+    id: int
+    timestamp: str
+    level: str
+    event: str
+    job_id: str | None = None
+    stage: str | None = None
+
+
+class Today(ApiModel):
+    """The budget of this UTC day."""
+
+    day: str
+    budget_usd: float
+    committed_usd: float
+    remaining_usd: float
+
+
+class SpendSums(ApiModel):
+    """USD of one day or one user."""
+
+    name: str
+    pictures: int
+    settled_usd: float
+    unknown_usd: float
+    open_usd: float
+
+
+class AvoidedSpend(ApiModel):
+    """What was not paid, by reason."""
+
+    reason: str
+    pictures: int
+    usd: float
+
+
+class UnknownSpend(ApiModel):
+    """A call that may have been charged."""
+
+    job_id: str
+    usd: float
+    note: str | None = None
+
+
+class Spend(ApiModel):
+    """What was paid, what was not, and why."""
+
+    price_usd: float
+    today: Today
+    days: list[SpendSums]
+    users: list[SpendSums]
+    avoided: list[AvoidedSpend]
+    unknown: list[UnknownSpend]

@@ -1,0 +1,82 @@
+"""A server that dies costs no test but the one that it died in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from imagery.contracts import JOBS, BlobRef
+from imagery.database.engine import make_engine
+from imagery.environment import read
+from imagery.settings import Settings
+from imagery.storage import make_storage
+from testbed import supervised
+from testbed.azurite import start_azurite
+from testbed.postgres import start_postgres
+from tests.conftest import new_database
+
+
+@pytest.mark.postgres
+def test_a_killed_postgres_is_started_again_with_its_data_and_named(tmp_path: Path) -> None:
+    server = start_postgres(tmp_path / "cluster")
+    try:
+        url = new_database(server)
+        os.kill(server.pid, signal.SIGKILL)
+        assert server.process is not None
+        server.process.wait(10)
+        (sentence,) = supervised.revive()
+        assert sentence.startswith("PostgreSQL died and was started again.")
+        assert "database system is ready to accept connections" in sentence
+        with make_engine(url).connect():
+            pass
+        assert supervised.revive() == []
+    finally:
+        server.stop()
+
+
+@pytest.mark.azurite
+def test_a_killed_azurite_is_started_again_and_named(tmp_path: Path) -> None:
+    server = start_azurite(tmp_path)
+    try:
+        storage = make_storage(read(Settings, {"ENV": "PROD", "AzureWebJobsStorage": server.connection_string))
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait(10)
+        (sentence,) = supervised.revive()
+        assert sentence.startswith("Azurite died and was started again.")
+        # what it had not written to its file yet is lost, containers too
+        storage.ensure_containers(JOBS)
+        ref = storage.write(BlobRef(container=JOBS, name="a"), b"new", "text/plain")
+        assert storage.read(ref) == b"new"
+    finally:
+        server.stop()
+
+
+@pytest.mark.postgres
+def test_one_that_does_not_start_again_is_one_clear_error(tmp_path: Path) -> None:
+    server = start_postgres(tmp_path / "cluster")
+    try:
+        server.stop()
+        supervised.keep(server)
+        shutil.move(server.directory / "postgresql.conf", tmp_path)
+        server.start_limit_s = 1.0
+        with pytest.raises(supervised.ServerLostError, match="PostgreSQL died and does not start again"):
+            supervised.revive()
+    finally:
+        server.stop()
+
+
+@pytest.mark.postgres
+def test_one_that_is_stopped_on_purpose_stays_away(tmp_path: Path) -> None:
+    server = start_postgres(tmp_path / "cluster")
+    server.stop()
+    assert supervised.revive() == []
+
+
+def test_a_unit_test_starts_no_server(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="Azurite may not be started here"):
+        start_azurite(tmp_path)
