@@ -27,8 +27,8 @@ from imagery.database.ledger import (
     NotPayableError,
     Reservation,
     SamePicturePendingError,
-    SpendState,
 )
+from imagery.database.money import SpendState
 from imagery.database.stages import Begun
 from imagery.database.tables import utc_now
 from imagery.png import without_personal_metadata

@@ -1,4 +1,4 @@
-"""``make fuzz``: coverage-guided fuzzing of the guardrail's worker code with atheris.
+"""``make drill NAME=fuzz``: coverage-guided fuzzing of the guardrail's worker code with atheris.
 
 The first corpus is made of the hostile inputs; what the fuzzer adds stays in the corpus folder and is
 used again by the next run. An exception, a crash, too long a run or too much memory is a finding.
@@ -57,12 +57,14 @@ def seed(folder: Path) -> None:
             (folder / f"seed-{number:04d}").write_bytes(data)
 
 
-def main() -> None:
-    """Fuzz for a while."""
-    parser = argparse.ArgumentParser(prog="python -m drills.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=600, help="how long (600)")
-    parser.add_argument("--corpus", type=Path, default=Path(".run/fuzz/corpus"))
-    chosen, more = parser.parse_known_args()
+def main(arguments: list[str]) -> None:
+    """Fuzz until the time is up or something is found; atheris ends the process."""
+    parser = argparse.ArgumentParser(prog="python -m drills fuzz", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=600, help="how long (%(default)s)")
+    parser.add_argument(
+        "--corpus", type=Path, default=Path(".run/fuzz/corpus"), help="folder of the corpus (%(default)s)"
+    )
+    chosen, more = parser.parse_known_args(arguments)
     seed(chosen.corpus)
     options = [
         f"-max_total_time={chosen.seconds}",
@@ -77,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -21,7 +21,7 @@ _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command. The exit code: 0 done, 1 refused with a word, 2 misunderstood."""
+    """Run one command. Returns 0 when done, 1 when refused; exits with 2 if the command is wrong."""
     chosen = _parser().parse_args(arguments)
     try:
         chosen.run(Users(get_database()), chosen)
@@ -44,7 +44,7 @@ def _add_key(users: Users, chosen: argparse.Namespace) -> None:
 
 def _rotate(users: Users, chosen: argparse.Namespace) -> None:
     key = users.rotate(chosen.key, timedelta(hours=chosen.grace_h))
-    _say(f"the old key ends in {chosen.grace_h:g} h")
+    _say(f"the old key is valid for {chosen.grace_h:g} h more")
     _show(key)
 
 
@@ -62,7 +62,7 @@ def _change(users: Users, chosen: argparse.Namespace) -> None:
         concurrent_jobs=chosen.concurrent_jobs,
         usd_per_day=chosen.usd_per_day,
     )
-    _say(f"user {user.user_id} ({user.name}, {user.role}) is changed")
+    _say(f"user {user.user_id} ({user.name}, {user.role}) was changed")
 
 
 def _webhook_secret(users: Users, chosen: argparse.Namespace) -> None:
@@ -84,12 +84,12 @@ def _list(users: Users, _: argparse.Namespace) -> None:
 
 
 def _develop(users: Users, chosen: argparse.Namespace) -> None:
-    """A user for one machine, whose key stands in a file that only its owner can read."""
+    """Make a user for this machine, and keep its key in a file that only its owner can read."""
     url = make_url(get_settings().database_url.get_secret_value())
     if url.get_backend_name() != "sqlite" and (url.host or "localhost") not in _THIS_MACHINE:
         raise UserError(
-            f"The database is on {url.host}, not on this machine: no developer's key is made there. "
-            "Make one with 'create' and give it as API_KEY."
+            f"The database is on {url.host}, not on this machine, so no developer's key is made there. "
+            "Make a key with 'create' and set it as API_KEY."
         )
     file: Path = chosen.key_file
     known = file.read_text().strip() if file.exists() else ""
@@ -108,7 +108,9 @@ def _develop(users: Users, chosen: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m imagery.users", description="Users, API keys, roles and quotas (DATABASE_URL)."
+        prog="python -m imagery.users",
+        description="Manage users, API keys, roles and quotas in the database of DATABASE_URL.",
+        epilog='With a stack that runs in this checkout: make users ARGS="create ann"',
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -123,10 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     command("list", _list, "show every user with its keys (never the secrets)")
     key = command("key", _add_key, "make one more key of a user")
     key.add_argument("name")
-    key.add_argument("--days", type=_amount, help="days until it ends; without: never")
-    rotate = command("rotate", _rotate, "make a new key in place of one")
+    key.add_argument("--days", type=_amount, help="days until it ends (default: never)")
+    rotate = command("rotate", _rotate, "replace a key by a new one")
     rotate.add_argument("key", help="the readable prefix of the key")
-    rotate.add_argument("--grace-h", type=_amount, default=24.0, help="hours the old key stays good (24)")
+    rotate.add_argument(
+        "--grace-h", type=_amount, default=24.0, help="hours the old key stays valid (default 24)"
+    )
     revoke = command("revoke", _revoke, "end a key at once")
     revoke.add_argument("key", help="the readable prefix of the key")
     change = command("change", _change, "change a user's role or quotas, disable or enable it")
@@ -138,8 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--usd-per-day", type=_amount)
     secret = command("webhook-secret", _webhook_secret, "show the secret that signs a user's callbacks")
     secret.add_argument("name")
-    secret.add_argument("--new", action="store_true", help="replace it: the old one ends at once")
-    develop = command("develop", _develop, "keep a developer's key in a file; prints it when it is new")
+    secret.add_argument("--new", action="store_true", help="replace it; the old one ends at once")
+    develop = command("develop", _develop, "keep a developer's key in a file, and print it when it is new")
     develop.add_argument("--key-file", type=Path, required=True)
     return parser
 
@@ -163,7 +167,7 @@ def _day(moment: datetime | None) -> str:
 
 
 def _show(key: str) -> None:
-    _say("the key, shown this once:")
+    _say("the key, shown only this once:")
     _say(key)
 
 

@@ -216,6 +216,7 @@ class Stack:
             "storage_connection_string": connection_string(ports) if options.storage == "azurite" else None,
             "local_storage_path": None if options.storage == "azurite" else environment["LOCAL_STORAGE_PATH"],
             "database_url": environment["DATABASE_URL"],
+            "webhook_signing_key": environment["WEBHOOK_SIGNING_KEY"],
             "nano_banana_simulated": is_simulated(options),
             "api_key": self._key,
             "started_at": self._started_at,

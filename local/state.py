@@ -33,6 +33,16 @@ class RunFolder:
         """Where the state stands."""
         return self.path / "state.json"
 
+    @property
+    def is_locked(self) -> bool:
+        """True while a stack runs in this folder."""
+        with contextlib.suppress(FileNotFoundError), (self.path / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
     def __enter__(self) -> RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         lock = (self.path / "lock").open("w")

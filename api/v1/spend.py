@@ -16,8 +16,9 @@ from api.v1.status import load
 from api.views import JobStatus, View, job_status
 from imagery.contracts import Stage
 from imagery.database import spend_report
-from imagery.database.budget import MICRO
-from imagery.database.ledger import NothingToResolveError, SpendState
+from imagery.database.ledger import NothingToResolveError
+from imagery.database.money import SpendState, usd_per_day
+from imagery.database.savings import avoided
 from imagery.database.tables import utc_day, utc_now
 from imagery.principal import Principal
 from imagery.services import get_services
@@ -108,9 +109,7 @@ def get_spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) ->
             days=[SpendSums.model_validate(each) for each in spend_report.by_day(session, since, scope)],
             users=[SpendSums.model_validate(each) for each in spend_report.by_user(session, since, scope)],
             outcomes=[LedgerSums.model_validate(each) for each in spend_report.outcomes(session, scope)],
-            avoided=[
-                AvoidedSpend.model_validate(each) for each in spend_report.avoided(session, price, scope)
-            ],
+            avoided=[AvoidedSpend.model_validate(each) for each in avoided(session, scope)],
             unknown=[
                 UnknownPayment.model_validate(each)
                 for each in spend_report.unknown_calls(session, scope, _MOST_UNKNOWN)
@@ -144,9 +143,7 @@ def _today(caller: Principal, committed_usd: float) -> BudgetToday:
     settings = get_services().settings
     budget = settings.jobs.budget_usd_per_day
     if caller.scope is not None:
-        user = get_services().users.get(caller.user_id)
-        own = user.micro_usd_per_day if user else None
-        budget = settings.jobs.quota.usd_per_day if own is None else own / MICRO
+        budget = usd_per_day(get_services().users.get(caller.user_id), settings.jobs.quota.usd_per_day)
     return BudgetToday(
         day=utc_day(),
         budget_usd=budget,

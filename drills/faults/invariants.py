@@ -11,8 +11,7 @@ from PIL import Image
 
 from drills.faults.records import Record
 from imagery.contracts import JobState, Stage, StageState, stage_output
-from imagery.database.budget import MICRO
-from imagery.database.ledger import SpendState
+from imagery.database.money import SpendState, to_micro
 from imagery.database.tables import SpendEntry
 from imagery.storage import BlobNotFoundError, Storage
 
@@ -84,7 +83,7 @@ def _check_ledger(where: str, facts: Facts) -> Iterator[Violation]:
         yield Violation(Kind.LEDGER, where, f"unknown although no answer was lost: {told}")
     if not len(settled) <= facts.billed <= len(settled) + len(unknown):
         yield Violation(Kind.LEDGER, where, told)
-    if not unknown and round(facts.billed_usd * MICRO) != _price(settled):
+    if not unknown and to_micro(facts.billed_usd) != _price(settled):
         yield Violation(Kind.LEDGER, where, f"{told}: the prices differ")
     if facts.calls > sum(entry.calls for entry in entries):
         yield Violation(Kind.LEDGER, where, f"a call came in that the ledger does not have: {told}")

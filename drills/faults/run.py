@@ -18,7 +18,7 @@ from drills.faults.records import Glance, Record, Records
 from drills.faults.scenarios import Entrance, Scenario
 from drills.faults.world import Lane, Site, World, host_environment
 from imagery.contracts import Stage, stage_output
-from imagery.database.ledger import SpendState
+from imagery.database.money import SpendState
 
 _LIMIT_S = 90.0
 _WAITING_LIMIT_S = 150.0

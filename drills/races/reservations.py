@@ -12,7 +12,8 @@ from sqlmodel import func, select
 from drills.races.processes import at_once, database_of
 from imagery.contracts import JobState, Stage
 from imagery.database.budget import BudgetExhaustedError, Budgets
-from imagery.database.ledger import Ledger, SpendState
+from imagery.database.ledger import Ledger
+from imagery.database.money import SpendState
 from imagery.database.spend_report import committed_usd
 from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
 

@@ -3,5 +3,5 @@ try {
   const theme = localStorage.getItem('theme');
   if (theme === 'light' || theme === 'dark') document.documentElement.dataset.theme = theme;
 } catch {
-  // storage is switched off: the system's scheme stays
+  // storage is disabled: the system's scheme stays
 }

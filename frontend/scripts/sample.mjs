@@ -1,4 +1,4 @@
-// The sample picture is kept once, with the local stack; the dashboard serves a copy.
+// The sample picture lies with the local stack; the dashboard serves a copy.
 import { copyFileSync, mkdirSync } from 'node:fs';
 
 const from = new URL('../../local/samples/coffee.jpg', import.meta.url);

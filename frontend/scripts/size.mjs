@@ -1,4 +1,4 @@
-// What a first visit loads before it can show anything: index.html and all it names, and what those import.
+// What a first visit loads before it shows anything: index.html, the files it names and their static imports.
 import { existsSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
@@ -13,7 +13,7 @@ while (waiting.length > 0) {
   if (name in files || !existsSync(url)) continue;
   const text = readFileSync(url, 'utf8');
   files[name] = gzipSync(text).length;
-  // static imports only: what is imported lazily comes later
+  // static imports only: lazy ones load later
   for (const match of text.matchAll(/(?:^|[;}\s])(?:import|export)[^("';]*?["']\.\/([^"']+\.js)["']/g)) {
     waiting.push(`assets/${match[1]}`);
   }

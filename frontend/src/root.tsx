@@ -4,7 +4,7 @@ import { PageSkeleton } from './components/layout';
 import { takeFragmentKey } from './state/fragment_key';
 import { useSignIn } from './state/session';
 
-/** The app, after signing in with the key that came in the address's fragment, if one did. */
+/** The app; first signs in with the key from the address's fragment, if there is one. */
 export function Root({ fragmentKey }: { fragmentKey: string | null }) {
   const { mutate, error, isIdle, isPending } = useSignIn();
   useEffect(() => {

@@ -7,16 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import CursorResult, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from imagery.contracts import Stage
 from imagery.database.events import record
+from imagery.database.journal import EVERYBODY
+from imagery.database.money import SpendState, to_micro, to_usd, usd_per_day
 from imagery.database.tables import ImageJob, SpendDay, SpendEntry, User, utc_now
-
-MICRO = 1_000_000
-EVERYBODY = "*"
-RESERVED, RELEASED = "reserved", "released"
+from imagery.database.upsert import insert
 
 
 class BudgetExhaustedError(Exception):
@@ -49,15 +47,10 @@ class Budgets:
             )
             raise BudgetExhaustedError("budget_usd_per_day", message)
         user = session.get(User, entry.owner_id)
-        limit = self._limit_of(user)
+        limit = usd_per_day(user, self.user_usd_per_day)
         if user is not None and not _take(session, entry, entry.owner_id, limit):
             message = f"Your ${limit:.2f} a day are spent or reserved. They start anew at 00:00 UTC."
             raise BudgetExhaustedError("quota_usd_per_day", message)
-
-    def _limit_of(self, user: User | None) -> float:
-        if user is None or user.micro_usd_per_day is None:
-            return self.user_usd_per_day
-        return user.micro_usd_per_day / MICRO
 
 
 def refund(session: Session, entry: SpendEntry) -> None:
@@ -72,9 +65,9 @@ def refund(session: Session, entry: SpendEntry) -> None:
 
 def release_reserved(session: Session, job: ImageJob) -> None:
     """Free what a job that ends has reserved and not sent; its row is locked by the caller."""
-    query = select(SpendEntry).where(SpendEntry.job_id == job.job_id, SpendEntry.state == RESERVED)
+    query = select(SpendEntry).where(SpendEntry.job_id == job.job_id, SpendEntry.state == SpendState.RESERVED)
     for entry in session.exec(query):
-        entry.state, entry.closed_at = RELEASED, utc_now()
+        entry.state, entry.closed_at = SpendState.RELEASED, utc_now()
         entry.note = "the job ended before the call"
         refund(session, entry)
         record(
@@ -82,17 +75,16 @@ def release_reserved(session: Session, job: ImageJob) -> None:
             job,
             "spend_released",
             stage=Stage(entry.stage),
-            price_usd=entry.price_micro_usd / MICRO,
+            price_usd=to_usd(entry.price_micro_usd),
             note=entry.note,
         )
 
 
 def _take(session: Session, entry: SpendEntry, scope: str, limit_usd: float) -> bool:
-    most = round(limit_usd * MICRO) - entry.price_micro_usd
+    most = to_micro(limit_usd) - entry.price_micro_usd
     if most < 0:
         return False
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    day = insert(SpendDay).values(day=entry.day, scope=scope, micro_usd=0)
+    day = insert(session, SpendDay).values(day=entry.day, scope=scope, micro_usd=0)
     session.execute(day.on_conflict_do_nothing())
     taken: CursorResult[Any] = session.execute(  # type: ignore[assignment]  # an update has a row count
         update(SpendDay)

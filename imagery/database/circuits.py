@@ -19,12 +19,12 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CursorResult, Update, and_, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from imagery.backoff import JITTER, spread
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
+from imagery.database.upsert import insert
 from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
 
@@ -115,11 +115,6 @@ class Call:
         self._dependency = dependency
         self._probe = probe
         self._is_told = False
-
-    @property
-    def is_probe(self) -> bool:
-        """True for the one call of a half-open circuit."""
-        return self._probe is not None
 
     def answered(self) -> None:
         """The dependency works: it answered, be it with a refusal."""
@@ -332,8 +327,7 @@ def _is_closed_with_failures() -> Any:
 
 def _locked(session: Session, dependency: Dependency) -> CircuitBreaker:
     """The circuit's row, made at its first failure, locked until the transaction ends."""
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     fresh = CircuitBreaker(dependency=dependency.value).model_dump()
-    session.execute(insert(CircuitBreaker).values(**fresh).on_conflict_do_nothing())
+    session.execute(insert(session, CircuitBreaker).values(**fresh).on_conflict_do_nothing())
     query = select(CircuitBreaker).where(CircuitBreaker.dependency == dependency.value)
     return session.exec(query.with_for_update()).one()

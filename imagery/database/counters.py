@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from imagery.database.journal import EVERYBODY, journal_of
 from imagery.database.tables import MetricCount
 
-MICRO = 1_000_000
+_MICROSECONDS = 1_000_000
 BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 INFINITE = "+Inf"
 
@@ -32,6 +32,7 @@ class Metric(StrEnum):
     CALLS = "calls"  # outcome of a paid call
     SPEND = "spend"  # none; micro USD
     AVOIDED = "avoided"  # reason; micro USD
+    AVOIDED_PICTURES = "avoided_pictures"  # reason
     VALIDATIONS = "validations"  # verdict
     CACHE_HITS = "cache_hits"  # stage
     LATENCY_SUM = "latency_sum"  # stage; microseconds
@@ -81,7 +82,8 @@ def histograms(counts: Counts) -> dict[str, Histogram]:
         stages.setdefault(stage, {})[float(bound)] = value
     sums = counts.get(Metric.LATENCY_SUM, {})
     return {
-        stage: Histogram(_cumulative(found), sums.get(stage, 0) / MICRO) for stage, found in stages.items()
+        stage: Histogram(_cumulative(found), sums.get(stage, 0) / _MICROSECONDS)
+        for stage, found in stages.items()
     }
 
 

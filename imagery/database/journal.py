@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from sqlalchemy import text
-from sqlalchemy.dialects import sqlite
 from sqlmodel import Session
 
 from imagery.database.tables import JobEvent, MetricCount
+from imagery.database.upsert import insert
 
 EVERYBODY = "*"
 _INFO = "journal"
@@ -125,7 +125,7 @@ def _rows(counts: Counter[tuple[str, str, str]]) -> list[dict[str, str | int]]:
 def _add(session: Session, rows: list[dict[str, str | int]]) -> None:
     if not rows:
         return
-    query = sqlite.insert(MetricCount).values(rows)
+    query = insert(session, MetricCount).values(rows)
     session.execute(
         query.on_conflict_do_update(
             index_elements=["owner_id", "name", "label"],

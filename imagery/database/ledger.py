@@ -9,27 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from sqlmodel import Session, col, select
 
 from imagery.contracts import JobState, Stage, StageState
-from imagery.database.budget import MICRO, Budgets, refund
+from imagery.database.budget import Budgets, refund
 from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.jobs import lock_job, stage_row
+from imagery.database.money import UNACCOUNTED, UNDER_WAY, SpendState, to_micro, to_usd
 from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
-
-
-class SpendState(StrEnum):
-    """State of one entry."""
-
-    RESERVED = "reserved"
-    SENT = "sent"
-    SETTLED = "settled"
-    RELEASED = "released"
-    UNKNOWN = "unknown"
 
 
 class NotPayableError(Exception):
@@ -91,7 +81,7 @@ class Ledger:
                     stage=stage.value,
                     attempt_group=run,
                     state=SpendState.RESERVED,
-                    price_micro_usd=round(price_usd * MICRO),
+                    price_micro_usd=to_micro(price_usd),
                 )
             entry.state = SpendState.RESERVED
             entry.closed_at = entry.sent_at = entry.note = None
@@ -133,7 +123,7 @@ class Ledger:
         lock_job(session, job_id)
         entries = _entries(session, job_id, stage)
         for entry in entries:
-            if entry.state in {SpendState.SENT, SpendState.UNKNOWN}:
+            if entry.state in UNACCOUNTED:
                 self._close(session, entry, SpendState.SETTLED, None)
         return _settled_usd(entries)
 
@@ -195,7 +185,7 @@ class Ledger:
         with self._database.read() as session:
             query = select(SpendEntry.id).where(
                 SpendEntry.job_id == job_id,
-                col(SpendEntry.state).in_([SpendState.UNKNOWN, SpendState.SENT]),
+                col(SpendEntry.state).in_(UNACCOUNTED),
             )
             return session.exec(query).first() is not None
 
@@ -218,7 +208,7 @@ class Ledger:
             entry = _load(session, entry_id)
             lock_job(session, entry.job_id)
             session.refresh(entry)
-            if entry.state in {SpendState.RESERVED, SpendState.SENT}:
+            if entry.state in UNDER_WAY:
                 self._close(session, entry, state, note)
 
     def _close(
@@ -244,7 +234,7 @@ class Ledger:
                 f"spend_{state.value}",
                 stage=Stage(entry.stage),
                 level="error" if state is SpendState.UNKNOWN else "info",
-                price_usd=entry.price_micro_usd / MICRO,
+                price_usd=to_usd(entry.price_micro_usd),
                 **({"note": note} if note else {}),
             )
 
@@ -278,13 +268,13 @@ def _blocks(entry: SpendEntry, run: int) -> bool:
 
 
 def _is_being_paid(session: Session, result_key: str, job_id: str) -> bool:
-    under_way = col(SpendEntry.state).in_([SpendState.RESERVED, SpendState.SENT])
+    under_way = col(SpendEntry.state).in_(UNDER_WAY)
     query = select(SpendEntry.id).where(SpendEntry.result_key == result_key, under_way)
     return session.exec(query.where(SpendEntry.job_id != job_id)).first() is not None
 
 
 def _settled_usd(entries: list[SpendEntry]) -> float:
-    return sum(each.price_micro_usd for each in entries if each.state == SpendState.SETTLED) / MICRO
+    return to_usd(sum(each.price_micro_usd for each in entries if each.state == SpendState.SETTLED))
 
 
 def _load(session: Session, entry_id: int) -> SpendEntry:

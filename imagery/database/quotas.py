@@ -11,13 +11,12 @@ from sqlmodel import Session, col, select
 
 from imagery.contracts import OPEN_STATES, JobState
 from imagery.database.engine import Database
+from imagery.database.money import SpendState, to_usd, usd_per_day
 from imagery.database.tables import Batch, ImageJob, SpendEntry, User, utc_now
 from imagery.settings import Settings
 
-_MICRO = 1_000_000
 _WINDOW = timedelta(minutes=1)
 _OPEN_JOBS_RETRY_S = 10.0
-_RELEASED = "released"
 
 
 class QuotaExceededError(Exception):
@@ -116,23 +115,22 @@ class Quotas:
         entries = (
             select(SpendEntry.job_id)
             .where(SpendEntry.owner_id == user.user_id)
-            .where(col(SpendEntry.state) != _RELEASED)
+            .where(col(SpendEntry.state) != SpendState.RELEASED)
         )
         spent = session.exec(
             select(func.coalesce(func.sum(SpendEntry.price_micro_usd), 0))
             .where(SpendEntry.owner_id == user.user_id)
-            .where(col(SpendEntry.state) != _RELEASED)
+            .where(col(SpendEntry.state) != SpendState.RELEASED)
             .where(col(SpendEntry.reserved_at) >= _midnight(now))
         ).one()
         unpaid = session.exec(jobs.where(is_open).where(col(ImageJob.job_id).not_in(entries))).one()
-        own = user.micro_usd_per_day
         return Usage(
             jobs_per_minute=_first(user.jobs_per_minute, self.jobs_per_minute),
             concurrent_jobs=_first(user.concurrent_jobs, self.concurrent_jobs),
-            usd_per_day=self.usd_per_day if own is None else own / _MICRO,
+            usd_per_day=usd_per_day(user, self.usd_per_day),
             jobs_last_minute=started,
             open_jobs=int(opened),
-            usd_today=int(spent) / _MICRO + int(unpaid) * self.price_usd,
+            usd_today=to_usd(int(spent)) + int(unpaid) * self.price_usd,
         )
 
 

@@ -12,7 +12,7 @@ from imagery.database.callbacks import CallbackState
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.jobs import lock_job
-from imagery.database.ledger import SpendState
+from imagery.database.money import UNACCOUNTED
 from imagery.database.tables import (
     CallbackDelivery,
     ImageJob,
@@ -23,7 +23,6 @@ from imagery.database.tables import (
 )
 
 _EVENTS_AT_ONCE = 1000
-_EVIDENCE = (SpendState.SENT, SpendState.UNKNOWN)
 
 
 class Retention:
@@ -39,7 +38,7 @@ class Retention:
         pictures, and jobs whose callback is still to be delivered.
         """
         open_money = exists().where(
-            col(SpendEntry.job_id) == ImageJob.job_id, col(SpendEntry.state).in_(_EVIDENCE)
+            col(SpendEntry.job_id) == ImageJob.job_id, col(SpendEntry.state).in_(UNACCOUNTED)
         )
         open_callback = exists().where(
             col(CallbackDelivery.job_id) == ImageJob.job_id,

@@ -1,4 +1,4 @@
-"""What was spent, by whom, on which day, and what was not spent because something ended before it."""
+"""What was spent, by whom and on which day, as the ledger has it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from sqlalchemy import ColumnElement, case, func, true
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from imagery.contracts import JobState, Stage
-from imagery.database.budget import EVERYBODY, MICRO
-from imagery.database.tables import ImageJob, SpendDay, SpendEntry, StageRun, User
-
-BUDGET_CODES = ("budget_usd_per_day", "quota_usd_per_day")
-_UNPAID = (JobState.FAILED, JobState.REJECTED, JobState.CANCELLED)
-_SETTLED, _UNKNOWN, _RELEASED, _UNDER_WAY = "settled", "unknown", "released", ("reserved", "sent")
+from imagery.database.journal import EVERYBODY
+from imagery.database.money import UNDER_WAY, SpendState, to_usd
+from imagery.database.tables import SpendDay, SpendEntry, User
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,6 @@ class Outcome:
     state: str
     entries: int
     calls: int
-    usd: float
-
-
-@dataclass(frozen=True)
-class Avoided:
-    """Calls that were not made, by reason, and what they would have cost."""
-
-    reason: str
-    pictures: int
     usd: float
 
 
@@ -94,41 +81,14 @@ def outcomes(session: Session, owner_id: str | None) -> list[Outcome]:
         .where(owned(SpendEntry.owner_id, owner_id))
         .group_by(col(SpendEntry.state))
     )
-    return [Outcome(state, entries, int(calls), int(micro) / MICRO) for state, entries, calls, micro in rows]
-
-
-def avoided(session: Session, price_usd: float, owner_id: str | None) -> list[Avoided]:
-    """What was not paid: the job ended before, the budget was used up, the picture was there already."""
-    is_budget = col(ImageJob.error_code).in_(BUDGET_CODES)
-    ended_before = col(ImageJob.stage).is_distinct_from(Stage.NANO_BANANA.value)
-    reason = case((is_budget, "budget"), else_=func.lower(col(ImageJob.state)))
-    jobs = session.execute(
-        columns(reason, func.count())
-        .where(col(ImageJob.state).in_(_UNPAID), is_budget | ended_before)
-        .where(owned(ImageJob.owner_id, owner_id))
-        .group_by(reason)
-    )
-    counts = {str(name): int(count) for name, count in jobs}
-    hits = cache_hits(session, owner_id).get(Stage.NANO_BANANA.value, 0)
-    counts |= {"cache_hit": hits} if hits else {}
-    return [Avoided(name, count, count * price_usd) for name, count in sorted(counts.items())]
-
-
-def cache_hits(session: Session, owner_id: str | None) -> dict[str, int]:
-    """How often each stage's result was taken over from an earlier job."""
-    query = select(col(StageRun.stage), func.count()).where(col(StageRun.cached).is_(True))
-    if owner_id is not None:
-        query = query.where(
-            col(StageRun.job_id).in_(select(ImageJob.job_id).where(ImageJob.owner_id == owner_id))
-        )
-    return {stage: int(count) for stage, count in session.execute(query.group_by(col(StageRun.stage)))}
+    return [Outcome(state, entries, int(calls), to_usd(int(micro))) for state, entries, calls, micro in rows]
 
 
 def unknown_calls(session: Session, owner_id: str | None, limit: int) -> list[UnknownCall]:
     """Calls that an operator has to settle, the oldest first."""
     query = (
         select(SpendEntry)
-        .where(SpendEntry.state == _UNKNOWN)
+        .where(SpendEntry.state == SpendState.UNKNOWN)
         .where(owned(SpendEntry.owner_id, owner_id))
         .order_by(col(SpendEntry.sent_at), col(SpendEntry.id))
         .limit(limit)
@@ -139,7 +99,7 @@ def unknown_calls(session: Session, owner_id: str | None, limit: int) -> list[Un
             entry.owner_id,
             entry.attempt_group,
             entry.sent_at,
-            entry.price_micro_usd / MICRO,
+            to_usd(entry.price_micro_usd),
             entry.note,
         )
         for entry in session.exec(query)
@@ -149,7 +109,7 @@ def unknown_calls(session: Session, owner_id: str | None, limit: int) -> list[Un
 def committed_usd(session: Session, day: str, owner_id: str | None) -> float:
     """What the day's budget has given so far: paid, reserved, under way or unknown."""
     found = session.get(SpendDay, (day, owner_id or EVERYBODY))
-    return found.micro_usd / MICRO if found else 0.0
+    return to_usd(found.micro_usd) if found else 0.0
 
 
 def owned(column: Any, owner_id: str | None) -> ColumnElement[bool]:
@@ -163,14 +123,16 @@ def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Ite
     query = (
         columns(
             group,
-            func.sum(case((state == _SETTLED, 1), else_=0)),
-            func.sum(case((state == _SETTLED, price), else_=0)),
-            func.sum(case((state == _UNKNOWN, price), else_=0)),
-            func.sum(case((state.in_(_UNDER_WAY), price), else_=0)),
+            func.sum(case((state == SpendState.SETTLED, 1), else_=0)),
+            func.sum(case((state == SpendState.SETTLED, price), else_=0)),
+            func.sum(case((state == SpendState.UNKNOWN, price), else_=0)),
+            func.sum(case((state.in_(UNDER_WAY), price), else_=0)),
         )
-        .where(state != _RELEASED, col(SpendEntry.day) >= since, owned(SpendEntry.owner_id, owner_id))
+        .where(
+            state != SpendState.RELEASED, col(SpendEntry.day) >= since, owned(SpendEntry.owner_id, owner_id)
+        )
         .group_by(group)
         .order_by(group)
     )
     for name, pictures, settled, unknown, under_way in session.execute(query):
-        yield Sums(name, int(pictures), int(settled) / MICRO, int(unknown) / MICRO, int(under_way) / MICRO)
+        yield Sums(name, int(pictures), *(to_usd(int(each)) for each in (settled, unknown, under_way)))

@@ -12,15 +12,14 @@ import hashlib
 import json
 from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, select
 
 from imagery.contracts import BlobRef, JobOptions, Stage
 from imagery.database.engine import Database
+from imagery.database.journal import EVERYBODY
 from imagery.database.tables import ImageJob, StageCacheEntry, utc_now
+from imagery.database.upsert import insert
 from imagery.settings import CacheScope, Settings
-
-_EVERYBODY = "*"
 
 
 class StageCache:
@@ -36,7 +35,7 @@ class StageCache:
         steps = self._steps(JobOptions.from_json(job.options))
         if scope is CacheScope.OFF or job.content_hash is None or stage not in steps:
             return None
-        owner = job.owner_id if scope is CacheScope.USER else _EVERYBODY
+        owner = job.owner_id if scope is CacheScope.USER else EVERYBODY
         names = list(steps)
         way = [[name.value, steps[name]] for name in names[: names.index(stage) + 1]]
         return hashlib.sha256(json.dumps([owner, job.content_hash, way]).encode()).hexdigest()
@@ -48,8 +47,6 @@ class StageCache:
 
     def keep(self, key: str, stage: Stage, job_id: str, output: BlobRef, output_type: str) -> None:
         """Keep a result that was computed; one that is kept already stays."""
-        is_sqlite = self._database.engine.dialect.name == "sqlite"
-        insert: Any = sqlite.insert if is_sqlite else postgresql.insert
         entry = StageCacheEntry(
             key=key,
             stage=stage.value,
@@ -61,7 +58,7 @@ class StageCache:
         where = {"job_id": job_id, "output_container": output.container, "output_name": output.name}
         with self._database.write() as session:
             session.execute(
-                insert(StageCacheEntry)
+                insert(session, StageCacheEntry)
                 .values(**entry.model_dump())
                 .on_conflict_do_update(index_elements=["key"], set_=where)
             )

@@ -12,10 +12,10 @@ from sqlmodel import Session, col, select
 
 from imagery.api_keys import hash_secret, matches, new_key, split_key
 from imagery.database.engine import Database
+from imagery.database.money import to_micro
 from imagery.database.tables import ApiKey, User, utc_now
 from imagery.principal import SIGN_IN, Principal, Role
 
-_MICRO = 1_000_000
 _USED_EVERY = timedelta(minutes=1)
 # compared with when there is no such key, so that the answer takes as long as for a wrong secret
 _NO_SALT = secrets.token_hex(16)
@@ -135,7 +135,7 @@ class Users:
             if concurrent_jobs is not None:
                 user.concurrent_jobs = concurrent_jobs
             if usd_per_day is not None:
-                user.micro_usd_per_day = round(usd_per_day * _MICRO)
+                user.micro_usd_per_day = to_micro(usd_per_day)
             if new_webhook_secret:
                 user.webhook_version += 1
             return user

@@ -22,7 +22,6 @@ from imagery.database.circuits import CircuitState, Dependency
 from imagery.database.counters import (
     BUCKETS_S,
     INFINITE,
-    MICRO,
     Counts,
     Histogram,
     histograms,
@@ -30,7 +29,7 @@ from imagery.database.counters import (
 )
 from imagery.database.counters import Metric as Counted
 from imagery.database.engine import Database
-from imagery.database.ledger import SpendState
+from imagery.database.money import SpendState, to_usd
 from imagery.database.savings import BUDGET, CACHE_HIT
 from imagery.database.spend_report import owned
 from imagery.database.tables import CircuitBreaker, ImageJob, utc_now
@@ -107,15 +106,14 @@ def _counters(counts: Counts) -> Iterator[Metric]:
         counts.get(Counted.CALLS, {}),
     )
     spent = CounterMetricFamily("nano_banana_spend_usd", "USD of settled calls.")
-    spent.add_metric([], counts.get(Counted.SPEND, {}).get("", 0) / MICRO)
+    spent.add_metric([], to_usd(counts.get(Counted.SPEND, {}).get("", 0)))
     yield spent
     yield _counter(
         "nano_banana_spend_avoided_usd",
         "USD not spent: a run ended before its paid call (its end, or budget), or a picture was taken over.",
         "reason",
         _REASONS,
-        counts.get(Counted.AVOIDED, {}),
-        unit=MICRO,
+        {reason: to_usd(micro) for reason, micro in counts.get(Counted.AVOIDED, {}).items()},
     )
     yield _counter(
         "guardrail_validations",
@@ -133,13 +131,11 @@ def _counters(counts: Counts) -> Iterator[Metric]:
     )
 
 
-def _counter(
-    name: str, told: str, label: str, known: Iterable[str], values: Mapping[str, int], *, unit: int = 1
-) -> Metric:
+def _counter(name: str, told: str, label: str, known: Iterable[str], values: Mapping[str, float]) -> Metric:
     """A counter with every known value of its label from the beginning, so that rates see the first one."""
     metric = CounterMetricFamily(name, told, labels=[label])
     for each in dict.fromkeys([*map(str, known), *values]):
-        metric.add_metric([each], values.get(each, 0) / unit)
+        metric.add_metric([each], values.get(each, 0))
     return metric
 
 

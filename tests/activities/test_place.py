@@ -28,7 +28,7 @@ from imagery.contracts import (
     stage_output,
 )
 from imagery.database.circuits import CircuitState, Dependency
-from imagery.database.ledger import SpendState
+from imagery.database.money import SpendState
 from imagery.database.tables import SpendEntry, utc_now
 from imagery.services import Services, get_services
 from imagery.storage import Storage

@@ -28,7 +28,8 @@ from imagery.contracts import (
     StageInput,
     stage_output,
 )
-from imagery.database.spend_report import avoided, cache_hits
+from imagery.database.counters import Metric, read_counts
+from imagery.database.savings import avoided
 from imagery.database.tables import ImageJob, utc_now
 from imagery.environment import read
 from imagery.services import Services
@@ -106,8 +107,9 @@ def test_the_same_photo_costs_neither_gpu_time_nor_money_again(services: Service
     assert view is not None
     assert [(row.cached, row.cost_usd) for row in view.stages] == [(False, 0.0), *[(True, 0.0)] * 3]
     with services.database.read() as session:
-        assert cache_hits(session, None) == {"rembg": 1, "realesrgan": 1, "nano_banana": 1}
-        assert {each.reason: each.usd for each in avoided(session, 0.08, "ann")} == {"cache_hit": 0.08}
+        counts = read_counts(session, None)
+        assert counts[Metric.CACHE_HITS] == {"rembg": 1, "realesrgan": 1, "nano_banana": 1}
+        assert {each.reason: each.usd for each in avoided(session, "ann")} == {"cache_hit": 0.08}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -12,7 +13,7 @@ from imagery import contracts
 from imagery_client import model
 
 
-def values(annotation: object) -> list[str]:
+def values(annotation: Any) -> list[str]:
     """What a field of the app accepts, whether it is an enum, a Literal, or one of them or None."""
     schema = TypeAdapter(annotation).json_schema()
     given = [schema, *schema.get("anyOf", []), *schema.get("$defs", {}).values()]

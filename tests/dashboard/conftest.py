@@ -1,4 +1,4 @@
-"""The dashboard in a real browser, over the running stack with Azurite and PostgreSQL."""
+"""The dashboard in a real browser, with the running stack, Azurite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ _ARGUMENTS = [
 ]
 expect.set_options(timeout=20_000)
 _DESKTOP: ViewportSize = {"width": 1280, "height": 860}
-# what the browser itself says when the network is away, or an answer is no success
+# what the browser itself logs when the network is down, or a response is not a success
 _EXPECTED = ("net::ERR_", "Failed to load resource")
 
 
 @dataclass
 class Pictures:
-    """Where screenshots go: the folder in SCREENSHOTS, or one of the test run."""
+    """Where screenshots go: the folder named by SCREENSHOTS, or a temporary one."""
 
     folder: Path
 
     def take(self, page: Page, name: str, *, whole: bool = False) -> None:
-        """Keep what the page shows, as WebP."""
+        """Save what the page shows, as WebP."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with Image.open(io.BytesIO(page.screenshot(full_page=whole, animations="disabled"))) as shown:
             shown.convert("RGB").save(self.folder / f"{name}.webp", quality=82, method=6)
 
 
 @dataclass
-class Told:
-    """What the console said that it should not."""
+class ConsoleErrors:
+    """Errors on a page's console that no test expects."""
 
     lines: list[str] = field(default_factory=list)
 
@@ -59,7 +59,7 @@ class Told:
 
 @pytest.fixture(scope="package")
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All pieces, running, with the built dashboard."""
+    """The running stack with the built dashboard."""
     assert (BUILT / "index.html").is_file(), "the dashboard is not built: make setup"
     folder = tmp_path_factory.mktemp("dashboard")
     running = Stack(folder, environment_of("PROD", request, str(folder / "store")))
@@ -87,31 +87,31 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def console_errors() -> ConsoleErrors:
+    return ConsoleErrors()
 
 
 @pytest.fixture
-def stranger(browser: Browser, stack: Stack, told: Told) -> Iterator[Page]:
-    """A page that nobody has signed in to; errors on its console fail the test."""
+def visitor(browser: Browser, stack: Stack, console_errors: ConsoleErrors) -> Iterator[Page]:
+    """A page where nobody is signed in; errors on its console fail the test."""
     context = browser.new_context(
         base_url=str(stack.client.base_url), viewport=_DESKTOP, reduced_motion="reduce"
     )
     context.set_default_timeout(20_000)
     page = context.new_page()
-    page.on("console", told.note)
-    page.on("pageerror", lambda error: told.lines.append(str(error)))
+    page.on("console", console_errors.note)
+    page.on("pageerror", lambda error: console_errors.lines.append(str(error)))
     yield page
     context.close()
-    assert told.lines == []
+    assert console_errors.lines == []
 
 
 @pytest.fixture
-def page(stranger: Page, key: str) -> Page:
-    """A page that the operator has signed in to, as ``make run`` prints its link."""
-    stranger.goto(f"/#key={key}")
-    stranger.get_by_test_id("sign-out").wait_for()
-    return stranger
+def page(visitor: Page, key: str) -> Page:
+    """A page where the operator is signed in, by a link such as ``make run`` prints."""
+    visitor.goto(f"/#key={key}")
+    visitor.get_by_test_id("sign-out").wait_for()
+    return visitor
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +122,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 
 @pytest.fixture(scope="package")
 def completed(stack: Stack) -> str:
-    """A job that went all the way."""
+    """The id of a completed job."""
     job_id = stack.submit(PHOTO.read_bytes(), prompt="on a rustic wooden table, warm morning light")
     assert stack.wait_for_end(job_id)["state"] == "COMPLETED"
     return job_id

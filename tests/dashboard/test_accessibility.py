@@ -1,4 +1,4 @@
-"""axe on every view, light and dark, on a desk and on a phone; and the way by keyboard alone."""
+"""axe on every view, light and dark, on a desktop and on a phone; and a job sent by keyboard alone."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def test_no_view_has_a_violation(page: Page, completed: str, scheme: Scheme) -> 
     assert {view: each for view, each in found.items() if each} == {}
 
 
-def test_the_sign_in_has_none_either(stranger: Page) -> None:
-    stranger.goto("/")
-    expect(stranger.get_by_test_id("sign-in-form")).to_be_visible()
-    assert violations(stranger) == []
+def test_the_sign_in_has_no_violation(visitor: Page) -> None:
+    visitor.goto("/")
+    expect(visitor.get_by_test_id("sign-in-form")).to_be_visible()
+    assert violations(visitor) == []
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(

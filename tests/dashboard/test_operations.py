@@ -1,4 +1,4 @@
-"""Signing in, logs, metrics and the operator's views."""
+"""Sign-in, logs, metrics and the operator's views."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tests.dashboard.conftest import Pictures
 from tests.e2e.hosts import put_upload
 
 
-def test_a_stranger_signs_in_and_out(stranger: Page, key: str, pictures: Pictures) -> None:
-    stranger.goto("/jobs")
-    expect(stranger.get_by_test_id("sign-in-form")).to_be_visible()
-    pictures.take(stranger, "sign-in")
-    stranger.get_by_test_id("api-key").fill("igp_k3mz9wq2xa_wrong")
-    stranger.get_by_test_id("sign-in").click()
-    expect(stranger.get_by_test_id("sign-in-form")).to_contain_text(re.compile("not valid", re.I))
-    stranger.get_by_test_id("api-key").fill(key)
-    stranger.get_by_test_id("sign-in").click()
-    expect(stranger.get_by_test_id("sign-out")).to_be_visible()
-    stranger.get_by_test_id("sign-out").click()
-    expect(stranger.get_by_test_id("sign-in-form")).to_be_visible()
-    stranger.reload()
-    expect(stranger.get_by_test_id("sign-in-form")).to_be_visible()
+def test_a_person_signs_in_and_out(visitor: Page, key: str, pictures: Pictures) -> None:
+    visitor.goto("/jobs")
+    expect(visitor.get_by_test_id("sign-in-form")).to_be_visible()
+    pictures.take(visitor, "sign-in")
+    visitor.get_by_test_id("api-key").fill("igp_k3mz9wq2xa_wrong")
+    visitor.get_by_test_id("sign-in").click()
+    expect(visitor.get_by_test_id("sign-in-form")).to_contain_text(re.compile("not valid", re.I))
+    visitor.get_by_test_id("api-key").fill(key)
+    visitor.get_by_test_id("sign-in").click()
+    expect(visitor.get_by_test_id("sign-out")).to_be_visible()
+    visitor.get_by_test_id("sign-out").click()
+    expect(visitor.get_by_test_id("sign-in-form")).to_be_visible()
+    visitor.reload()
+    expect(visitor.get_by_test_id("sign-in-form")).to_be_visible()
 
 
 def test_the_link_of_the_terminal_signs_in_and_leaves_no_key_behind(page: Page, key: str) -> None:
@@ -40,7 +40,7 @@ def test_the_link_of_the_terminal_signs_in_and_leaves_no_key_behind(page: Page, 
     assert key not in kept
 
 
-def test_logs_are_filtered_and_go_on_live(
+def test_logs_are_filtered_and_followed_live(
     page: Page, stack: Stack, completed: str, pictures: Pictures
 ) -> None:
     page.goto("/logs")
@@ -89,14 +89,14 @@ def test_an_operator_opens_and_closes_a_circuit(page: Page, stack: Stack, pictur
     stack.client.post("/api/v1/circuit-breakers/content_safety", json={"state": "closed"})
 
 
-def test_a_user_sees_only_its_own(stranger: Page, stack: Stack, completed: str) -> None:
+def test_users_see_only_their_own_jobs(visitor: Page, stack: Stack, completed: str) -> None:
     _, own = stack.users().create("Ben User", Role.USER)
-    stranger.goto(f"/#key={own}")
-    stranger.get_by_test_id("sign-out").wait_for()
-    stranger.goto("/jobs")
-    expect(stranger.get_by_test_id("job-row")).to_have_count(0)
-    stranger.goto(f"/jobs/{completed}")
-    expect(stranger.get_by_text(re.compile("no job|not found", re.I)).first).to_be_visible()
+    visitor.goto(f"/#key={own}")
+    visitor.get_by_test_id("sign-out").wait_for()
+    visitor.goto("/jobs")
+    expect(visitor.get_by_test_id("job-row")).to_have_count(0)
+    visitor.goto(f"/jobs/{completed}")
+    expect(visitor.get_by_text(re.compile("no job|not found", re.I)).first).to_be_visible()
 
 
 def test_a_batch_is_followed_item_by_item(page: Page, stack: Stack, pictures: Pictures) -> None:

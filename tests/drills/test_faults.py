@@ -1,4 +1,4 @@
-"""Hosts die at every point, and what counts is checked each time. ``make faults`` does all of it.
+"""Hosts die at every point, and what counts is checked each time. ``make drill NAME=faults`` does all of it.
 
 ``FAULTS_EVERY`` picks each so-manieth point here, 6 if not given: of neighbours most leave the same behind.
 """
@@ -23,7 +23,7 @@ from drills.faults.two_hosts import Outcome, TwoHosts
 from drills.faults.verdict import violations
 from drills.faults.world import World
 from imagery.contracts import JobState, Stage, StageState, stage_output
-from imagery.database.ledger import SpendState
+from imagery.database.money import SpendState
 
 pytestmark = pytest.mark.stack
 

@@ -13,7 +13,8 @@ from imagery.contracts import JobState, Stage
 from imagery.database.budget import BudgetExhaustedError, Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
-from imagery.database.ledger import Ledger, NothingToResolveError, SpendState
+from imagery.database.ledger import Ledger, NothingToResolveError
+from imagery.database.money import SpendState
 from imagery.database.spend_report import committed_usd
 from imagery.database.tables import SpendEntry, utc_day
 from imagery.database.users import Users

@@ -15,8 +15,9 @@ from imagery.database.counters import Counts, Metric, count, histograms, read_co
 from imagery.database.engine import Database, make_engine
 from imagery.database.guardrail_log import log_verdict
 from imagery.database.jobs import Jobs
-from imagery.database.ledger import Ledger, NothingToResolveError, SpendState
+from imagery.database.ledger import Ledger, NothingToResolveError
 from imagery.database.migrate import downgrade, upgrade
+from imagery.database.money import SpendState
 from imagery.database.stages import Stages
 from imagery.database.tables import ImageJob, utc_now
 from tests.imagery.test_database import make_job

@@ -11,7 +11,8 @@ from imagery.contracts import Stage
 from imagery.database.budget import Budgets
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
-from imagery.database.ledger import AlreadySentError, Ledger, NotPayableError, SpendState
+from imagery.database.ledger import AlreadySentError, Ledger, NotPayableError
+from imagery.database.money import SpendState
 from tests.imagery.test_database import make_job
 
 STAGE = Stage.NANO_BANANA

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from imagery.contracts import JobState
 from imagery.database.circuits import CircuitState
-from imagery.database.ledger import SpendState
+from imagery.database.money import SpendState
 
 ROOT = Path(__file__).parent.parent.parent
 _FOLDERS = ("activities", "api", "gpu_container", "imagery", "orchestrators")

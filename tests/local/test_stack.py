@@ -163,6 +163,23 @@ def test_the_connection_string_of_the_state_opens_the_uploads_container(serving:
         assert container.exists()
 
 
+def test_make_users_makes_a_user_of_the_running_stack_from_a_fresh_shell(serving: Run) -> None:
+    fresh = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(
+        # the packages are there; a newer requirements file must not install them again here
+        ["make", "--old-file=.venv/.packages", "users", "ARGS=create ann"],
+        check=False,
+        cwd=ROOT,
+        env=fresh | {"IMAGERY_RUN_DIR": str(serving.folder / "run")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    key = done.stdout.splitlines()[-1]
+    me = httpx.get(f"{serving.state['urls']['host']}/api/v1/me", headers={"X-API-Key": key})
+    assert me.json()["name"] == "ann"
+
+
 def test_a_second_stack_in_the_folder_is_refused_and_the_first_lives_on(serving: Run) -> None:
     second = Run(serving.folder, "--no-sample")
     assert second.end() == 2

@@ -6,7 +6,7 @@ interface Options {
   body?: unknown;
   signal?: AbortSignal | undefined;
   accept?: string;
-  /** Statuses other than 2xx whose body is an answer too. */
+  /** Statuses other than 2xx that are not errors. */
   allow?: readonly number[];
 }
 
@@ -32,7 +32,7 @@ export async function request(path: string, options: Options = {}): Promise<Resp
   return response;
 }
 
-/** The JSON of an answer. Throws as `request` does. */
+/** The JSON body of a response. Throws as `request` does. */
 export async function getJson<T>(path: string, options: Options = {}): Promise<T> {
   const response = await request(path, options);
   try {

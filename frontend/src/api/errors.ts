@@ -1,6 +1,6 @@
 import type { Check, Problem } from './types';
 
-/** An answer other than success, with the server's problem and the id to find it in the log by. */
+/** A response other than 2xx: its problem, and the id of the request in the log. */
 export class ApiError extends Error {
   readonly status: number;
   readonly problem: Problem;
@@ -17,7 +17,7 @@ export class ApiError extends Error {
   }
 }
 
-/** No answer came: the network is gone, or the server. */
+/** No response came: the network or the server is down. */
 export class NetworkError extends Error {
   constructor() {
     super('The server could not be reached.');
@@ -25,7 +25,7 @@ export class NetworkError extends Error {
   }
 }
 
-/** The problem of an answer's body; a body that is none gets one made from the status. */
+/** The problem in a response body; where the body holds none, one made from the status. */
 export function toProblem(status: number, body: unknown): Problem {
   if (typeof body === 'object' && body !== null && 'detail' in body && 'code' in body) {
     const given = body as Partial<Problem>;
@@ -54,19 +54,19 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** Seconds of a Retry-After header; dates are not used by this API. */
+/** The seconds in a Retry-After header; this API sends no dates. */
 export function retryAfter(header: string | null): number | null {
   const seconds = header === null ? NaN : Number(header);
   return Number.isFinite(seconds) && seconds >= 0 ? seconds : null;
 }
 
-/** True for what may go better by itself a little later. */
+/** True if the same request may succeed a little later. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof NetworkError) return true;
   return error instanceof ApiError && [408, 425, 429, 500, 502, 503, 504].includes(error.status);
 }
 
-/** The guardrail's failed checks in a problem; other problems have none. */
+/** The guardrail checks that failed; other problems have none. */
 export function failedChecks(problem: Problem): Check[] {
   return (problem.errors ?? []).filter(
     (each): each is Record<string, unknown> & Check => 'measured' in each && 'name' in each,

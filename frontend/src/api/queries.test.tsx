@@ -87,7 +87,7 @@ describe('useJob', () => {
       }
       if (isCancelled) return json(job({ state: 'CANCELLED' }));
       if (!call.url.searchParams.has('wait')) return json(job());
-      // held by the server, answered with what was true before
+      // the server holds this poll, then returns the state before the change
       return new Promise<Response>((resolve) =>
         setTimeout(() => {
           resolve(json(job()));

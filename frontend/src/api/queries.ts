@@ -20,7 +20,7 @@ const LONG_POLL_S = 20;
 const LIST_EVERY_MS = 3000;
 const NEXT_POLL_MS = 100;
 
-/** A job, followed by long polling until it has ended. */
+/** A job, followed by long polling until it ends. */
 export function useJob(jobId: string) {
   const client = useQueryClient();
   const key = ['job', jobId];
@@ -38,7 +38,7 @@ export function useJob(jobId: string) {
       const job = query.state.data;
       return job && !isEnded(job.state) && query.state.status === 'success' ? NEXT_POLL_MS : false;
     },
-    // a hidden tab goes on: its title tells when the job has ended
+    // a hidden tab keeps polling: its title shows when the job has ended
     refetchIntervalInBackground: true,
     staleTime: 0,
   });
@@ -74,7 +74,7 @@ function useJobAction(action: 'cancel' | 'retry') {
       const key = ['job', job.job_id];
       client.setQueryData(key, job);
       await Promise.all([
-        // ends a long poll under way, which would bring the state before this change
+        // ends the running long poll, which would return the state before this change
         client.invalidateQueries({ queryKey: key }),
         client.invalidateQueries({ queryKey: ['jobs'] }),
         client.invalidateQueries({ queryKey: ['batch'] }),
@@ -86,7 +86,7 @@ function useJobAction(action: 'cancel' | 'retry') {
 export const useCancelJob = () => useJobAction('cancel');
 export const useRetryJob = () => useJobAction('retry');
 
-/** The guardrail's report of a job; null while there is none. */
+/** The guardrail's report on a job; null while there is none. */
 export function useGuardrailReport(jobId: string, revision: string) {
   return useQuery({
     queryKey: ['guardrail', jobId, revision],
@@ -103,7 +103,7 @@ export function useGuardrailReport(jobId: string, revision: string) {
   });
 }
 
-/** What has been logged about a job so far. */
+/** The log lines of a job so far. */
 export function useJobLog(jobId: string, revision: string, isOpen: boolean) {
   return useQuery({
     queryKey: ['job-log', jobId, revision],
@@ -115,11 +115,11 @@ export function useJobLog(jobId: string, revision: string, isOpen: boolean) {
 
 export interface LogPage {
   lines: LogLine[];
-  /** Where the log goes on: the `after` of what follows. */
+  /** Id to pass as `after` for the next page. */
   position: number;
 }
 
-/** One page of up to 500 log lines, oldest first, those that are there now; with `tail` the latest ones. */
+/** Up to 500 existing log lines, oldest first; with `tail`, the latest ones. Does not wait for new lines. */
 export async function fetchLogPage(query: Record<string, string | number>, signal?: AbortSignal): Promise<LogPage> {
   const words = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
   const response = await request(`/api/v1/logs?${words.toString()}`, { signal, accept: 'application/x-ndjson' });
@@ -175,7 +175,7 @@ export function useCancelBatch() {
 export function useHealth() {
   return useQuery({
     queryKey: ['health'],
-    // 503 tells which dependency is down: an answer, no failure
+    // a 503 holds the report too: it names the dependency that is down
     queryFn: ({ signal }) => getJson<Health>('/healthz', { signal, allow: [503] }),
     refetchInterval: 10_000,
   });
@@ -226,7 +226,7 @@ export function useResolvePayment() {
   });
 }
 
-/** Address of a picture of a job. */
+/** URL of a picture of a job; `width` in pixels asks for a thumbnail. */
 export function pictureUrl(jobId: string, name: string, width?: number): string {
   const path = `/api/v1/jobs/${encodeURIComponent(jobId)}/images/${name}`;
   return width === undefined ? path : `${path}?width=${String(width)}`;

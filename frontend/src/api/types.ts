@@ -211,8 +211,6 @@ export interface Spend {
   today: { day: string; budget_usd: number; committed_usd: number; remaining_usd: number };
   days: Sums[];
   users: Sums[];
-  outcomes: { state: string; entries: number; calls: number; usd: number }[];
-  avoided: { reason: string; pictures: number; usd: number }[];
   unknown: UnknownPayment[];
 }
 

@@ -86,7 +86,7 @@ describe('submit', () => {
     expect(shares).toEqual([0.5]);
   });
 
-  it('keeps the Idempotency-Key over every retry, so that a lost answer never makes a second job', async () => {
+  it('keeps the Idempotency-Key over every retry, so that a lost response never makes a second job', async () => {
     FakeXhr.answers = ['lost', { status: 503, body: {} }, 'lost', ACCEPTED];
     await submit(submission, hooks);
     const keys = FakeXhr.sent.map((each) => each.headers['Idempotency-Key']);

@@ -12,27 +12,27 @@ export interface JobOptions {
 export interface Submission {
   file: File;
   options: JobOptions;
-  /** Stays the same over every retry of this submission: the server makes one job of them. */
+  /** Stays the same for every retry of this submission, so that the server makes one job. */
   idempotencyKey: string;
 }
 
 export interface UploadHooks {
   signal?: AbortSignal;
   onProgress?: (share: number) => void;
-  onRetry?: (attempt: number, delayMs: number) => void;
+  onRetry?: (attempt: number) => void;
   sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
 export const MAX_ATTEMPTS = 6;
 const LONGEST_DELAY_MS = 15_000;
 
-/** A fresh key; `crypto.randomUUID` is there on https and localhost only. */
+/** A new key. `crypto.randomUUID` exists on https and localhost only. */
 export function newIdempotencyKey(): string {
   const parts = crypto.getRandomValues(new Uint32Array(4));
   return Array.from(parts, (part) => part.toString(16).padStart(8, '0')).join('');
 }
 
-/** Send a photo; what was lost on the way is sent again under the same key. Throws `ApiError`, `NetworkError`. */
+/** Send a photo; on a lost connection or a server error, send it again under the same key. Throws `ApiError`, `NetworkError`. */
 export async function submit(submission: Submission, hooks: UploadHooks = {}): Promise<Accepted> {
   const sleep = hooks.sleep ?? pause;
   for (let attempt = 1; ; attempt += 1) {
@@ -40,15 +40,14 @@ export async function submit(submission: Submission, hooks: UploadHooks = {}): P
       return await send(submission, hooks);
     } catch (error) {
       if (!mayRepeat(error) || attempt >= MAX_ATTEMPTS) throw error;
-      const delay = delayMs(attempt, error);
-      hooks.onRetry?.(attempt + 1, delay);
-      await sleep(delay, hooks.signal);
+      hooks.onRetry?.(attempt + 1);
+      await sleep(delayMs(attempt, error), hooks.signal);
     }
   }
 }
 
 function mayRepeat(error: unknown): boolean {
-  // a used-up quota is the sender's to know, at once
+  // a person should see a used-up quota at once
   return isTransient(error) && !(error instanceof ApiError && error.status === 429);
 }
 
@@ -64,7 +63,7 @@ function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks)
   form.append('aspect_ratio', options.aspectRatio);
   form.append('image_size', options.imageSize);
   if (options.fresh) form.append('fresh', 'true');
-  // XMLHttpRequest, because fetch tells no upload progress
+  // XMLHttpRequest, because fetch reports no upload progress
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
     const abort = (): void => {

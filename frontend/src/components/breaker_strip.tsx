@@ -10,12 +10,12 @@ const STATES = [
 ] as const;
 const CELLS = 60;
 
-/** Each circuit breaker over the last snapshots: green closed, amber half-open, red open. */
+/** The state of each circuit breaker in the last snapshots: green closed, amber half-open, red open. */
 export function BreakerStrip({ history }: { history: readonly Snapshot[] }) {
   const shown = history.slice(-CELLS);
   const latest = shown.at(-1);
   const names = Object.keys(latest?.breakers ?? {}).sort();
-  if (!latest || names.length === 0) return <p className="text-sm text-muted">No circuit breaker is told of.</p>;
+  if (!latest || names.length === 0) return <p className="text-sm text-muted">No circuit breaker has been reported.</p>;
   return (
     <>
       <ul className="flex flex-col gap-4">

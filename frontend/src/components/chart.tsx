@@ -6,9 +6,9 @@ import { useTheme } from '../state/theme';
 export interface Line {
   label: string;
   values: readonly (number | null)[];
-  /** One of the colours of the theme. */
+  /** Name of a CSS variable of the theme. */
   colour: string;
-  /** Every second line of a pair is told apart by more than its colour. */
+  /** Distinguishes two lines of one colour. */
   isDashed?: boolean;
 }
 
@@ -23,7 +23,7 @@ interface Props {
 
 const MIN_SPAN_S = 60;
 
-/** Lines over time. What they say stands in `summary` too, for those who can't see them. */
+/** Lines over time. `summary` says the same in words, for people who cannot see the chart. */
 export function Chart({ times, lines, format, summary, height = 180 }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -48,7 +48,7 @@ export function Chart({ times, lines, format, summary, height = 180 }: Props) {
       made.destroy();
       plot.current = null;
     };
-    // colours are read when the plot is made: another theme makes it anew
+    // a plot reads its colours once: another theme needs a new plot
   }, [shape, height, theme]);
   useEffect(() => {
     plot.current?.setData([[...times], ...lines.map((line) => [...line.values])] as uPlot.AlignedData);
@@ -91,7 +91,7 @@ function options(
         stroke: resolve(element, colour),
         width: 2,
         spanGaps: false,
-        // a few looks make no line yet
+        // a few snapshots do not make a line yet
         points: { show: (plot: uPlot) => plot.data[0].length < 24, size: 5 },
         ...(isDashed ? { dash: [5, 4] } : {}),
       })),
@@ -99,7 +99,7 @@ function options(
   };
 }
 
-/** A colour of the theme as the canvas takes it. */
+/** A CSS variable of the theme as a colour that a canvas accepts. */
 function resolve(element: HTMLElement, name: string): string {
   const probe = document.createElement('span');
   probe.style.color = `var(${name})`;

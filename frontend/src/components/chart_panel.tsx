@@ -7,7 +7,7 @@ import { Section } from './page';
 
 const Chart = loadPart(async () => ({ default: (await import('../components/chart')).Chart }));
 
-/** Colours of the theme, for lines beside each other. */
+/** Colours of the theme for lines in one chart. */
 export const COLOURS = ['--accent', '--ok', '--warn', '--bad'];
 
 interface ChartPanelProps {
@@ -21,7 +21,7 @@ interface ChartPanelProps {
   children?: ReactNode;
 }
 
-/** A chart of the snapshots with what it says in words. */
+/** A chart of the snapshots, with a note that says the same in words. */
 export function ChartPanel({ title, note, testId, history, lines, format, height = 180, children }: ChartPanelProps) {
   const times = history.map((each) => each.at / 1000);
   const isEmpty = lines.every((line) => line.values.every((value) => value === null));
@@ -35,7 +35,7 @@ export function ChartPanel({ title, note, testId, history, lines, format, height
         {isEmpty && (
           <p className="absolute inset-x-0 top-1/3 text-center text-xs text-muted">
             <span className="rounded-full bg-surface px-3 py-1">
-              Nothing in this time yet; the line begins as you watch.
+              Nothing happened in this time. The line grows while this page is open.
             </span>
           </p>
         )}

@@ -4,7 +4,7 @@ import { humanize } from '../lib/names';
 
 const WORDS = { pass: 'passed', fail: 'failed', skipped: 'not measured' };
 
-/** Each check's value against its limit. */
+/** What each check measured, and its limit. */
 export function CheckList({ checks, isWide = false }: { checks: readonly Check[]; isWide?: boolean }) {
   return (
     <ul className={`text-sm ${isWide ? 'gap-x-8 md:columns-2' : ''}`}>

@@ -10,7 +10,7 @@ import { Section } from './page';
 const CIRCUIT_TONES: Record<Circuit['state'], Tone> = { closed: 'ok', half_open: 'warn', open: 'bad' };
 const CIRCUIT_WORDS: Record<Circuit['state'], string> = { closed: 'Closed', half_open: 'Half-open', open: 'Open' };
 
-/** The circuit of each dependency; operators open and close them. */
+/** The circuit breaker of each dependency; operators can open and close them. */
 export function Circuits({ isOperator }: { isOperator: boolean }) {
   const circuits = useCircuits();
   const change = useSetCircuit();
@@ -53,7 +53,7 @@ function CircuitButton({ circuit, change }: { circuit: Circuit; change: ReturnTy
         variables={{ dependency, state: 'open' }}
         size="sm"
         kind="danger"
-        aria-label={`Open the circuit of ${name}: stop all calls`}
+        aria-label={`Open the circuit of ${name} and stop all calls`}
       >
         Open
       </ActionButton>
@@ -64,7 +64,7 @@ function CircuitButton({ circuit, change }: { circuit: Circuit; change: ReturnTy
       action={change}
       variables={{ dependency, state: 'closed' }}
       size="sm"
-      aria-label={`Close the circuit of ${name}: let calls through`}
+      aria-label={`Close the circuit of ${name} and allow calls`}
     >
       Close
     </ActionButton>
@@ -78,7 +78,7 @@ function circuitWords(circuit: Circuit): string {
       : 'Calls go through.';
   }
   if (circuit.forced)
-    return `Opened by hand${circuit.changed_at ? ` at ${clock(circuit.changed_at)}` : ''}. Jobs wait until it is closed by hand.`;
-  const until = circuit.probe_at ? ` A probe is let through at ${clock(circuit.probe_at)}.` : '';
+    return `Opened by hand${circuit.changed_at ? ` at ${clock(circuit.changed_at)}` : ''}. Jobs wait until somebody closes it.`;
+  const until = circuit.probe_at ? ` The next probe is at ${clock(circuit.probe_at)}.` : '';
   return `${circuit.last_error ?? 'Calls keep failing'}; jobs wait.${until}`;
 }

@@ -9,11 +9,11 @@ import { ZoomBar } from './zoom_bar';
 
 interface Props {
   jobId: string;
-  /** Pictures that are there, in the order of the pipeline. */
+  /** The existing pictures, in the order of the pipeline. */
   pictures: readonly PictureName[];
 }
 
-/** Any two pictures of a job over each other with a divider between them, down to single pixels. */
+/** Compares any two pictures of a job: one over the other with a divider, down to single pixels. */
 export function Compare({ jobId, pictures }: Props) {
   const [chosen, setChosen] = useState<{ before?: PictureName; after?: PictureName }>({});
   const before = chosen.before && pictures.includes(chosen.before) ? chosen.before : (pictures[0] ?? 'source');
@@ -89,7 +89,7 @@ interface ViewerProps {
   jobId: string;
   before: PictureName;
   after: PictureName;
-  /** There is one picture only: nothing to compare it with yet. */
+  /** There is only one picture so far. */
   isAlone: boolean;
 }
 
@@ -153,7 +153,8 @@ function Viewer({ jobId, before, after, isAlone }: ViewerProps) {
         {(failed.before ?? failed.after) && (
           <p role="alert" className="absolute inset-x-4 bottom-3 text-center text-xs">
             <span className="rounded-full bg-bad-soft px-3 py-1 text-bad">
-              {PICTURE_NAMES[failed.before ? before : after]}: this picture can not be shown here. Download it instead.
+              {PICTURE_NAMES[failed.before ? before : after]}: the browser cannot show this picture. Download it
+              instead.
             </span>
           </p>
         )}

@@ -13,7 +13,7 @@ interface Props {
   onError: () => void;
 }
 
-/** One picture, laid into the shared box and moved with it. */
+/** One picture in the box that both share; zoomed and moved with it. */
 export function CompareLayer({ src, alt, size, box, view, pixelRatio, isMagnified, onLoad, onError }: Props) {
   const rect = size && box ? placeInBox(size, box) : null;
   const isPlaced = rect !== null && view !== null && size !== null && box !== null;

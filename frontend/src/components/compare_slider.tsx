@@ -15,7 +15,7 @@ interface Props {
   after: ReactNode;
 }
 
-/** Two layers over each other with a divider between them, moved by pointer and by keys. */
+/** Two layers, one over the other, with a divider that pointer and keys move. */
 export function CompareSlider({ isMovable, before, after }: Props) {
   const slider = useReactCompareSlider({ onlyHandleDraggable: isMovable, keyboardIncrement: '5%' });
   const onKeyDown = (event: KeyboardEvent): void => {

@@ -8,7 +8,7 @@ interface Props {
   onFiles: (files: File[]) => void;
 }
 
-/** Takes photos by drop, by the file dialog, and from the clipboard. */
+/** Takes photos by drop, from the file dialog and from the clipboard. */
 export function Dropzone({ limits, onFiles }: Props) {
   const input = useRef<HTMLInputElement>(null);
   const [isOver, setIsOver] = useState(false);
@@ -26,7 +26,7 @@ export function Dropzone({ limits, onFiles }: Props) {
     };
   }, [onFiles]);
   useEffect(() => {
-    // a photo dropped beside the field must not take its place in the window
+    // without this the browser would open a photo that is dropped beside the field
     const onDragOver = (event: globalThis.DragEvent): void => {
       event.preventDefault();
     };
@@ -44,7 +44,7 @@ export function Dropzone({ limits, onFiles }: Props) {
     };
   }, [onFiles]);
   return (
-    // dropping is one way more for the pointer; the button below does the same for everybody
+    // dropping is for the pointer only; the button below does the same for everybody
     <div
       data-testid="dropzone"
       onDragOver={() => {

@@ -7,7 +7,7 @@ interface State {
   error: Error | null;
 }
 
-/** Keeps a part of the page that breaks, or that can't be loaded any more, from taking the rest with it. */
+/** Shows an error in place of a part that breaks or cannot be loaded; the rest of the page keeps working. */
 export class ErrorBoundary extends Component<{ children: ReactNode }, State> {
   override state: State = { error: null };
 
@@ -18,7 +18,7 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, State> {
   override render(): ReactNode {
     const { error } = this.state;
     if (!error) return this.props.children;
-    const detail = 'This part of the page could not be shown. There may be a newer version of it.';
+    const detail = 'This part of the page could not be shown. Reload the page: there may be a newer version.';
     return (
       <ProblemCard problem={{ title: 'Something broke in this page', status: 0, code: error.name, detail }}>
         <Button

@@ -50,7 +50,7 @@ describe('ErrorCard', () => {
 });
 
 describe('toProblem', () => {
-  it('makes a problem of an answer that is none, such as that of a proxy', () => {
+  it('makes a problem from a response that holds none, such as that of a proxy', () => {
     expect(toProblem(502, null)).toMatchObject({ status: 502, code: 'http_502' });
   });
 });

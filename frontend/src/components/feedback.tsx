@@ -9,14 +9,14 @@ import { CheckList } from './check_list';
 interface ProblemProps {
   problem: Problem;
   requestId?: string | null;
-  /** The way out, where it is not the one of the code. */
+  /** What to do about it, if not the advice for its code. */
   hint?: string | null;
   note?: string;
   onRetry?: (() => void) | undefined;
   children?: ReactNode;
 }
 
-/** A problem with its reason, the checks it failed at, and the way out. */
+/** A problem: its reason, the checks that failed, and what to do. */
 export function ProblemCard({
   problem,
   requestId,
@@ -58,13 +58,13 @@ export function ProblemCard({
   );
 }
 
-/** Any error as a problem card. */
+/** Any error, shown as a problem. */
 export function ErrorCard({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   if (error instanceof ApiError) {
     return <ProblemCard problem={error.problem} requestId={error.requestId} onRetry={onRetry} />;
   }
   const detail = error instanceof Error ? error.message : 'Something went wrong in this page.';
-  return <ProblemCard problem={{ title: 'No answer', status: 0, code: 'network', detail }} onRetry={onRetry} />;
+  return <ProblemCard problem={{ title: 'No response', status: 0, code: 'network', detail }} onRetry={onRetry} />;
 }
 
 interface FailedQuery {
@@ -72,7 +72,7 @@ interface FailedQuery {
   className?: string;
 }
 
-/** Why a query failed, with the way to repeat it; nothing while it has not. */
+/** Why a query failed, with a button to repeat it; shows nothing if it has not failed. */
 export function QueryError({ query, className = '' }: FailedQuery) {
   if (!query.isError) return null;
   return (
@@ -105,7 +105,7 @@ export function Loading({ label, children }: { label: string; children: ReactNod
   );
 }
 
-/** Stands for rows that are being loaded. */
+/** Placeholder for rows while they load. */
 export function Rows() {
   return (
     <Loading label="Loading">

@@ -7,7 +7,7 @@ import { CheckList } from './check_list';
 import { Loading, QueryError, Skeleton } from './feedback';
 import { Section } from './page';
 
-/** The verdict of a job's guardrail with every check. */
+/** The guardrail's verdict on a photo, with every check. */
 export function GuardrailReportCard({ jobId, revision }: { jobId: string; revision: string }) {
   const report = useGuardrailReport(jobId, revision);
   const { data } = report;
@@ -28,7 +28,7 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
           </Loading>
         )}
         <QueryError query={report} />
-        {data === null && <p className="text-sm text-muted">The guardrail has not looked at this photo yet.</p>}
+        {data === null && <p className="text-sm text-muted">The guardrail has not checked this photo yet.</p>}
         {data && (
           <>
             <p className="mb-2 flex items-start gap-2 text-sm">
@@ -37,7 +37,7 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
               ) : (
                 <ShieldX aria-hidden className="mt-0.5 size-4 shrink-0 text-bad" />
               )}
-              {data.verdict === 'admitted' ? 'Every check that was made has passed.' : data.message}
+              {data.verdict === 'admitted' ? 'The photo passed every check that was made.' : data.message}
             </p>
             <CheckList checks={failedFirst(data.checks)} isWide />
           </>

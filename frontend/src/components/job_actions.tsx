@@ -4,7 +4,7 @@ import { isEnded, isRetryable, type JobStatus } from '../api/types';
 import { ActionButton } from './action_button';
 import { ErrorCard } from './feedback';
 
-/** Cancel and retry, whichever a job's state admits, with the reason where the server refuses. */
+/** Cancel or retry, whichever the job's state allows, and the server's reason if it did not work. */
 export function JobActions({ job, size = 'md' }: { job: JobStatus; size?: 'md' | 'sm' }) {
   const cancel = useCancelJob();
   const retry = useRetryJob();

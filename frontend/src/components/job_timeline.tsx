@@ -9,7 +9,7 @@ import { Section } from './page';
 
 const DOTS: Record<string, string> = { error: 'bg-bad', warning: 'bg-warn' };
 
-/** What has been logged about a job, oldest first. */
+/** The log lines of a job, oldest first. */
 export function JobTimeline({ job }: { job: JobStatus }) {
   const jobId = job.job_id;
   const log = useJobLog(jobId, job.updated_at, !isEnded(job.state));
@@ -26,9 +26,9 @@ export function JobTimeline({ job }: { job: JobStatus }) {
         </Loading>
       )}
       <QueryError query={log} />
-      {log.data?.length === 0 && <p className="text-sm text-muted">Nothing has been logged about this job.</p>}
+      {log.data?.length === 0 && <p className="text-sm text-muted">This job has no log lines.</p>}
       {log.data && log.data.length > 0 && (
-        // a long list scrolls by keyboard too
+        // makes a long list scroll by keyboard too
         // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
         <ol className="max-h-[36rem] overflow-y-auto pr-2 text-sm" tabIndex={0} aria-label="Events of this job">
           {log.data.map((line) => (

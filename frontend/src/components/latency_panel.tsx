@@ -7,7 +7,7 @@ import { ChartPanel, COLOURS } from './chart_panel';
 
 const WINDOW_MS = 5 * 60_000;
 
-/** How long each stage takes: lines over time, and a table since the beginning. */
+/** How long each stage takes: lines over time, and a table of all time. */
 export function LatencyPanel({ history, latest }: { history: readonly Snapshot[]; latest: Snapshot }) {
   const stages = STAGES.filter((stage) => latest.latency[stage]);
   const lines: Line[] = stages.flatMap((stage) => {
@@ -25,7 +25,7 @@ export function LatencyPanel({ history, latest }: { history: readonly Snapshot[]
   return (
     <ChartPanel
       title="Latency by stage"
-      note="Of the last 5 minutes; p95 solid, p50 dashed. The table counts from the beginning."
+      note="The last 5 minutes: p95 solid, p50 dashed. The table covers all time."
       testId="chart-latency"
       history={history}
       lines={lines}

@@ -12,7 +12,7 @@ const LEVELS: Record<string, string> = {
 };
 const SHOWN = new Set(['id', 'timestamp', 'level', 'event', 'job_id', 'version', 'stage']);
 
-/** One line; pressing it shows every key of it. */
+/** One log line; a click shows all its keys. */
 export const LogRow = memo(function LogRow({ line, onOpen }: { line: LogLine; onOpen: () => void }) {
   const [isOpen, setIsOpen] = useState(false);
   const row = useRef<HTMLLIElement>(null);

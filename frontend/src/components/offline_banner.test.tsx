@@ -25,7 +25,7 @@ afterEach(() => {
 const pass = (ms: number) => act(() => vi.advanceTimersByTimeAsync(ms));
 
 describe('OfflineBanner', () => {
-  it('stands while nothing answers, and goes with everything brought up to date', async () => {
+  it('is shown while the server is unreachable; then it goes and every view is refreshed', async () => {
     let isThere = true;
     let n = 0;
     serve((call) => {
@@ -56,7 +56,7 @@ describe('OfflineBanner', () => {
     expect(screen.getByText('answer 2')).toBeInTheDocument();
   });
 
-  it('goes on asking however long it takes', async () => {
+  it('keeps trying, however long it takes', async () => {
     let looks = 0;
     serve(() => {
       looks += 1;

@@ -6,7 +6,7 @@ import { connection, useIsOffline } from '../state/connection';
 
 const LONGEST_PAUSE_MS = 10_000;
 
-/** Told while nothing answers; looks for the server by itself and brings every view up to date afterwards. */
+/** Shown while the server is unreachable. Tries to reach it, then refreshes every view. */
 export function OfflineBanner() {
   const isOffline = useIsOffline();
   const client = useQueryClient();

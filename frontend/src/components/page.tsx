@@ -4,13 +4,13 @@ let isFirstPage = true;
 
 interface Props {
   title: string;
-  /** Title of the browser's tab where it tells more. */
+  /** Title of the browser's tab, if it should say more. */
   tab?: string;
   children?: ReactNode;
   aside?: ReactNode;
 }
 
-/** Names the view, in the tab too, and takes the focus there when people come from another view. */
+/** Names the view, in the tab too, and takes the focus when a person comes from another view. */
 export function PageHeading({ title, tab, children, aside }: Props) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {

@@ -7,7 +7,7 @@ interface PagedQuery {
   fetchNextPage: () => Promise<unknown>;
 }
 
-/** The button that brings the next page of a list, as long as there is one. */
+/** Loads the next page of a list; shows nothing after the last page. */
 export function LoadMore({ query }: { query: PagedQuery }) {
   if (!query.hasNextPage) return null;
   return (
@@ -19,7 +19,7 @@ export function LoadMore({ query }: { query: PagedQuery }) {
   );
 }
 
-/** Stands for the rows of a list with pictures while they are being loaded. */
+/** Placeholder for a list with pictures while it loads. */
 export function RowsSkeleton() {
   return (
     <Loading label="Loading">

@@ -1,7 +1,7 @@
 import { ImageOff } from 'lucide-react';
 import { useState } from 'react';
 
-/** A thumbnail on a checkerboard; a calm place holder where there is none. */
+/** A thumbnail on a checkerboard, or a placeholder if there is no picture. */
 export function Picture({ src, alt, className = '' }: { src: string | null; alt: string; className?: string }) {
   const [failed, setFailed] = useState<string | null>(null);
   const isThere = src !== null && failed !== src;

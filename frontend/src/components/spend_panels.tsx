@@ -8,7 +8,7 @@ import { Badge } from './badge';
 import { ErrorCard, QueryError, Rows } from './feedback';
 import { Section } from './page';
 
-/** What was paid, by day and by user, today's budget, and the payments that an operator has to settle. */
+/** What was paid by day and by user, today's budget, and the payments that an operator has to settle. */
 export function SpendPanels({ isOperator }: { isOperator: boolean }) {
   const [days, setDays] = useState(30);
   const spend = useSpend(days);
@@ -56,7 +56,7 @@ function Today({ spend }: { spend: Spend }) {
   const { today } = spend;
   const share = today.budget_usd > 0 ? Math.min(today.committed_usd / today.budget_usd, 1) : 0;
   return (
-    <Section title="Budget of today" aside={<span className="text-xs text-muted">{today.day}, UTC</span>}>
+    <Section title="Budget for today" aside={<span className="text-xs text-muted">{today.day}, UTC</span>}>
       <p className="text-2xl font-semibold tracking-tight">
         {usd(today.committed_usd)} <span className="text-base font-normal text-muted">of {usd(today.budget_usd)}</span>
       </p>
@@ -67,8 +67,8 @@ function Today({ spend }: { spend: Spend }) {
         />
       </div>
       <p className="mt-2 text-xs text-muted">
-        {usd(today.remaining_usd)} left at {usd(spend.price_usd)} a picture. Counted: paid, reserved, under way or
-        unknown.
+        {usd(today.remaining_usd)} left; a picture costs {usd(spend.price_usd)}. Paid, reserved, running and unknown
+        payments count.
       </p>
     </Section>
   );
@@ -77,14 +77,11 @@ function Today({ spend }: { spend: Spend }) {
 function Unknown({ payments, isOperator }: { payments: readonly UnknownPayment[]; isOperator: boolean }) {
   const resolve = useResolvePayment();
   return (
-    <Section
-      title="Payments that are unknown"
-      aside={payments.length > 0 && <Badge tone="warn">{payments.length}</Badge>}
-    >
-      {payments.length === 0 && <p className="text-sm text-muted">None: every paid call is accounted for.</p>}
+    <Section title="Unknown payments" aside={payments.length > 0 && <Badge tone="warn">{payments.length}</Badge>}>
+      {payments.length === 0 && <p className="text-sm text-muted">None. Every paid call is accounted for.</p>}
       {payments.length > 0 && (
         <p className="text-xs text-muted">
-          The answer of these calls was lost. Look at the provider’s bill, then say whether they were charged.
+          The response to these calls was lost. Check the provider’s bill, then choose whether they were charged.
         </p>
       )}
       {resolve.error && (
@@ -108,7 +105,7 @@ function Unknown({ payments, isOperator }: { payments: readonly UnknownPayment[]
                 {usd(payment.usd)}
               </p>
               <p className="text-xs text-muted">
-                {payment.sent_at ? `sent ${dayAndClock(payment.sent_at)}` : 'not known when it was sent'}
+                {payment.sent_at ? `sent ${dayAndClock(payment.sent_at)}` : 'the time it was sent is unknown'}
                 {payment.note && <> · {payment.note}</>}
               </p>
             </div>
@@ -140,9 +137,9 @@ function Unknown({ payments, isOperator }: { payments: readonly UnknownPayment[]
 }
 
 function SumsTable({ rows, head }: { rows: readonly Sums[]; head: string }) {
-  if (rows.length === 0) return <p className="text-sm text-muted">Nothing was spent in this time.</p>;
+  if (rows.length === 0) return <p className="text-sm text-muted">Nothing was spent in these days.</p>;
   return (
-    // a table that is too wide for a phone scrolls in itself, by keyboard too
+    // a table that is too wide for a phone scrolls on its own, by keyboard too
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="overflow-x-auto" role="region" aria-label={`${head}s and what was spent`} tabIndex={0}>
       <table className="w-full text-sm">

@@ -3,7 +3,7 @@ import { JOB_TONES } from '../lib/names';
 
 const COLOURS = { neutral: 'bg-line-strong', accent: 'bg-accent', ok: 'bg-ok', warn: 'bg-warn', bad: 'bg-bad' };
 
-/** How many jobs are in which state, as one bar and in words. */
+/** The number of jobs in each state, as a bar and in words. */
 export function StateCounts({ states, items }: { states: Partial<Record<JobState, number>>; items: number }) {
   const found = JOB_STATES.filter((state) => (states[state] ?? 0) > 0);
   return (

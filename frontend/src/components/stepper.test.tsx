@@ -42,11 +42,11 @@ describe('Stepper', () => {
     expect(element).toHaveAttribute('aria-current', 'step');
   });
 
-  it('tells why a stage stands still', () => {
+  it('shows what a stage waits for', () => {
     expect(step({ state: 'RUNNING', queue_ahead: 3 })).toHaveTextContent('Queued at GPU, 3 ahead');
   });
 
-  it('tells what a stage failed of', () => {
+  it('shows why a stage failed', () => {
     const error = { code: 'no_subject_found', message: 'There is nothing in the foreground.' };
     expect(step({ state: 'FAILED', error })).toHaveTextContent('There is nothing in the foreground.');
   });

@@ -11,7 +11,7 @@ import { Picture } from './picture';
 const WORDS: Record<UploadState, string> = {
   queued: 'Queued',
   uploading: 'Uploading',
-  checking: 'Guardrail is looking',
+  checking: 'Guardrail is checking',
   retrying: 'Connection lost, sending again',
   accepted: 'Accepted',
   rejected: 'Rejected',
@@ -60,7 +60,7 @@ function UploadItem({ item }: { item: Upload }) {
           size="sm"
           kind="quiet"
           className="px-2!"
-          aria-label={item.jobId ? `Take ${item.file.name} off this list` : `Stop sending ${item.file.name}`}
+          aria-label={item.jobId ? `Remove ${item.file.name} from this list` : `Stop sending ${item.file.name}`}
           icon={<X aria-hidden className="size-4" />}
           onClick={() => {
             uploads.remove(item.id);

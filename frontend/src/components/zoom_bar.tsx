@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import type { Zoom } from '../lib/use_zoom';
 import { Button } from './button';
 
-/** The buttons of a zoom, and how large the picture is shown. */
+/** The buttons of a zoom, and the scale at which the picture is shown. */
 export function ZoomBar({ zoom, children }: { zoom: Zoom; children: ReactNode }) {
   return (
     <div className="mt-3 flex flex-wrap items-center gap-2">
@@ -32,7 +32,7 @@ export function ZoomBar({ zoom, children }: { zoom: Zoom; children: ReactNode })
       <Button
         size="sm"
         data-testid="zoom-pixels"
-        aria-label="1:1, one pixel of the picture on one of the screen"
+        aria-label="1:1, one pixel of the picture on one pixel of the screen"
         onClick={zoom.showPixels}
       >
         1:1

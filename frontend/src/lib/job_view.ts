@@ -3,27 +3,27 @@ import { duration, shortId, usd } from './format';
 import { type PictureName, STAGE_NAMES, STAGE_STATE_WORDS } from './names';
 import { waitReason } from './waiting';
 
-/** Pictures of a job that can be looked at, in the order of the pipeline; none after they were deleted. */
+/** The existing pictures of a job, in the order of the pipeline; none after they were deleted. */
 export function picturesOf(job: JobStatus): PictureName[] {
   if (job.expired_at) return [];
   const made = job.stages.filter((stage) => stage.output !== null && stage.stage !== 'guardrail');
   return ['source', ...made.map((stage) => stage.stage)];
 }
 
-/** Picture that shows best how far a job is; null where there is none any more. */
+/** The latest picture of a job; null after the pictures were deleted. */
 export function newestPicture(job: JobStatus): PictureName | null {
   return picturesOf(job).at(-1) ?? null;
 }
 
-/** The name a job goes by: that of its file, where it is known. */
+/** The name of a job: that of its file, if it is known. */
 export function titleOf(job: JobStatus): string {
   if (job.filename) return job.filename;
   const name = job.source.split('/').at(-1) ?? '';
-  // an upload by HTTP is kept under a name that nobody has chosen
+  // an upload by HTTP is stored under a generated name
   return name === '' || name.startsWith('source-') ? `Job ${shortId(job.job_id)}` : name;
 }
 
-/** What changed between two looks, for those who listen instead of looking; null: nothing worth a word. */
+/** What changed since `before`, in words for screen readers; null if nothing worth reading out did. */
 export function announcement(before: JobStatus | undefined, now: JobStatus): string | null {
   if (!before || before.job_id !== now.job_id) return null;
   const words = now.stages.flatMap((stage, index) => {

@@ -3,7 +3,7 @@ import { type ComponentType, lazy } from 'react';
 const ATTEMPTS = 6;
 const FIRST_PAUSE_MS = 500;
 
-/** `load`, tried again while the network is gone: a view that comes late is better than one that breaks. */
+/** `load`, repeated if it fails: a view that comes late is better than one that breaks. */
 export async function patiently<T>(
   load: () => Promise<T>,
   sleep: (ms: number) => Promise<void> = (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

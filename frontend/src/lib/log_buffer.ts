@@ -20,12 +20,12 @@ export class LogBuffer {
     return this.#dropped;
   }
 
-  /** The greatest id seen: where a new connection goes on. */
+  /** The greatest id seen: a new connection continues after it. */
   get newest(): number {
     return this.#newest;
   }
 
-  /** Take lines in; those that are there already, or were dropped, are passed over. True when any is new. */
+  /** Add lines; skips those that are held already or were dropped. True if any is new. */
   add(lines: readonly LogLine[]): boolean {
     const oldest = this.#dropped > 0 ? (this.#lines[0]?.id ?? 0) : -Infinity;
     const fresh = lines.filter((line) => line.id >= oldest && this.#remember(line.id));

@@ -18,14 +18,14 @@ describe('ratePerMinute', () => {
     expect(ratePerMinute(history, completed, MINUTE)).toEqual([null, 2, 4, 3]);
   });
 
-  it('never falls below zero when the counter begins anew', () => {
+  it('never falls below zero when the counter is reset', () => {
     const history = [scrape(0, 100), scrape(60_000, 3)];
     expect(ratePerMinute(history, completed, MINUTE)).toEqual([null, 3]);
   });
 });
 
 describe('latencySeries', () => {
-  it('looks at what ended within the window only, and has a gap where nothing did', () => {
+  it('counts only what ended within the window, and has a gap where nothing did', () => {
     const before: [string, number][] = [
       ['1', 100],
       ['10', 100],
@@ -67,7 +67,7 @@ describe('MetricsHistory', () => {
     expect(new MetricsHistory('ben', 2, window.sessionStorage).snapshots).toEqual([]);
   });
 
-  it('goes on without storage', () => {
+  it('works without storage', () => {
     const full = {
       getItem: () => 'broken{',
       setItem: () => {

@@ -1,6 +1,6 @@
 import { byLabel, type Buckets, histogram, parseExposition, quantile, since, total } from './prometheus';
 
-/** What one scrape told, small enough to keep many of them. Times in ms since the epoch. */
+/** The figures of one scrape, small enough to keep many of them. Times in ms since the epoch. */
 export interface Snapshot {
   at: number;
   latency: Record<string, Buckets>;
@@ -8,7 +8,6 @@ export interface Snapshot {
   open: Record<string, number>;
   oldest: Record<string, number>;
   verdicts: Record<string, number>;
-  calls: Record<string, number>;
   spent: number | null;
   avoided: Record<string, number>;
   vram: Record<string, number>;
@@ -25,7 +24,6 @@ export function snapshot(text: string, at: number): Snapshot {
     open: byLabel(samples, 'imagery_jobs_open', 'status'),
     oldest: byLabel(samples, 'imagery_oldest_open_job_age_seconds', 'status'),
     verdicts: byLabel(samples, 'guardrail_validations_total', 'verdict'),
-    calls: byLabel(samples, 'nano_banana_api_calls_total', 'outcome'),
     spent: total(samples, 'nano_banana_spend_usd_total'),
     avoided: byLabel(samples, 'nano_banana_spend_avoided_usd_total', 'reason'),
     vram: byLabel(samples, 'gpu_vram_usage_gauge', 'replica'),
@@ -39,7 +37,7 @@ export function sum(values: Record<string, number>): number {
 }
 
 /** The newest snapshot that is at least `windowMs` older than number `index`, else the oldest one. */
-export function before(history: readonly Snapshot[], index: number, windowMs: number): Snapshot | undefined {
+function before(history: readonly Snapshot[], index: number, windowMs: number): Snapshot | undefined {
   const until = (history[index]?.at ?? 0) - windowMs;
   let found = history[0];
   for (const each of history.slice(0, index)) {
@@ -58,13 +56,13 @@ export function latencySeries(
 ): (number | null)[] {
   return history.map((each, index) => {
     const now = each.latency[stage];
-    // the first look has nothing to compare with
+    // the first snapshot has nothing to compare with
     if (!now || index === 0) return null;
     return quantile(q, since(now, before(history, index, windowMs)?.latency[stage]));
   });
 }
 
-/** Growth of a counter a minute over `windowMs` before each snapshot; null before there are two of them. */
+/** Growth of a counter per minute over `windowMs` before each snapshot; null before there are two snapshots. */
 export function ratePerMinute(
   history: readonly Snapshot[],
   read: (each: Snapshot) => number,
@@ -74,14 +72,14 @@ export function ratePerMinute(
     const then = before(history, index, windowMs);
     if (!then || index === 0 || each.at <= then.at) return null;
     const growth = read(each) - read(then);
-    // a smaller value: the counter began anew
+    // a smaller value: the counter was reset
     return (Math.max(growth < 0 ? read(each) : growth, 0) * 60_000) / (each.at - then.at);
   });
 }
 
 const INFINITE = 'inf';
 
-/** Snapshots of this tab, the oldest ones given up beyond `limit`; kept over a reload where storage allows. */
+/** The last `limit` snapshots of this tab; they survive a reload if the browser allows storage. */
 export class MetricsHistory {
   #snapshots: readonly Snapshot[];
   readonly #key: string;
@@ -107,7 +105,7 @@ export class MetricsHistory {
         JSON.stringify(this.#snapshots, (_, value: unknown) => (value === Infinity ? INFINITE : value)),
       );
     } catch {
-      // full or switched off: the history then lasts as long as the page
+      // full or disabled: the history lasts as long as the page
     }
   }
 

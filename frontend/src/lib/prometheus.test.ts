@@ -32,7 +32,7 @@ describe('parseExposition', () => {
     });
   });
 
-  it('tells a metric that is missing from one that is zero', () => {
+  it('distinguishes a missing metric from one that is zero', () => {
     expect(total(samples, 'missing_total')).toBeNull();
   });
 
@@ -96,7 +96,7 @@ describe('since', () => {
     ]);
   });
 
-  it('counts from zero when the counters began anew', () => {
+  it('counts from zero after a reset of the counters', () => {
     expect(
       since(
         [

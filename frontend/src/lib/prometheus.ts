@@ -1,4 +1,4 @@
-/** Prometheus text format, as much of it as a dashboard needs. */
+/** The part of the Prometheus text format that the dashboard needs. */
 
 export interface Sample {
   name: string;
@@ -9,7 +9,7 @@ export interface Sample {
 const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+\S+)?$/;
 const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"/g;
 
-/** The samples of an exposition; lines that are none are passed over. */
+/** The samples of an exposition; skips lines that hold none. */
 export function parseExposition(text: string): Sample[] {
   const samples: Sample[] = [];
   for (const raw of text.split('\n')) {
@@ -56,7 +56,7 @@ export function histogram(samples: readonly Sample[], name: string, label: strin
   return found;
 }
 
-/** `now - before` bucket by bucket; a counter that began anew counts from zero. */
+/** `now - before` bucket by bucket; after a reset, the counts since zero. */
 export function since(now: Buckets, before: Buckets | undefined): Buckets {
   if (!before || before.length !== now.length) return now;
   const isReset = now.some(([, count], index) => count < (before[index]?.[1] ?? 0));

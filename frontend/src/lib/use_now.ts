@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react';
 
-/** The time, anew every `everyMs` while `isTicking`. */
+/** The time in ms since the epoch, updated every `everyMs` while `isTicking`. */
 export function useNow(everyMs: number, isTicking: boolean): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {

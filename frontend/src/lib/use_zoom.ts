@@ -20,7 +20,7 @@ const MOVES: Record<string, Point> = {
 };
 
 export interface Zoom {
-  /** Null while there is no picture, or no room to show it. */
+  /** Null while the size of the picture or of the frame is unknown. */
   view: View | null;
   pixelRatio: number;
   /** The picture is larger than its frame. */
@@ -46,7 +46,7 @@ export function useZoom(frame: RefObject<HTMLElement | null>, box: Size | null):
     if (!box || !viewport || !fitted) return;
     setWanted((now) => {
       const view = next(now ?? fitted, box, viewport);
-      // back at the whole picture it follows the window's size again
+      // once the whole picture is shown, it follows the window's size again
       return view.scale <= fitted.scale * 1.001 ? null : view;
     });
   };
@@ -110,7 +110,7 @@ function useWheel(
   zoom: (factor: number, at: Point) => void,
 ): void {
   const onWheel = useEffectEvent((event: WheelEvent, target: HTMLElement): void => {
-    // the whole picture is seen already: the wheel is the page's
+    // the whole picture is shown already: the wheel scrolls the page
     if (event.deltaY > 0 && !isZoomed) return;
     event.preventDefault();
     const { left, top } = target.getBoundingClientRect();

@@ -10,7 +10,7 @@ export interface Point {
   y: number;
 }
 
-/** Where the box stands in the viewport: `scale` CSS pixels for a pixel of the box, `x`, `y` its corner. */
+/** Where the box is in the viewport: `scale` CSS pixels per pixel of the box, `x` and `y` its corner. */
 export interface View extends Point {
   scale: number;
 }
@@ -19,13 +19,13 @@ export interface Rect extends Point, Size {}
 
 const MAX_SCALE = 16;
 
-/** The box both pictures share: the size of the one with more pixels. */
+/** The box that both pictures share: the size of the one with more pixels. */
 export function commonBox(a: Size | null, b: Size | null): Size | null {
   if (!a || !b) return a ?? b;
   return a.width * a.height >= b.width * b.height ? a : b;
 }
 
-/** Where a picture lies in the box: as large as fits, in the middle. */
+/** Where a picture is in the box: as large as fits, centred. */
 export function placeInBox(picture: Size, box: Size): Rect {
   const scale = Math.min(box.width / picture.width, box.height / picture.height);
   const width = picture.width * scale;
@@ -33,18 +33,18 @@ export function placeInBox(picture: Size, box: Size): Rect {
   return { x: (box.width - width) / 2, y: (box.height - height) / 2, width, height };
 }
 
-/** The whole box, centred, never above one CSS pixel a box pixel unless the viewport is much larger. */
+/** The whole box, centred, as large as the viewport allows. */
 export function fit(box: Size, viewport: Size): View {
   const scale = Math.min(viewport.width / box.width, viewport.height / box.height);
   return centred(box, viewport, scale);
 }
 
-/** One pixel of the box on one pixel of the screen, around the middle of what is seen. */
+/** One pixel of the box on one pixel of the screen, around the middle of the viewport. */
 export function actualPixels(view: View, box: Size, viewport: Size, pixelRatio: number): View {
   return zoomTo(view, 1 / pixelRatio, middle(viewport), box, viewport);
 }
 
-/** Scale by `factor` so that what lies under `at` stays there. */
+/** Scale by `factor`; the point under `at` stays there. */
 export function zoomBy(view: View, factor: number, at: Point, box: Size, viewport: Size): View {
   return zoomTo(view, view.scale * factor, at, box, viewport);
 }
@@ -57,7 +57,7 @@ export function middle(viewport: Size): Point {
   return { x: viewport.width / 2, y: viewport.height / 2 };
 }
 
-/** Share of a picture's own pixels: above 1 each of them covers more than one pixel of the screen. */
+/** Pixels of the screen per pixel of the picture, in one direction. */
 export function magnification(picture: Size, box: Size, view: View, pixelRatio: number): number {
   return (placeInBox(picture, box).width / picture.width) * view.scale * pixelRatio;
 }
@@ -78,7 +78,7 @@ function centred(box: Size, viewport: Size, scale: number): View {
   };
 }
 
-/** No way to lose the picture: an axis that fits is centred, the other one always covers the viewport. */
+/** Keeps the picture in sight: an axis that fits is centred, any other covers the viewport. */
 function clamped(view: View, box: Size, viewport: Size): View {
   return {
     scale: view.scale,

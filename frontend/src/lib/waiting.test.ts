@@ -5,32 +5,32 @@ import { waitReason } from './waiting';
 
 const UNTIL = '2026-11-24T12:04:31Z';
 
-function waiting(code: string, message = 'told by the server.') {
+function waiting(code: string, message = 'said by the server.') {
   return stage({ state: 'WAITING', waiting_until: UNTIL, error: { code, message } });
 }
 
 describe('waitReason', () => {
-  it('tells until when a circuit is open', () => {
+  it('says until when a circuit is open', () => {
     expect(waitReason(waiting('circuit_open'))).toBe(`Circuit open until ${clock(UNTIL)}`);
   });
 
   it.each([
     ['gpu_starting', 'GPU is starting'],
     ['gpu_busy', 'GPU is busy'],
-    ['gpu_unreachable', 'GPU does not answer'],
+    ['gpu_unreachable', 'GPU does not respond'],
     ['nano_banana_unavailable', 'Nano Banana is overloaded'],
-  ])('tells when %s is tried again', (code, words) => {
+  ])('says when %s is tried again', (code, words) => {
     expect(waitReason(waiting(code))).toBe(`${words}, next try ${clock(UNTIL)}`);
   });
 
-  it('tells how many are ahead in the queue of the GPU, and nothing when it is the turn', () => {
+  it('says how many jobs are ahead at the GPU, and nothing when none is', () => {
     expect(waitReason(stage({ state: 'RUNNING', queue_ahead: 3 }))).toBe('Queued at GPU, 3 ahead');
     expect(waitReason(stage({ state: 'RUNNING', queue_ahead: 0 }))).toBeNull();
     expect(waitReason(stage({ state: 'RUNNING' }))).toBeNull();
   });
 
   it('falls back on the words of the server for a code that it does not know', () => {
-    expect(waitReason(waiting('brand_new'))).toBe(`told by the server, next try ${clock(UNTIL)}`);
+    expect(waitReason(waiting('brand_new'))).toBe(`said by the server, next try ${clock(UNTIL)}`);
   });
 
   it('is silent for a stage that does not wait', () => {

@@ -5,21 +5,21 @@ const REASONS: Record<string, string> = {
   gpu_busy: 'GPU is busy',
   gpu_starting: 'GPU is starting',
   gpu_stopping: 'GPU is restarting',
-  gpu_unreachable: 'GPU does not answer',
+  gpu_unreachable: 'GPU does not respond',
   gpu_timeout: 'GPU took too long',
-  gpu_connection_lost: 'Connection to the GPU broke',
+  gpu_connection_lost: 'Connection to the GPU was lost',
   nano_banana_unavailable: 'Nano Banana is overloaded',
-  nano_banana_unreachable: 'Nano Banana does not answer',
+  nano_banana_unreachable: 'Nano Banana does not respond',
   nano_banana_rate_limited: 'Nano Banana asked to slow down',
-  payment_pending: 'A paid call is under way, its answer is awaited',
-  same_picture_pending: 'Another job is paying for this very picture',
+  payment_pending: 'A paid call is in progress',
+  same_picture_pending: 'Another job is paying for the same picture',
 };
 const BUDGETS: Record<string, string> = {
   budget_usd_per_day: "Today's budget is used up",
   quota_usd_per_day: 'Your budget for today is used up',
 };
 
-/** Why a stage stands still, in one line; null when it does not. */
+/** What a stage waits for, in one line; null if it does not wait. */
 export function waitReason(stage: StageView): string | null {
   if (stage.state === 'RUNNING') return queueReason(stage.queue_ahead);
   if (stage.state !== 'WAITING') return null;
@@ -27,7 +27,7 @@ export function waitReason(stage: StageView): string | null {
   const until = stage.waiting_until;
   if (code === 'circuit_open') return until ? `Circuit open until ${clock(until)}` : 'Circuit open';
   const budget = BUDGETS[code];
-  if (budget) return until ? `${budget}, goes on at ${clock(until)}` : budget;
+  if (budget) return until ? `${budget}, continues at ${clock(until)}` : budget;
   const reason = REASONS[code] ?? stage.error?.message ?? 'Waiting for another try';
   const sentence = reason.replace(/[.\s]+$/, '');
   return until ? `${sentence}, next try ${clock(until)}` : sentence;

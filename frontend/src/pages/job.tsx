@@ -24,7 +24,7 @@ const Compare = loadPart(async () => ({ default: (await import('../components/co
 
 export default function JobPage() {
   const { jobId = '' } = useParams();
-  // another job is another page: nothing of the last one stays
+  // the key starts a new page for another job: no state of the last one stays
   return <Job key={jobId} jobId={jobId} />;
 }
 
@@ -60,7 +60,7 @@ function Job({ jobId }: { jobId: string }) {
       <Announcer job={job} />
       <QueryError query={query} className="mb-5" />
       <Failure job={job} />
-      {/* on a phone one column: how far it is, the pictures, then the rest */}
+      {/* one column on a phone: the progress, the pictures, then the rest */}
       <div className="flex flex-col items-stretch gap-6 lg:grid lg:grid-cols-[minmax(0,1fr)_22rem] lg:items-start">
         <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
           <Pictures job={job} />
@@ -85,7 +85,7 @@ function Job({ jobId }: { jobId: string }) {
   );
 }
 
-/** The report is asked for again only when the guardrail has got on. */
+/** Changes only when the guardrail has made progress: then the report is loaded again. */
 function guardrailRevision(job: JobStatus): string {
   return `${String(job.run)}/${job.stages[0]?.state ?? ''}/${job.state === 'REJECTED' ? 'rejected' : ''}`;
 }
@@ -98,7 +98,7 @@ function Announcer({ job }: { job: JobStatus }) {
     const next = announcement(before.current, job);
     const hasEnded = before.current && before.current.state !== job.state && isEnded(job.state);
     before.current = job;
-    // what it cost counts for the day
+    // the job's cost counts towards today's spend
     if (hasEnded) void client.invalidateQueries({ queryKey: ME });
     if (next) setWords(next);
   }, [job, client]);
@@ -126,8 +126,8 @@ function Failure({ job }: { job: JobStatus }) {
 }
 
 function paidWords(job: JobStatus): string {
-  if (job.cost_usd > 0) return `${usd(job.cost_usd)} were paid.`;
-  return job.error?.code === 'payment_unknown' ? 'Whether it was paid is not known yet.' : 'Nothing was paid.';
+  if (job.cost_usd > 0) return `${usd(job.cost_usd)} was paid.`;
+  return job.error?.code === 'payment_unknown' ? 'It is not known yet whether it was paid.' : 'Nothing was paid.';
 }
 
 function Pictures({ job }: { job: JobStatus }) {
@@ -149,8 +149,8 @@ function Pictures({ job }: { job: JobStatus }) {
       {pictures.length === 1 && (
         <p className="mt-3 text-sm text-muted">
           {isEnded(job.state)
-            ? 'No stage has made a picture of this photo.'
-            : 'The comparison begins when the first stage is done.'}
+            ? 'No stage made a picture from this photo.'
+            : 'You can compare the pictures when the first stage is done.'}
         </p>
       )}
       <div className="mt-4 flex flex-wrap items-center gap-2 border-t border-line pt-4">

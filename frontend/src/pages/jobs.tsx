@@ -52,13 +52,13 @@ export default function JobsPage() {
           </>
         }
       >
-        {isOperator ? 'Everybody’s jobs, newest first.' : 'Your jobs, newest first.'}
+        {isOperator ? 'Jobs of all users, newest first.' : 'Your jobs, newest first.'}
       </PageHeading>
       <QueryError query={query} className="mb-4" />
       {query.isPending && <RowsSkeleton />}
       {query.data && jobs.length === 0 && (
         <EmptyState
-          title={chosen ? 'No job is in this state' : 'No jobs yet'}
+          title={chosen ? 'No jobs in this state' : 'No jobs yet'}
           icon={<Images aria-hidden className="size-8" />}
         >
           {chosen ? (
@@ -72,7 +72,7 @@ export default function JobsPage() {
             </Button>
           ) : (
             <>
-              Send a photo, or put one into the container <code>uploads</code>.
+              Send a photo, or upload one to the container <code>uploads</code>.
             </>
           )}
         </EmptyState>

@@ -37,7 +37,7 @@ export default function LogsPage() {
   const stage = search.get('stage') ?? '';
   const words = search.get('text') ?? '';
   const filter: LogFilter = {
-    // half an id is no filter yet
+    // an incomplete id is not a filter yet
     ...(JOB_ID.test(job) ? { job_id: job } : {}),
     ...(level ? { level } : {}),
     ...(stage ? { stage } : {}),
@@ -106,7 +106,7 @@ export default function LogsPage() {
           options={[['', 'All stages'], ...STAGES.map((name) => [name, STAGE_NAMES[name]] as const)]}
           onChange={set.bind(null, 'stage')}
         />
-        <Field id="log-text" label="Text in what is loaded" value={words} onChange={set.bind(null, 'text')} />
+        <Field id="log-text" label="Text in loaded lines" value={words} onChange={set.bind(null, 'text')} />
       </div>
       <Lines log={log} shown={shown} isFollowing={isFollowing} onFollow={setIsFollowing} isFiltered={needle !== ''} />
     </>
@@ -123,7 +123,7 @@ interface LinesProps {
 
 function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
   const list = useRef<HTMLDivElement>(null);
-  // stays the same function, so that rows which did not change are not drawn anew
+  // stays the same function, so that unchanged rows are not rendered again
   const stopFollowing = useCallback(() => {
     onFollow(false);
   }, [onFollow]);
@@ -139,11 +139,11 @@ function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
         </span>
         {log.dropped > 0 && (
           <span data-testid="log-dropped">
-            {plural(log.dropped, 'older line')} dropped: this page keeps the last {LOG_LIMIT}.
+            {plural(log.dropped, 'older line')} dropped. This page keeps the last {LOG_LIMIT}.
           </span>
         )}
         {log.dropped === 0 && log.hasOlder && (
-          <span>Older lines are not loaded: filter by a job to see all of its own.</span>
+          <span>Older lines are not loaded. Filter by a job to see all its lines.</span>
         )}
       </p>
       <div
@@ -151,7 +151,7 @@ function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
         role="log"
         aria-label="Log lines"
         aria-live="off"
-        // a scrolling region has to be reached by keyboard
+        // a scrolling region must be reachable by keyboard
         // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
         tabIndex={0}
         className="h-[62vh] min-h-80 overflow-y-auto overscroll-contain"
@@ -174,7 +174,7 @@ function Lines({ log, shown, isFollowing, isFiltered, onFollow }: LinesProps) {
         )}
         {log.isLoaded && shown.length === 0 && (
           <p className="p-8 text-center text-sm text-muted">
-            {isFiltered ? 'No loaded line holds this text.' : 'No line yet. What happens next appears here.'}
+            {isFiltered ? 'No loaded line contains this text.' : 'No lines yet. New events appear here.'}
           </p>
         )}
         <ol>

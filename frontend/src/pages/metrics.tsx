@@ -22,8 +22,8 @@ export default function MetricsPage() {
     <>
       <PageHeading title="Metrics">
         {isOperator
-          ? 'Everybody’s figures, anew every 5 seconds while you look.'
-          : 'Your own figures only; operators see everybody’s. Anew every 5 seconds while you look.'}
+          ? 'Figures of all users, updated every 5 seconds while this page is open.'
+          : 'Your own figures, updated every 5 seconds while this page is open. Operators see those of all users.'}
       </PageHeading>
       <QueryError query={query} className="mb-5" />
       {!latest && !query.isError && <Skeleton className="h-96 rounded-2xl!" />}
@@ -42,7 +42,7 @@ function Panels({
   isOperator: boolean;
 }) {
   if (!isOperator && sum(latest.entered) === 0 && sum(latest.verdicts) === 0) {
-    return <EmptyState title="Nothing has been measured yet">The figures begin with the first photo.</EmptyState>;
+    return <EmptyState title="Nothing has been measured yet">Figures appear after the first photo.</EmptyState>;
   }
   return (
     <>
@@ -63,9 +63,7 @@ function Panels({
           </Section>
         )}
       </div>
-      {!isOperator && (
-        <p className="mt-6 text-sm text-muted">GPU memory and circuit breakers are shown to operators.</p>
-      )}
+      {!isOperator && <p className="mt-6 text-sm text-muted">Only operators see GPU memory and circuit breakers.</p>}
     </>
   );
 }
@@ -101,10 +99,10 @@ function Throughput({ history, latest }: PanelProps) {
   return (
     <ChartPanel
       title="Throughput"
-      note={`Jobs completed a minute, over the last minute: ${now === null || now === undefined ? 'not known yet' : now.toFixed(1)}. ${String(latest.entered.COMPLETED ?? 0)} in all.`}
+      note={`Jobs completed in the last minute: ${now === null || now === undefined ? 'unknown yet' : now.toFixed(1)}. ${String(latest.entered.COMPLETED ?? 0)} in all.`}
       testId="chart-throughput"
       history={history}
-      lines={[{ label: 'Completed a minute', colour: '--accent', values }]}
+      lines={[{ label: 'Completed per minute', colour: '--accent', values }]}
       format={(value) => value.toFixed(value < 10 ? 1 : 0)}
       height={310}
     />
@@ -158,11 +156,11 @@ function Vram({ history, latest }: PanelProps) {
     colour: COLOURS[index % COLOURS.length] ?? '--accent',
     values: history.map((each) => each.vram[replica] ?? null),
   }));
-  const told = replicas.map((replica) => `${replica} ${(latest.vram[replica] ?? 0).toFixed(1)} GB`).join(', ');
+  const readings = replicas.map((replica) => `${replica} ${(latest.vram[replica] ?? 0).toFixed(1)} GB`).join(', ');
   return (
     <ChartPanel
       title="GPU memory"
-      note={told || 'The GPU service tells nothing now.'}
+      note={readings || 'The GPU service reports nothing now.'}
       testId="chart-vram"
       history={history}
       lines={lines}
@@ -176,7 +174,7 @@ function OpenJobs({ latest }: { latest: Snapshot }) {
   return (
     <Section title="Open jobs" aside={<span className="text-xs text-muted">{sum(latest.open)} in all</span>}>
       {sum(latest.open) === 0 ? (
-        <p className="text-sm text-muted">None: everything that was sent has ended.</p>
+        <p className="text-sm text-muted">None. Every job has ended.</p>
       ) : (
         <>
           <Bars
@@ -185,7 +183,9 @@ function OpenJobs({ latest }: { latest: Snapshot }) {
             label="Open jobs by state"
             colour="bg-accent"
           />
-          {oldest > 0 && <p className="mt-3 text-xs text-muted">The oldest waits for {duration(oldest * 1000)}.</p>}
+          {oldest > 0 && (
+            <p className="mt-3 text-xs text-muted">The oldest has been open for {duration(oldest * 1000)}.</p>
+          )}
         </>
       )}
     </Section>

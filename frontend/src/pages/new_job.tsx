@@ -20,7 +20,7 @@ const SIZES = [
 ] as const;
 const MOST_FILES = 100;
 const SAMPLE = '/samples/coffee.jpg';
-const DEFAULT_SCENE = 'Left empty: on a light oak table, in soft daylight.';
+const DEFAULT_SCENE = 'If left empty: on a light oak table, in soft daylight.';
 
 export function NewJobPage() {
   const limits = useLimits().data;
@@ -44,14 +44,14 @@ export function NewJobPage() {
   const submit = (): void => {
     const ids = uploads.add(files, options);
     setChosen([]);
-    // one photo: on to its job; of several each is followed here
+    // one photo: open its job; several are followed on this page
     setFollowed(ids.length === 1 ? (ids[0] ?? null) : null);
   };
   const takeSample = async (): Promise<void> => {
     setSampleError(null);
     try {
       const response = await fetch(SAMPLE);
-      if (!response.ok) throw new Error('The sample picture is not there.');
+      if (!response.ok) throw new Error('The sample picture is missing.');
       addFiles([new File([await response.blob()], 'coffee.jpg', { type: 'image/jpeg' })]);
     } catch (error) {
       setSampleError(error instanceof TypeError ? new NetworkError() : error);
@@ -67,7 +67,7 @@ export function NewJobPage() {
         <div className="flex min-w-0 flex-col gap-5">
           <Dropzone limits={limits} onFiles={addFiles} />
           <div className="flex flex-wrap items-center gap-3 text-sm text-muted">
-            <span>No photo at hand?</span>
+            <span>No photo to hand?</span>
             <Button
               size="sm"
               data-testid="use-sample"
@@ -80,7 +80,8 @@ export function NewJobPage() {
           {Boolean(sampleError) && <ErrorCard error={sampleError} onRetry={() => void takeSample()} />}
           {leftOut > 0 && (
             <p role="alert" className="rounded-xl bg-warn-soft p-3 text-sm text-warn">
-              {plural(leftOut, 'photo')} left out: {MOST_FILES} are sent at a time. The batches of the API take more.
+              {plural(leftOut, 'photo')} left out: this page sends at most {MOST_FILES} at a time. Batches of the API
+              take more.
             </p>
           )}
           <Chosen
@@ -269,10 +270,10 @@ function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
         />
         <div>
           <label htmlFor="fresh" className="font-medium">
-            Compute anew
+            Compute again
           </label>
           <p id="fresh-hint" className="text-xs text-muted">
-            Otherwise a photo that was sent before with the same scene costs nothing.
+            Otherwise, a photo that was sent before with the same scene costs nothing.
           </p>
         </div>
       </div>

@@ -5,9 +5,9 @@ import { PageHeading } from '../components/page';
 export function NotFoundPage() {
   return (
     <>
-      <PageHeading title="There is no such page">The address is wrong, or what was here has moved.</PageHeading>
+      <PageHeading title="Page not found">The address is wrong, or the page has moved.</PageHeading>
       <Link to="/jobs" className={buttonClass('primary')}>
-        To the jobs
+        Go to jobs
       </Link>
     </>
   );

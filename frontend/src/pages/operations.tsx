@@ -16,8 +16,8 @@ export default function OperationsPage() {
     <>
       <PageHeading title="Operations">
         {isOperator
-          ? 'What works, what waits, and what it costs.'
-          : 'What works and what waits. Operators can open and close circuits and settle payments; you see your own spend.'}
+          ? 'What works, what waits and what it costs.'
+          : 'What works and what waits. You see your own spend. Operators can open and close circuits and settle payments.'}
       </PageHeading>
       <div className="grid items-start gap-6 lg:grid-cols-2">
         <HealthPanel />

@@ -6,7 +6,7 @@ import { PageHeading } from '../components/page';
 import { useSignIn } from '../state/session';
 
 interface Props {
-  /** A key that came with the address, when signing in with it failed. */
+  /** The error, if signing in with the key from the address failed. */
   failure?: unknown;
 }
 
@@ -44,7 +44,8 @@ export function SignInPage({ failure }: Props) {
             }}
           />
           <p id="api-key-hint" className="mt-1.5 text-xs text-muted">
-            It is traded for a cookie that scripts can not read. <code>make run</code> prints a link that signs you in.
+            The browser keeps it in a cookie that scripts cannot read. <code>make run</code> prints a link that signs
+            you in.
           </p>
         </div>
         {Boolean(error) && <ErrorCard error={error} />}

@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from 'react';
 
-/** Whether the server was reached last time: one truth for the banner, the queries and the uploads. */
-export class Connection {
+/** Whether the last request reached the server; shared by the banner, the queries and the uploads. */
+class Connection {
   #isLost = false;
   readonly #listeners = new Set<() => void>();
 

@@ -1,6 +1,6 @@
 /**
- * The key of a link such as `/#key=igp_...`. It is taken out of the address bar and of the history at once,
- * so that it is neither seen nor shared with the address.
+ * The key of a link such as `/#key=igp_...`. Removes it from the address bar and the history at once,
+ * so that nobody sees it there or shares it with the address.
  */
 export function takeFragmentKey(location: Location, history: History): string | null {
   const fragment = new URLSearchParams(location.hash.slice(1));

@@ -24,7 +24,7 @@ class FakeEventSource {
     this.readyState = FakeEventSource.CLOSED;
   }
 
-  /** One answer of the server: it opens, tells, and ends; EventSource then connects again by itself. */
+  /** One response of the server: it opens, sends lines and ends; EventSource then connects again. */
   answer(ids: number[]): void {
     this.onopen?.();
     for (const id of ids) this.onmessage?.(new MessageEvent('message', { data: JSON.stringify(line(id)) }));
@@ -82,7 +82,7 @@ describe('LogStream', () => {
     return source;
   };
 
-  it('reads what is there and goes on live from its last line', async () => {
+  it('reads the existing lines, then follows from the last one', async () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(buffer.lines.map((each) => each.id)).toEqual([1, 2]);
     expect(newest().url).toBe('/api/v1/logs?level=info&after=2');
@@ -91,7 +91,7 @@ describe('LogStream', () => {
     expect(skipped).toBe(0);
   });
 
-  it('tells that there are older lines than it reads', async () => {
+  it('reports that older lines exist', async () => {
     stream.close();
     history = Array.from({ length: HISTORY }, (_, index) => index + 1);
     start();
@@ -99,7 +99,7 @@ describe('LogStream', () => {
     expect(skipped).toBe(1);
   });
 
-  it('goes on behind what an empty answer has looked through', async () => {
+  it('continues after what an empty response has searched', async () => {
     stream.close();
     history = [];
     start();
@@ -107,7 +107,7 @@ describe('LogStream', () => {
     expect(newest().url).toBe('/api/v1/logs?level=info&after=7');
   });
 
-  it('takes the end of an answer for no fault', async () => {
+  it('does not take the end of a response for an error', async () => {
     await vi.advanceTimersByTimeAsync(0);
     newest().answer([3]);
     await vi.advanceTimersByTimeAsync(1000);

@@ -8,16 +8,16 @@ export type LogFilter = Partial<Record<'job_id' | 'level' | 'stage', string>>;
 export interface LogListener {
   onLines: (lines: LogLine[]) => void;
   onConnection: (state: LogConnection) => void;
-  /** Older lines exist that are not shown. */
+  /** Older lines exist that were not loaded. */
   onSkipped: () => void;
 }
 
-/** The longest page that the server gives. */
+/** Lines on the longest page that the server returns. */
 export const HISTORY = 500;
 const FLUSH_MS = 100;
 const LONGEST_DELAY_MS = 15_000;
 
-/** Follows the log by EventSource from the newest lines on; survives a server that goes and comes back. */
+/** Follows the log by EventSource, from the newest lines; connects again when the server was away. */
 export class LogStream {
   readonly #filter: LogFilter;
   readonly #listener: LogListener;
@@ -80,7 +80,7 @@ export class LogStream {
     };
   }
 
-  /** Each answer ends after a while, which EventSource calls an error too; without an answer it is one. */
+  /** EventSource reports the normal end of a response as an error too; without a response it is one. */
   #ended(source: EventSource): void {
     if (this.#isAnswering) {
       this.#isAnswering = false;

@@ -6,16 +6,16 @@ import { forgetEverything, ME } from './session';
 const LONGEST_DELAY_MS = 15_000;
 const SERVER_ATTEMPTS = 4;
 
-/** Waits of 0.5, 1, 2, ... 15 s; the server's Retry-After counts more. */
-export function retryDelay(attempt: number, error: unknown): number {
+/** 0.5, 1, 2, ... 15 s in ms, or the server's Retry-After. */
+function retryDelay(attempt: number, error: unknown): number {
   if (error instanceof ApiError && error.retryAfterS !== null) {
     return Math.min(error.retryAfterS * 1000, LONGEST_DELAY_MS);
   }
   return Math.min(500 * 2 ** attempt, LONGEST_DELAY_MS);
 }
 
-/** A server that answers with an error gets a few tries; while nothing answers the page goes on asking. */
-export function shouldRetry(failures: number, error: unknown): boolean {
+/** A few retries after a server error; no limit while the server is unreachable. */
+function shouldRetry(failures: number, error: unknown): boolean {
   if (!isTransient(error)) return false;
   return connection.isLost || failures < SERVER_ATTEMPTS;
 }

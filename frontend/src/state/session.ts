@@ -7,8 +7,8 @@ import { uploads } from './uploads';
 export const ME = ['me'] as const;
 const ME_EVERY_MS = 20_000;
 
-/** Who is signed in; null: nobody. */
-export async function fetchMe(signal?: AbortSignal): Promise<Me | null> {
+/** Who is signed in; null if nobody is. */
+async function fetchMe(signal?: AbortSignal): Promise<Me | null> {
   try {
     return await getJson<Me>('/api/v1/me', { signal });
   } catch (error) {
@@ -52,13 +52,13 @@ export function useSignOut() {
       sessionStorage.clear();
       uploads.clear();
       forgetEverything(client);
-      // signed in by the platform in front of the app: only the platform can end that
+      // the platform in front of the app signed the person in: only the platform can sign them out
       if (stillThere) window.location.assign('/.auth/logout?post_logout_redirect_uri=/');
     },
   });
 }
 
-/** Nobody is signed in any more: what was shown to the last one goes. */
+/** Forget everything that was shown to the last person. */
 export function forgetEverything(client: QueryClient): void {
   client.removeQueries({ predicate: (query) => query.queryKey[0] !== ME[0] });
   client.setQueryData(ME, null);

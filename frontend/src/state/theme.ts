@@ -14,7 +14,7 @@ function chosenTheme(): Theme | null {
   return theme === 'light' || theme === 'dark' ? theme : null;
 }
 
-export function currentTheme(): Theme {
+function currentTheme(): Theme {
   return chosenTheme() ?? systemTheme();
 }
 
@@ -23,7 +23,7 @@ export function chooseTheme(theme: Theme): void {
   try {
     localStorage.setItem('theme', theme);
   } catch {
-    // storage is switched off: the choice lasts as long as the page
+    // storage is disabled: the choice lasts as long as the page
   }
   for (const listener of listeners) listener();
 }

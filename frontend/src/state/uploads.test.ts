@@ -6,7 +6,7 @@ import { Uploads } from './uploads';
 
 const OPTIONS = { prompt: '', aspectRatio: '1:1', imageSize: '1K', fresh: false };
 
-/** A way to send whose answers the test gives. */
+/** A `submit` that the test resolves or rejects. */
 function sender() {
   const open: {
     submission: Submission;
@@ -64,7 +64,7 @@ describe('Uploads', () => {
     expect(uploads.items[0]).toMatchObject({ state: 'accepted', jobId: 'job-a', problem: null });
   });
 
-  it('keeps the problem of a rejected photo and goes on with the others', async () => {
+  it('keeps the problem of a rejected photo and sends the others', async () => {
     const { open, submit } = sender();
     const uploads = new Uploads(submit);
     uploads.add(photos(2), OPTIONS);
@@ -76,7 +76,7 @@ describe('Uploads', () => {
     expect(uploads.items.find((item) => item.state === 'rejected')).toMatchObject({ problem, requestId: 'req-9' });
   });
 
-  it('stops the sending of one that is taken off and makes room for the next', async () => {
+  it('stops sending an upload that is removed, and starts the next', async () => {
     const { open, submit } = sender();
     const uploads = new Uploads(submit);
     const ids = uploads.add(photos(4), OPTIONS);

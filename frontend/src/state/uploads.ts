@@ -22,8 +22,8 @@ type Submit = typeof submit;
 const PARALLEL = 3;
 
 /**
- * What is being sent, for as long as the page lives: going to another view stops nothing. An upload's id is
- * its Idempotency-Key, so that trying again can never make a second job.
+ * The uploads of this page; they continue when another view is opened. An upload's id is its
+ * Idempotency-Key, so that sending it again never makes a second job.
  */
 export class Uploads {
   #items: readonly Upload[] = [];
@@ -44,7 +44,7 @@ export class Uploads {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Queue files; the ids under which they can be followed. */
+  /** Queue files. Returns the ids of their uploads. */
   add(files: readonly File[], options: JobOptions): string[] {
     const added = files.map((file): Upload => ({
       id: newIdempotencyKey(),
@@ -63,7 +63,7 @@ export class Uploads {
     return added.map((item) => item.id);
   }
 
-  /** Send a failed one again, under the key it had. */
+  /** Send a failed upload again, under the same key. */
   again(id: string): void {
     this.#change(id, { state: 'queued', progress: 0, problem: null, requestId: null });
     this.#pump();
@@ -129,7 +129,7 @@ export class Uploads {
       });
       return;
     }
-    const detail = 'The connection broke. Nothing is lost: trying again can not make a second job.';
+    const detail = 'The connection was lost. You can send the photo again: that never makes a second job.';
     const problem = { title: 'No connection', status: 0, code: 'network', detail };
     this.#change(id, { state: 'failed', problem });
   }

@@ -8,7 +8,7 @@ export const LOG_LIMIT = 5000;
 export interface LogView {
   lines: readonly LogLine[];
   dropped: number;
-  /** Older lines are on the server that were never loaded. */
+  /** The server has older lines that were not loaded. */
   hasOlder: boolean;
   connection: LogConnection | 'paused';
   isLoaded: boolean;
@@ -16,7 +16,7 @@ export interface LogView {
 
 const EMPTY: LogView = { lines: [], dropped: 0, hasOlder: false, connection: 'reconnecting', isLoaded: false };
 
-/** The log that matches `filter`, live unless paused; what came during a pause is caught up afterwards. */
+/** The log that matches `filter`, live unless paused; after a pause it catches up. */
 export function useLog(filter: LogFilter, isPaused: boolean): LogView {
   const key = JSON.stringify(filter);
   const [found, setFound] = useState({ key, view: EMPTY });

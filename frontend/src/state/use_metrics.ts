@@ -3,7 +3,7 @@ import { useMemo, useSyncExternalStore } from 'react';
 import { request } from '../api/client';
 import { MetricsHistory, type Snapshot, snapshot } from '../lib/metrics_history';
 
-export const SCRAPE_EVERY_MS = 5000;
+const SCRAPE_EVERY_MS = 5000;
 const SNAPSHOTS = 720;
 const histories = new Map<string, Observed>();
 
@@ -28,11 +28,11 @@ class Observed {
   }
 }
 
-/** Snapshots of the metrics, one each 5 s while the page is looked at: an hour of them. */
+/** Snapshots of the metrics of the last hour, one every 5 s while the page is open. */
 export function useMetrics(userId: string) {
   const observed = useMemo(() => {
     const found = histories.get(userId) ?? new Observed(userId);
-    // another user's figures are not kept
+    // drops another user's figures
     if (!histories.has(userId)) histories.clear();
     histories.set(userId, found);
     return found;

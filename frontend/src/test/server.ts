@@ -8,7 +8,7 @@ export interface Call {
 
 type Answer = Response | Error | Promise<Response>;
 
-/** A stand-in for the server at the boundary of HTTP: answers what `answer` says, remembers what was asked. */
+/** A fake server at the HTTP boundary: returns what `answer` returns, and records the calls. */
 export function serve(answer: (call: Call, count: number) => Answer): Call[] {
   const calls: Call[] = [];
   vi.stubGlobal('fetch', (input: string, init: RequestInit = {}) => {

@@ -3,7 +3,7 @@ import { cleanup } from '@testing-library/react';
 import { afterEach, beforeEach, vi } from 'vitest';
 import { connection } from '../state/connection';
 
-// what jsdom has not
+// jsdom lacks these
 class NoResizeObserver {
   observe(): void {}
   unobserve(): void {}
