@@ -4,8 +4,8 @@ import azure.durable_functions as df
 import azure.functions as func
 from azurefunctions.extensions.bindings import blob
 
+from activities.finish_job import finish_job
 from activities.guardrail import guardrail
-from activities.job_records import finish_job
 from activities.notify import notify
 from activities.place import place
 from activities.remove_background import remove_background

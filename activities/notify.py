@@ -12,7 +12,7 @@ from imagery.safe_http import RefusedUrlError, UnreachableError, post
 from imagery.services import Services, get_services
 from imagery.settings import Environment
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.tracing import Kind, span
+from imagery.telemetry.tracing import SpanType, span
 from imagery.webhooks import SigningKeyError, signed_headers, webhook_secret
 
 _HOLD_MARGIN_S = 30.0
@@ -29,7 +29,7 @@ def notify(message: JsonObject) -> JsonObject:
         return CallbackOutcome().to_json()
     with (
         log_context(job_id=delivery.job_id),
-        span("notify", Kind.INTERNAL, delivery.job_id, attempt=delivery.attempts) as attempt,
+        span("notify", SpanType.INTERNAL, delivery.job_id, attempt=delivery.attempts) as attempt,
     ):
         outcome = _attempt(services, delivery)
         if not outcome.delivered:

@@ -33,20 +33,20 @@ _MAX_TOKEN_CHARS = 16 * 1024
 _RETRY_AFTER_S = 5.0
 
 
-class Unauthorized(StageError):
+class UnauthorizedError(StageError):
     """No token, or none that is good here."""
 
     code, status = "unauthorized", 401
     headers = {"WWW-Authenticate": "Bearer"}  # noqa: RUF012  # never changed
 
 
-class Forbidden(StageError):
+class ForbiddenError(StageError):
     """A good token without the role."""
 
     code, status = "forbidden", 403
 
 
-class AuthUnavailable(StageError):
+class AuthUnavailableError(StageError):
     """The issuer's keys can't be had, so nobody can be let in."""
 
     code, status = "auth_unavailable", 503
@@ -69,7 +69,7 @@ class KeySet:
         self._tried: float | None = None
 
     def key(self, key_id: str) -> Any:
-        """The public key of that id. Raises ``Unauthorized`` and ``AuthUnavailable``."""
+        """The public key of that id. Raises ``UnauthorizedError`` and ``AuthUnavailableError``."""
         with self._lock:
             now = self._clock()
             if (key_id not in self._keys or self._older(now, _REFRESH_S)) and (
@@ -78,9 +78,9 @@ class KeySet:
                 self._tried = now
                 self._fetch(now)
             if self._older(now, _LIFETIME_S):
-                raise AuthUnavailable("The keys of the token issuer can't be had.")
+                raise AuthUnavailableError("The keys of the token issuer can't be had.")
             if key_id not in self._keys:
-                raise Unauthorized("The token is signed with an unknown key.")
+                raise UnauthorizedError("The token is signed with an unknown key.")
             return self._keys[key_id]
 
     def _older(self, now: float, age_s: float) -> bool:
@@ -118,7 +118,7 @@ def _signing_keys(url: str) -> dict[str, Any]:
     return {key["kid"]: jwt.PyJWK(key, algorithm=_ALGORITHM).key for key in wanted}
 
 
-class Gate:
+class CallerGate:
     """Lets a caller in or raises; lets everybody in where no issuer is set."""
 
     def __init__(self, settings: GpuSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -128,22 +128,25 @@ class Gate:
             _log.info("auth_disabled", reason="GPU_AUTH names no issuer")
 
     def admit(self, authorization: str) -> None:
-        """Check an Authorization header. Raises ``Unauthorized``, ``Forbidden``, ``AuthUnavailable``."""
+        """Check an Authorization header.
+
+        Raises ``UnauthorizedError``, ``ForbiddenError``, ``AuthUnavailableError``.
+        """
         if self._keys is None:
             return
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_CHARS:
-            raise Unauthorized("This service wants a bearer token.")
+            raise UnauthorizedError("This service wants a bearer token.")
         roles = self._claims(self._keys, token).get("roles")
         if not isinstance(roles, list) or self._settings.auth.role not in roles:
-            raise Forbidden(f"The token does not hold the role {self._settings.auth.role}.")
+            raise ForbiddenError(f"The token does not hold the role {self._settings.auth.role}.")
 
     def _claims(self, keys: KeySet, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
             key_id = header.get("kid")
             if header.get("alg") != _ALGORITHM or not isinstance(key_id, str):
-                raise Unauthorized(f"The token must be signed with {_ALGORITHM} and name its key.")
+                raise UnauthorizedError(f"The token must be signed with {_ALGORITHM} and name its key.")
             claims: dict[str, Any] = jwt.decode(
                 token,
                 keys.key(key_id),
@@ -154,5 +157,5 @@ class Gate:
                 options={"require": ["exp", "nbf", "iss", "aud"]},
             )
         except jwt.PyJWTError as error:
-            raise Unauthorized(f"The token is not good here: {type(error).__name__}.") from error
+            raise UnauthorizedError(f"The token is not good here: {type(error).__name__}.") from error
         return claims

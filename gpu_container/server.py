@@ -16,12 +16,12 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
-from gpu_container.auth import OPEN_PATHS, Gate
+from gpu_container.auth import OPEN_PATHS, CallerGate
 from gpu_container.errors import StageError
 from gpu_container.job_trace import JobTrace
 from gpu_container.settings import GpuSettings
-from gpu_container.stages import Stages
-from gpu_container.worker import State, Worker
+from gpu_container.stages import StageService
+from gpu_container.worker import GpuWorker, ServiceState
 from imagery import __version__
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem, Stage
 from imagery.storage import BlobNameError, Storage
@@ -34,14 +34,14 @@ _STOP_S = 2.0
 _LONGEST_S = 600.0
 # label of the metrics
 _REPLICA = socket.gethostname()
-_HEALTHY = {State.READY, State.BUSY}
+_HEALTHY = {ServiceState.READY, ServiceState.BUSY}
 _STAGES = (Stage.REMBG, Stage.REALESRGAN)
 
 
 def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     """The service over one worker; loading begins when the app starts."""
-    worker = Worker(settings)
-    stages = Stages(worker, storage)
+    worker = GpuWorker(settings)
+    stages = StageService(worker, storage)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -50,7 +50,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         stages.admission.close()
         await asyncio.to_thread(worker.stop, _STOP_S)
 
-    gate = Gate(settings)
+    gate = CallerGate(settings)
 
     def admitted(request: Request, authorization: Annotated[str, Header()] = "") -> None:
         if request.url.path not in OPEN_PATHS:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from gpu_container.engine import Engine
-from gpu_container.lane import Lane
+from gpu_container.engine import UpscaleEngine
+from gpu_container.lane import JobLane
 from gpu_container.models import UpscaleModel
 from gpu_container.scheduler import Scheduler
 from gpu_container.settings import GpuSettings
-from gpu_container.tiling import Band, Grid, Region, Tile, bands
+from gpu_container.tiling import Tile, TileBand, TileGrid, TileRegion, bands
 
 _CHANNELS_WITH_ALPHA = 4
 # beside a visible pixel this many are computed too, so that no viewer's filter finds black next to it
@@ -31,7 +31,7 @@ _FRAME = 10
 
 
 @dataclass(frozen=True)
-class Upscaled:
+class UpscaledPicture:
     """The picture (H*scale, W*scale, 3 or 4) uint8, and how many tiles the network computed."""
 
     pixels: np.ndarray
@@ -42,7 +42,7 @@ class Upscaler:
     """One network behind a scheduler; safe between threads."""
 
     def __init__(
-        self, model: UpscaleModel, engine: Engine, scheduler: Scheduler, settings: GpuSettings
+        self, model: UpscaleModel, engine: UpscaleEngine, scheduler: Scheduler, settings: GpuSettings
     ) -> None:
         self.model = model
         self.engine = engine
@@ -50,10 +50,11 @@ class Upscaler:
         self._settings = settings
         scheduler.use(engine, self._most_pixels)
 
-    def bands(self, pixels: np.ndarray, lane: Lane) -> Generator[np.ndarray]:
+    def bands(self, pixels: np.ndarray, lane: JobLane) -> Generator[np.ndarray]:
         """Upscale ``pixels`` (H, W, 3 or 4) uint8: yields (rows, W*scale, 3 or 4) from top to bottom.
 
-        Raises ``OutOfMemory`` after the smallest tile, ``DeadlineExceeded``, ``DeviceFailed``, ``Stopping``.
+        Raises ``OutOfMemoryError`` after the smallest tile, ``DeadlineExceededError``, ``DeviceFailedError``,
+        ``ServiceStoppingError``.
         """
         framed, frame = _framed(pixels)
         if frame:
@@ -63,7 +64,7 @@ class Upscaler:
             return
         yield from self._bands(pixels, lane)
 
-    def _bands(self, pixels: np.ndarray, lane: Lane) -> Iterator[np.ndarray]:
+    def _bands(self, pixels: np.ndarray, lane: JobLane) -> Iterator[np.ndarray]:
         job = _Job(pixels, self.model, self._smallest(self.engine.tile_step))
         plan = self._plan(pixels)
         lane.left = sum(tile.pixels for band in plan for tile in band.tiles)
@@ -74,13 +75,13 @@ class Upscaler:
         finally:
             self.scheduler.leave(lane)
 
-    def upscale(self, pixels: np.ndarray, deadline: float) -> Upscaled:
+    def upscale(self, pixels: np.ndarray, deadline: float) -> UpscaledPicture:
         """The whole picture at once. ``deadline``: time.monotonic() seconds. Raises what ``bands`` raises."""
-        lane = Lane(deadline)
+        lane = JobLane(deadline)
         whole = np.concatenate(list(self.bands(pixels, lane)))
-        return Upscaled(whole, lane.computed)
+        return UpscaledPicture(whole, lane.computed)
 
-    def _run(self, job: _Job, plan: list[Band], lane: Lane) -> Iterator[np.ndarray]:
+    def _run(self, job: _Job, plan: list[TileBand], lane: JobLane) -> Iterator[np.ndarray]:
         ahead: deque[_Canvas] = deque()
         for band in plan:
             canvas = job.canvas(band)
@@ -99,7 +100,7 @@ class Upscaler:
         fitting = int(bytes_free / self.model.bytes_per_pixel(self.engine.precision))
         return min(fitting, self.engine.useful_pixels)
 
-    def _plan(self, pixels: np.ndarray) -> list[Band]:
+    def _plan(self, pixels: np.ndarray) -> list[TileBand]:
         """The cheapest of a few tile sizes: small tiles skip more of what is transparent."""
         height, width, channels = pixels.shape
         step, overlap = self.engine.tile_step, self.model.overlap
@@ -107,12 +108,13 @@ class Upscaler:
         fitting = int(self._most_pixels() ** 0.5) // step * step
         largest = max(smallest, min(self._settings.memory.tile, fitting))
         if channels != _CHANNELS_WITH_ALPHA:
-            whole = Region(0, height, 0, width)
-            return bands(height, width, Grid(largest, overlap, step), whole, lambda _: True)
+            whole = TileRegion(0, height, 0, width)
+            return bands(height, width, TileGrid(largest, overlap, step), whole, lambda _: True)
         visible = _Visible(pixels[..., 3], overlap)
         sizes = [size for size in (largest, largest // 2, largest // 4) if size >= smallest]
         plans = [
-            bands(height, width, Grid(size, overlap, step), visible.region, visible.in_tile) for size in sizes
+            bands(height, width, TileGrid(size, overlap, step), visible.region, visible.in_tile)
+            for size in sizes
         ]
         return min(plans, key=lambda plan: sum(tile.pixels for band in plan for tile in band.tiles))
 
@@ -129,7 +131,7 @@ class _Visible:
         left, top, columns, rows = cv2.boundingRect((alpha > 0).astype(np.uint8))
         reach = overlap + _FRINGE
         self.region = (
-            Region(
+            TileRegion(
                 max(0, top - reach),
                 min(height, top + rows + reach),
                 max(0, left - reach),
@@ -163,7 +165,7 @@ class _Job:
             self.alpha = np.ascontiguousarray(pixels[..., 3])
             self.colour = bleed(pixels)
 
-    def canvas(self, band: Band) -> _Canvas:
+    def canvas(self, band: TileBand) -> _Canvas:
         """An empty band, its matte filtered already, and the work that fills it."""
         scale, width = self.model.scale, self.colour.shape[1]
         out = np.zeros(((band.end - band.start) * scale, width * scale, self.channels), np.uint8)
@@ -179,7 +181,7 @@ class _Job:
 class _Canvas:
     """A band of the output that is being filled."""
 
-    band: Band
+    band: TileBand
     out: np.ndarray
     work: list[_TileWork] = field(default_factory=list)
     pending: int = 0
@@ -239,7 +241,7 @@ def _framed(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     return cv2.copyMakeBorder(pixels, *edges, cv2.BORDER_REPLICATE), _FRAME
 
 
-def _finished(canvas: _Canvas, lane: Lane) -> np.ndarray:
+def _finished(canvas: _Canvas, lane: JobLane) -> np.ndarray:
     lane.wait(lambda: canvas.pending == 0)
     return canvas.out
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem
 from imagery.identity import TOKEN_MARGIN_S, Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
-from imagery.telemetry.tracing import Kind, Span, span
+from imagery.telemetry.tracing import Span, SpanType, span
 
 _HEALTH_TIMEOUT_S = 2.0
 _PROGRESS_TIMEOUT_S = 1.0
@@ -44,21 +44,21 @@ class GpuError(Exception):
         self.message = message
 
 
-class GpuNoReplica(GpuError):
+class GpuNoReplicaError(GpuError):
     """Nobody took the call: connection refused, or a gateway without a replica behind it (yet)."""
 
     retryable = True
     is_outage = True
 
 
-class GpuTimeout(GpuError):
+class GpuTimeoutError(GpuError):
     """The service took the call and did not answer in time, or its answer broke off."""
 
     retryable = True
     is_outage = True
 
 
-class GpuBusy(GpuError):
+class GpuBusyError(GpuError):
     """The queue is full or the models are loading: come back in ``retry_after_s``."""
 
     retryable = True
@@ -68,15 +68,15 @@ class GpuBusy(GpuError):
         self.retry_after_s = retry_after_s
 
 
-class GpuRefused(GpuError):
+class GpuRejectedError(GpuError):
     """The service will never do this: the image is not one, or holds no subject."""
 
 
-class GpuUnauthorized(GpuError):
+class GpuUnauthorizedError(GpuError):
     """The service does not let this caller in: a matter of configuration, no retry cures it."""
 
 
-class GpuFailed(GpuError):
+class GpuFailedError(GpuError):
     """The service tried and failed."""
 
     def __init__(self, code: str, message: str, *, retryable: bool, is_outage: bool) -> None:
@@ -128,7 +128,7 @@ class GpuClient:
         until = min(deadline, datetime.now(UTC) + timedelta(seconds=self._timeout_s))
         with span(
             f"POST {path}",
-            Kind.CLIENT,
+            SpanType.CLIENT,
             request.job_id,
             component="HTTP",
             http__method="POST",
@@ -151,22 +151,22 @@ class GpuClient:
         }
         try:
             return self._client.post(path, json=request.to_json(), headers=headers)
-        except _NoToken as error:
-            raise GpuFailed(
+        except _NoTokenError as error:
+            raise GpuFailedError(
                 "gpu_token_unavailable",
                 "No token for the GPU service could be had.",
                 retryable=True,
                 is_outage=True,
             ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise GpuNoReplica("gpu_unreachable", "The GPU service can't be reached.") from error
+            raise GpuNoReplicaError("gpu_unreachable", "The GPU service can't be reached.") from error
         except httpx.TimeoutException as error:
-            raise GpuTimeout("gpu_timeout", "The GPU service did not answer in time.") from error
+            raise GpuTimeoutError("gpu_timeout", "The GPU service did not answer in time.") from error
         except httpx.HTTPError as error:
-            raise GpuTimeout("gpu_connection_lost", "The GPU service broke off its answer.") from error
+            raise GpuTimeoutError("gpu_connection_lost", "The GPU service broke off its answer.") from error
 
 
-class _NoToken(httpx.RequestError):
+class _NoTokenError(httpx.RequestError):
     """The request was not sent: no token for it."""
 
 
@@ -180,7 +180,7 @@ class _Bearer(httpx.Auth):
         try:
             request.headers["Authorization"] = f"Bearer {self._tokens.get()}"
         except TokenUnavailableError as error:
-            raise _NoToken(str(error), request=request) from error
+            raise _NoTokenError(str(error), request=request) from error
         yield request
 
 
@@ -197,7 +197,7 @@ def _report(answer: httpx.Response) -> GpuReport:
     try:
         return GpuReport.model_validate_json(answer.content)
     except ValidationError as error:
-        raise GpuFailed(
+        raise GpuFailedError(
             "gpu_bad_answer", "The GPU service answered nonsense.", retryable=True, is_outage=True
         ) from error
 
@@ -208,18 +208,18 @@ def _error(answer: httpx.Response) -> GpuError:
         problem = Problem.model_validate_json(answer.content)
     status = answer.status_code
     if status in _UNAUTHORIZED_STATUSES:
-        return GpuUnauthorized(
+        return GpuUnauthorizedError(
             "gpu_unauthorized", f"The GPU service does not let this app in ({status}): is GPU_APP_ID right?."
         )
     if problem is None:
         # not our service: a gateway that has no replica behind it (yet), or a wrong address
         message = f"The GPU service's address answered {status}."
-        return GpuNoReplica("gpu_unreachable", message)
+        return GpuNoReplicaError("gpu_unreachable", message)
     if problem.code in _BUSY_CODES:
-        return GpuBusy(problem.code, problem.detail, _retry_after_s(answer))
+        return GpuBusyError(problem.code, problem.detail, _retry_after_s(answer))
     if status in _REFUSED_STATUSES:
-        return GpuRefused(problem.code, problem.detail)
-    return GpuFailed(
+        return GpuRejectedError(problem.code, problem.detail)
+    return GpuFailedError(
         problem.code,
         problem.detail,
         retryable=problem.code not in _FINAL_CODES,

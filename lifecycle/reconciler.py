@@ -45,10 +45,10 @@ _PAGE = 500
 
 async def reconcile(client: df.DurableOrchestrationClient) -> int:
     """One tick: how many jobs were started again or ended."""
-    return await Tick(client).run()
+    return await ReconcilerTick(client).run()
 
 
-class Tick:
+class ReconcilerTick:
     """One look at every job that nobody has touched for a while."""
 
     def __init__(self, client: df.DurableOrchestrationClient) -> None:

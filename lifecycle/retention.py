@@ -30,7 +30,7 @@ async def retain(client: df.DurableOrchestrationClient) -> int:
     """One tick: how many jobs were cleared."""
     services = get_services()
     try:
-        expired = await Clearing(client).run()
+        expired = await RetentionTick(client).run()
     finally:
         # no matter what stands in the way of deleting, no image stays lost
         await sweep(client)
@@ -41,7 +41,7 @@ async def retain(client: df.DurableOrchestrationClient) -> int:
     return expired
 
 
-class Clearing:
+class RetentionTick:
     """The jobs of one tick that are old enough."""
 
     def __init__(self, client: df.DurableOrchestrationClient) -> None:

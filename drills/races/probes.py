@@ -12,7 +12,7 @@ from imagery.database.circuits import (
     CircuitBreakers,
     CircuitOpenError,
     CircuitState,
-    Dependency,
+    GuardedDependency,
 )
 
 Span = tuple[float, float]
@@ -22,7 +22,7 @@ def run(url: str, *, processes: int, failing: int, hold_s: float = 0.02) -> dict
     """Every process asks without pause until a call goes through; the first ``failing`` probes fail."""
     breakers = _breakers(url)
     for _ in range(3):
-        with breakers.call(Dependency.GPU, lease_s=60) as call:
+        with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
             call.failed("down")
     orders = [(url, failing, hold_s) for _ in range(processes)]
     found = at_once(_ask, orders)
@@ -33,7 +33,7 @@ def run(url: str, *, processes: int, failing: int, hold_s: float = 0.02) -> dict
         "probes": len(probes),
         "by_process": [len(spans) for spans in found],
         "two_at_once": overlapping,
-        "state": breakers.state(Dependency.GPU).state.value,
+        "state": breakers.state(GuardedDependency.GPU).state.value,
     }
 
 
@@ -41,8 +41,8 @@ def _ask(url: str, failing: int, hold_s: float) -> list[Span]:
     breakers, probes = _breakers(url), list[Span]()
     while True:
         try:
-            with breakers.call(Dependency.GPU, lease_s=60) as call:
-                circuit = breakers.state(Dependency.GPU)
+            with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
+                circuit = breakers.state(GuardedDependency.GPU)
                 if circuit.state is CircuitState.CLOSED:
                     return probes
                 start = time.time()

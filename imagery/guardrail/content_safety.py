@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from imagery.contracts import CheckResult
-from imagery.database.circuits import CircuitBreakers, CircuitOpenError, Dependency
+from imagery.database.circuits import CircuitBreakers, CircuitOpenError, GuardedDependency
 from imagery.guardrail.checks.base import failed, not_measured, passed
 from imagery.identity import make_credential
 from imagery.settings import ContentSafetyFallback, Settings
@@ -78,7 +78,7 @@ class ContentSafety:
         if self._circuits is None:
             return ask()
         lease_s = 2 * self._settings.content_safety.policy.timeout_s + _LEASE_MARGIN_S
-        with self._circuits.call(Dependency.CONTENT_SAFETY, lease_s=lease_s) as circuit:
+        with self._circuits.call(GuardedDependency.CONTENT_SAFETY, lease_s=lease_s) as circuit:
             try:
                 answer = ask()
             except Exception as error:

@@ -9,9 +9,15 @@ from imagery.contracts import CheckResult, GuardrailReport, JobOptions
 from imagery.database.circuits import CircuitBreakers
 from imagery.guardrail.checks import FILE_SIZE, PHASES, PROMPT_CHECKS, not_measured
 from imagery.guardrail.content_safety import PICTURE, PROMPT, ContentSafety
-from imagery.guardrail.limits import Limits
-from imagery.guardrail.sandbox import CrashedError, Sandbox, SandboxError, TooMuchMemoryError, TooSlowError
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.limits import PictureLimits
+from imagery.guardrail.sandbox import (
+    Sandbox,
+    SandboxCrashedError,
+    SandboxError,
+    SandboxMemoryError,
+    SandboxTimeoutError,
+)
+from imagery.guardrail.subject import GuardrailSubject
 from imagery.settings import Settings
 from imagery.text import plain
 
@@ -51,11 +57,11 @@ class Guardrail:
         self,
         settings: Settings,
         circuits: CircuitBreakers | None = None,
-        limits: Limits | None = None,
+        limits: PictureLimits | None = None,
     ) -> None:
         """``limits`` None: those of the settings."""
         self._settings = settings
-        self._limits = limits or Limits.of(settings)
+        self._limits = limits or PictureLimits.of(settings)
         self._content_safety = ContentSafety(settings, circuits)
         self.sandbox = Sandbox(settings)
 
@@ -94,11 +100,9 @@ class Guardrail:
 
     def thumbnail(self, data: bytes, width: int) -> bytes:
         """A WebP of ``width`` px of a picture we wrote. Raises ``NoThumbnailError``, ``SandboxError``."""
-        settings = self._settings
-        most = max(
-            settings.guardrail.picture.max_megapixels, settings.guardrail.picture.max_output_megapixels
-        )
-        return self._thumbnail(data, width, most, settings.guardrail.sandbox.thumbnail_memory_mb)
+        guardrail = self._settings.guardrail
+        most = max(guardrail.picture.max_megapixels, guardrail.picture.max_output_megapixels)
+        return self._thumbnail(data, width, most, guardrail.sandbox.thumbnail_memory_mb)
 
     def thumbnail_of_upload(self, data: bytes, width: int) -> bytes:
         """The same of a stranger's file, which gets no more pixels and memory than when it is examined."""
@@ -115,7 +119,7 @@ class Guardrail:
         }
         try:
             answer, blobs = self.sandbox.call(order, data, memory_mb)
-        except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
+        except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
             raise NoThumbnailError(str(error)) from error
         if "error" in answer:
             raise NoThumbnailError("The blob is no picture, or too large a one.")
@@ -130,7 +134,7 @@ class Guardrail:
         return [check.run(prompt, self._limits) for check in PROMPT_CHECKS]
 
     def _file(self, data: bytes, declared_type: str | None, *, picture: bool) -> _FileVerdict:
-        size = FILE_SIZE.run(Subject(data, declared_type, self._limits))
+        size = FILE_SIZE.run(GuardrailSubject(data, declared_type, self._limits))
         if not size.passed:
             return _FileVerdict([size, *_unmeasured(f"not needed: {size.code}")])
         order = {
@@ -142,7 +146,7 @@ class Guardrail:
         }
         try:
             answer, blobs = self.sandbox.call(order, data, self._settings.guardrail.sandbox.memory_mb)
-        except (TooSlowError, TooMuchMemoryError, CrashedError) as error:
+        except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
             return _FileVerdict([size, self._stopped(error), *_unmeasured(f"not measured: {error.code}")])
         return _FileVerdict(
             checks=[size, *(CheckResult.from_json(check) for check in answer["checks"])],

@@ -45,25 +45,25 @@ class SandboxUnavailableError(SandboxError):
     code = "guardrail_unavailable"
 
 
-class TooSlowError(SandboxError):
+class SandboxTimeoutError(SandboxError):
     """The file kept its worker busy beyond the limit; the worker was killed."""
 
     code = "decoding_too_slow"
 
 
-class TooMuchMemoryError(SandboxError):
+class SandboxMemoryError(SandboxError):
     """Decoding the file needs more memory than a worker may have."""
 
     code = "decoding_needs_too_much_memory"
 
 
-class CrashedError(SandboxError):
+class SandboxCrashedError(SandboxError):
     """The file ended two workers, one after the other, or made one raise what nobody foresaw."""
 
     code = "decoder_crashed"
 
 
-class Worker:
+class SandboxWorker:
     """One process and the socket to it."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class Sandbox:
         self._seats = threading.BoundedSemaphore(
             settings.guardrail.sandbox.workers + settings.guardrail.sandbox.queue
         )
-        self._idle: list[Worker] = []
+        self._idle: list[SandboxWorker] = []
         self._lock = threading.Lock()
 
     @property
@@ -154,21 +154,21 @@ class Sandbox:
                     answer, blobs = worker.call(order, data, self._settings.guardrail.sandbox.timeout_s)
                 except TimeoutError as error:
                     limit = self._settings.guardrail.sandbox.timeout_s
-                    raise TooSlowError(f"Decoding the file takes longer than {limit:g} s.") from error
+                    raise SandboxTimeoutError(f"Decoding the file takes longer than {limit:g} s.") from error
                 except wire.WireError:
                     _log.warning("guardrail_worker_died", pid=worker.pid, order=order["order"])
                     continue
             if answer.get("error") == _OUT_OF_MEMORY:
                 limit_mb = order["memory_mb"]
-                raise TooMuchMemoryError(f"Decoding the file needs more than a worker's {limit_mb} MB.")
+                raise SandboxMemoryError(f"Decoding the file needs more than a worker's {limit_mb} MB.")
             if answer.get("error") == _RAISED:
                 _log.error("guardrail_worker_raised", order=order["order"], told=answer.get("traceback"))
                 break
             return answer, blobs
-        raise CrashedError("The file crashes the decoder: it is damaged, or made to do harm.")
+        raise SandboxCrashedError("The file crashes the decoder: it is damaged, or made to do harm.")
 
     @contextmanager
-    def _worker(self, *, fresh: bool) -> Iterator[Worker]:
+    def _worker(self, *, fresh: bool) -> Iterator[SandboxWorker]:
         with self._lock:
             worker = self._idle.pop() if self._idle and not fresh else None
         worker = worker or self._start()
@@ -181,9 +181,9 @@ class Sandbox:
             else:
                 worker.end()
 
-    def _start(self) -> Worker:
+    def _start(self) -> SandboxWorker:
         try:
-            worker = Worker()
+            worker = SandboxWorker()
         except OSError as error:
             raise SandboxUnavailableError("The guardrail can't start a worker process.") from error
         try:

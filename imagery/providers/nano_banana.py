@@ -20,7 +20,7 @@ from PIL import Image
 
 from imagery.bounded_picture import DECODE_ERRORS, TooManyPixelsError, open_picture
 from imagery.settings import Settings
-from imagery.telemetry.tracing import Kind, span
+from imagery.telemetry.tracing import SpanType, span
 
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_REFERENCE_BYTES = 12 * 1024 * 1024
@@ -52,11 +52,11 @@ class NanoBananaError(Exception):
         self.message = message
 
 
-class ServiceUnavailable(NanoBananaError):
+class ServiceUnavailableError(NanoBananaError):
     """503, or no connection at all: certainly nothing was executed, so it may be called again."""
 
 
-class RateLimited(NanoBananaError):
+class RateLimitedError(NanoBananaError):
     """429: nothing was executed; the service asks to wait ``retry_after_s`` seconds."""
 
     def __init__(self, code: str, message: str, retry_after_s: float) -> None:
@@ -64,15 +64,15 @@ class RateLimited(NanoBananaError):
         self.retry_after_s = retry_after_s
 
 
-class Refused(NanoBananaError):
+class NoPictureError(NanoBananaError):
     """The model looked at it and made no picture (safety, recitation, text only); not charged."""
 
 
-class Rejected(NanoBananaError):
+class CallRejectedError(NanoBananaError):
     """The request, key or account is not accepted: permanent, not charged."""
 
 
-class PaymentUnknown(NanoBananaError):
+class PaymentUnknownError(NanoBananaError):
     """The request went out and its answer was lost or unreadable: it may have been charged."""
 
     def __init__(self, message: str) -> None:
@@ -124,7 +124,7 @@ class NanoBanana:
         """
         key = self._settings.nano_banana.api_key
         if key is None:
-            raise Rejected("nano_banana_not_configured", "NANO_BANANA_API_KEY is not set.")
+            raise CallRejectedError("nano_banana_not_configured", "NANO_BANANA_API_KEY is not set.")
         picture, content_type = reference_image(
             cutout,
             self._settings.nano_banana.max_input_side,
@@ -145,7 +145,7 @@ class NanoBanana:
             on_send()
         with span(
             "generateContent",
-            Kind.CLIENT,
+            SpanType.CLIENT,
             job_id,
             component="HTTP",
             model=self._settings.nano_banana.model,
@@ -171,17 +171,21 @@ class NanoBanana:
         try:
             response = self._client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise ServiceUnavailable(
+            raise ServiceUnavailableError(
                 "nano_banana_unreachable", "The image model can't be reached."
             ) from error
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise Rejected("nano_banana_bad_request", "NANO_BANANA_BASE_URL can't be called.") from error
+            raise CallRejectedError(
+                "nano_banana_bad_request", "NANO_BANANA_BASE_URL can't be called."
+            ) from error
         except httpx.HTTPError as error:
-            raise PaymentUnknown(f"The call broke after it was sent ({type(error).__name__}).") from error
+            raise PaymentUnknownError(
+                f"The call broke after it was sent ({type(error).__name__})."
+            ) from error
         try:
             return response.status_code, response.headers, self._body(response, until)
         except httpx.HTTPError as error:
-            raise PaymentUnknown(f"The answer broke off ({type(error).__name__}).") from error
+            raise PaymentUnknownError(f"The answer broke off ({type(error).__name__}).") from error
         finally:
             response.close()
 
@@ -190,9 +194,9 @@ class NanoBanana:
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > most:
-                raise PaymentUnknown(f"The answer is larger than {most} bytes.")
+                raise PaymentUnknownError(f"The answer is larger than {most} bytes.")
             if time.monotonic() > until:
-                raise PaymentUnknown("The answer did not end in time.")
+                raise PaymentUnknownError("The answer did not end in time.")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -204,13 +208,13 @@ class NanoBanana:
         if status == _RATE_LIMITED:
             wait = _retry_after_s(error, headers)
             message = f"The image model's rate limit is reached. {text}".strip()
-            raise RateLimited("nano_banana_rate_limited", message, wait)
+            raise RateLimitedError("nano_banana_rate_limited", message, wait)
         if status == _UNAVAILABLE:
-            raise ServiceUnavailable("nano_banana_unavailable", "The image model is overloaded (503).")
+            raise ServiceUnavailableError("nano_banana_unavailable", "The image model is overloaded (503).")
         if _is_permanent(status):
             code = _PERMANENT.get(status, "nano_banana_rejected")
-            raise Rejected(code, f"The image model refused the call ({status}). {text}".strip())
-        raise PaymentUnknown(f"The image model answered {status}.")
+            raise CallRejectedError(code, f"The image model refused the call ({status}). {text}".strip())
+        raise PaymentUnknownError(f"The image model answered {status}.")
 
 
 def _is_permanent(status: int) -> bool:
@@ -221,15 +225,15 @@ def _is_permanent(status: int) -> bool:
 def reference_image(cutout: bytes, max_side: int, *, max_megapixels: float) -> tuple[bytes, str]:
     """The cut-out as it is sent: no side above ``max_side`` px; bytes and content type.
 
-    PNG, or WebP where PNG would make the request too large. Raises ``Rejected`` when it can't be read.
+    PNG, or WebP where PNG would make the request too large. Raises ``CallRejectedError`` if it can't be read.
     """
     try:
         with open_picture(cutout, list(_EXTENSIONS), max_megapixels) as image:
             small = _shrink(image, max_side)
     except TooManyPixelsError as error:
-        raise Rejected("image_too_large", f"The upscaled cut-out is too large: {error}.") from error
+        raise CallRejectedError("image_too_large", f"The upscaled cut-out is too large: {error}.") from error
     except DECODE_ERRORS as error:
-        raise Rejected("invalid_image", "The upscaled cut-out can't be read.") from error
+        raise CallRejectedError("invalid_image", "The upscaled cut-out can't be read.") from error
     buffer = io.BytesIO()
     small.save(buffer, "PNG", compress_level=1)
     if buffer.tell() <= _MAX_REFERENCE_BYTES:
@@ -270,9 +274,9 @@ def _json(answer: bytes) -> dict[str, Any]:
     try:
         body = json.loads(answer)
     except (ValueError, RecursionError) as error:
-        raise PaymentUnknown("The answer is not valid JSON.") from error
+        raise PaymentUnknownError("The answer is not valid JSON.") from error
     if not isinstance(body, dict):
-        raise PaymentUnknown("The answer is not a JSON object.")
+        raise PaymentUnknownError("The answer is not a JSON object.")
     return body
 
 
@@ -281,16 +285,16 @@ def _picture(body: dict[str, Any], model: str) -> PlacedImage:
     try:
         return _first_picture(body, model)
     except (AttributeError, TypeError, KeyError, IndexError) as error:
-        raise PaymentUnknown("The answer does not have the documented shape.") from error
+        raise PaymentUnknownError("The answer does not have the documented shape.") from error
 
 
 def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
     blocked = body.get("promptFeedback", {}).get("blockReason")
     if blocked:
-        raise Refused("nano_banana_safety", f"The image model blocked the request ({blocked}).")
+        raise NoPictureError("nano_banana_safety", f"The image model blocked the request ({blocked}).")
     candidates = body.get("candidates") or []
     if not candidates:
-        raise PaymentUnknown("The answer holds neither a picture nor a reason.")
+        raise PaymentUnknownError("The answer holds neither a picture nor a reason.")
     candidate = candidates[0]
     every = (candidate.get("content") or {}).get("parts") or []
     parts = [part for part in every if not part.get("thought")]  # drafts are not the result
@@ -301,8 +305,8 @@ def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
     reason = str(candidate.get("finishReason") or "NO_IMAGE")
     said = f" It said: {text}" if text else ""
     if reason in _SAFETY_REASONS:
-        raise Refused("nano_banana_safety", f"The image model refused the picture ({reason}).{said}")
-    raise Refused("nano_banana_no_image", f"The image model made no picture ({reason}).{said}")
+        raise NoPictureError("nano_banana_safety", f"The image model refused the picture ({reason}).{said}")
+    raise NoPictureError("nano_banana_no_image", f"The image model made no picture ({reason}).{said}")
 
 
 def _decoded(data: str, model: str, text: str) -> PlacedImage:
@@ -313,7 +317,7 @@ def _decoded(data: str, model: str, text: str) -> PlacedImage:
             kind = _EXTENSIONS[str(image.format)]
             return PlacedImage(raw, kind, image.width, image.height, model, text)
     except (binascii.Error, *DECODE_ERRORS) as error:
-        raise PaymentUnknown("The picture in the answer can't be decoded.") from error
+        raise PaymentUnknownError("The picture in the answer can't be decoded.") from error
 
 
 def _google_error(answer: bytes) -> dict[str, Any]:

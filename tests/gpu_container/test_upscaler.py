@@ -15,9 +15,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gpu_container import upscaler as upscaler_module
-from gpu_container.engine import Engine
-from gpu_container.errors import DeadlineExceeded, ModelUnavailable, OutOfMemory, StageError, Stopping
-from gpu_container.lane import Lane
+from gpu_container.engine import UpscaleEngine
+from gpu_container.errors import (
+    DeadlineExceededError,
+    ModelUnavailableError,
+    OutOfMemoryError,
+    ServiceStoppingError,
+    StageError,
+)
+from gpu_container.lane import JobLane
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
 from gpu_container.scheduler import Scheduler
 from gpu_container.settings import GpuSettings, MemoryWords, NetworkWords, Precision, Runtime
@@ -41,7 +47,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(base + random.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
 
 
-def untiled(engine: Engine, colour: np.ndarray) -> np.ndarray:
+def untiled(engine: UpscaleEngine, colour: np.ndarray) -> np.ndarray:
     """The network on the whole picture at once; what has fewer than 4 rows or columns in a frame of 10."""
     if min(colour.shape[:2]) >= 4:
         return engine.start(colour[None]).result()[0].copy()
@@ -66,7 +72,7 @@ def compact(cache: Path) -> nn.Module:
 
 
 @pytest.fixture(scope="session", params=["torch", "openvino"])
-def engine(request: pytest.FixtureRequest, cache: Path) -> Engine:
+def engine(request: pytest.FixtureRequest, cache: Path) -> UpscaleEngine:
     runtime = Runtime(request.param)
     return make_engine(
         COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(runtime=runtime)), "cpu"
@@ -81,7 +87,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(upscaler_module, "MIN_TILE", 64)
 
     def upscaler(
-        engine: Engine, model: UpscaleModel = COMPACT, max_batch: int = 4, tile: int = 64
+        engine: UpscaleEngine, model: UpscaleModel = COMPACT, max_batch: int = 4, tile: int = 64
     ) -> Upscaler:
         scheduler = Scheduler(max_batch)
         made = Upscaler(model, engine, scheduler, GpuSettings(memory=MemoryWords(tile=tile)))
@@ -91,13 +97,13 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
     yield upscaler
     for scheduler in schedulers:
-        scheduler.cancel_all(Stopping("the test is over"))
+        scheduler.cancel_all(ServiceStoppingError("the test is over"))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(height=st.integers(1, 200), width=st.integers(1, 200), seed=st.integers(0, 9))
 def test_tiled_equals_untiled_everywhere(
-    make: Make, engine: Engine, height: int, width: int, seed: int
+    make: Make, engine: UpscaleEngine, height: int, width: int, seed: int
 ) -> None:
     pixels = picture(height, width, seed)
     tiled = make(engine).upscale(pixels, FOREVER).pixels
@@ -105,13 +111,15 @@ def test_tiled_equals_untiled_everywhere(
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (64, 65), (1, 10_000)])
-def test_odd_shapes_equal_the_untiled_network(make: Make, engine: Engine, height: int, width: int) -> None:
+def test_odd_shapes_equal_the_untiled_network(
+    make: Make, engine: UpscaleEngine, height: int, width: int
+) -> None:
     pixels = picture(height, width)
     assert difference(make(engine).upscale(pixels, FOREVER).pixels, untiled(engine, pixels)) <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 40), (3, 7), (4, 4)])
-def test_a_few_pixels_keep_their_colour(make: Make, engine: Engine, size: tuple[int, int]) -> None:
+def test_a_few_pixels_keep_their_colour(make: Make, engine: UpscaleEngine, size: tuple[int, int]) -> None:
     for colour in ((200, 100, 50), (0, 0, 0), (255, 255, 255)):
         result = make(engine).upscale(np.full((*size, 3), colour, np.uint8), FOREVER).pixels
         assert result.shape == (size[0] * 4, size[1] * 4, 3)
@@ -141,7 +149,7 @@ def test_x4plus_tiles_equal_the_untiled_network(make: Make, cache: Path) -> None
     assert difference(result.pixels, untiled(engine, pixels)) <= 1
 
 
-def test_alpha_is_kept(make: Make, engine: Engine) -> None:
+def test_alpha_is_kept(make: Make, engine: UpscaleEngine) -> None:
     pixels = np.dstack([picture(96, 96), np.zeros((96, 96), np.uint8)])
     pixels[32:64, 32:64, 3] = 255
     pixels[40, 40:56, 3] = 128
@@ -152,7 +160,7 @@ def test_alpha_is_kept(make: Make, engine: Engine) -> None:
     assert 60 < matte[40 * 4 + 1 : 40 * 4 + 3, 44 * 4 : 52 * 4].mean() < 220
 
 
-def test_rows_are_filtered_as_if_all_were(engine: Engine) -> None:
+def test_rows_are_filtered_as_if_all_were(engine: UpscaleEngine) -> None:
     plane = picture(70, 50)[..., 0]
     whole = resize_rows(plane, 0, 70, 4)
     parts = [resize_rows(plane, start, min(start + 16, 70), 4) for start in range(0, 70, 16)]
@@ -161,7 +169,7 @@ def test_rows_are_filtered_as_if_all_were(engine: Engine) -> None:
 
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255)])
 def test_a_cut_out_has_no_fringe_of_its_old_background(
-    make: Make, engine: Engine, background: tuple[int, int, int]
+    make: Make, engine: UpscaleEngine, background: tuple[int, int, int]
 ) -> None:
     pixels = np.zeros((80, 80, 4), np.uint8)
     pixels[..., :3] = background
@@ -188,7 +196,7 @@ def test_bleeding_of_a_high_picture_reaches_over_its_strips() -> None:
     assert (filled[1000:1100] == (10, 20, 30)).all()
 
 
-def test_transparent_tiles_are_not_computed(make: Make, engine: Engine) -> None:
+def test_transparent_tiles_are_not_computed(make: Make, engine: UpscaleEngine) -> None:
     pixels = np.dstack([picture(64, 400), np.zeros((64, 400), np.uint8)])
     pixels[:, 350:, 3] = 255
     result = make(engine).upscale(pixels, FOREVER)
@@ -196,7 +204,7 @@ def test_transparent_tiles_are_not_computed(make: Make, engine: Engine) -> None:
     assert result.pixels[:, : 300 * 4].max() == 0
 
 
-def test_what_is_visible_does_not_depend_on_what_is_skipped(make: Make, engine: Engine) -> None:
+def test_what_is_visible_does_not_depend_on_what_is_skipped(make: Make, engine: UpscaleEngine) -> None:
     pixels = np.dstack([picture(200, 200), np.zeros((200, 200), np.uint8)])
     pixels[:40, :30, 3] = pixels[150:, 170:, 3] = 255
     result = make(engine).upscale(pixels, FOREVER).pixels
@@ -205,7 +213,7 @@ def test_what_is_visible_does_not_depend_on_what_is_skipped(make: Make, engine: 
     assert difference(result[visible][:, :3], whole[visible]) <= 1
 
 
-def test_a_fully_transparent_picture_needs_no_network(make: Make, engine: Engine) -> None:
+def test_a_fully_transparent_picture_needs_no_network(make: Make, engine: UpscaleEngine) -> None:
     result = make(engine).upscale(np.zeros((30, 500, 4), np.uint8), FOREVER)
     assert (result.pixels.shape, result.pixels.max(), result.tiles) == ((120, 2000, 4), 0, 0)
 
@@ -261,7 +269,7 @@ def test_finished_tiles_are_kept_when_memory_runs_out_later(make: Make, compact:
 
 def test_after_the_smallest_tile_memory_is_really_out(make: Make, compact: nn.Module) -> None:
     upscaler = make(torch_engine(ScarceMemory(compact, 100)), tile=256)
-    with pytest.raises(OutOfMemory, match="Not even a tile"):
+    with pytest.raises(OutOfMemoryError, match="Not even a tile"):
         upscaler.upscale(picture(200, 200), FOREVER)
 
 
@@ -313,14 +321,14 @@ def test_a_network_that_overflows_fails_only_the_picture_it_overflows_on(
         assert difference(result, untiled(healthy, pictures[number])) <= 1
 
 
-def test_a_deadline_that_passed_ends_the_work(make: Make, engine: Engine) -> None:
-    with pytest.raises(DeadlineExceeded):
+def test_a_deadline_that_passed_ends_the_work(make: Make, engine: UpscaleEngine) -> None:
+    with pytest.raises(DeadlineExceededError):
         make(engine).upscale(picture(80, 80), deadline=0.0)
 
 
-def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: Engine) -> None:
+def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: UpscaleEngine) -> None:
     upscaler = make(engine)
-    lane = Lane(FOREVER)
+    lane = JobLane(FOREVER)
     rows = upscaler.bands(picture(1000, 40), lane)
     next(rows)
     while upscaler.scheduler.busy:
@@ -330,9 +338,9 @@ def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: Engine)
     assert lane.computed > 20
 
 
-def test_a_job_whose_rows_are_no_longer_wanted_leaves_the_device(make: Make, engine: Engine) -> None:
+def test_a_job_whose_rows_are_no_longer_wanted_leaves_the_device(make: Make, engine: UpscaleEngine) -> None:
     upscaler = make(engine)
-    rows = upscaler.bands(picture(1000, 40), Lane(FOREVER))
+    rows = upscaler.bands(picture(1000, 40), JobLane(FOREVER))
     next(rows)
     assert upscaler.scheduler.jobs == 1
     rows.close()
@@ -343,5 +351,5 @@ def test_a_corrupt_weights_file_is_told(tmp_path: Path, cache: Path) -> None:
     data = bytearray(COMPACT.file.path(cache).read_bytes())
     data[1000] ^= 1
     COMPACT.file.path(tmp_path).write_bytes(data)
-    with pytest.raises(ModelUnavailable, match="corrupt"):
+    with pytest.raises(ModelUnavailableError, match="corrupt"):
         COMPACT.load(tmp_path)

@@ -14,12 +14,12 @@ from imagery.database.circuits import (
     CircuitBreakers,
     CircuitOpenError,
     CircuitState,
-    Dependency,
+    GuardedDependency,
 )
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
 
-GPU, NANO = Dependency.GPU, Dependency.NANO_BANANA
+GPU, NANO = GuardedDependency.GPU, GuardedDependency.NANO_BANANA
 
 
 def breakers_of(database: Database, open_s: float = 60.0, read_s: float = 0.0) -> CircuitBreakers:

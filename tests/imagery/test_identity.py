@@ -30,7 +30,7 @@ from imagery.database.engine import make_engine, needs_token
 from imagery.database.grants import grant
 from imagery.database.migrate import upgrade
 from imagery.environment import read
-from imagery.gpu_client import GpuClient, GpuFailed, GpuUnauthorized
+from imagery.gpu_client import GpuClient, GpuFailedError, GpuUnauthorizedError
 from imagery.identity import Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
 from imagery.storage import AzureBlobStorage
@@ -231,7 +231,7 @@ def test_a_gpu_service_that_lets_nobody_in_is_not_asked_again(
 ) -> None:
     gpu = GpuStandIn(status, code)
     client = GpuClient(settings(GPU_SERVICE_URL=gpu.server.url, GPU_APP_ID=GPU_APP))
-    with pytest.raises(GpuUnauthorized, match="gpu_unauthorized") as caught:
+    with pytest.raises(GpuUnauthorizedError, match="gpu_unauthorized") as caught:
         client.upscale(ORDER, soon())
     gpu.server.stop()
     assert not caught.value.retryable
@@ -243,7 +243,7 @@ def test_without_a_token_the_gpu_service_is_not_called(endpoint: IdentityEndpoin
     endpoint.broken = True
     gpu = GpuStandIn(200, None)
     client = GpuClient(settings(GPU_SERVICE_URL=gpu.server.url, GPU_APP_ID=GPU_APP))
-    with pytest.raises(GpuFailed, match="gpu_token_unavailable") as caught:
+    with pytest.raises(GpuFailedError, match="gpu_token_unavailable") as caught:
         client.upscale(ORDER, soon())
     gpu.server.stop()
     assert caught.value.retryable and caught.value.is_outage
@@ -260,7 +260,7 @@ def test_the_health_of_the_gpu_service_is_seen_without_a_token(endpoint: Identit
 
 def test_a_local_gpu_service_is_called_without_a_token(endpoint: IdentityEndpoint) -> None:
     gpu = GpuStandIn(401, "unauthorized")
-    with pytest.raises(GpuUnauthorized):
+    with pytest.raises(GpuUnauthorizedError):
         GpuClient(read(Settings, {"GPU_SERVICE_URL": gpu.server.url})).upscale(ORDER, soon())
     gpu.server.stop()
     assert (gpu.authorization, endpoint.asked) == ([""], [])

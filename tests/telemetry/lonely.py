@@ -30,7 +30,7 @@ def main() -> None:
     )
     from imagery.telemetry.exporters.base import MetricItem
     from imagery.telemetry.logs import configure_logging, get_logger
-    from imagery.telemetry.tracing import Kind, span
+    from imagery.telemetry.tracing import SpanType, span
 
     configure_logging("INFO", handler=logging.StreamHandler(sys.stderr))
     configure_exporter(get_settings())
@@ -38,7 +38,7 @@ def main() -> None:
     assert exporter is not None
     until = time.monotonic() + _WATCH_S
     while time.monotonic() < until:
-        with span("work", Kind.CLIENT, "job-1"):
+        with span("work", SpanType.CLIENT, "job-1"):
             get_logger("lonely").info("line")
         exporter.metrics([MetricItem("figure", {}, 1.0)])
         time.sleep(1)

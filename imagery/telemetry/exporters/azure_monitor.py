@@ -14,7 +14,7 @@ import sys
 
 from imagery.settings import Settings, TelemetryExporter, turn_off_self_reporting
 from imagery.telemetry import tracing
-from imagery.telemetry.exporters.base import Exporter, ExportHandler, Troubles
+from imagery.telemetry.exporters.base import Exporter, ExportHandler, ExportTroubles
 
 # of the Functions worker, in each of its generations: it hands the root logger's lines to the host
 _FORWARDER = "AsyncLoggingHandler"
@@ -42,7 +42,7 @@ def configure_exporter(settings: Settings, role: str = "imagery-functions") -> N
             "export everything twice; remove one of them"
         )
     turn_off_self_reporting()
-    Troubles().install()
+    ExportTroubles().install()
     exporter = _make(settings, secret.get_secret_value(), role, socket.gethostname())
     handler = ExportHandler(exporter, settings.telemetry.export.flush_s)
     root = logging.getLogger()

@@ -31,11 +31,15 @@ from opencensus.trace.status import Status
 
 from imagery.settings import Settings
 from imagery.telemetry.exporters.base import LogItem, MetricItem
-from imagery.telemetry.tracing import Kind, SpanRecord
+from imagery.telemetry.tracing import SpanRecord, SpanType
 
 _MOST_IN_A_BATCH = 100
 _UNKNOWN_ERROR = 2
-_KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.UNSPECIFIED}
+_KINDS = {
+    SpanType.SERVER: SpanKind.SERVER,
+    SpanType.CLIENT: SpanKind.CLIENT,
+    SpanType.INTERNAL: SpanKind.UNSPECIFIED,
+}
 
 
 class OpenCensusExporter:
@@ -78,7 +82,7 @@ class OpenCensusExporter:
         self._spans.stop(max(0.1, until - time.monotonic()))
 
 
-class _Logs(AzureLogHandler):  # type: ignore[misc]
+class _Logs(AzureLogHandler):
     """Fed with ``LogItem`` through ``put``, never as a handler of a logger."""
 
     def put(self, item: LogItem) -> None:
@@ -106,7 +110,7 @@ class _Logs(AzureLogHandler):  # type: ignore[misc]
         return envelope
 
 
-class _Spans(AzureExporter):  # type: ignore[misc]
+class _Spans(AzureExporter):
     """Fed with ``SpanRecord``."""
 
     def __init__(self, sampling: float, **options: Any) -> None:

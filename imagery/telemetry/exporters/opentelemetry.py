@@ -45,14 +45,18 @@ from opentelemetry.trace import (
 
 from imagery.settings import Settings
 from imagery.telemetry.exporters.base import LogItem, MetricItem
-from imagery.telemetry.tracing import Kind, SpanRecord
+from imagery.telemetry.tracing import SpanRecord, SpanType
 
 _MOST_IN_A_BATCH = 100
-# below a library that imagery.telemetry.exporters.base.Troubles listens to
+# below a library that imagery.telemetry.exporters.base.ExportTroubles listens to
 _troubles = logging.getLogger("azure.monitor.opentelemetry.delivery")
 _SCOPE = "imagery"
 _SAMPLE_RATE = "_MS.sampleRate"
-_KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.INTERNAL}
+_KINDS = {
+    SpanType.SERVER: SpanKind.SERVER,
+    SpanType.CLIENT: SpanKind.CLIENT,
+    SpanType.INTERNAL: SpanKind.INTERNAL,
+}
 _SEVERITIES = {
     10: SeverityNumber.DEBUG,
     20: SeverityNumber.INFO,

@@ -8,7 +8,7 @@ import pytest
 
 from imagery.environment import read
 from imagery.guardrail import Guardrail
-from imagery.guardrail.limits import Limits
+from imagery.guardrail.limits import PictureLimits
 from imagery.settings import Settings
 
 Make = Callable[..., Guardrail]
@@ -29,7 +29,7 @@ def make() -> Iterator[Make]:
 
     def build(limits: Mapping[str, object] | None = None, **variables: str) -> Guardrail:
         settings = read(Settings, variables)
-        given = Limits.of(settings).model_copy(update=dict(limits or {}))
+        given = PictureLimits.of(settings).model_copy(update=dict(limits or {}))
         made.append(Guardrail(settings, limits=given))
         return made[-1]
 
