@@ -9,7 +9,7 @@ from PIL import Image
 
 from activities.attempt import Attempt
 from activities.stage import run_stage
-from imagery.backoff import spread
+from imagery.backoff import JITTER, spread
 from imagery.contracts import JsonObject, Stage, StageResult
 from imagery.database.budget import BudgetExhaustedError
 from imagery.database.circuits import CircuitCall, CircuitOpenError, GuardedDependency
