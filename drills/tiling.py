@@ -15,7 +15,7 @@ from gpu_container.engine import UpscaleEngine
 from gpu_container.errors import ServiceStoppingError
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.scheduler import Scheduler
-from gpu_container.settings import GpuSettings, Runtime
+from gpu_container.settings import GpuSettings, MemoryWords, NetworkWords, Runtime
 from gpu_container.upscaler import Upscaler
 from gpu_container.worker import make_engine
 
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     told: dict[str, int] = {"sizes": given.sizes, "violations": 0}
     for runtime in (Runtime.TORCH, Runtime.OPENVINO):
-        settings = GpuSettings(runtime=runtime, tile=64, min_tile=64)
+        settings = GpuSettings(networks=NetworkWords(runtime=runtime), memory=MemoryWords(tile=64))
         scheduler = Scheduler(4)
         engine = make_engine(MODEL, MODEL.load(settings.model_cache), settings, "cpu")
         upscaler = Upscaler(MODEL, engine, scheduler, settings)
