@@ -12,6 +12,7 @@ from api.v1 import open_router, router
 from imagery import __version__
 from imagery.settings import get_settings
 
+TITLE = "Imagery Guardrail & Hybrid Pipeline"
 _DESCRIPTION = (
     "A photo goes in; a cut-out, its 4x upscaled version and a picture of it placed in a scene come out. "
     "Nothing is paid for a job that failed, and nothing is paid twice."
@@ -21,7 +22,7 @@ _DESCRIPTION = (
 def create_app() -> FastAPI:
     """The app that the HTTP function serves."""
     app = FastAPI(
-        title="Imagery Guardrail & Hybrid Pipeline",
+        title=TITLE,
         version=__version__,
         description=_DESCRIPTION,
         generate_unique_id_function=openapi.operation_id,
