@@ -70,56 +70,20 @@ lint: $(VENV)/.dev ## ruff and mypy
 
 .PHONY: lint-infra
 lint-infra: $(VENV)/.dev ## Bicep, Dockerfiles, compose.yaml, workflows and hooks
-	$(BIN)/python -m infra.settings_files --check
+	$(BIN)/python -m infra.settings_page --check
 	@PYTHON=$(BIN)/python sh infra/lint.sh
 
 .PHONY: audit
 audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
 	@$(BIN)/python -m local.audit
 
-.PHONY: hostile
-hostile: setup $(VENV)/.dev ## hostile and odd files against a running host: verdicts, memory, time
-	@$(BIN)/python -m drills.hostile
-
-.PHONY: fuzz
-fuzz: setup $(VENV)/.dev ## fuzz the guardrail for SECONDS (600); findings and corpus in .run/fuzz
-	@$(BIN)/python -m drills.fuzz --seconds $(or $(SECONDS),600)
-
-.PHONY: faults
-faults: setup $(VENV)/.dev ## kill the host at every point of every way a job can take; the last line is JSON
-	@$(BIN)/python -m drills.faults $(FAULTS_ARGS)
-
-.PHONY: contract
-contract: setup $(VENV)/.dev ## schemathesis with all its checks against the running stack
-	@$(BIN)/python -m drills.contract $(CONTRACT_ARGS)
-
-.PHONY: races
-races: setup $(VENV)/.dev ## 8 processes against one budget and one circuit, on SQLite and PostgreSQL
-	@$(BIN)/python -m drills.races
-
-.PHONY: load
-load: setup $(VENV)/.dev ## 200 jobs at once, a fifth of the paid calls failing; LOAD_ARGS=--help tells more
-	@$(BIN)/python -m drills.load $(LOAD_ARGS)
-
-.PHONY: chaos
-chaos: setup $(VENV)/.dev ## the same while each process of the stack is killed 20 times
-	@$(BIN)/python -m drills.load --kills 20 --pause-s 20 $(LOAD_ARGS)
+.PHONY: drill
+drill: $(if $(NAME),setup $(VENV)/.dev) ## programs that are not tests: 'make drill' lists them, NAME=chaos ARGS=... runs one
+	@$(if $(NAME),$(BIN)/python,$(PYTHON)) -m drills $(NAME) $(ARGS)
 
 .PHONY: bench
-bench: setup ## the GPU stages against the usual script, in one run (QUICK=1: under five minutes)
-	@$(BIN)/python -m drills.gpu_bench $(if $(QUICK),--quick) $(BENCH_ARGS)
-
-.PHONY: bench-guardrail
-bench-guardrail: setup $(VENV)/.dev ## the guardrail's answer over HTTP against the bare decode
-	@$(BIN)/python -m drills.bench_guardrail
-
-.PHONY: bench-metrics
-bench-metrics: setup $(VENV)/.dev ## /api/v1/metrics with 100,000 jobs in SQLite and PostgreSQL; the last line is JSON
-	@$(BIN)/python -m drills.bench_metrics
-
-.PHONY: soak
-soak: setup $(VENV)/.dev ## 20 EventSource clients for 30 minutes while the host is killed twice; SOAK_ARGS=--help
-	@$(BIN)/python -m drills.soak $(SOAK_ARGS)
+bench: setup ## the drill gpu-bench: the GPU stages against the usual script (QUICK=1: under five minutes)
+	@$(BIN)/python -m drills gpu-bench $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: doctor
 doctor: ## name what is missing and how to mend it

@@ -1,4 +1,4 @@
-"""``make bench-guardrail``: POST /guardrail/validate of a 2 MP JPEG against the bare decode, in one run."""
+"""``make drill NAME=bench-guardrail``: a verdict on a 2 MP JPEG over HTTP against the bare decoding."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def decode(data: bytes) -> None:
 
 def main(arguments: list[str]) -> int:
     """Measure in turns; the last line is JSON."""
-    parser = argparse.ArgumentParser(prog="python -m drills.bench_guardrail", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser = argparse.ArgumentParser(prog="python -m drills bench-guardrail", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200, help="requests (%(default)s)")
     rounds = parser.parse_args(arguments).rounds
     data = two_megapixels()
     with tempfile.TemporaryDirectory() as name:

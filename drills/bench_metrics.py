@@ -1,4 +1,4 @@
-"""``make bench-metrics``: a scrape, and what else is asked often, with 100,000 jobs in SQL.
+"""``make drill NAME=bench-metrics``: a scrape, and what else is asked often, with 100,000 jobs in SQL.
 
 The last line is JSON: the times of ``GET /api/v1/metrics`` through the app, in milliseconds.
 """
@@ -153,11 +153,11 @@ def run(kind: str, url: str, jobs: int, folder: Path) -> dict[str, Any]:
     return {f"{kind}_ms_p50": p50, f"{kind}_ms_p95": p95}
 
 
-def main() -> int:
-    """Both databases; the last line is JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=100_000)
-    jobs: int = parser.parse_args().jobs
+def main(arguments: list[str]) -> int:
+    """Measure both databases. The last line is JSON."""
+    parser = argparse.ArgumentParser(prog="python -m drills bench-metrics", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=100_000, help="jobs in the database (%(default)s)")
+    jobs: int = parser.parse_args(arguments).jobs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -173,4 +173,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""``make contract``: schemathesis, with all its checks, against the running stack's OpenAPI."""
+"""``make drill NAME=contract``: schemathesis, with all its checks, against the running stack's OpenAPI."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ def environment(folder: Path) -> dict[str, str]:
         "ENV": "DEV",
         "AzureWebJobsStorage": "",
         "LOCAL_STORAGE_PATH": str(folder / "store"),
-        "LOGS_WAIT_S": "0.05",
-        "STATUS_WAIT_MAX_S": "0.05",
-        "QUOTA_CONCURRENT_JOBS": "1000000",
+        "LONG_POLL": "logs_s=0.05 status_s=0.05",
+        "QUOTA": "concurrent_jobs=1000000",
     }
 
 
@@ -65,7 +64,7 @@ def run(stack: Stack, config: Path, *options: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Start a stack, test it, stop it."""
-    parser = argparse.ArgumentParser(prog="python -m drills.contract", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m drills contract", description=__doc__)
     parser.add_argument("--max-examples", type=int, default=150, help="cases a route and phase (150)")
     parser.add_argument("--seed", type=int, default=1)
     chosen, more = parser.parse_known_args(arguments)

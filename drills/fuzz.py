@@ -1,4 +1,4 @@
-"""``make fuzz``: coverage-guided fuzzing of the guardrail's worker code with atheris.
+"""``make drill NAME=fuzz``: coverage-guided fuzzing of the guardrail's worker code with atheris.
 
 The first corpus is made of the hostile inputs; what the fuzzer adds stays in the corpus folder and is
 used again by the next run. An exception, a crash, too long a run or too much memory is a finding.
@@ -16,8 +16,8 @@ import atheris
 with atheris.instrument_imports(include=["imagery.guardrail", "imagery.bounded_picture", "PIL"]):
     from PIL import Image
 
-    from imagery.guardrail.limits import Limits
-    from imagery.guardrail.subject import Subject
+    from imagery.guardrail.limits import PictureLimits
+    from imagery.guardrail.subject import GuardrailSubject
     from imagery.guardrail.worker import run_checks
     from imagery.settings import Settings
 
@@ -27,12 +27,15 @@ _LONGEST_SEED = 64 * 1024
 _TIME_LIMIT_S = 20
 _MEMORY_MB = 2048
 # the classifier takes any picture that decodes: it would only slow the search down
-LIMITS = Limits.of(Settings(max_nsfw_score=1, min_sharpness=0, max_uniform_share=1, min_contrast=0))
+# and what a picture shows is not what is fuzzed
+LIMITS = PictureLimits.of(Settings()).model_copy(
+    update={"max_nsfw_score": 1, "min_sharpness": 0, "max_uniform_share": 1, "min_contrast": 0}
+)
 
 
 def examine(data: bytes) -> None:
     """One execution: the checks must not raise, and an admitted picture must come out clean."""
-    subject = Subject(data, None, LIMITS)
+    subject = GuardrailSubject(data, None, LIMITS)
     results, code = run_checks(subject)
     if code is not None:
         assert any(result.code == code for result in results)
@@ -54,12 +57,14 @@ def seed(folder: Path) -> None:
             (folder / f"seed-{number:04d}").write_bytes(data)
 
 
-def main() -> None:
-    """Fuzz for a while."""
-    parser = argparse.ArgumentParser(prog="python -m drills.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=600, help="how long (600)")
-    parser.add_argument("--corpus", type=Path, default=Path(".run/fuzz/corpus"))
-    chosen, more = parser.parse_known_args()
+def main(arguments: list[str]) -> None:
+    """Fuzz until the time is up or something is found; atheris ends the process."""
+    parser = argparse.ArgumentParser(prog="python -m drills fuzz", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=600, help="how long (%(default)s)")
+    parser.add_argument(
+        "--corpus", type=Path, default=Path(".run/fuzz/corpus"), help="folder of the corpus (%(default)s)"
+    )
+    chosen, more = parser.parse_known_args(arguments)
     seed(chosen.corpus)
     options = [
         f"-max_total_time={chosen.seconds}",
@@ -74,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

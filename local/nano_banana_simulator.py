@@ -38,7 +38,7 @@ _SIZES = {"1K", "2K", "4K"}
 _SAID = "Here is the subject in the scene (simulated)."
 
 
-class BadRequest(Exception):
+class BadRequestError(Exception):
     """The request is not one that the real API would take."""
 
 
@@ -120,7 +120,7 @@ class Simulator:
             if refusal is not None:
                 return refusal
             order = await asyncio.to_thread(_read, body)
-        except BadRequest as error:
+        except BadRequestError as error:
             return _error(400, "INVALID_ARGUMENT", str(error))
         await asyncio.sleep(self._options.latency_s)
         loop = asyncio.get_running_loop()
@@ -178,7 +178,7 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         size += len(chunk)
         if size > _MAX_BODY:
-            raise BadRequest(f"Request payload size exceeds the limit: {_MAX_BODY} bytes.")
+            raise BadRequestError(f"Request payload size exceeds the limit: {_MAX_BODY} bytes.")
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -187,7 +187,7 @@ def _read(body: bytes) -> Order:
     try:
         return _order(json.loads(body))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise BadRequest(f"Invalid JSON payload received: {error}") from error
+        raise BadRequestError(f"Invalid JSON payload received: {error}") from error
 
 
 def _order(body: dict[str, Any]) -> Order:
@@ -195,11 +195,11 @@ def _order(body: dict[str, Any]) -> Order:
     prompt = " ".join(part["text"] for part in parts if "text" in part)
     inline = [part["inlineData"] for part in parts if "inlineData" in part]
     if not prompt or not inline:
-        raise BadRequest("contents.parts must hold a text and an inlineData")
+        raise BadRequestError("contents.parts must hold a text and an inlineData")
     config = body.get("generationConfig", {}).get("imageConfig", {})
     ratio, size = config.get("aspectRatio", "1:1"), config.get("imageSize", "1K")
     if ratio not in _RATIOS or size not in _SIZES:
-        raise BadRequest(f"unsupported imageConfig: aspectRatio {ratio!r}, imageSize {size!r}")
+        raise BadRequestError(f"unsupported imageConfig: aspectRatio {ratio!r}, imageSize {size!r}")
     return Order(prompt, _image(inline[0]["data"]), scene_size(ratio, size))
 
 
@@ -207,10 +207,10 @@ def _image(data: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
         if image.width * image.height > _MAX_PIXELS:
-            raise BadRequest("the image has too many pixels")
+            raise BadRequestError("the image has too many pixels")
         return image.convert("RGBA")
     except (binascii.Error, OSError, SyntaxError, ValueError) as error:
-        raise BadRequest("Unable to process input image.") from error
+        raise BadRequestError("Unable to process input image.") from error
 
 
 def _answer(model: str, picture: bytes) -> dict[str, Any]:

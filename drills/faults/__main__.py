@@ -1,4 +1,4 @@
-"""``make faults``: a host dies at every point of every scenario; the last line is JSON."""
+"""``make drill NAME=faults``: a host dies at every point of every scenario; the last line is JSON."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from imagery.telemetry.logs import configure_logging
 
 
 def main(arguments: list[str]) -> int:
-    """0 when nothing is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m drills.faults", description=__doc__)
-    parser.add_argument("--only", default="", help="only scenarios whose name holds this")
+    """Returns 0 when nothing is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m drills faults", description=__doc__)
+    parser.add_argument("--only", default="", help="only scenarios whose name contains this")
     parser.add_argument("--lanes", type=int, default=LANES, help="runs at once (default %(default)s)")
-    parser.add_argument("--every", type=int, default=1, help="only each so-manieth point")
+    parser.add_argument("--every", type=int, default=1, help="only every Nth point")
     given = parser.parse_args(arguments)
     configure_logging("ERROR")
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     for name, count in tally.struck.items():
         sys.stdout.write(f"{count:5} points: {name}\n")
     for place in tally.unsteady:
-        sys.stdout.write(f"learned, and never passed again: {place}\n")
+        sys.stdout.write(f"recorded, and never reached again: {place}\n")
     for violation in tally.violations:
         sys.stdout.write(f"{violation}\n")
     sys.stdout.write(f"{tally.seconds:.0f} s\n")

@@ -44,7 +44,7 @@ class Tally:
     seconds: float = 0.0
 
     def line(self) -> dict[str, int]:
-        """The last line of ``make faults``."""
+        """The last line of ``make drill NAME=faults``."""
         kinds = Counter(each.kind for each in self.violations)
         stated = {name: kinds[kind] for name, kind in _STATED.items()}
         return {"fault_points": sum(self.struck.values()), "violations": len(self.violations), **stated}

@@ -1,1 +1,1 @@
-"""Ours against the usual script, in one run on one machine: ``make bench`` or ``make bench QUICK=1``."""
+"""The GPU service against the usual script, in one run: ``make bench`` or ``make drill NAME=gpu-bench``."""

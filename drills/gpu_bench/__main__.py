@@ -1,4 +1,4 @@
-"""``python -m drills.gpu_bench [--quick]``: a table of ratios, and ``results.json`` beside it."""
+"""``make drill NAME=gpu-bench``: a table of ratios, and ``results.json`` beside it."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Report:
 def main(arguments: list[str]) -> int:
     """Measure."""
     parser = argparse.ArgumentParser(
-        prog="python -m drills.gpu_bench",
+        prog="python -m drills gpu-bench",
         description="Our GPU stages against rembg, RealESRGANer and Pillow: same weights, same run.",
     )
     parser.add_argument("--quick", action="store_true", help="the essential rows, in under five minutes")
-    parser.add_argument("--rounds", type=int, default=5, help="medians of so many (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of which the median counts (default 5)")
     parser.add_argument("--out", type=Path, default=_RESULTS, help="where to write the results as JSON")
     given = parser.parse_args(arguments)
     configure_logging("ERROR")

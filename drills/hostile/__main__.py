@@ -1,7 +1,8 @@
-"""``make hostile``: every hostile or odd input against a running host, with its verdict, memory and time."""
+"""``make drill NAME=hostile``: every hostile or odd input against a running host, with its verdict, memory and time."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -98,7 +99,7 @@ def examine(client: httpx.Client, memory: Memory, each: Input, idle_mb: float) -
         started = time.monotonic()
         verdict, code = ask(client, each, data)
         seconds = time.monotonic() - started
-    longest = Settings().guardrail_timeout_s + _MARGIN_S
+    longest = Settings().guardrail.sandbox.timeout_s + _MARGIN_S
     right = is_right(each, verdict, code) and seconds < longest
     return Row(each.name, verdict, code, memory.peak - idle_mb, seconds, right)
 
@@ -136,8 +137,9 @@ def summary(rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Start a host with its default limits, send everything, stop it."""
+def main(arguments: list[str]) -> int:
+    """Start a host with its default limits, send everything, stop it. Returns 1 if a verdict is wrong."""
+    argparse.ArgumentParser(prog="python -m drills hostile", description=__doc__).parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(folder / "store")}
@@ -168,4 +170,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,1 @@
-"""Many jobs at once, while things fail: ``make load``, ``make chaos``."""
+"""Many jobs at once while things fail: the drills load and chaos."""

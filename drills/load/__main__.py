@@ -1,8 +1,8 @@
-"""``make load``: 200 jobs at once while a fifth of the paid calls fail; ``make chaos``: and all is killed.
+"""``make drill NAME=load``: 200 jobs at once while a fifth of the paid calls fail.
 
 Without ``--kills`` it takes the stack that runs in this folder (``make run``), or starts a fresh one with
-Azurite and PostgreSQL. With ``--kills N`` it starts a fresh one and ends each of its processes N times by
-kill -9 while the jobs come in. The last line is JSON.
+Azurite and PostgreSQL. With ``--kills N`` it starts a fresh one and kills each of its processes N
+times (kill -9) while the jobs come in; ``NAME=chaos`` is that with 20 kills. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SENDERS = 16
 
 
 def main(arguments: list[str]) -> int:
-    """0 when every promise was kept, 1 with what was broken on stderr."""
+    """Returns 0 when every promise was kept, else 1, with what was broken on stderr."""
     chosen = _parser().parse_args(arguments)
     with _target(fresh_one=chosen.fresh or chosen.kills > 0) as target:
         target.simulator.delete("/_simulator/bill")
@@ -75,14 +75,22 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m drills.load", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m drills load", description=__doc__)
     parser.add_argument("--jobs", type=int, default=200, help="jobs to send (%(default)s)")
-    parser.add_argument("--fail-rate", type=float, default=0.2, help="share of failing paid calls")
-    parser.add_argument("--seed", type=int, default=1, help="of the faults")
-    parser.add_argument("--kills", type=int, default=0, help="times that each process is killed")
-    parser.add_argument("--pause-s", type=float, default=0.0, help="pause of each sender between two jobs")
-    parser.add_argument("--fresh", action="store_true", help="start a stack even where one runs")
-    parser.add_argument("--limit-s", type=float, default=1200.0, help="time until all must have ended")
+    parser.add_argument(
+        "--fail-rate", type=float, default=0.2, help="share of the paid calls that fail (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of the faults")
+    parser.add_argument(
+        "--kills", type=int, default=0, help="times that each process is killed (%(default)s)"
+    )
+    parser.add_argument(
+        "--pause-s", type=float, default=0.0, help="pause of each sender between two jobs (%(default)s)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="start a stack even if one is running")
+    parser.add_argument(
+        "--limit-s", type=float, default=1200.0, help="time in which all jobs must end (%(default)s)"
+    )
     return parser
 
 

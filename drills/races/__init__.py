@@ -1,1 +1,1 @@
-"""Many processes against one database: ``python -m drills.races``, or ``make races``."""
+"""Many processes against one database: ``make drill NAME=races``."""

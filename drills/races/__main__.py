@@ -1,7 +1,8 @@
-"""``make races``: 8 processes, 10,000 reservations, a budget of 1,000; then the 8 probe one circuit."""
+"""``make drill NAME=races``: 8 processes make 10,000 reservations, then probe one circuit."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -13,8 +14,9 @@ from imagery.database.migrate import upgrade
 from testbed.postgres import is_installed, start_postgres
 
 
-def main() -> int:
-    """Run both on SQLite, and on PostgreSQL where it is installed; 1 when a promise is broken."""
+def main(arguments: list[str]) -> int:
+    """Run both on SQLite, and on PostgreSQL where it is installed. Returns 1 when a promise is broken."""
+    argparse.ArgumentParser(prog="python -m drills races", description=__doc__).parse_args(arguments)
     broken = 0
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -28,7 +30,7 @@ def main() -> int:
                 upgrade(engine)
                 engine.dispose()
                 race = reservations.run(url, processes=8, reservations=10_000, budget=1_000)
-                probed = probes.run(url, processes=8, seconds=10.0)
+                probed = probes.run(url, processes=8, failing=200)
                 broken += race["granted"] != 1_000 or race["entries"] != 1_000 or probed["two_at_once"] > 0
                 sys.stdout.write(
                     json.dumps({"database": kind, "reservations": race, "probes": probed}) + "\n"
@@ -41,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

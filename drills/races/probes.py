@@ -7,53 +7,55 @@ from itertools import pairwise
 from typing import Any
 
 from drills.races.processes import at_once, database_of
-from imagery.database.circuits import BreakerPolicy, CircuitBreakers, CircuitOpenError, Dependency
+from imagery.database.circuits import (
+    BreakerPolicy,
+    CircuitBreakers,
+    CircuitOpenError,
+    CircuitState,
+    GuardedDependency,
+)
 
 Span = tuple[float, float]
 
 
-def run(url: str, *, processes: int, seconds: float, hold_s: float = 0.02) -> dict[str, Any]:
-    """Every process asks without pause; probes fail for the first three quarters of the time."""
+def run(url: str, *, processes: int, failing: int, hold_s: float = 0.02) -> dict[str, Any]:
+    """Every process asks without pause until a call goes through; the first ``failing`` probes fail."""
     breakers = _breakers(url)
     for _ in range(3):
-        with breakers.call(Dependency.GPU, lease_s=60) as call:
+        with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
             call.failed("down")
-    orders = [(url, seconds, hold_s) for _ in range(processes)]
+    orders = [(url, failing, hold_s) for _ in range(processes)]
     found = at_once(_ask, orders)
-    probes: list[Span] = sorted(span for spans, _ in found for span in spans)
+    probes: list[Span] = sorted(span for spans in found for span in spans)
     overlapping = sum(later[0] < earlier[1] for earlier, later in pairwise(probes))
     return {
         "processes": processes,
         "probes": len(probes),
-        "by_process": [len(spans) for spans, _ in found],
+        "by_process": [len(spans) for spans in found],
         "two_at_once": overlapping,
-        "calls_after_recovery": sum(calls for _, calls in found),
-        "state": breakers.state(Dependency.GPU).state.value,
+        "state": breakers.state(GuardedDependency.GPU).state.value,
     }
 
 
-def _ask(url: str, seconds: float, hold_s: float) -> tuple[list[Span], int]:
-    breakers, probes, calls = _breakers(url), [], 0
-    begin = time.time()
-    recovers = begin + 0.75 * seconds
-    while time.time() < begin + seconds:
+def _ask(url: str, failing: int, hold_s: float) -> list[Span]:
+    breakers, probes = _breakers(url), list[Span]()
+    while True:
         try:
-            with breakers.call(Dependency.GPU, lease_s=60) as call:
-                if not call.is_probe:
-                    calls += 1
-                    time.sleep(hold_s)
-                    continue
+            with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
+                circuit = breakers.state(GuardedDependency.GPU)
+                if circuit.state is CircuitState.CLOSED:
+                    return probes
                 start = time.time()
                 time.sleep(hold_s)
                 # the lease ends with the answer that is told next
                 probes.append((start, time.time()))
-                if time.time() < recovers:
+                # the circuit was opened once before the first probe
+                if circuit.openings <= failing:
                     call.failed("still down")
                 else:
                     call.answered()
         except CircuitOpenError:
             time.sleep(0.002)
-    return probes, calls
 
 
 def _breakers(url: str) -> CircuitBreakers:

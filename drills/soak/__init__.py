@@ -1,1 +1,1 @@
-"""``make soak``: EventSource clients on a running stack whose host is killed; nothing is lost or doubled."""
+"""EventSource clients on a running stack whose host is killed: no event is lost or repeated."""

@@ -1,4 +1,4 @@
-"""Runs the soak; the last line is JSON, and the exit code 1 when a client lost or doubled an event."""
+"""``make drill NAME=soak``: the last line is JSON; it exits with 1 if a client lost or repeated an event."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def running_stack() -> Iterator[Stack]:
             "DATABASE_URL": postgres.url,
             # all jobs after the first take its pictures over, so that the events come and little is computed
             "STAGE_CACHE": "user",
-            "QUOTA_CONCURRENT_JOBS": "100000",
+            "QUOTA": "concurrent_jobs=100000",
         }
         stack = Stack(folder, environment)
         try:
@@ -171,14 +171,14 @@ def _tell(text: str) -> None:
     sys.stdout.flush()
 
 
-def main() -> int:
-    """The exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--restarts", type=int, default=2)
-    parser.add_argument("--every-s", type=float, default=2.0, help="Pause between two jobs.")
-    asked = parser.parse_args()
+def main(arguments: list[str]) -> int:
+    """Run the soak. Returns 1 if an event was lost or repeated."""
+    parser = argparse.ArgumentParser(prog="python -m drills soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30, help="how long (%(default)s)")
+    parser.add_argument("--clients", type=int, default=20, help="EventSource clients (%(default)s)")
+    parser.add_argument("--restarts", type=int, default=2, help="times that the host is killed (%(default)s)")
+    parser.add_argument("--every-s", type=float, default=2.0, help="pause between two jobs (%(default)s)")
+    asked = parser.parse_args(arguments)
     with running_stack() as stack:
         told = soak(
             stack,
@@ -192,4 +192,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

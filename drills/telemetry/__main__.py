@@ -1,4 +1,4 @@
-"""``python -m drills.telemetry --exporter opencensus``: what Application Insights would get of one job."""
+"""``make drill NAME=telemetry``: what Application Insights would get of one job."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from imagery.telemetry.tracing import trace_id_of
 
 def main(arguments: list[str]) -> int:
     """Run a job and print what arrived: 0 when it completed."""
-    parser = argparse.ArgumentParser(prog="python -m drills.telemetry")
-    parser.add_argument("--exporter", choices=("opencensus", "opentelemetry"), required=True)
+    parser = argparse.ArgumentParser(prog="python -m drills telemetry", description=__doc__)
+    parser.add_argument("--exporter", choices=("opentelemetry", "opencensus"), default="opentelemetry")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         recorded = run_one_job(given.exporter, Path(folder))

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import CursorResult, Update, and_, or_, update
 from sqlmodel import Session, col, select
 
-from imagery.backoff import spread
+from imagery.backoff import JITTER, spread
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
 from imagery.database.upsert import insert
@@ -33,7 +33,7 @@ _MOST_DOUBLINGS = 30
 _SHORTEST_WAIT_S = 1.0
 
 
-class Dependency(StrEnum):
+class GuardedDependency(StrEnum):
     """What can be down for everybody at once."""
 
     GPU = "gpu"
@@ -69,7 +69,7 @@ class CircuitOpenError(Exception):
 class Circuit:
     """What is known of one circuit. ``probe_at``: when a probe is let through."""
 
-    dependency: Dependency
+    dependency: GuardedDependency
     state: CircuitState = CircuitState.CLOSED
     forced: bool = False
     failures: int = 0
@@ -95,11 +95,11 @@ class BreakerPolicy:
     def of(cls, settings: Settings) -> BreakerPolicy:
         """As the settings have it."""
         return cls(
-            failures=settings.circuit_failures,
-            open_s=settings.circuit_open_s,
-            cap_s=settings.circuit_open_cap_s,
-            read_s=settings.circuit_read_s,
-            jitter=settings.retry_jitter,
+            failures=settings.jobs.circuit.failures,
+            open_s=settings.jobs.circuit.open_s,
+            cap_s=settings.jobs.circuit.cap_s,
+            read_s=settings.jobs.circuit.read_s,
+            jitter=JITTER,
         )
 
     def open_for(self, openings: int) -> timedelta:
@@ -107,19 +107,14 @@ class BreakerPolicy:
         return timedelta(seconds=min(self.open_s * 2 ** min(openings - 1, _MOST_DOUBLINGS), self.cap_s))
 
 
-class Call:
+class CircuitCall:
     """A call that the breaker let through; tell it how the dependency did."""
 
-    def __init__(self, breakers: CircuitBreakers, dependency: Dependency, probe: str | None) -> None:
+    def __init__(self, breakers: CircuitBreakers, dependency: GuardedDependency, probe: str | None) -> None:
         self._breakers = breakers
         self._dependency = dependency
         self._probe = probe
         self._is_told = False
-
-    @property
-    def is_probe(self) -> bool:
-        """True for the one call of a half-open circuit."""
-        return self._probe is not None
 
     def answered(self) -> None:
         """The dependency works: it answered, be it with a refusal."""
@@ -144,22 +139,22 @@ class CircuitBreakers:
         self._database = database
         self._policy = policy
         self._lock = threading.Lock()
-        self._known: dict[Dependency, tuple[float, Circuit]] = {}
+        self._known: dict[GuardedDependency, tuple[float, Circuit]] = {}
 
     @contextmanager
-    def call(self, dependency: Dependency, *, lease_s: float, seed: str = "") -> Iterator[Call]:
+    def call(self, dependency: GuardedDependency, *, lease_s: float, seed: str = "") -> Iterator[CircuitCall]:
         """Let a call through. Raises ``CircuitOpenError``.
 
         ``lease_s``: the longest the call can take, which is how long a probe keeps others away. ``seed``
         spreads the waits of those who are turned away.
         """
-        call = Call(self, dependency, self._admit(dependency, lease_s, seed))
+        call = CircuitCall(self, dependency, self._admit(dependency, lease_s, seed))
         try:
             yield call
         finally:
             call.end()
 
-    def state(self, dependency: Dependency) -> Circuit:
+    def state(self, dependency: GuardedDependency) -> Circuit:
         """The circuit as it stands in SQL now."""
         with self._database.read() as session:
             circuit = _circuit(dependency, session.get(CircuitBreaker, dependency.value))
@@ -169,17 +164,17 @@ class CircuitBreakers:
 
     def states(self) -> list[Circuit]:
         """Every circuit."""
-        return [self.state(dependency) for dependency in Dependency]
+        return [self.state(dependency) for dependency in GuardedDependency]
 
-    def open_by_hand(self, dependency: Dependency, by: str) -> Circuit:
+    def open_by_hand(self, dependency: GuardedDependency, by: str) -> Circuit:
         """Stop all calls until somebody closes the circuit by hand."""
         return self._set_by_hand(dependency, CircuitState.OPEN, by)
 
-    def close_by_hand(self, dependency: Dependency, by: str) -> Circuit:
+    def close_by_hand(self, dependency: GuardedDependency, by: str) -> Circuit:
         """Let calls through again, whatever failed before."""
         return self._set_by_hand(dependency, CircuitState.CLOSED, by)
 
-    def recover(self, dependency: Dependency, probe: str | None) -> None:
+    def recover(self, dependency: GuardedDependency, probe: str | None) -> None:
         """A call was answered: a probe closes the circuit, another call ends the row of failures."""
         if probe is None and self._last_known(dependency).failures == 0:
             return
@@ -190,7 +185,7 @@ class CircuitBreakers:
         if self._change(dependency, mine, **values) and probe:
             _log.info("circuit_closed", dependency=dependency.value)
 
-    def fail(self, dependency: Dependency, probe: str | None, error: str) -> None:
+    def fail(self, dependency: GuardedDependency, probe: str | None, error: str) -> None:
         """A call failed: a probe opens the circuit again, another call may be the last of a row."""
         now = utc_now()
         with self._database.write() as session:
@@ -199,7 +194,7 @@ class CircuitBreakers:
             if row.forced or not is_mine:
                 return
             row.failures += 1
-            row.failed_at, row.last_error = now, error[:200]
+            row.last_error = error[:200]
             if probe or row.failures >= self._policy.failures:
                 row.openings += 1
                 row.state, row.changed_at, row.changed_by = CircuitState.OPEN, now, None
@@ -212,13 +207,13 @@ class CircuitBreakers:
                 "circuit_opened", dependency=dependency.value, error=error, probe_at=circuit.probe_at
             )
 
-    def give_back(self, dependency: Dependency, probe: str) -> None:
+    def give_back(self, dependency: GuardedDependency, probe: str) -> None:
         """End a lease whose probe was never sent."""
         self._change(
             dependency, _is_probe(probe), state=CircuitState.OPEN, probe_holder=None, probe_until=None
         )
 
-    def _admit(self, dependency: Dependency, lease_s: float, seed: str) -> str | None:
+    def _admit(self, dependency: GuardedDependency, lease_s: float, seed: str) -> str | None:
         """The id of a probe's lease, None for a call like any other. Raises ``CircuitOpenError``."""
         circuit = self._recent(dependency)
         if circuit.state is CircuitState.CLOSED:
@@ -247,14 +242,14 @@ class CircuitBreakers:
             wait = (circuit.probe_at - utc_now()).total_seconds()
         return max(wait, _SHORTEST_WAIT_S) * spread(self._policy.jitter, f"{seed}/{circuit.openings}")
 
-    def _recent(self, dependency: Dependency) -> Circuit:
+    def _recent(self, dependency: GuardedDependency) -> Circuit:
         with self._lock:
             read_at, circuit = self._known.get(dependency, (float("-inf"), Circuit(dependency)))
         if time.monotonic() - read_at <= self._policy.read_s:
             return circuit
         return self.state(dependency)
 
-    def _last_known(self, dependency: Dependency) -> Circuit:
+    def _last_known(self, dependency: GuardedDependency) -> Circuit:
         with self._lock:
             return self._known.get(dependency, (0.0, Circuit(dependency)))[1]
 
@@ -262,7 +257,7 @@ class CircuitBreakers:
         with self._lock:
             self._known[circuit.dependency] = (time.monotonic(), circuit)
 
-    def _change(self, dependency: Dependency, condition: Any, **values: Any) -> bool:
+    def _change(self, dependency: GuardedDependency, condition: Any, **values: Any) -> bool:
         """Compare and set; True when the circuit was as ``condition`` says."""
         if "state" in values:
             values["changed_at"], values["changed_by"] = utc_now(), None
@@ -277,7 +272,7 @@ class CircuitBreakers:
         self.state(dependency)
         return changed
 
-    def _set_by_hand(self, dependency: Dependency, state: CircuitState, by: str) -> Circuit:
+    def _set_by_hand(self, dependency: GuardedDependency, state: CircuitState, by: str) -> Circuit:
         with self._database.write() as session:
             row = _locked(session, dependency)
             row.state, row.forced = state, state is CircuitState.OPEN
@@ -291,7 +286,7 @@ class CircuitBreakers:
         return circuit
 
 
-def _circuit(dependency: Dependency, row: CircuitBreaker | None) -> Circuit:
+def _circuit(dependency: GuardedDependency, row: CircuitBreaker | None) -> Circuit:
     if row is None:
         return Circuit(dependency)
     return Circuit(
@@ -330,7 +325,7 @@ def _is_closed_with_failures() -> Any:
     return and_(col(CircuitBreaker.state) == CircuitState.CLOSED, col(CircuitBreaker.failures) > 0)
 
 
-def _locked(session: Session, dependency: Dependency) -> CircuitBreaker:
+def _locked(session: Session, dependency: GuardedDependency) -> CircuitBreaker:
     """The circuit's row, made at its first failure, locked until the transaction ends."""
     fresh = CircuitBreaker(dependency=dependency.value).model_dump()
     session.execute(insert(session, CircuitBreaker).values(**fresh).on_conflict_do_nothing())

@@ -35,7 +35,7 @@ class JobView:
 
 
 @dataclass(frozen=True)
-class Page:
+class JobViewPage:
     """Jobs, newest first, and the cursor of the next page (None at the end)."""
 
     jobs: list[JobView]
@@ -124,7 +124,7 @@ class Jobs:
         source: tuple[str, str] | None = None,
         limit: int,
         cursor: tuple[datetime, str] | None = None,
-    ) -> Page:
+    ) -> JobViewPage:
         """One page of jobs, newest first; ``owner_id`` None means everybody's."""
         query = select(ImageJob).order_by(col(ImageJob.created_at).desc(), col(ImageJob.job_id).desc())
         if owner_id is not None:
@@ -150,7 +150,7 @@ class Jobs:
             stages, callbacks = _stages(session, ids), latest(session, ids)
         views = [JobView(job, stages.get(job.job_id, []), callbacks.get(job.job_id)) for job in jobs]
         more = len(found) > limit
-        return Page(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
+        return JobViewPage(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
 
     def unfinished(self, untouched_since: datetime, limit: int, offset: int = 0) -> list[ImageJob]:
         """Jobs that are not terminal and were not changed since then, oldest first."""

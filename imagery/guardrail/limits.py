@@ -10,7 +10,7 @@ from imagery.settings import Settings
 UPSCALE = 4
 
 
-class Limits(Message):
+class PictureLimits(Message):
     """Limits of the guardrail; each is the setting of the same name."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
@@ -37,7 +37,7 @@ class Limits(Message):
     blocked_prompt_words: tuple[str, ...]
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def of(cls, settings: Settings) -> PictureLimits:
         """The limits that ``settings`` hold."""
         return cls.model_validate(settings)
 

@@ -1,4 +1,4 @@
-"""Hosts die at every point, and what counts is checked each time. ``make faults`` does all of it.
+"""Hosts die at every point, and what counts is checked each time. ``make drill NAME=faults`` does all of it.
 
 ``FAULTS_EVERY`` picks each so-manieth point here, 6 if not given: of neighbours most leave the same behind.
 """

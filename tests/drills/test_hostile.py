@@ -1,4 +1,4 @@
-"""Every hostile or odd input has the verdict it should have; ``make hostile`` measures them too."""
+"""Every hostile or odd input gets the right verdict; ``make drill NAME=hostile`` measures them too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short run of schemathesis with all its checks; ``make contract`` is the long one."""
+"""A short run of schemathesis with all its checks; ``make drill NAME=contract`` is the long one."""
 
 from __future__ import annotations
 

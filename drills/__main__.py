@@ -1,0 +1,79 @@
+"""``make drill``: lists the drills; ``make drill NAME=chaos ARGS="--jobs 50"`` runs one.
+
+It imports nothing but the standard library, so that the list needs no setup.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One program: what it does, how long it takes on two cores, and how it is started."""
+
+    summary: str
+    takes: str
+    module: str
+    arguments: tuple[str, ...] = ()
+
+
+DRILLS: dict[str, Drill] = {
+    "faults": Drill("kill the host at every point of every way a job can take", "20 min", "drills.faults"),
+    "load": Drill("200 jobs at once while a fifth of the paid calls fail", "5 min", "drills.load"),
+    "chaos": Drill(
+        "the same while each process of the stack is killed 20 times",
+        "10 min",
+        "drills.load",
+        ("--kills", "20", "--pause-s", "20"),
+    ),
+    "soak": Drill("20 clients follow the log while the host is killed twice", "30 min", "drills.soak"),
+    "races": Drill("8 processes against one budget and one circuit", "1 min", "drills.races"),
+    "hostile": Drill("hostile and odd files: verdict, memory and time of each", "5 min", "drills.hostile"),
+    "fuzz": Drill("look for files that break the guardrail", "10 min", "drills.fuzz"),
+    "contract": Drill("generated requests against every route (schemathesis)", "10 min", "drills.contract"),
+    "telemetry": Drill("what Application Insights gets of one job", "1 min", "drills.telemetry"),
+    "gpu-bench": Drill("the GPU stages against the usual script", "30 min", "drills.gpu_bench"),
+    "bench-guardrail": Drill(
+        "the guardrail's response time against the bare decoding", "2 min", "drills.bench_guardrail"
+    ),
+    "bench-metrics": Drill(
+        "/api/v1/metrics with 100,000 jobs in SQLite and PostgreSQL", "5 min", "drills.bench_metrics"
+    ),
+}
+
+
+def listing() -> str:
+    """One line a drill, then how to run one."""
+    lines = [f"  {name:17}{drill.takes:>7}   {drill.summary}" for name, drill in DRILLS.items()]
+    return "\n".join(
+        [
+            "Drills, with about the time each takes on two cores:",
+            *lines,
+            'Run one with make drill NAME=faults; its options: make drill NAME=faults ARGS="--help".',
+            "",
+        ]
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Run the drill that the first argument names, with the other arguments.
+
+    Returns its exit code, 0 after listing the drills, or 2 if there is no drill of that name.
+    """
+    if not arguments:
+        sys.stdout.write(listing())
+        return 0
+    name, *more = arguments
+    drill = DRILLS.get(name.replace("_", "-"))
+    if drill is None:
+        sys.stderr.write(f"There is no drill named {name!r}.\n{listing()}")
+        return 2
+    command = [sys.executable, "-m", drill.module, *drill.arguments, *more]
+    return subprocess.call(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
