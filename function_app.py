@@ -4,8 +4,8 @@ import azure.durable_functions as df
 import azure.functions as func
 from azurefunctions.extensions.bindings import blob
 
+from activities.finish_job import finish_job
 from activities.guardrail import guardrail
-from activities.job_records import finish_job
 from activities.notify import notify
 from activities.place import place
 from activities.remove_background import remove_background
@@ -31,7 +31,7 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 asgi = func.AsgiMiddleware(create_app())
 blob_source = (
     func.BlobSource.EVENT_GRID
-    if settings.blob_trigger_source is BlobTriggerSource.EVENT_GRID
+    if settings.storage.blob_trigger_source is BlobTriggerSource.EVENT_GRID
     else func.BlobSource.LOGS_AND_CONTAINER_SCAN
 )
 

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
-from activities.stage import failed, rejected, retry_later, run_stage, succeeded, transient
-from imagery.contracts import (
-    JOBS,
-    BlobRef,
-    JobOptions,
-    JsonObject,
-    Stage,
-    StageInput,
-    StageOutcome,
-    stage_output,
-)
+from activities.attempt import Attempt
+from activities.stage import run_stage
+from imagery.contracts import JOBS, BlobRef, GuardrailReport, JsonObject, Stage, StageResult
 from imagery.database.guardrail_log import log_verdict
-from imagery.database.stages import Begun
 from imagery.guardrail import ContentSafetyUnavailableError, SandboxBusyError, SandboxError
-from imagery.services import Services
 from imagery.storage import (
     BlobChangedError,
     BlobNameError,
@@ -34,54 +24,61 @@ _GONE = "The uploaded blob was deleted before its turn. Upload it again."
 
 def guardrail(message: JsonObject) -> JsonObject:
     """Activity of the guardrail stage."""
-    return run_stage(message, Stage.GUARDRAIL, _examine)
+    return run_stage(message, Stage.GUARDRAIL, work)
 
 
-def _examine(services: Services, order: StageInput, begun: Begun) -> StageOutcome:
-    job = begun.job
+def work(attempt: Attempt) -> StageResult:
+    """Examine what the job reads, and store the clean copy that the next stage reads."""
+    services, job = attempt.services, attempt.job
     source = BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
     is_ours = source.container == JOBS
     try:
-        data = services.storage.read(source, None if is_ours else services.settings.max_upload_bytes)
+        data = services.storage.read(
+            source, None if is_ours else services.settings.guardrail.max_upload_bytes
+        )
     except StorageError as error:
-        return _unreadable(services, order, begun, source, error)
+        return _unreadable(attempt, source, error)
     if is_ours:
         # a clean copy, written when the request was examined: only we write there
-        return _keep(services, order, data)
-    options = JobOptions.from_json(job.options)
+        return _store(attempt, data)
     try:
-        examination = services.guardrail.examine(data, job.content_type, options, picture=True)
+        examination = services.guardrail.examine(data, job.content_type, attempt.options, picture=True)
     except (SandboxBusyError, ContentSafetyUnavailableError) as error:
-        return retry_later(services, order, error.code, str(error), _LOOK_AGAIN_S)
+        return attempt.later(error.code, str(error), _LOOK_AGAIN_S)
     except SandboxError as error:
-        raise transient(services, order, error.code, str(error)) from error
+        raise attempt.transient(error.code, str(error)) from error
     report = examination.report
-    log_verdict(services.database, report, owner_id=job.owner_id, size_bytes=len(data), job_id=order.job_id)
+    _log_verdict(attempt, report, len(data))
     if examination.picture is None:
-        return rejected(services, order, report.code or "rejected", report.message)
-    return _keep(services, order, examination.picture)
+        return attempt.reject(report.code or "rejected", report.message)
+    return _store(attempt, examination.picture)
 
 
-def _unreadable(
-    services: Services, order: StageInput, begun: Begun, source: BlobRef, error: StorageError
-) -> StageOutcome:
+def _unreadable(attempt: Attempt, source: BlobRef, error: StorageError) -> StageResult:
     if isinstance(error, BlobNotFoundError):
-        return failed(services, order, error.code, _GONE)
+        return attempt.fail(error.code, _GONE)
     if isinstance(error, BlobChangedError):
-        return failed(services, order, error.code, _CHANGED)
+        return attempt.fail(error.code, _CHANGED)
     if isinstance(error, BlobTooLargeError):
-        job, size = begun.job, services.storage.properties(source).size
-        report = services.guardrail.too_large(size, JobOptions.from_json(job.options))
-        log_verdict(services.database, report, owner_id=job.owner_id, size_bytes=size, job_id=order.job_id)
-        return rejected(services, order, error.code, report.message)
+        size = attempt.services.storage.properties(source).size
+        report = attempt.services.guardrail.too_large(size, attempt.options)
+        _log_verdict(attempt, report, size)
+        return attempt.reject(error.code, report.message)
     if isinstance(error, BlobNameError):
-        return rejected(services, order, error.code, str(error))
-    raise transient(services, order, error.code, "The upload could not be read.") from error
+        return attempt.reject(error.code, str(error))
+    raise attempt.transient(error.code, "The upload could not be read.") from error
 
 
-def _keep(services: Services, order: StageInput, picture: bytes) -> StageOutcome:
-    target = stage_output(order.job_id, Stage.GUARDRAIL)
-    services.storage.write(target, picture, "image/png")
-    content_hash = hashlib.sha256(picture).hexdigest()
-    services.stages.succeed(order.job_id, Stage.GUARDRAIL, target, "image/png", content_hash=content_hash)
-    return succeeded(Stage.GUARDRAIL, target)
+def _log_verdict(attempt: Attempt, report: GuardrailReport, size_bytes: int) -> None:
+    log_verdict(
+        attempt.services.database,
+        report,
+        owner_id=attempt.job.owner_id,
+        size_bytes=size_bytes,
+        job_id=attempt.job_id,
+    )
+
+
+def _store(attempt: Attempt, picture: bytes) -> StageResult:
+    attempt.services.storage.write(attempt.target, picture, "image/png")
+    return attempt.succeed(content_hash=hashlib.sha256(picture).hexdigest())

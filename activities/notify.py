@@ -12,7 +12,7 @@ from imagery.safe_http import RefusedUrlError, UnreachableError, post
 from imagery.services import Services, get_services
 from imagery.settings import Environment
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.tracing import Kind, span
+from imagery.telemetry.tracing import SpanType, span
 from imagery.webhooks import SigningKeyError, signed_headers, webhook_secret
 
 _HOLD_MARGIN_S = 30.0
@@ -23,13 +23,13 @@ def notify(message: JsonObject) -> JsonObject:
     """Activity: one attempt to deliver a callback. Its outcome says when to try again, if at all."""
     order = CallbackOrder.from_json(message)
     services = get_services()
-    hold = timedelta(seconds=services.settings.callback_timeout_s + _HOLD_MARGIN_S)
+    hold = timedelta(seconds=services.settings.callbacks.retry.timeout_s + _HOLD_MARGIN_S)
     delivery = services.callbacks.claim(order.delivery_id, hold)
     if delivery is None:
         return CallbackOutcome().to_json()
     with (
         log_context(job_id=delivery.job_id),
-        span("notify", Kind.INTERNAL, delivery.job_id, attempt=delivery.attempts) as attempt,
+        span("notify", SpanType.INTERNAL, delivery.job_id, attempt=delivery.attempts) as attempt,
     ):
         outcome = _attempt(services, delivery)
         if not outcome.delivered:
@@ -42,12 +42,12 @@ def _attempt(services: Services, delivery: CallbackDelivery) -> CallbackOutcome:
     user = services.users.get(delivery.owner_id)
     try:
         version = user.webhook_version if user else 1
-        secret = webhook_secret(settings.webhook_signing_key, delivery.owner_id, version)
+        secret = webhook_secret(settings.callbacks.signing_key, delivery.owner_id, version)
         answer = post(
             delivery.url,
             delivery.body.encode(),
             signed_headers(secret, delivery.delivery_id, utc_now(), delivery.body),
-            timeout_s=settings.callback_timeout_s,
+            timeout_s=settings.callbacks.retry.timeout_s,
             allow_loopback=settings.env is Environment.DEV,
         )
     except RefusedUrlError as error:

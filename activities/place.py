@@ -7,21 +7,13 @@ from datetime import timedelta
 
 from PIL import Image
 
-from activities.reuse import keep, reuse
-from activities.stage import circuit_open, failed, rejected, retry_later, run_stage, succeeded, transient
-from imagery.backoff import spread
-from imagery.contracts import (
-    BlobRef,
-    JobOptions,
-    JsonObject,
-    Outcome,
-    Stage,
-    StageInput,
-    StageOutcome,
-    stage_output,
-)
+from activities.attempt import Attempt
+from activities.stage import run_stage
+from imagery.backoff import JITTER, spread
+from imagery.contracts import JsonObject, Stage, StageResult
+from imagery.database.breakers import CircuitCall
 from imagery.database.budget import BudgetExhaustedError
-from imagery.database.circuits import Call, CircuitOpenError, Dependency
+from imagery.database.circuits import CircuitOpenError, GuardedDependency
 from imagery.database.ledger import (
     AlreadySentError,
     NotPayableError,
@@ -29,18 +21,16 @@ from imagery.database.ledger import (
     SamePicturePendingError,
 )
 from imagery.database.money import SpendState
-from imagery.database.stages import Begun
 from imagery.database.tables import utc_now
 from imagery.png import without_personal_metadata
-from imagery.providers.nano_banana import (
+from imagery.providers.errors import (
     NanoBananaError,
-    PaymentUnknown,
-    PlacedImage,
-    RateLimited,
-    Refused,
-    ServiceUnavailable,
+    NoPictureError,
+    PaymentUnknownError,
+    RateLimitedError,
+    ServiceUnavailableError,
 )
-from imagery.services import Services
+from imagery.providers.response import PlacedImage
 
 _PNG = "image/png"
 _PAYMENT_UNKNOWN = "payment_unknown"
@@ -55,138 +45,128 @@ _UNKNOWN = (
 
 def place(message: JsonObject) -> JsonObject:
     """Activity of the nano_banana stage."""
-    return run_stage(message, Stage.NANO_BANANA, _place)
+    return run_stage(message, Stage.NANO_BANANA, work)
 
 
-def _place(services: Services, order: StageInput, begun: Begun) -> StageOutcome:
-    target = stage_output(order.job_id, Stage.NANO_BANANA)
-    if services.storage.exists(target):
+def work(attempt: Attempt) -> StageResult:
+    """Use what is paid or kept already; else reserve, call, store and settle."""
+    services = attempt.services
+    if attempt.is_stored():
         # an earlier attempt stored the paid picture and died before it could say so
-        return _settle(services, order, begun, target)
-    if not services.ledger.has_unknown(order.job_id):
-        reused = reuse(services, order, begun)
+        return attempt.settle()
+    if not services.ledger.has_unknown(attempt.job_id):
+        reused = attempt.reuse()
         if reused is not None:
             return reused
-    lease_s = services.settings.nano_banana_timeout_s + _LEASE_MARGIN_S
+    lease_s = services.settings.nano_banana.retry.timeout_s + _LEASE_MARGIN_S
     try:
-        with services.circuits.call(Dependency.NANO_BANANA, lease_s=lease_s, seed=order.job_id) as circuit:
-            return _reserve(services, order, begun, circuit)
+        with services.circuits.call(
+            GuardedDependency.NANO_BANANA, lease_s=lease_s, seed=attempt.job_id
+        ) as circuit:
+            return _reserve(attempt, circuit)
     except CircuitOpenError as error:
-        return circuit_open(services, order, error)
+        return attempt.circuit_open(error)
 
 
-def _reserve(services: Services, order: StageInput, begun: Begun, circuit: Call) -> StageOutcome:
-    price, options = services.settings.nano_banana_price_usd, JobOptions.from_json(begun.job.options)
-    same_as = None if options.fresh else services.stage_cache.key(begun.job, Stage.NANO_BANANA)
+def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
+    services, order = attempt.services, attempt.order
+    same_as = None if attempt.options.fresh else services.stage_cache.key(attempt.job, attempt.stage)
     try:
         reservation = services.ledger.reserve(
-            order.job_id, order.run, Stage.NANO_BANANA, price, same_as=same_as
+            order.job_id, order.run, order.stage, services.settings.nano_banana.price_usd, same_as=same_as
         )
     except NotPayableError:
-        return StageOutcome(stage=Stage.NANO_BANANA, outcome=Outcome.CANCELLED)
+        return attempt.cancel()
     except SamePicturePendingError as error:
-        wait = _TWIN_LOOK_S * spread(services.settings.retry_jitter, order.job_id)
-        return retry_later(services, order, error.code, str(error), wait)
+        return attempt.later(error.code, str(error), _spread(attempt, _TWIN_LOOK_S))
     except BudgetExhaustedError as error:
-        return _over_budget(services, order, error)
+        return _over_budget(attempt, error)
     if reservation.state is not SpendState.RESERVED:
-        return _standing(services, order, begun, reservation)
-    return _call(services, order, begun, reservation, circuit)
+        return _standing(attempt, reservation)
+    return _call(attempt, reservation, circuit)
 
 
-def _over_budget(services: Services, order: StageInput, error: BudgetExhaustedError) -> StageOutcome:
+def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageResult:
     """Wait for the next day's budget where the job has the time, else end the job unpaid."""
-    wait = error.retry_after_s * spread(services.settings.retry_jitter, order.job_id)
-    if utc_now() + timedelta(seconds=wait) < order.deadline:
-        return retry_later(services, order, error.code, str(error), wait)
-    return failed(services, order, error.code, str(error))
+    wait = _spread(attempt, error.retry_after_s)
+    if utc_now() + timedelta(seconds=wait) < attempt.order.deadline:
+        return attempt.later(error.code, str(error), wait)
+    return attempt.fail(error.code, str(error))
 
 
-def _standing(services: Services, order: StageInput, begun: Begun, reservation: Reservation) -> StageOutcome:
-    """Answer for an entry that this attempt may not touch."""
+def _spread(attempt: Attempt, seconds: float) -> float:
+    return seconds * spread(JITTER, attempt.job_id)
+
+
+def _standing(attempt: Attempt, reservation: Reservation) -> StageResult:
+    """What an entry that this attempt may not touch means for the job."""
     if reservation.state is SpendState.SENT:
-        return _pending(services, order, reservation.wait_s or _LOOK_AGAIN_S)
-    target = stage_output(order.job_id, Stage.NANO_BANANA)
-    if services.storage.exists(target):
+        return _pending(attempt, reservation.wait_s or _LOOK_AGAIN_S)
+    if attempt.is_stored():
         # another attempt has stored it since this one looked
-        return _settle(services, order, begun, target)
+        return attempt.settle()
     if reservation.state is SpendState.SETTLED:
-        return failed(services, order, "result_missing", "The picture was paid but is no longer stored.")
-    return failed(services, order, _PAYMENT_UNKNOWN, _UNKNOWN)
+        return attempt.fail("result_missing", "The picture was paid but is no longer stored.")
+    return attempt.fail(_PAYMENT_UNKNOWN, _UNKNOWN)
 
 
-def _pending(services: Services, order: StageInput, wait_s: float) -> StageOutcome:
+def _pending(attempt: Attempt, wait_s: float) -> StageResult:
     """Another attempt's call is under way: its picture may be there at the next look."""
     message = "Another attempt sent the paid call; waiting for its answer."
-    return retry_later(services, order, "payment_pending", message, min(wait_s, _LOOK_AGAIN_S))
+    return attempt.later("payment_pending", message, min(wait_s, _LOOK_AGAIN_S))
 
 
-def _call(
-    services: Services,
-    order: StageInput,
-    begun: Begun,
-    reservation: Reservation,
-    circuit: Call,
-) -> StageOutcome:
-    entry_id, ledger, options = reservation.entry_id, services.ledger, JobOptions.from_json(begun.job.options)
+def _call(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> StageResult:
+    services, ledger, entry_id = attempt.services, attempt.services.ledger, reservation.entry_id
     try:
         placed = services.nano_banana.place(
-            services.storage.read(stage_output(order.job_id, Stage.REALESRGAN)),
-            options.prompt,
-            aspect_ratio=options.aspect_ratio.value,
-            image_size=options.image_size,
-            job_id=order.job_id,
-            on_send=lambda: ledger.mark_sent(entry_id, order.run),
+            services.storage.read(attempt.output_of(Stage.REALESRGAN)),
+            attempt.options.prompt,
+            aspect_ratio=attempt.options.aspect_ratio.value,
+            image_size=attempt.options.image_size,
+            job_id=attempt.job_id,
+            on_send=lambda: ledger.mark_sent(entry_id, attempt.order.run),
         )
     except NotPayableError:
-        return StageOutcome(stage=Stage.NANO_BANANA, outcome=Outcome.CANCELLED)
+        return attempt.cancel()
     except AlreadySentError:
-        return _pending(services, order, _LOOK_AGAIN_S)
-    except PaymentUnknown as error:
+        return _pending(attempt, _LOOK_AGAIN_S)
+    except PaymentUnknownError as error:
         circuit.failed(error.code)
         ledger.mark_unknown(entry_id, error.message)
-        return failed(services, order, _PAYMENT_UNKNOWN, f"{_UNKNOWN} ({error.message})")
+        return attempt.fail(_PAYMENT_UNKNOWN, f"{_UNKNOWN} ({error.message})")
     except NanoBananaError as error:
-        if isinstance(error, ServiceUnavailable):
+        if isinstance(error, ServiceUnavailableError):
             circuit.failed(error.code)
         else:
             circuit.answered()
         ledger.release(entry_id, error.code)
-        return _not_charged(services, order, error)
+        return _not_charged(attempt, error)
     except Exception:
         # after sending this is unknown, before it nothing happened: the ledger knows which
         ledger.abandon(entry_id)
         raise
     circuit.answered()
-    target = stage_output(order.job_id, Stage.NANO_BANANA)
-    services.storage.write(target, _as_png(placed), _PNG, overwrite=False)
-    return _settle(services, order, begun, target)
+    services.storage.write(attempt.target, _as_png(placed), _PNG, overwrite=False)
+    return attempt.settle()
 
 
-def _not_charged(services: Services, order: StageInput, error: NanoBananaError) -> StageOutcome:
+def _not_charged(attempt: Attempt, error: NanoBananaError) -> StageResult:
     """What an error that certainly cost nothing means for the job."""
-    if isinstance(error, ServiceUnavailable):
-        raise transient(services, order, error.code, error.message) from error
-    if isinstance(error, RateLimited):
-        longest = services.settings.nano_banana_max_retry_after_s
+    if isinstance(error, ServiceUnavailableError):
+        raise attempt.transient(error.code, error.message) from error
+    if isinstance(error, RateLimitedError):
+        longest = attempt.services.settings.nano_banana.retry.retry_after_s
         if error.retry_after_s > longest:
             message = (
                 f"The image model asks to wait {error.retry_after_s:.0f} s (the limit is {longest:.0f} s): "
                 "its quota is used up. Retry the job when the quota is renewed."
             )
-            return failed(services, order, "nano_banana_quota_exhausted", message)
-        return retry_later(services, order, error.code, error.message, error.retry_after_s)
-    if isinstance(error, Refused):
-        return rejected(services, order, error.code, error.message)
-    return failed(services, order, error.code, error.message)
-
-
-def _settle(services: Services, order: StageInput, begun: Begun, target: BlobRef) -> StageOutcome:
-    with services.database.write() as session:
-        price = services.ledger.settle(session, order.job_id, Stage.NANO_BANANA)
-        services.stages.succeed_in(session, order.job_id, Stage.NANO_BANANA, target, _PNG, cost_usd=price)
-    keep(services, order, begun)
-    return succeeded(Stage.NANO_BANANA, target, price)
+            return attempt.fail("nano_banana_quota_exhausted", message)
+        return attempt.later(error.code, error.message, error.retry_after_s)
+    if isinstance(error, NoPictureError):
+        return attempt.reject(error.code, error.message)
+    return attempt.fail(error.code, error.message)
 
 
 def _as_png(placed: PlacedImage) -> bytes:

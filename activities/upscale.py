@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from activities.gpu_stage import run_gpu_stage
+from activities.attempt import Attempt
+from activities.gpu_stage import work_on_gpu
 from activities.stage import run_stage
-from imagery.contracts import JsonObject, Stage
+from imagery.contracts import JsonObject, Stage, StageResult
 
 
 def upscale(message: JsonObject) -> JsonObject:
     """Activity of the realesrgan stage."""
-    return run_stage(
-        message,
-        Stage.REALESRGAN,
-        lambda services, order, begun: run_gpu_stage(
-            services, order, begun, Stage.REMBG, services.gpu.upscale
-        ),
-    )
+    return run_stage(message, Stage.REALESRGAN, work)
+
+
+def work(attempt: Attempt) -> StageResult:
+    """Upscale the cut-out."""
+    return work_on_gpu(attempt, Stage.REMBG, attempt.services.gpu.upscale)

@@ -16,7 +16,7 @@ from api.problems import Responses, problems
 from api.views import View
 from imagery import __version__
 from imagery.contracts import UPLOADS, BlobRef
-from imagery.database.circuits import CircuitState, Dependency
+from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.migrate import current_revision, head_revision
 from imagery.services import get_services
 
@@ -104,7 +104,7 @@ async def _durable() -> DependencyHealth:
     return DependencyHealth(state="ok")
 
 
-def _circuit(dependency: Dependency) -> DependencyHealth | None:
+def _circuit(dependency: GuardedDependency) -> DependencyHealth | None:
     """What an open circuit means for jobs; None while calls go through."""
     circuit = get_services().circuits.state(dependency)
     if circuit.state is CircuitState.CLOSED:
@@ -118,7 +118,7 @@ def _circuit(dependency: Dependency) -> DependencyHealth | None:
 
 
 def _gpu() -> DependencyHealth:
-    broken = _circuit(Dependency.GPU)
+    broken = _circuit(GuardedDependency.GPU)
     if broken:
         return broken
     told: dict[str, Any] = get_services().gpu.health()
@@ -129,21 +129,21 @@ def _gpu() -> DependencyHealth:
 
 
 def _content_safety() -> DependencyHealth:
-    if not get_services().settings.content_safety_endpoint:
+    if not get_services().settings.content_safety.endpoint:
         return DependencyHealth(state="ok", reason="not used")
-    return _circuit(Dependency.CONTENT_SAFETY) or DependencyHealth(state="ok")
+    return _circuit(GuardedDependency.CONTENT_SAFETY) or DependencyHealth(state="ok")
 
 
 def _nano_banana() -> DependencyHealth:
-    broken = _circuit(Dependency.NANO_BANANA)
+    broken = _circuit(GuardedDependency.NANO_BANANA)
     if broken:
         return broken
     settings = get_services().settings
     if settings.simulated:
         return DependencyHealth(
-            state="ok", reason=f"simulated at {settings.nano_banana_base_url}, nothing is paid"
+            state="ok", reason=f"simulated at {settings.nano_banana.base_url}, nothing is paid"
         )
-    if settings.nano_banana_api_key is None:
+    if settings.nano_banana.api_key is None:
         return DependencyHealth(
             state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage"
         )

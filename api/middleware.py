@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import ApiError, answer, unexpected
 from imagery.database.tables import utc_now
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.tracing import Kind, record_span, start_span_id, starting_jobs
+from imagery.telemetry.tracing import SpanType, record_span, start_span_id, starting_jobs
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _DIGITS = re.compile(r"[0-9]+")
@@ -89,7 +89,7 @@ class RequestTrace:
             route = scope["path"].replace(job_id, "{job_id}")
             record_span(
                 f"{scope['method']} {route}",
-                Kind.SERVER,
+                SpanType.SERVER,
                 job_id,
                 span_id=start_span_id(job_id, run),
                 parent_id=None,

@@ -270,7 +270,7 @@ def _state(state: pb.OrchestrationState, *, show_input: bool) -> dict[str, Any]:
 
 
 def _parsed(state: pb.OrchestrationState, name: str) -> Any:
-    if not state.HasField(name):  # type: ignore[arg-type]
+    if not state.HasField(name):
         return None
     text = getattr(state, name).value
     try:

@@ -16,8 +16,8 @@ import atheris
 with atheris.instrument_imports(include=["imagery.guardrail", "imagery.bounded_picture", "PIL"]):
     from PIL import Image
 
-    from imagery.guardrail.limits import Limits
-    from imagery.guardrail.subject import Subject
+    from imagery.guardrail.limits import PictureLimits
+    from imagery.guardrail.subject import GuardrailSubject
     from imagery.guardrail.worker import run_checks
     from imagery.settings import Settings
 
@@ -27,12 +27,15 @@ _LONGEST_SEED = 64 * 1024
 _TIME_LIMIT_S = 20
 _MEMORY_MB = 2048
 # the classifier takes any picture that decodes: it would only slow the search down
-LIMITS = Limits.of(Settings(max_nsfw_score=1, min_sharpness=0, max_uniform_share=1, min_contrast=0))
+# and what a picture shows is not what is fuzzed
+LIMITS = PictureLimits.of(Settings()).model_copy(
+    update={"max_nsfw_score": 1, "min_sharpness": 0, "max_uniform_share": 1, "min_contrast": 0}
+)
 
 
 def examine(data: bytes) -> None:
     """One execution: the checks must not raise, and an admitted picture must come out clean."""
-    subject = Subject(data, None, LIMITS)
+    subject = GuardrailSubject(data, None, LIMITS)
     results, code = run_checks(subject)
     if code is not None:
         assert any(result.code == code for result in results)

@@ -14,7 +14,7 @@ import uvicorn
 
 from gpu_container.server import create_app
 from gpu_container.settings import get_gpu_settings
-from gpu_container.stages import Stages
+from gpu_container.stages import StageService
 from imagery.contracts import JOBS
 from imagery.settings import get_settings
 from imagery.storage import get_storage
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 class _Server(uvicorn.Server):
     """Drains from the signal on, beside the server's own shutdown."""
 
-    def __init__(self, config: uvicorn.Config, stages: Stages, within_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, stages: StageService, within_s: float) -> None:
         super().__init__(config)
         self._stages = stages
         self._within_s = max(0.0, within_s)

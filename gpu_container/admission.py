@@ -7,23 +7,33 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gpu_container.errors import Busy, DeadlineExceeded, Starting, Stopping
+from gpu_container.errors import (
+    DeadlineExceededError,
+    ServiceBusyError,
+    ServiceStartingError,
+    ServiceStoppingError,
+)
 from gpu_container.settings import GpuSettings
-from gpu_container.worker import Worker
+from gpu_container.worker import GpuWorker
 
 _LEAST_RETRY_AFTER_S = 1.0
+MAX_RETRY_AFTER_S = 120.0
+# encoded files held in memory at once
+READERS = 4
+# decoded pixels in memory at once; further requests wait
+PIXELS_IN_FLIGHT = 140_000_000
 _LOOK_S = 0.5
 
 
 class Admission:
     """The door of the service."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: GpuWorker) -> None:
         self._worker = worker
         self._settings: GpuSettings = worker.settings
         self._changed = threading.Condition()
         self._pixels = 0
-        self._readers = threading.BoundedSemaphore(self._settings.readers)
+        self._readers = threading.BoundedSemaphore(READERS)
         self._closed = threading.Event()
 
     @property
@@ -36,21 +46,24 @@ class Admission:
         self._closed.set()
 
     def check(self, running: int) -> None:
-        """Admit one more beside ``running`` requests. Raises ``Stopping``, ``Starting``, ``Busy``."""
+        """Admit one more beside ``running`` requests.
+
+        Raises ``ServiceStoppingError``, ``ServiceStartingError``, ``ServiceBusyError``.
+        """
         if self.closed:
-            raise Stopping("The service is stopping.")
+            raise ServiceStoppingError("The service is stopping.")
         if not self._worker.started:
-            raise Starting("The models are being loaded.")
+            raise ServiceStartingError("The models are being loaded.")
         if running >= self._settings.queue_limit:
             asked = self._worker.scheduler.next_end_s()
-            wait_s = min(max(_LEAST_RETRY_AFTER_S, asked), self._settings.max_retry_after_s)
-            raise Busy(f"{running} requests are being worked on already.", round(wait_s, 1))
+            wait_s = min(max(_LEAST_RETRY_AFTER_S, asked), MAX_RETRY_AFTER_S)
+            raise ServiceBusyError(f"{running} requests are being worked on already.", round(wait_s, 1))
 
     @contextmanager
     def reading(self, deadline: float) -> Iterator[None]:
         """Wait for one of the few places in which encoded files are held in memory.
 
-        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceeded``, ``Stopping``.
+        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceededError``, ``ServiceStoppingError``.
         """
         while not self._readers.acquire(timeout=_LOOK_S):
             self._still_wanted(deadline)
@@ -63,9 +76,9 @@ class Admission:
     def memory_for(self, pixels: int, deadline: float) -> Iterator[None]:
         """Wait until ``pixels`` more may be decoded; one picture alone always may.
 
-        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceeded``, ``Stopping``.
+        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceededError``, ``ServiceStoppingError``.
         """
-        most = self._settings.megapixels_in_flight * 1e6
+        most = PIXELS_IN_FLIGHT
         with self._changed:
             while self._pixels and self._pixels + pixels > most:
                 self._still_wanted(deadline)
@@ -80,6 +93,6 @@ class Admission:
 
     def _still_wanted(self, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise DeadlineExceeded("The caller's deadline passed before memory was free.")
+            raise DeadlineExceededError("The caller's deadline passed before memory was free.")
         if self.closed:
-            raise Stopping("The service is stopping.")
+            raise ServiceStoppingError("The service is stopping.")

@@ -14,12 +14,14 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from gpu_container.errors import ModelUnavailable, NoSubjectFound
+from gpu_container.errors import ModelUnavailableError, NoSubjectError
 from gpu_container.models import BACKGROUND_MODELS
 from gpu_container.settings import GpuSettings
 
 _NOTHING = "The network sees no subject in this picture: there is nothing to cut out."
 _VISIBLE = 128
+# a prediction with a lower peak, a smaller range or a smaller subject (share of the picture) holds none
+_MIN_CONFIDENCE, _MIN_CONTRAST, _MIN_COVERAGE = 0.5, 0.3, 0.002
 _LOOKED_AT = 1024
 
 OnDevice = Callable[[Callable[[], Any], float], Any]
@@ -50,9 +52,8 @@ class BackgroundRemover:
     """One rembg session; safe between threads."""
 
     def __init__(self, settings: GpuSettings, device: str, on_device: OnDevice) -> None:
-        """Load the model. ``on_device(run, deadline)`` runs the network. Raises ``ModelUnavailable``."""
-        self.name = settings.background_model
-        self._settings = settings
+        """Load the model. ``on_device(run, deadline)`` runs the network. Raises ``ModelUnavailableError``."""
+        self.name = settings.networks.background
         providers = _providers(device)
         _check_file(self.name, settings.model_cache)
         prepare_rembg(settings.model_cache)
@@ -61,9 +62,13 @@ class BackgroundRemover:
         try:
             session = new_session(self.name, sess_opts=_options(settings), providers=providers)
         except Exception as error:
-            raise ModelUnavailable(f"rembg could not load {self.name}: {type(error).__name__}") from error
+            raise ModelUnavailableError(
+                f"rembg could not load {self.name}: {type(error).__name__}"
+            ) from error
         if device == "cuda" and "CUDAExecutionProvider" not in session.inner_session.get_providers():
-            raise ModelUnavailable("CUDA was asked for, but onnxruntime could not load its CUDA provider")
+            raise ModelUnavailableError(
+                "CUDA was asked for, but onnxruntime could not load its CUDA provider"
+            )
         self._on_device = _DeviceSession(session.inner_session, on_device)
         session.inner_session = self._on_device
         self._session = session
@@ -71,7 +76,7 @@ class BackgroundRemover:
     def remove(self, picture: Image.Image, deadline: float) -> np.ndarray:
         """``picture`` (RGB or RGBA) with everything but its subject transparent: (H, W, 4) uint8.
 
-        The colour of visible pixels is not touched. Raises ``NoSubjectFound``, ``DeadlineExceeded``.
+        The colour of visible pixels is not touched. Raises ``NoSubjectError``, ``DeadlineExceededError``.
         """
         colour = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
         height, width, _ = colour.shape
@@ -92,17 +97,13 @@ class BackgroundRemover:
         return cutout
 
     def _check(self, mask: np.ndarray) -> None:
-        prediction, settings = self._on_device.caller.prediction, self._settings
+        prediction = self._on_device.caller.prediction
         peak, lowest = float(prediction.max()), float(prediction.min())
         if not np.isfinite([peak, lowest]).all():
-            raise NoSubjectFound(_NOTHING)
+            raise NoSubjectError(_NOTHING)
         coverage = float((mask >= _VISIBLE).mean())
-        if (
-            peak < settings.min_confidence
-            or peak - lowest < settings.min_contrast
-            or coverage < settings.min_coverage
-        ):
-            raise NoSubjectFound(_NOTHING)
+        if peak < _MIN_CONFIDENCE or peak - lowest < _MIN_CONTRAST or coverage < _MIN_COVERAGE:
+            raise NoSubjectError(_NOTHING)
 
 
 def _reduced(colour: np.ndarray) -> np.ndarray:
@@ -127,7 +128,7 @@ def prepare_rembg(cache: Path) -> None:
 
 def _options(settings: GpuSettings) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.threads
+    options.intra_op_num_threads = settings.networks.threads
     # threads that spin while they wait for the next picture take the processor from the upscaling network
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
@@ -137,7 +138,7 @@ def _providers(device: str) -> list[str]:
     if device != "cuda":
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise ModelUnavailable("CUDA was asked for, but this onnxruntime has no CUDA provider")
+        raise ModelUnavailableError("CUDA was asked for, but this onnxruntime has no CUDA provider")
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
 
@@ -146,7 +147,7 @@ def _check_file(name: str, cache: Path) -> None:
     model = BACKGROUND_MODELS.get(name)
     problem = model.file.problem(cache) if model else _missing(name, cache)
     if problem:
-        raise ModelUnavailable(f"{problem}: run python -m gpu_container.fetch_models")
+        raise ModelUnavailableError(f"{problem}: run python -m gpu_container.fetch_models")
 
 
 def _missing(name: str, cache: Path) -> str | None:

@@ -25,7 +25,7 @@ class DeviceMemory:
     free: int | None
 
 
-class Running(Protocol):
+class RunningBatch(Protocol):
     """A batch that is being computed."""
 
     def result(self) -> np.ndarray:
@@ -36,7 +36,7 @@ class Running(Protocol):
         ...
 
 
-class Engine(Protocol):
+class UpscaleEngine(Protocol):
     """One network on one device. Not safe between threads: one thread owns the device.
 
     ``tile_step``: tile sides are multiples of it, so that few different shapes occur. ``max_in_flight``:
@@ -51,7 +51,7 @@ class Engine(Protocol):
     max_in_flight: int
     useful_pixels: int
 
-    def start(self, batch: np.ndarray) -> Running:
+    def start(self, batch: np.ndarray) -> RunningBatch:
         """Begin to compute ``batch`` (N, H, W, 3) uint8. Raises ``DeviceMemoryError``."""
         ...
 

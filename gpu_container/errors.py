@@ -15,68 +15,68 @@ class StageError(Exception):
     retry_after_s: float | None = None
 
 
-class InvalidImage(StageError):
+class InvalidImageError(StageError):
     """The source is no picture."""
 
     code, status = "invalid_image", 422
 
 
-class ImageTooLarge(StageError):
+class ImageTooLargeError(StageError):
     """The source has more pixels or bytes than this service takes."""
 
     code, status = "image_too_large", 413
 
 
-class NoSubjectFound(StageError):
+class NoSubjectError(StageError):
     """The network sees nothing to cut out."""
 
     code, status = "no_subject_found", 422
 
 
-class SourceNotFound(StageError):
+class SourceNotFoundError(StageError):
     """The source blob does not exist."""
 
     code, status = "source_not_found", 404
 
 
-class StorageUnavailable(StageError):
+class StorageUnavailableError(StageError):
     """Storage does not answer."""
 
     code, status = "storage_unavailable", 503
 
 
-class OutOfMemory(StageError):
+class OutOfMemoryError(StageError):
     """Not even the smallest tile fits into the device's memory."""
 
     code, status = "gpu_out_of_memory", 507
 
 
-class DeadlineExceeded(StageError):
+class DeadlineExceededError(StageError):
     """The caller's deadline passed."""
 
     code, status = "deadline_exceeded", 504
 
 
-class DeviceFailed(StageError):
+class DeviceFailedError(StageError):
     """The network or its device failed on this picture."""
 
     code, status = "gpu_failed", 500
 
 
-class ModelUnavailable(StageError):
+class ModelUnavailableError(StageError):
     """The stage's model could not be loaded."""
 
     code, status = "model_unavailable", 503
 
 
-class Starting(StageError):
+class ServiceStartingError(StageError):
     """Models are being loaded."""
 
     code, status = "gpu_starting", 503
     retry_after_s = 3.0
 
 
-class Busy(StageError):
+class ServiceBusyError(StageError):
     """The queue is full."""
 
     code, status = "gpu_busy", 429
@@ -86,7 +86,7 @@ class Busy(StageError):
         self.retry_after_s = retry_after_s
 
 
-class Stopping(StageError):
+class ServiceStoppingError(StageError):
     """The replica is being stopped; another one, or the next one, will do it."""
 
     code, status = "gpu_stopping", 503

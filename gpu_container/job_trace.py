@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.tracing import Kind, parent_of, span
+from imagery.telemetry.tracing import SpanType, parent_of, span
 
 _JOB_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _UNANSWERED = 500
@@ -42,7 +42,7 @@ class JobTrace:
             log_context(job_id=job_id),
             span(
                 f"{method} {path}",
-                Kind.SERVER,
+                SpanType.SERVER,
                 job_id,
                 parent_id=parent_of(headers.get("traceparent", "")),
                 http__method=method,

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpu_container.errors import DeadlineExceeded, StageError
+from gpu_container.errors import DeadlineExceededError, StageError
 
 _LOOK_S = 0.5
 
 
-class Work(Protocol):
+class WaitingTile(Protocol):
     """One tile that waits for the device."""
 
     @property
@@ -28,19 +28,19 @@ class Work(Protocol):
         """Take the upscaled tile (H*scale, W*scale, 3) uint8; it is only valid during the call."""
         ...
 
-    def halves(self) -> Sequence[Work]:
+    def halves(self) -> Sequence[WaitingTile]:
         """Smaller tiles in the place of this one; empty when it is the smallest."""
         ...
 
 
 @dataclass(frozen=True)
-class Call:
+class DeviceCall:
     """Something else than a tile that needs the device."""
 
     run: Callable[[], Any]
 
 
-class Lane:
+class JobLane:
     """One job's place in the scheduler: its waiting tiles, and how it ended.
 
     ``left``: what is still to be computed, pixels; only for the estimate of waiting times. ``total``:
@@ -55,7 +55,7 @@ class Lane:
         self.computed = 0
         self.total = 0
         self._error: StageError | None = None
-        self.waiting: deque[Work | Call] = deque()
+        self.waiting: deque[WaitingTile | DeviceCall] = deque()
 
     def fail(self, error: StageError) -> None:
         """End the job; the first error stays, and the scheduler drops its tiles at its next turn."""
@@ -69,9 +69,9 @@ class Lane:
         return self._error is not None
 
     def check(self) -> None:
-        """Raise what ended the job, or ``DeadlineExceeded``."""
+        """Raise what ended the job, or ``DeadlineExceededError``."""
         if self._error is None and time.monotonic() > self.deadline:
-            self.fail(DeadlineExceeded("The caller's deadline passed before the device was done."))
+            self.fail(DeadlineExceededError("The caller's deadline passed before the device was done."))
         if self._error is not None:
             raise self._error
 

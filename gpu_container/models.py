@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gpu_container import compat, ncnn
-from gpu_container.errors import ModelUnavailable
+from gpu_container.errors import ModelUnavailableError
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class OfficialWeights:
     entry: str
 
     def read(self, cache: Path) -> dict[str, torch.Tensor] | None:
-        """The state of the network, None where the file is not there. Raises ``ModelUnavailable``."""
+        """The state of the network, None where the file is not there. Raises ``ModelUnavailableError``."""
         path = cache / self.name
         if not path.is_file():
             return None
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
-                raise ModelUnavailable(f"{self.name} in {cache} is corrupt: remove it or fetch it again")
+                raise ModelUnavailableError(f"{self.name} in {cache} is corrupt: remove it or fetch it again")
         state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)[self.entry]
         return state
 
@@ -89,7 +89,7 @@ class UpscaleModel:
         return self.bytes_per_pixel_16 * (2 if precision == "fp32" else 1)
 
     def load(self, cache: Path) -> nn.Module:
-        """The network with its weights, on the processor. Raises ``ModelUnavailable``."""
+        """The network with its weights, on the processor. Raises ``ModelUnavailableError``."""
         state = self.official.read(cache) if self.official else None
         if state is not None:
             network = self.build()
@@ -97,7 +97,7 @@ class UpscaleModel:
             return network.eval().requires_grad_(False)
         problem = self.file.problem(cache)
         if problem:
-            raise ModelUnavailable(f"{problem}: run python -m gpu_container.fetch_models")
+            raise ModelUnavailableError(f"{problem}: run python -m gpu_container.fetch_models")
         network = self.build()
         network.load_state_dict(ncnn.read_state(self.file.path(cache), network))
         return network.eval().requires_grad_(False)

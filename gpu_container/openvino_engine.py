@@ -41,7 +41,7 @@ class OpenVinoEngine:
         self._next = 0
 
     def start(self, batch: np.ndarray) -> _Request:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
         request = self._requests[self._next]
         self._next = (self._next + 1) % len(self._requests)
         try:
@@ -51,15 +51,15 @@ class OpenVinoEngine:
         return _Request(request)
 
     def release(self) -> None:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
         self._compiled.release_memory()
 
     def memory(self) -> DeviceMemory:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
         return DeviceMemory(0, 0, None)
 
     def reset_peak(self) -> None:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
 
 
 class _Request:

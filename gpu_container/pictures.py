@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from gpu_container.errors import ImageTooLarge, InvalidImage
+from gpu_container.errors import ImageTooLargeError, InvalidImageError
 from gpu_container.png import PngWriter
 from imagery.bounded_picture import DECODE_ERRORS, TooManyPixelsError, open_picture
 from imagery.telemetry.logs import get_logger
@@ -22,28 +22,28 @@ _SRGB = ImageCms.createProfile("sRGB")
 
 
 def size_of(data: bytes, max_megapixels: float | None = None) -> tuple[int, int]:
-    """Width and height, from the header. Raises ``InvalidImage``, ``ImageTooLarge``."""
+    """Width and height, from the header. Raises ``InvalidImageError``, ``ImageTooLargeError``."""
     try:
         with open_picture(data, _FORMATS, max_megapixels) as opened:
             return opened.width, opened.height
     except TooManyPixelsError as error:
-        raise ImageTooLarge(f"The picture is too large: {error}.") from error
+        raise ImageTooLargeError(f"The picture is too large: {error}.") from error
     except DECODE_ERRORS as error:
-        raise InvalidImage("The source is no picture, or a damaged one.") from error
+        raise InvalidImageError("The source is no picture, or a damaged one.") from error
 
 
 def read(data: bytes, max_megapixels: float) -> Image.Image:
     """Decode to upright RGB or RGBA in sRGB; of an animation the first frame.
 
-    Raises ``InvalidImage``, ``ImageTooLarge``.
+    Raises ``InvalidImageError``, ``ImageTooLargeError``.
     """
     try:
         with open_picture(data, _FORMATS, max_megapixels) as opened:
             return _plain(ImageOps.exif_transpose(opened))
     except TooManyPixelsError as error:
-        raise ImageTooLarge(f"The picture is too large: {error}.") from error
+        raise ImageTooLargeError(f"The picture is too large: {error}.") from error
     except DECODE_ERRORS as error:
-        raise InvalidImage("The source is no picture, or a damaged one.") from error
+        raise InvalidImageError("The source is no picture, or a damaged one.") from error
 
 
 def write(bands: Iterable[np.ndarray], width: int, height: int, channels: int, level: int) -> BinaryIO:
@@ -73,7 +73,7 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BITS:
         return _from_sixteen_bits(image)
     if image.mode == "F":
-        raise InvalidImage("Pixels are floating point numbers of unknown range; send 8 or 16 bits.")
+        raise InvalidImageError("Pixels are floating point numbers of unknown range; send 8 or 16 bits.")
     alpha = None
     if image.has_transparency_data:
         image = image if image.mode in {"RGBA", "LA"} else image.convert("RGBA")

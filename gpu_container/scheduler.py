@@ -11,9 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from gpu_container.engine import DeviceMemoryError, Engine, NotFiniteError, Running
-from gpu_container.errors import DeadlineExceeded, DeviceFailed, OutOfMemory, StageError, Stopping
-from gpu_container.lane import Call, Lane, Work
+from gpu_container.engine import DeviceMemoryError, NotFiniteError, RunningBatch, UpscaleEngine
+from gpu_container.errors import (
+    DeadlineExceededError,
+    DeviceFailedError,
+    OutOfMemoryError,
+    ServiceStoppingError,
+    StageError,
+)
+from gpu_container.lane import DeviceCall, JobLane, WaitingTile
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -23,7 +29,7 @@ _LEARNING_RATE = 0.2
 
 @dataclass
 class _Batch:
-    items: list[tuple[Lane, Work]]
+    items: list[tuple[JobLane, WaitingTile]]
 
     @property
     def pixels(self) -> int:
@@ -37,11 +43,11 @@ class Scheduler:
 
     def __init__(self, max_batch: int) -> None:
         self._max_batch = max_batch
-        self._engine: Engine | None = None
+        self._engine: UpscaleEngine | None = None
         self._budget: Callable[[], int] = lambda: 0
-        self._lanes: deque[Lane] = deque()
+        self._lanes: deque[JobLane] = deque()
         self._changed = threading.Condition()
-        self._flights: deque[tuple[_Batch, Running, float]] = deque()
+        self._flights: deque[tuple[_Batch, RunningBatch, float]] = deque()
         self._limit = 0
         self._stopping = False
         self._busy = False
@@ -51,22 +57,22 @@ class Scheduler:
         self.batches = 0
         self.largest_batch = 0
 
-    def use(self, engine: Engine, budget: Callable[[], int]) -> None:
+    def use(self, engine: UpscaleEngine, budget: Callable[[], int]) -> None:
         """Compute tiles with ``engine``; ``budget()``: most pixels of one batch, from free memory."""
         self._engine, self._budget = engine, budget
 
-    def enter(self, lane: Lane) -> None:
+    def enter(self, lane: JobLane) -> None:
         """Let a job take part."""
         with self._changed:
             if self._stopping:
-                raise Stopping("The service is stopping.")
+                raise ServiceStoppingError("The service is stopping.")
             if not self._lanes and self._engine:
                 self._engine.reset_peak()
             self._lanes.append(lane)
 
-    def leave(self, lane: Lane) -> None:
+    def leave(self, lane: JobLane) -> None:
         """The job is over; what still waits of it is dropped."""
-        lane.fail(Stopping("The job has left."))
+        lane.fail(ServiceStoppingError("The job has left."))
         with self._changed:
             lane.waiting.clear()
             if lane in self._lanes:
@@ -75,7 +81,7 @@ class Scheduler:
                 # memory that others had may be free by the next time
                 self._limit = 0
 
-    def put(self, lane: Lane, works: Sequence[Work]) -> None:
+    def put(self, lane: JobLane, works: Sequence[WaitingTile]) -> None:
         """Queue tiles of a job that has entered."""
         with self._changed:
             if not lane.over:
@@ -84,7 +90,7 @@ class Scheduler:
 
     def call(self, run: Callable[[], Any], deadline: float) -> Any:
         """Run something on the device's thread and wait for it. Raises what it raises, ``StageError``."""
-        lane = Lane(deadline)
+        lane = JobLane(deadline)
         answer: list[Any] = []
 
         def work() -> None:
@@ -96,7 +102,7 @@ class Scheduler:
         self.enter(lane)
         try:
             with self._changed:
-                lane.waiting.append(Call(work))
+                lane.waiting.append(DeviceCall(work))
                 self._changed.notify()
             lane.wait(lambda: bool(answer))
         finally:
@@ -144,7 +150,7 @@ class Scheduler:
                 _log.error("device_thread_failed", exc_info=error)
                 self._flights.clear()
                 for lane in list(self._lanes):
-                    lane.fail(DeviceFailed("The device's thread failed."))
+                    lane.fail(DeviceFailedError("The device's thread failed."))
 
     def _turn(self) -> None:
         with self._changed:
@@ -162,7 +168,7 @@ class Scheduler:
         if self._flights and (item is None or len(self._flights) >= room):
             self._finish()
 
-    def _next(self) -> _Batch | tuple[Lane, Call] | None:
+    def _next(self) -> _Batch | tuple[JobLane, DeviceCall] | None:
         """What to do next, the job after the last one's turn first."""
         for _ in range(len(self._lanes)):
             lane = self._lanes[0]
@@ -170,21 +176,21 @@ class Scheduler:
             if not lane.waiting or not self._alive(lane):
                 continue
             first = lane.waiting.popleft()
-            if isinstance(first, Call):
+            if isinstance(first, DeviceCall):
                 return lane, first
             return self._fill(lane, first)
         return None
 
     @staticmethod
-    def _alive(lane: Lane) -> bool:
+    def _alive(lane: JobLane) -> bool:
         """False, and without waiting tiles, when the job is over or out of time."""
         if time.monotonic() > lane.deadline:
-            lane.fail(DeadlineExceeded("The caller's deadline passed while tiles were waiting."))
+            lane.fail(DeadlineExceededError("The caller's deadline passed while tiles were waiting."))
         if lane.over:
             lane.waiting.clear()
         return not lane.over
 
-    def _fill(self, lane: Lane, first: Work) -> _Batch:
+    def _fill(self, lane: JobLane, first: WaitingTile) -> _Batch:
         """A batch of equal tiles: one of each job in turn, again and again, until it is full."""
         height, width, _ = first.pixels.shape
         batch = _Batch([(lane, first)])
@@ -196,7 +202,7 @@ class Scheduler:
                 if len(batch.items) == most:
                     break
                 work = other.waiting[0] if other.waiting and self._alive(other) else None
-                if work is None or isinstance(work, Call) or work.pixels.shape != first.pixels.shape:
+                if work is None or isinstance(work, DeviceCall) or work.pixels.shape != first.pixels.shape:
                     continue
                 other.waiting.popleft()
                 batch.items.append((other, work))
@@ -245,7 +251,7 @@ class Scheduler:
                     lane.left = max(0, lane.left - work.pixels.shape[0] * work.pixels.shape[1])
                     lane.changed.notify_all()
 
-    def _run_call(self, lane: Lane, call: Call) -> None:
+    def _run_call(self, lane: JobLane, call: DeviceCall) -> None:
         started = time.monotonic()
         call.run()
         self._s_per_call = _learnt(self._s_per_call, time.monotonic() - started)
@@ -267,7 +273,7 @@ class Scheduler:
             else:
                 height, width, _ = batch.items[0][1].pixels.shape
                 message = f"Not even a tile of {width}x{height} px fits into the device's memory."
-                batch.items[0][0].fail(OutOfMemory(message))
+                batch.items[0][0].fail(OutOfMemoryError(message))
             return
         if len(batch.items) > 1:
             for item in batch.items:
@@ -278,7 +284,7 @@ class Scheduler:
         lane, _ = batch.items[0]
         _log.error("device_failed", exc_info=error)
         reason = str(error) if isinstance(error, NotFiniteError) else type(error).__name__
-        lane.fail(DeviceFailed(f"The network failed on this picture: {reason}."))
+        lane.fail(DeviceFailedError(f"The network failed on this picture: {reason}."))
 
     def _halve(self, batch: _Batch) -> bool:
         """Put the batch's only tile back as smaller ones; False when it is the smallest already."""

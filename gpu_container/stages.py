@@ -16,14 +16,14 @@ from PIL import Image
 from gpu_container import pictures
 from gpu_container.admission import Admission
 from gpu_container.errors import (
-    ImageTooLarge,
-    InvalidImage,
-    OutOfMemory,
-    SourceNotFound,
-    StorageUnavailable,
+    ImageTooLargeError,
+    InvalidImageError,
+    OutOfMemoryError,
+    SourceNotFoundError,
+    StorageUnavailableError,
 )
-from gpu_container.lane import Lane
-from gpu_container.worker import Worker
+from gpu_container.lane import JobLane
+from gpu_container.worker import GpuWorker
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Stage
 from imagery.storage import (
     BlobNameError,
@@ -36,6 +36,10 @@ from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
 _HEADER_BYTES = 64 * 1024
+# largest blob that is read
+_MAX_BYTES = 300 * 1024 * 1024
+# 0 (fastest) to 3
+_PNG_LEVEL = 1
 _CONTENT_TYPE = "image/png"
 
 
@@ -51,23 +55,23 @@ class _Result:
 
 
 @dataclass
-class Run:
+class StageWork:
     """One piece of work and how far it is; ``lane`` once its tiles wait for the device."""
 
     stage: Stage
     job_id: str
-    lane: Lane | None = None
+    lane: JobLane | None = None
 
 
-class Stages:
+class StageService:
     """The two stages over one worker and one storage."""
 
-    def __init__(self, worker: Worker, storage: Storage) -> None:
+    def __init__(self, worker: GpuWorker, storage: Storage) -> None:
         self.admission = Admission(worker)
         self._worker = worker
         self._storage = storage
         self._lock = threading.Lock()
-        self._running: dict[str, tuple[Run, Future[GpuReport]]] = {}
+        self._running: dict[str, tuple[StageWork, Future[GpuReport]]] = {}
         # reading, decoding, encoding and writing go on beside the device
         self._pool = ThreadPoolExecutor(worker.settings.queue_limit, thread_name_prefix="stage")
 
@@ -80,7 +84,7 @@ class Stages:
         """Start the stage, or join the run that is writing the same target already.
 
         A caller's connection may end before the work does; the caller comes back and joins it.
-        Raises ``Starting``, ``Busy``, ``Stopping``.
+        Raises ``ServiceStartingError``, ``ServiceBusyError``, ``ServiceStoppingError``.
         """
         with self._lock:
             running = self._running.get(request.target.path)
@@ -88,7 +92,7 @@ class Stages:
                 return running[1]
             self.admission.check(len(self._running))
             context = copy_context()
-            run = Run(stage, request.job_id)
+            run = StageWork(stage, request.job_id)
             future = self._pool.submit(context.run, self._process, run, request, deadline)
             self._running[request.target.path] = run, future
         future.add_done_callback(lambda _: self._forget(request.target.path))
@@ -117,7 +121,7 @@ class Stages:
         with self._lock:
             self._running.pop(path, None)
 
-    def _process(self, run: Run, request: GpuRequest, deadline: float) -> GpuReport:
+    def _process(self, run: StageWork, request: GpuRequest, deadline: float) -> GpuReport:
         started = time.monotonic()
         existing = self._existing(run.stage, request)
         if existing is not None:
@@ -126,7 +130,7 @@ class Stages:
             try:
                 result = _WORK[run.stage](self._worker, self._decode(request, deadline, held), deadline, run)
             except MemoryError as error:
-                raise OutOfMemory("The machine's memory is used up.") from error
+                raise OutOfMemoryError("The machine's memory is used up.") from error
             with result.file:
                 self._write(request, result.file)
         duration_ms = round((time.monotonic() - started) * 1000, 1)
@@ -147,7 +151,7 @@ class Stages:
 
     def _decode(self, request: GpuRequest, deadline: float, held: ExitStack) -> Image.Image:
         """The source's picture; what it takes of the memory's bound is given back with ``held``."""
-        most = self._worker.settings.max_megapixels
+        most = self._worker.settings.memory.max_megapixels
         with self.admission.reading(deadline):
             data = self._read(request)
             width, height = pictures.size_of(data, most)
@@ -158,13 +162,13 @@ class Stages:
         """The report of a target that an earlier call has finished."""
         try:
             width, height = pictures.size_of(self._storage.read_start(request.target, _HEADER_BYTES))
-        except (BlobNotFoundError, InvalidImage):
+        except (BlobNotFoundError, InvalidImageError):
             # what is no picture is not what an earlier call wrote; it is replaced
             return None
         except BlobNameError:
             raise
         except (StorageError, OSError) as error:
-            raise StorageUnavailable("Storage does not answer.") from error
+            raise StorageUnavailableError("Storage does not answer.") from error
         return GpuReport(
             output=request.target,
             width=width,
@@ -179,24 +183,24 @@ class Stages:
 
     def _read(self, request: GpuRequest) -> bytes:
         try:
-            return self._storage.read(request.source, max_bytes=self._worker.settings.max_bytes)
+            return self._storage.read(request.source, max_bytes=_MAX_BYTES)
         except BlobNotFoundError as error:
-            raise SourceNotFound(f"{request.source.path} does not exist.") from error
+            raise SourceNotFoundError(f"{request.source.path} does not exist.") from error
         except BlobTooLargeError as error:
-            raise ImageTooLarge(str(error)) from error
+            raise ImageTooLargeError(str(error)) from error
         except BlobNameError:
             raise
         except Exception as error:
-            raise StorageUnavailable("The source could not be read.") from error
+            raise StorageUnavailableError("The source could not be read.") from error
 
     def _write(self, request: GpuRequest, file: BinaryIO) -> None:
         try:
             self._storage.write(request.target, file, _CONTENT_TYPE)
         except Exception as error:
-            raise StorageUnavailable("The result could not be written.") from error
+            raise StorageUnavailableError("The result could not be written.") from error
 
 
-def _progress(run: Run, place: int) -> GpuProgress:
+def _progress(run: StageWork, place: int) -> GpuProgress:
     lane = run.lane
     if lane is None or lane.total == 0:
         return GpuProgress(stage=run.stage, ahead=place)
@@ -208,16 +212,16 @@ def _progress(run: Run, place: int) -> GpuProgress:
     )
 
 
-def remove_background(worker: Worker, picture: Image.Image, deadline: float, _: Run) -> _Result:
+def remove_background(worker: GpuWorker, picture: Image.Image, deadline: float, _: StageWork) -> _Result:
     """The cut-out as PNG. Raises ``StageError``."""
     remover = worker.background
     cutout = remover.remove(picture, deadline)
     height, width, channels = cutout.shape
-    file = pictures.write([cutout], width, height, channels, worker.settings.png_level)
+    file = pictures.write([cutout], width, height, channels, _PNG_LEVEL)
     return _Result(file, width, height, remover.name, 0)
 
 
-def upscale(worker: Worker, picture: Image.Image, deadline: float, run: Run) -> _Result:
+def upscale(worker: GpuWorker, picture: Image.Image, deadline: float, run: StageWork) -> _Result:
     """The upscaled picture as PNG, encoded while later rows are computed. Raises ``StageError``."""
     upscaler = worker.upscaler
     pixels = np.asarray(picture)
@@ -225,14 +229,14 @@ def upscale(worker: Worker, picture: Image.Image, deadline: float, run: Run) -> 
     del picture
     height, width, channels = pixels.shape
     scale = upscaler.model.scale
-    lane = run.lane = Lane(deadline)
+    lane = run.lane = JobLane(deadline)
     # closed at once also when writing fails: what still waits of the job must not keep the device busy
     with closing(upscaler.bands(pixels, lane)) as bands:
-        file = pictures.write(bands, width * scale, height * scale, channels, worker.settings.png_level)
+        file = pictures.write(bands, width * scale, height * scale, channels, _PNG_LEVEL)
     return _Result(file, width * scale, height * scale, upscaler.model.name, lane.computed)
 
 
-def _model(worker: Worker, stage: Stage) -> str:
+def _model(worker: GpuWorker, stage: Stage) -> str:
     if stage.value in worker.problems:
         return "none"
     return worker.background.name if stage is Stage.REMBG else worker.upscaler.model.name

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Span:
+class TileSpan:
     """One tile along one axis: it reads ``start..start+size`` and answers for ``keep_from..keep_to``."""
 
     start: int
@@ -22,7 +22,7 @@ class Span:
         """One behind the last pixel that is read."""
         return self.start + self.size
 
-    def halves(self, overlap: int) -> tuple[Span, Span]:
+    def halves(self, overlap: int) -> tuple[TileSpan, TileSpan]:
         """Two spans that together answer for the same pixels and read nothing beyond this one.
 
         Only for a span that answers for two pixels or more.
@@ -31,8 +31,8 @@ class Span:
         first_end = min(middle + overlap, self.end)
         second_start = max(middle - overlap, self.start)
         return (
-            Span(self.start, first_end - self.start, self.keep_from, middle),
-            Span(second_start, self.end - second_start, middle, self.keep_to),
+            TileSpan(self.start, first_end - self.start, self.keep_from, middle),
+            TileSpan(second_start, self.end - second_start, middle, self.keep_to),
         )
 
 
@@ -40,8 +40,8 @@ class Span:
 class Tile:
     """One tile of the plane."""
 
-    rows: Span
-    columns: Span
+    rows: TileSpan
+    columns: TileSpan
 
     @property
     def pixels(self) -> int:
@@ -68,7 +68,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Band:
+class TileBand:
     """Rows of the picture that are finished together: ``start..end``, and the tiles that answer for them."""
 
     start: int
@@ -77,7 +77,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Region:
+class TileRegion:
     """The part of a picture in which anything is visible."""
 
     top: int
@@ -87,7 +87,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TileGrid:
     """How large tiles are at most, how much of an inner edge is thrown away, what sides are multiples of."""
 
     tile: int
@@ -95,7 +95,7 @@ class Grid:
     step: int
 
 
-def spans(length: int, grid: Grid, offset: int = 0) -> list[Span]:
+def spans(length: int, grid: TileGrid, offset: int = 0) -> list[TileSpan]:
     """Tiles along an axis of ``length`` pixels that begins at ``offset``.
 
     As few as tiles of at most ``grid.tile`` pixels allow, then as small as that number allows. The first
@@ -105,7 +105,7 @@ def spans(length: int, grid: Grid, offset: int = 0) -> list[Span]:
     overlap, step = grid.overlap, grid.step
     largest = max(step, grid.tile // step * step)
     if length <= largest:
-        return [Span(offset, length, offset, offset + length)]
+        return [TileSpan(offset, length, offset, offset + length)]
     stride = largest - 2 * overlap
     if stride <= 0:
         raise ValueError(f"a tile of {largest} px leaves nothing beside an overlap of {overlap} px")
@@ -116,14 +116,14 @@ def spans(length: int, grid: Grid, offset: int = 0) -> list[Span]:
     cuts = [(starts[n + 1] + starts[n] + size) // 2 for n in range(count - 1)]
     bounds = [0, *cuts, length]
     return [
-        Span(offset + start, size, offset + bounds[n], offset + bounds[n + 1])
+        TileSpan(offset + start, size, offset + bounds[n], offset + bounds[n + 1])
         for n, start in enumerate(starts)
     ]
 
 
 def bands(
-    height: int, width: int, grid: Grid, region: Region | None, needed: Callable[[Tile], bool]
-) -> list[Band]:
+    height: int, width: int, grid: TileGrid, region: TileRegion | None, needed: Callable[[Tile], bool]
+) -> list[TileBand]:
     """The picture from top to bottom in bands of at most ``grid.tile`` rows.
 
     Only ``needed`` tiles in ``region`` are computed (None: nothing at all).
@@ -134,7 +134,7 @@ def bands(
     computed = []
     for row in spans(region.bottom - region.top, grid, region.top):
         tiles = [tile for tile in (Tile(row, column) for column in columns) if needed(tile)]
-        computed.append(Band(row.keep_from, row.keep_to, tuple(tiles)))
+        computed.append(TileBand(row.keep_from, row.keep_to, tuple(tiles)))
     return [
         *_blank(0, region.top, grid.tile),
         *computed,
@@ -142,5 +142,5 @@ def bands(
     ]
 
 
-def _blank(start: int, end: int, most: int) -> list[Band]:
-    return [Band(top, min(top + most, end), ()) for top in range(start, end, most)]
+def _blank(start: int, end: int, most: int) -> list[TileBand]:
+    return [TileBand(top, min(top + most, end), ()) for top in range(start, end, most)]

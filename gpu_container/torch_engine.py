@@ -18,11 +18,13 @@ _log = get_logger(__name__)
 _STEPS = 255
 _CUDA_STEP = 64
 _WARM_UPS = 2
+# batch shapes whose CUDA graphs and buffers are kept
+MAX_GRAPHS = 8
 
 Shape = tuple[int, ...]
 
 
-class Platform(Protocol):
+class TorchPlatform(Protocol):
     """What differs between CUDA and the processor: queues, pinned memory, recorded graphs."""
 
     device: torch.device
@@ -156,11 +158,11 @@ class TorchEngine:
     def __init__(
         self,
         network: nn.Module,
-        platform: Platform,
+        platform: TorchPlatform,
         *,
         precision: Precision,
         tile_step: int,
-        max_graphs: int,
+        max_graphs: int = MAX_GRAPHS,
         compiled: bool,
     ) -> None:
         """``max_graphs``: shapes whose buffers and graphs are kept, the least recently used go first."""
@@ -184,7 +186,7 @@ class TorchEngine:
         self._turn = 0
 
     def start(self, batch: np.ndarray) -> _Slot:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
         self._turn = (self._turn + 1) % self.max_in_flight
         key = (batch.shape, self._turn)
         try:
@@ -198,23 +200,23 @@ class TorchEngine:
         return slot
 
     def release(self) -> None:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
         self._slots.clear()
         self._platform.release()
 
     def memory(self) -> DeviceMemory:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
         return self._platform.memory()
 
     def reset_peak(self) -> None:
-        """See ``Engine``."""
+        """See ``UpscaleEngine``."""
         self._platform.reset_peak()
 
 
 class _Slot:
     """The buffers of one batch shape on their way to the device and back, and its graph."""
 
-    def __init__(self, network: nn.Module, platform: Platform, kind: torch.dtype, shape: Shape) -> None:
+    def __init__(self, network: nn.Module, platform: TorchPlatform, kind: torch.dtype, shape: Shape) -> None:
         self._network = network
         self._platform = platform
         self._kind = kind
@@ -245,7 +247,7 @@ class _Slot:
             self._marker = self._platform.marker()
 
     def result(self) -> np.ndarray:
-        """See ``Running``."""
+        """See ``RunningBatch``."""
         try:
             self._marker.synchronize()
         except torch.OutOfMemoryError as error:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from gpu_container.background import BackgroundRemover
-from gpu_container.engine import DeviceMemory, Engine
-from gpu_container.errors import ModelUnavailable, StageError, Stopping
+from gpu_container.engine import DeviceMemory, UpscaleEngine
+from gpu_container.errors import ModelUnavailableError, ServiceStoppingError, StageError
 from gpu_container.models import AUTO_UPSCALE, UPSCALE_MODELS, UpscaleModel
 from gpu_container.scheduler import Scheduler
 from gpu_container.settings import Device, GpuSettings, Runtime
@@ -26,7 +26,7 @@ _GB = 1e9
 _WARM_UP_SIDE = 64
 
 
-class State(StrEnum):
+class ServiceState(StrEnum):
     """Health of the service."""
 
     STARTING = "STARTING"
@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 @dataclass
-class Loaded:
+class LoadedModels:
     """The models, or why one is missing (by stage)."""
 
     background: BackgroundRemover | None = None
@@ -44,14 +44,14 @@ class Loaded:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-class Worker:
+class GpuWorker:
     """The models on their device."""
 
     def __init__(self, settings: GpuSettings) -> None:
         self.settings = settings
-        self.scheduler = Scheduler(settings.max_batch)
+        self.scheduler = Scheduler(settings.memory.batch)
         self.device = "cpu"
-        self._loaded = Loaded()
+        self._loaded = LoadedModels()
         self._set_up = threading.Event()
         self._thread = threading.Thread(target=self._main, name="device", daemon=True)
 
@@ -61,7 +61,9 @@ class Worker:
 
     def stop(self, within_s: float) -> None:
         """End every job that is left, and the thread after the batch it is at, within a bound."""
-        self.scheduler.cancel_all(Stopping("The service is stopping; the picture was handed back."))
+        self.scheduler.cancel_all(
+            ServiceStoppingError("The service is stopping; the picture was handed back.")
+        )
         self._thread.join(within_s)
 
     @property
@@ -75,24 +77,24 @@ class Worker:
         return self._loaded.problems
 
     @property
-    def state(self) -> State:
+    def state(self) -> ServiceState:
         """The truth about this service."""
         if not self.started:
-            return State.STARTING
+            return ServiceState.STARTING
         if self._loaded.problems:
-            return State.SETUP_FAILED
-        return State.BUSY if self.scheduler.busy else State.READY
+            return ServiceState.SETUP_FAILED
+        return ServiceState.BUSY if self.scheduler.busy else ServiceState.READY
 
     @property
     def background(self) -> BackgroundRemover:
-        """Raises ``ModelUnavailable``."""
+        """Raises ``ModelUnavailableError``."""
         if self._loaded.background is None:
             raise self._unavailable(Stage.REMBG)
         return self._loaded.background
 
     @property
     def upscaler(self) -> Upscaler:
-        """Raises ``ModelUnavailable``."""
+        """Raises ``ModelUnavailableError``."""
         if self._loaded.upscaler is None:
             raise self._unavailable(Stage.REALESRGAN)
         return self._loaded.upscaler
@@ -109,7 +111,7 @@ class Worker:
 
     def _unavailable(self, stage: Stage) -> StageError:
         reason = self._loaded.problems.get(stage.value, "no reason")
-        return ModelUnavailable(f"The model of {stage.value} is not loaded: {reason}")
+        return ModelUnavailableError(f"The model of {stage.value} is not loaded: {reason}")
 
     def _main(self) -> None:
         started = time.monotonic()
@@ -130,7 +132,7 @@ class Worker:
         loaders = {Stage.REMBG: self._load_background, Stage.REALESRGAN: self._load_upscaler}
         try:
             self.device = choose_device(self.settings.device)
-        except ModelUnavailable as error:
+        except ModelUnavailableError as error:
             self._loaded.problems = {stage.value: str(error) for stage in loaders}
             return
         for stage, load in loaders.items():
@@ -153,46 +155,48 @@ class Worker:
 
 
 def choose_device(wanted: Device) -> str:
-    """``cuda`` or ``cpu``. Raises ``ModelUnavailable`` when CUDA is asked for and missing."""
+    """``cuda`` or ``cpu``. Raises ``ModelUnavailableError`` when CUDA is asked for and missing."""
     if wanted is Device.AUTO:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted is Device.CUDA and not torch.cuda.is_available():
-        raise ModelUnavailable("GPU_DEVICE=cuda, but torch finds no CUDA device")
+        raise ModelUnavailableError("GPU_DEVICE=cuda, but torch finds no CUDA device")
     return wanted.value
 
 
 def choose_model(settings: GpuSettings, device: str) -> UpscaleModel:
-    """The upscaling model by its name in the settings. Raises ``ModelUnavailable``."""
-    name = AUTO_UPSCALE[device] if settings.upscale_model == "auto" else settings.upscale_model
+    """The upscaling model by its name in the settings. Raises ``ModelUnavailableError``."""
+    name = AUTO_UPSCALE[device] if settings.networks.upscale == "auto" else settings.networks.upscale
     model = UPSCALE_MODELS.get(name)
     if model is None:
-        raise ModelUnavailable(f"there is no upscaling model '{name}': {', '.join(UPSCALE_MODELS)}")
+        raise ModelUnavailableError(f"there is no upscaling model '{name}': {', '.join(UPSCALE_MODELS)}")
     return model
 
 
-def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, device: str) -> Engine:
-    """What runs ``network`` on ``device``. Raises ``ModelUnavailable`` where they don't fit."""
-    runtime = settings.runtime
+def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, device: str) -> UpscaleEngine:
+    """What runs ``network`` on ``device``. Raises ``ModelUnavailableError`` where they don't fit."""
+    networks = settings.networks
+    runtime = networks.runtime
     if runtime is Runtime.AUTO:
         runtime = Runtime.TORCH if device == "cuda" else Runtime.OPENVINO
     if runtime is Runtime.OPENVINO:
         if device != "cpu":
-            raise ModelUnavailable("GPU_RUNTIME=openvino runs on the processor only")
+            raise ModelUnavailableError("runtime=openvino (GPU_NETWORKS) runs on the processor only")
         try:
             from gpu_container.openvino_engine import OpenVinoEngine
         except ImportError as error:
-            raise ModelUnavailable("OpenVINO is not installed; set GPU_RUNTIME=torch") from error
+            raise ModelUnavailableError(
+                "OpenVINO is not installed; set runtime=torch in GPU_NETWORKS"
+            ) from error
 
         return OpenVinoEngine(
-            network, precision=settings.precision, tile_step=model.align, threads=settings.threads
+            network, precision=networks.precision, tile_step=model.align, threads=networks.threads
         )
     from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
 
     return TorchEngine(
         network,
         CudaPlatform() if device == "cuda" else HostPlatform(),
-        precision=settings.precision,
+        precision=networks.precision,
         tile_step=model.align,
-        max_graphs=settings.max_graphs,
-        compiled=settings.compile,
+        compiled=networks.compile,
     )

@@ -222,7 +222,7 @@ class StageInput(Message):
     deadline: datetime
 
 
-class Outcome(StrEnum):
+class StageOutcome(StrEnum):
     """How a stage's activity ended, when it ended without an exception."""
 
     SUCCEEDED = "succeeded"
@@ -232,16 +232,16 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
     @classmethod
-    def _missing_(cls, value: object) -> Outcome | None:
+    def _missing_(cls, value: object) -> StageOutcome | None:
         # histories recorded up to migration 0004 hold the former word
         return cls.REJECTED if value == "refused" else None
 
 
-class StageOutcome(Message):
+class StageResult(Message):
     """Answer of a stage's activity. What a plain retry may cure is raised instead."""
 
     stage: Stage
-    outcome: Outcome
+    outcome: StageOutcome
     output: BlobRef | None = None
     error_code: str | None = None
     message: str | None = None

@@ -12,13 +12,14 @@ import httpx
 from pydantic import ValidationError
 
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem
-from imagery.identity import Tokens, TokenUnavailableError, make_credential
+from imagery.identity import TOKEN_MARGIN_S, Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
-from imagery.telemetry.tracing import Kind, Span, span
+from imagery.telemetry.tracing import Span, SpanType, span
 
 _HEALTH_TIMEOUT_S = 2.0
 _PROGRESS_TIMEOUT_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
+_MAX_CONNECTIONS = 100
 _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
 _BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
@@ -43,21 +44,21 @@ class GpuError(Exception):
         self.message = message
 
 
-class GpuNoReplica(GpuError):
+class GpuNoReplicaError(GpuError):
     """Nobody took the call: connection refused, or a gateway without a replica behind it (yet)."""
 
     retryable = True
     is_outage = True
 
 
-class GpuTimeout(GpuError):
+class GpuTimeoutError(GpuError):
     """The service took the call and did not answer in time, or its answer broke off."""
 
     retryable = True
     is_outage = True
 
 
-class GpuBusy(GpuError):
+class GpuBusyError(GpuError):
     """The queue is full or the models are loading: come back in ``retry_after_s``."""
 
     retryable = True
@@ -67,15 +68,15 @@ class GpuBusy(GpuError):
         self.retry_after_s = retry_after_s
 
 
-class GpuRefused(GpuError):
+class GpuRejectedError(GpuError):
     """The service will never do this: the image is not one, or holds no subject."""
 
 
-class GpuUnauthorized(GpuError):
+class GpuUnauthorizedError(GpuError):
     """The service does not let this caller in: a matter of configuration, no retry cures it."""
 
 
-class GpuFailed(GpuError):
+class GpuFailedError(GpuError):
     """The service tried and failed."""
 
     def __init__(self, code: str, message: str, *, retryable: bool, is_outage: bool) -> None:
@@ -90,12 +91,12 @@ class GpuClient:
     def __init__(
         self, settings: Settings, client: httpx.Client | None = None, tokens: Tokens | None = None
     ) -> None:
-        self._timeout_s = settings.gpu_timeout_s
+        self._timeout_s = settings.gpu.retry.timeout_s
         self._client = client or httpx.Client(
             auth=_bearer(settings, tokens),
-            base_url=settings.gpu_service_url,
-            timeout=httpx.Timeout(settings.gpu_timeout_s, connect=_CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=settings.http_connections),
+            base_url=settings.gpu.service_url,
+            timeout=httpx.Timeout(settings.gpu.retry.timeout_s, connect=_CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
         )
 
     def remove_background(self, request: GpuRequest, deadline: datetime) -> GpuReport:
@@ -127,7 +128,7 @@ class GpuClient:
         until = min(deadline, datetime.now(UTC) + timedelta(seconds=self._timeout_s))
         with span(
             f"POST {path}",
-            Kind.CLIENT,
+            SpanType.CLIENT,
             request.job_id,
             component="HTTP",
             http__method="POST",
@@ -150,22 +151,22 @@ class GpuClient:
         }
         try:
             return self._client.post(path, json=request.to_json(), headers=headers)
-        except _NoToken as error:
-            raise GpuFailed(
+        except _NoTokenError as error:
+            raise GpuFailedError(
                 "gpu_token_unavailable",
                 "No token for the GPU service could be had.",
                 retryable=True,
                 is_outage=True,
             ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise GpuNoReplica("gpu_unreachable", "The GPU service can't be reached.") from error
+            raise GpuNoReplicaError("gpu_unreachable", "The GPU service can't be reached.") from error
         except httpx.TimeoutException as error:
-            raise GpuTimeout("gpu_timeout", "The GPU service did not answer in time.") from error
+            raise GpuTimeoutError("gpu_timeout", "The GPU service did not answer in time.") from error
         except httpx.HTTPError as error:
-            raise GpuTimeout("gpu_connection_lost", "The GPU service broke off its answer.") from error
+            raise GpuTimeoutError("gpu_connection_lost", "The GPU service broke off its answer.") from error
 
 
-class _NoToken(httpx.RequestError):
+class _NoTokenError(httpx.RequestError):
     """The request was not sent: no token for it."""
 
 
@@ -179,24 +180,24 @@ class _Bearer(httpx.Auth):
         try:
             request.headers["Authorization"] = f"Bearer {self._tokens.get()}"
         except TokenUnavailableError as error:
-            raise _NoToken(str(error), request=request) from error
+            raise _NoTokenError(str(error), request=request) from error
         yield request
 
 
 def _bearer(settings: Settings, tokens: Tokens | None) -> _Bearer | None:
     if tokens is not None:
         return _Bearer(tokens)
-    if settings.gpu_app_id is None:
+    if settings.gpu.app_id is None:
         return None
-    scope = f"{settings.gpu_app_id}/.default"
-    return _Bearer(Tokens(make_credential(settings), scope, settings.token_margin_s))
+    scope = f"{settings.gpu.app_id}/.default"
+    return _Bearer(Tokens(make_credential(settings), scope, TOKEN_MARGIN_S))
 
 
 def _report(answer: httpx.Response) -> GpuReport:
     try:
         return GpuReport.model_validate_json(answer.content)
     except ValidationError as error:
-        raise GpuFailed(
+        raise GpuFailedError(
             "gpu_bad_answer", "The GPU service answered nonsense.", retryable=True, is_outage=True
         ) from error
 
@@ -207,18 +208,18 @@ def _error(answer: httpx.Response) -> GpuError:
         problem = Problem.model_validate_json(answer.content)
     status = answer.status_code
     if status in _UNAUTHORIZED_STATUSES:
-        return GpuUnauthorized(
+        return GpuUnauthorizedError(
             "gpu_unauthorized", f"The GPU service does not let this app in ({status}): is GPU_APP_ID right?."
         )
     if problem is None:
         # not our service: a gateway that has no replica behind it (yet), or a wrong address
         message = f"The GPU service's address answered {status}."
-        return GpuNoReplica("gpu_unreachable", message)
+        return GpuNoReplicaError("gpu_unreachable", message)
     if problem.code in _BUSY_CODES:
-        return GpuBusy(problem.code, problem.detail, _retry_after_s(answer))
+        return GpuBusyError(problem.code, problem.detail, _retry_after_s(answer))
     if status in _REFUSED_STATUSES:
-        return GpuRefused(problem.code, problem.detail)
-    return GpuFailed(
+        return GpuRejectedError(problem.code, problem.detail)
+    return GpuFailedError(
         problem.code,
         problem.detail,
         retryable=problem.code not in _FINAL_CODES,

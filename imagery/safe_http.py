@@ -63,7 +63,7 @@ class UnreachableError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """What came back. ``retry_after_s`` is set where the server asked for a wait."""
 
     status: int
@@ -110,7 +110,7 @@ def refuse_private(addresses: Iterable[Address], *, allow_loopback: bool) -> Non
 
 def post(
     url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, allow_loopback: bool
-) -> Answer:
+) -> HttpAnswer:
     """POST once, following nothing. Raises ``RefusedUrlError``, ``UnreachableError``.
 
     ``timeout_s`` bounds everything together: resolving, connecting, sending, and the answer, of which
@@ -129,7 +129,7 @@ def post(
                 received += len(chunk)
                 if received > _MAX_ANSWER:
                     break
-            return Answer(response.status, _retry_after(response.headers))
+            return HttpAnswer(response.status, _retry_after(response.headers))
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         raise UnreachableError(type(error).__name__) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:

@@ -13,20 +13,20 @@ from imagery.contracts import (
     FinishInput,
     JobState,
     JobSummary,
-    Outcome,
     PipelineInput,
     PipelineStatus,
     RetryPolicy,
     Stage,
     StageInput,
     StageOutcome,
+    StageResult,
 )
 from orchestrators.retry import ExponentialRetryOptions
 
 Steps = Generator[Any, Any, Any]
 
 
-class Step(NamedTuple):
+class PipelineStep(NamedTuple):
     """A stage and the activity that does it."""
 
     stage: Stage
@@ -34,10 +34,10 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step(Stage.GUARDRAIL, "guardrail"),
-    Step(Stage.REMBG, "remove_background"),
-    Step(Stage.REALESRGAN, "upscale"),
-    Step(Stage.NANO_BANANA, "place"),
+    PipelineStep(Stage.GUARDRAIL, "guardrail"),
+    PipelineStep(Stage.REMBG, "remove_background"),
+    PipelineStep(Stage.REALESRGAN, "upscale"),
+    PipelineStep(Stage.NANO_BANANA, "place"),
 )
 
 
@@ -46,14 +46,14 @@ def image_pipeline(context: df.DurableOrchestrationContext) -> Steps:
     pipeline = PipelineInput.from_json(context.get_input())
     for step in STEPS:
         result = yield from _run_step(context, pipeline, step)
-        if result.outcome is not Outcome.SUCCEEDED:
+        if result.outcome is not StageOutcome.SUCCEEDED:
             return (yield from _finish(context, pipeline, _end_state(result), result))
     return (yield from _finish(context, pipeline, JobState.COMPLETED, None))
 
 
 def _run_step(
-    context: df.DurableOrchestrationContext, pipeline: PipelineInput, step: Step
-) -> Generator[Any, Any, StageOutcome]:
+    context: df.DurableOrchestrationContext, pipeline: PipelineInput, step: PipelineStep
+) -> Generator[Any, Any, StageResult]:
     """Run a stage, waiting on durable timers as often as the stage asks for it, within bounds."""
     message = StageInput(
         job_id=pipeline.job_id, run=pipeline.run, stage=step.stage, deadline=pipeline.deadline
@@ -69,9 +69,9 @@ def _run_step(
             answer = yield context.call_activity_with_retry(step.activity, options, message)
         except Exception:
             # the SDK flattens every exception to text; what happened stands in the stage's row
-            return StageOutcome(stage=step.stage, outcome=Outcome.FAILED)
-        result = StageOutcome.from_json(answer)
-        if result.outcome is not Outcome.RETRY_LATER:
+            return StageResult(stage=step.stage, outcome=StageOutcome.FAILED)
+        result = StageResult.from_json(answer)
+        if result.outcome is not StageOutcome.RETRY_LATER:
             return result
         wait = timedelta(seconds=result.retry_after_s or 0.0)
         until = min(context.current_utc_datetime + wait, pipeline.deadline)
@@ -90,10 +90,10 @@ def _policy(pipeline: PipelineInput, stage: Stage) -> RetryPolicy:
     return policies[stage]
 
 
-def _end_state(result: StageOutcome) -> JobState:
-    if result.outcome is Outcome.CANCELLED:
+def _end_state(result: StageResult) -> JobState:
+    if result.outcome is StageOutcome.CANCELLED:
         return JobState.CANCELLED
-    if result.outcome is Outcome.REJECTED and result.stage is Stage.GUARDRAIL:
+    if result.outcome is StageOutcome.REJECTED and result.stage is Stage.GUARDRAIL:
         return JobState.REJECTED
     return JobState.FAILED
 
@@ -102,7 +102,7 @@ def _finish(
     context: df.DurableOrchestrationContext,
     pipeline: PipelineInput,
     state: JobState,
-    result: StageOutcome | None,
+    result: StageResult | None,
 ) -> Steps:
     message = FinishInput(
         job_id=pipeline.job_id,
@@ -130,8 +130,8 @@ def _first_callback(context: df.DurableOrchestrationContext, delivery: str) -> S
         return
 
 
-def _failed(stage: Stage, code: str, message: str) -> StageOutcome:
-    return StageOutcome(stage=stage, outcome=Outcome.FAILED, error_code=code, message=message)
+def _failed(stage: Stage, code: str, message: str) -> StageResult:
+    return StageResult(stage=stage, outcome=StageOutcome.FAILED, error_code=code, message=message)
 
 
 def _tell(

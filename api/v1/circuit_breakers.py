@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from api.auth import Caller, Operator
 from api.problems import problems
 from api.views import View
-from imagery.database.circuits import CircuitState, Dependency
+from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.services import get_services
 
 router = APIRouter(prefix="/circuit-breakers", tags=["operations"])
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/circuit-breakers", tags=["operations"])
 class CircuitStatus(View):
     """One circuit. While it is open nobody calls the dependency; jobs wait for the next probe."""
 
-    dependency: Dependency
+    dependency: GuardedDependency
     state: CircuitState
     forced: bool = Field(description="Opened by hand: it stays open until it is closed by hand.")
     failures: int = Field(description="Failures in a row.")
@@ -43,7 +43,9 @@ def list_circuit_breakers(_: Caller) -> list[CircuitStatus]:
 
 
 @router.post("/{dependency}", responses=problems(400, 403, 422))
-def set_circuit_breaker(dependency: Dependency, request: CircuitChange, caller: Operator) -> CircuitStatus:
+def set_circuit_breaker(
+    dependency: GuardedDependency, request: CircuitChange, caller: Operator
+) -> CircuitStatus:
     """Open or close a circuit by hand. Only operators may do this."""
     circuits = get_services().circuits
     change = circuits.open_by_hand if request.state == "open" else circuits.close_by_hand

@@ -12,7 +12,7 @@ from api.problems import problems
 from api.views import View
 from imagery.contracts import DEFAULT_PROMPT, GuardrailReport, JobOptions
 from imagery.database.guardrail_log import log_verdict
-from imagery.guardrail.limits import Limits
+from imagery.guardrail.limits import PictureLimits
 from imagery.services import get_services
 
 router = APIRouter(prefix="/guardrail", tags=["guardrail"])
@@ -33,7 +33,7 @@ class GuardrailLimits(View):
 @router.get("/limits")
 def get_guardrail_limits(_: Caller) -> GuardrailLimits:
     """Get the limits of the guardrail that a client can check by itself."""
-    found = Limits.of(get_services().settings)
+    found = PictureLimits.of(get_services().settings)
     return GuardrailLimits(
         formats=list(found.allowed_formats),
         max_bytes=found.max_upload_bytes,

@@ -17,7 +17,7 @@ from drills.gpu_bench.measure import seconds
 from drills.gpu_bench.ours import Ours
 from drills.gpu_bench.peer import Peer
 from drills.gpu_bench.pictures import encoded, photo
-from gpu_container.engine import Running
+from gpu_container.engine import RunningBatch
 from gpu_container.models import UpscaleModel
 from gpu_container.settings import Device, GpuSettings, Precision, Runtime
 from gpu_container.worker import make_engine
@@ -131,7 +131,7 @@ def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, ba
     engine = make_engine(model, model.load(settings.model_cache), settings, extent.device.value)
     for _ in range(_WARM_UPS):
         engine.start(batch).result()
-    flights: deque[Running] = deque()
+    flights: deque[RunningBatch] = deque()
     started = time.perf_counter()
     for _ in range(extent.repeats):
         flights.append(engine.start(batch))

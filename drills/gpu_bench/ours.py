@@ -6,7 +6,7 @@ import time
 
 from gpu_container import pictures, stages
 from gpu_container.settings import GpuSettings
-from gpu_container.worker import Worker
+from gpu_container.worker import GpuWorker
 from imagery.contracts import Stage
 
 GPU_STAGES = (Stage.REMBG, Stage.REALESRGAN)
@@ -20,7 +20,7 @@ class Ours:
 
     def __init__(self, settings: GpuSettings, needed: tuple[Stage, ...] = GPU_STAGES) -> None:
         """Raises ``RuntimeError`` when the model of a ``needed`` stage does not load."""
-        self.worker = Worker(settings)
+        self.worker = GpuWorker(settings)
         self.worker.start()
         while not self.worker.started:
             time.sleep(0.01)
@@ -30,15 +30,15 @@ class Ours:
 
     def upscale(self, data: bytes) -> bytes:
         """The upscaling stage: decode, upscale, encode."""
-        picture = pictures.read(data, self.worker.settings.max_megapixels)
-        run = stages.Run(Stage.REALESRGAN, _NO_JOB)
+        picture = pictures.read(data, self.worker.settings.memory.max_megapixels)
+        run = stages.StageWork(Stage.REALESRGAN, _NO_JOB)
         with stages.upscale(self.worker, picture, time.monotonic() + _FOREVER_S, run).file as file:
             return file.read()
 
     def cut_out(self, data: bytes) -> bytes:
         """The background removal stage: decode, cut out, encode."""
-        picture = pictures.read(data, self.worker.settings.max_megapixels)
-        run = stages.Run(Stage.REMBG, _NO_JOB)
+        picture = pictures.read(data, self.worker.settings.memory.max_megapixels)
+        run = stages.StageWork(Stage.REMBG, _NO_JOB)
         with stages.remove_background(self.worker, picture, time.monotonic() + _FOREVER_S, run).file as file:
             return file.read()
 

@@ -168,7 +168,7 @@ def archive() -> bytes:
 def save(image: Image.Image, kind: str, **options: object) -> bytes:
     """``image`` as a file."""
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -7,13 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from drills.races.processes import at_once, database_of
-from imagery.database.circuits import (
-    BreakerPolicy,
-    CircuitBreakers,
-    CircuitOpenError,
-    CircuitState,
-    Dependency,
-)
+from imagery.database.breakers import CircuitBreakers
+from imagery.database.circuits import BreakerPolicy, CircuitOpenError, CircuitState, GuardedDependency
 
 Span = tuple[float, float]
 
@@ -22,7 +17,7 @@ def run(url: str, *, processes: int, failing: int, hold_s: float = 0.02) -> dict
     """Every process asks without pause until a call goes through; the first ``failing`` probes fail."""
     breakers = _breakers(url)
     for _ in range(3):
-        with breakers.call(Dependency.GPU, lease_s=60) as call:
+        with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
             call.failed("down")
     orders = [(url, failing, hold_s) for _ in range(processes)]
     found = at_once(_ask, orders)
@@ -33,7 +28,7 @@ def run(url: str, *, processes: int, failing: int, hold_s: float = 0.02) -> dict
         "probes": len(probes),
         "by_process": [len(spans) for spans in found],
         "two_at_once": overlapping,
-        "state": breakers.state(Dependency.GPU).state.value,
+        "state": breakers.state(GuardedDependency.GPU).state.value,
     }
 
 
@@ -41,8 +36,8 @@ def _ask(url: str, failing: int, hold_s: float) -> list[Span]:
     breakers, probes = _breakers(url), list[Span]()
     while True:
         try:
-            with breakers.call(Dependency.GPU, lease_s=60) as call:
-                circuit = breakers.state(Dependency.GPU)
+            with breakers.call(GuardedDependency.GPU, lease_s=60) as call:
+                circuit = breakers.state(GuardedDependency.GPU)
                 if circuit.state is CircuitState.CLOSED:
                     return probes
                 start = time.time()

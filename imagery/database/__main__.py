@@ -1,4 +1,4 @@
-"""``python -m imagery.database upgrade|current|downgrade REVISION``."""
+"""``python -m imagery.database upgrade|current|downgrade REVISION|revision MESSAGE``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from imagery.database.engine import get_database, maintenance_engine
 from imagery.database.grants import grant
-from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
+from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade, write_revision
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +22,12 @@ def main(arguments: list[str]) -> int:
     commands.add_parser("current", help="show the revision of the database and of the code")
     down = commands.add_parser("downgrade", help="take the schema back")
     down.add_argument("revision")
+    new = commands.add_parser("revision", help="write a migration to the tables of the code")
+    new.add_argument("message", help="what it changes, in a few words: its first line")
     chosen = parser.parse_args(arguments)
+    if chosen.command == "revision":
+        sys.stdout.write(f"{write_revision(chosen.message)}\n")
+        return 0
     engine = get_database().engine
     if chosen.command == "upgrade":
         upgrade(engine, chosen.revision)

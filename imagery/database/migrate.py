@@ -7,8 +7,9 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import StaticPool
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -16,7 +17,21 @@ _FOLDER = Path(__file__).parent / "migrations"
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     return config
+
+
+def write_revision(message: str) -> Path:
+    """Write the migration from the newest revision to the tables of the code. Returns its file."""
+    number = int(head_revision() or 0) + 1
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    upgrade(engine)
+    with engine.connect() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        script = command.revision(config, message, autogenerate=True, rev_id=f"{number:04d}")
+    assert isinstance(script, Script), "one message makes one revision"
+    return Path(script.path)
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:

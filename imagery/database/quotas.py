@@ -30,7 +30,7 @@ class QuotaExceededError(Exception):
 
 
 @dataclass(frozen=True)
-class Usage:
+class OwnerUsage:
     """What a user may do, and has done: jobs in the last minute, open jobs, USD of today (UTC).
 
     ``usd_today`` holds what is paid, what may have been, and what open jobs may still cost.
@@ -57,10 +57,10 @@ class Quotas:
     def of(cls, settings: Settings) -> Quotas:
         """As the settings have them."""
         return cls(
-            jobs_per_minute=settings.quota_jobs_per_minute,
-            concurrent_jobs=settings.quota_concurrent_jobs,
-            usd_per_day=settings.quota_usd_per_day,
-            price_usd=settings.nano_banana_price_usd,
+            jobs_per_minute=settings.jobs.quota.jobs_per_minute,
+            concurrent_jobs=settings.jobs.quota.concurrent_jobs,
+            usd_per_day=settings.jobs.quota.usd_per_day,
+            price_usd=settings.nano_banana.price_usd,
         )
 
     def check_early(self, database: Database, owner_id: str) -> None:
@@ -96,7 +96,7 @@ class Quotas:
             now = utc_now()
             self._check_money(self.usage(session, user, now), now)
 
-    def _check_money(self, usage: Usage, now: datetime) -> None:
+    def _check_money(self, usage: OwnerUsage, now: datetime) -> None:
         if usage.usd_today + self.price_usd > usage.usd_per_day + 1e-9:
             message = (
                 f"Another job would exceed your ${usage.usd_per_day:.2f} a day "
@@ -105,7 +105,7 @@ class Quotas:
             wait = (_midnight(now) + timedelta(days=1) - now).total_seconds()
             raise QuotaExceededError("quota_usd_per_day", message, wait, is_money=True)
 
-    def usage(self, session: Session, user: User, now: datetime) -> Usage:
+    def usage(self, session: Session, user: User, now: datetime) -> OwnerUsage:
         """What ``user`` may do and has done."""
         jobs = select(func.count()).select_from(ImageJob).where(ImageJob.owner_id == user.user_id)
         started = sum(_count(session, query) for query in _starts(user.user_id, now))
@@ -124,7 +124,7 @@ class Quotas:
             .where(col(SpendEntry.reserved_at) >= _midnight(now))
         ).one()
         unpaid = session.exec(jobs.where(is_open).where(col(ImageJob.job_id).not_in(entries))).one()
-        return Usage(
+        return OwnerUsage(
             jobs_per_minute=_first(user.jobs_per_minute, self.jobs_per_minute),
             concurrent_jobs=_first(user.concurrent_jobs, self.concurrent_jobs),
             usd_per_day=usd_per_day(user, self.usd_per_day),
@@ -146,7 +146,7 @@ def _locked(session: Session, owner_id: str) -> User | None:
     return session.exec(select(User).where(User.user_id == owner_id).with_for_update()).first()
 
 
-def _check_jobs(session: Session, owner_id: str, usage: Usage, now: datetime) -> None:
+def _check_jobs(session: Session, owner_id: str, usage: OwnerUsage, now: datetime) -> None:
     if usage.jobs_last_minute >= usage.jobs_per_minute:
         message = f"You have started {usage.jobs_last_minute} jobs in a minute, as many as you may."
         raise QuotaExceededError("quota_jobs_per_minute", message, _window_s(session, owner_id, now))

@@ -17,7 +17,7 @@ from imagery.database.tables import SpendDay, SpendEntry, User
 
 
 @dataclass(frozen=True)
-class Sums:
+class LedgerTotals:
     """USD of the calls of one group by what became of them; ``pictures`` counts the settled ones.
 
     ``open_usd`` is reserved or under way, ``unknown_usd`` may have been charged.
@@ -31,7 +31,7 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeTotals:
     """Ledger entries in one state, with all calls that were made for them."""
 
     state: str
@@ -52,12 +52,12 @@ class UnknownCall:
     note: str | None
 
 
-def by_day(session: Session, since: str, owner_id: str | None) -> list[Sums]:
+def by_day(session: Session, since: str, owner_id: str | None) -> list[LedgerTotals]:
     """Sums of each UTC day from ``since`` (``YYYY-MM-DD``), the newest first."""
     return list(_sums(session, col(SpendEntry.day), since, owner_id))[::-1]
 
 
-def by_user(session: Session, since: str, owner_id: str | None) -> list[Sums]:
+def by_user(session: Session, since: str, owner_id: str | None) -> list[LedgerTotals]:
     """Sums of each owner, under its name where it is a user, who spent most first."""
     found = list(_sums(session, col(SpendEntry.owner_id), since, owner_id))
     names = dict(
@@ -65,11 +65,11 @@ def by_user(session: Session, since: str, owner_id: str | None) -> list[Sums]:
             select(User.user_id, User.name).where(col(User.user_id).in_([sums.name for sums in found]))
         ).all()
     )
-    named = [Sums(**{**vars(sums), "name": names.get(sums.name, sums.name)}) for sums in found]
+    named = [LedgerTotals(**{**vars(sums), "name": names.get(sums.name, sums.name)}) for sums in found]
     return sorted(named, key=lambda sums: -(sums.settled_usd + sums.unknown_usd))
 
 
-def outcomes(session: Session, owner_id: str | None) -> list[Outcome]:
+def outcomes(session: Session, owner_id: str | None) -> list[OutcomeTotals]:
     """The whole ledger by state."""
     rows = session.execute(
         columns(
@@ -81,7 +81,9 @@ def outcomes(session: Session, owner_id: str | None) -> list[Outcome]:
         .where(owned(SpendEntry.owner_id, owner_id))
         .group_by(col(SpendEntry.state))
     )
-    return [Outcome(state, entries, int(calls), to_usd(int(micro))) for state, entries, calls, micro in rows]
+    return [
+        OutcomeTotals(state, entries, int(calls), to_usd(int(micro))) for state, entries, calls, micro in rows
+    ]
 
 
 def unknown_calls(session: Session, owner_id: str | None, limit: int) -> list[UnknownCall]:
@@ -118,7 +120,7 @@ def owned(column: Any, owner_id: str | None) -> ColumnElement[bool]:
     return condition
 
 
-def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Iterator[Sums]:
+def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Iterator[LedgerTotals]:
     state, price = col(SpendEntry.state), col(SpendEntry.price_micro_usd)
     query = (
         columns(
@@ -135,4 +137,6 @@ def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Ite
         .order_by(group)
     )
     for name, pictures, settled, unknown, under_way in session.execute(query):
-        yield Sums(name, int(pictures), *(to_usd(int(each)) for each in (settled, unknown, under_way)))
+        yield LedgerTotals(
+            name, int(pictures), *(to_usd(int(each)) for each in (settled, unknown, under_way))
+        )

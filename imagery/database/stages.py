@@ -12,13 +12,14 @@ from imagery.contracts import BlobRef, JobState, Stage, StageState
 from imagery.database.counters import count_latency
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import enter, lock_job, stage_row
+from imagery.database.job_rows import enter, lock_job, stage_row
+from imagery.database.ledger import Ledger
 from imagery.database.savings import count_taken_over
 from imagery.database.tables import ImageJob, StageRun, utc_now
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunStage:
     """A stage that may work: its job, and its output where it has succeeded already."""
 
     job: ImageJob
@@ -33,7 +34,9 @@ class Stages:
         self._database = database
         self._price_usd = price_usd
 
-    def begin(self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None) -> Begun | None:
+    def begin(
+        self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None
+    ) -> BegunStage | None:
         """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
 
         None when the job has ended, runs anew or does not exist: the caller does nothing then.
@@ -46,7 +49,7 @@ class Stages:
                 job_id=job_id, stage=stage.value, state=StageState.PENDING
             )
             if row.state == StageState.SUCCEEDED:
-                return Begun(job, row.attempt, _output(row))
+                return BegunStage(job, row.attempt, _output(row))
             row.state = StageState.RUNNING
             row.attempt += 1
             row.started_at = utc_now()
@@ -58,43 +61,48 @@ class Stages:
             job.updated_at = utc_now()
             session.add(row)
             record(session, job, "stage_started", stage=stage, attempt=row.attempt)
-            return Begun(job, row.attempt, None)
+            return BegunStage(job, row.attempt, None)
 
     def succeed(
         self,
         job_id: str,
         stage: Stage,
         output: BlobRef,
-        output_type: str,
         *,
         vram_used_gb: float | None = None,
-        cost_usd: float = 0.0,
         duration_ms: float | None = None,
         cached: bool = False,
         content_hash: str | None = None,
     ) -> None:
         """Record the stage's result. ``duration_ms`` defaults to the time since the attempt began."""
         with self._database.write() as session:
-            self.succeed_in(
+            self._succeed(
                 session,
                 job_id,
                 stage,
                 output,
-                output_type,
                 vram_used_gb=vram_used_gb,
-                cost_usd=cost_usd,
                 duration_ms=duration_ms,
                 cached=cached,
                 content_hash=content_hash,
             )
 
-    def succeed_in(
+    def succeed_paid(self, ledger: Ledger, job_id: str, stage: Stage, output: BlobRef) -> float:
+        """Settle the stage's paid call and record its result, both or neither.
+
+        Returns what the stage has cost in all its runs, USD.
+        """
+        with self._database.write() as session:
+            cost_usd = ledger.settle(session, job_id, stage)
+            self._succeed(session, job_id, stage, output, cost_usd=cost_usd)
+        return cost_usd
+
+    def _succeed(
         self,
         session: Session,
         job_id: str,
         stage: Stage,
         output: BlobRef,
-        output_type: str,
         *,
         vram_used_gb: float | None = None,
         cost_usd: float = 0.0,
@@ -102,7 +110,6 @@ class Stages:
         cached: bool = False,
         content_hash: str | None = None,
     ) -> None:
-        """``succeed`` inside a transaction of the caller's."""
         job, row = _both(session, job_id, stage)
         if row.state == StageState.SUCCEEDED:
             return
@@ -113,7 +120,7 @@ class Stages:
         row.cost_usd = cost_usd or row.cost_usd
         row.cached = cached
         job.content_hash = content_hash or job.content_hash
-        row.output_container, row.output_name, row.output_type = output.container, output.name, output_type
+        row.output_container, row.output_name = output.container, output.name
         row.error_code = row.error_message = row.waiting_until = None
         job.updated_at = utc_now()
         measured: dict[str, Any] = {"duration_ms": row.duration_ms}

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from imagery.guardrail.checks.moderation import perceptual_hash
-from imagery.guardrail.limits import Limits
+from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import PictureError
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 from imagery.settings import get_settings
 
 
@@ -17,10 +17,12 @@ def main(arguments: list[str]) -> int:
     """Print the hash of each file; the exit code is 1 when one is no picture."""
     parser = argparse.ArgumentParser(prog="python -m imagery.guardrail.hash", description=__doc__)
     parser.add_argument("files", type=Path, nargs="+")
-    code, limits = 0, Limits.of(get_settings())
+    code, limits = 0, PictureLimits.of(get_settings())
     for file in parser.parse_args(arguments).files:
         try:
-            sys.stdout.write(f"{perceptual_hash(Subject(file.read_bytes(), None, limits).small)}  {file}\n")
+            sys.stdout.write(
+                f"{perceptual_hash(GuardrailSubject(file.read_bytes(), None, limits).small)}  {file}\n"
+            )
         except (PictureError, OSError) as error:
             sys.stderr.write(f"{file}: {error}\n")
             code = 1

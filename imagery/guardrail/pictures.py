@@ -42,7 +42,7 @@ class PictureError(Exception):
 
 
 @dataclass(frozen=True)
-class Metadata:
+class PictureMetadata:
     """What a file carries beside pixels: ``size`` in bytes, ``kinds`` as a person would name them."""
 
     size: int = 0
@@ -55,7 +55,7 @@ class Metadata:
 
 
 @dataclass(frozen=True)
-class Header:
+class PictureHeader:
     """What a file says of itself before any pixel is decoded; sides in pixels."""
 
     format: str
@@ -64,7 +64,7 @@ class Header:
     height: int
     frames: int
     decoded_bytes: int
-    metadata: Metadata
+    metadata: PictureMetadata
 
     @property
     def megapixels(self) -> float:
@@ -72,7 +72,7 @@ class Header:
         return self.width * self.height * self.frames / 1e6
 
 
-def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> Header:
+def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> PictureHeader:
     """Read the header by content, never by name. Raises ``PictureError``."""
     with _open(data, formats) as image:
         name = str(image.format)
@@ -82,7 +82,7 @@ def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> Header:
         except DECODE_ERRORS as error:
             raise _damaged(name) from error
         depth = len(image.getbands()) * _BYTES_A_BAND.get(image.mode, 1)
-        return Header(
+        return PictureHeader(
             format=name,
             content_type=CONTENT_TYPES[name],
             width=image.width,
@@ -147,7 +147,7 @@ def _damaged(found: str) -> PictureError:
     return PictureError("damaged_image", message, f"damaged {found}")
 
 
-def _metadata(image: Image.Image) -> Metadata:
+def _metadata(image: Image.Image) -> PictureMetadata:
     info = image.info
     kinds: list[str] = []
     size = 0
@@ -162,7 +162,7 @@ def _metadata(image: Image.Image) -> Metadata:
         kinds.append("text")
     # every application segment of a JPEG, also those nobody names
     segments = sum(len(segment) for _, segment in getattr(image, "applist", ()))
-    return Metadata(max(size, segments), tuple(kinds))
+    return PictureMetadata(max(size, segments), tuple(kinds))
 
 
 def _exif_kind(image: Image.Image) -> str:

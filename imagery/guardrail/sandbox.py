@@ -20,6 +20,8 @@ _log = get_logger(__name__)
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 5.0
 _ATTEMPTS = 2
+# after so many pictures a process is replaced
+PICTURES_PER_WORKER = 200
 _BUSY = "All workers of the guardrail are busy. Try again in a moment."
 _OUT_OF_MEMORY = "out_of_memory"
 _RAISED = "raised"
@@ -43,25 +45,25 @@ class SandboxUnavailableError(SandboxError):
     code = "guardrail_unavailable"
 
 
-class TooSlowError(SandboxError):
+class SandboxTimeoutError(SandboxError):
     """The file kept its worker busy beyond the limit; the worker was killed."""
 
     code = "decoding_too_slow"
 
 
-class TooMuchMemoryError(SandboxError):
+class SandboxMemoryError(SandboxError):
     """Decoding the file needs more memory than a worker may have."""
 
     code = "decoding_needs_too_much_memory"
 
 
-class CrashedError(SandboxError):
+class SandboxCrashedError(SandboxError):
     """The file ended two workers, one after the other, or made one raise what nobody foresaw."""
 
     code = "decoder_crashed"
 
 
-class Worker:
+class SandboxWorker:
     """One process and the socket to it."""
 
     def __init__(self) -> None:
@@ -113,13 +115,15 @@ class Worker:
 
 
 class Sandbox:
-    """Up to ``GUARDRAIL_WORKERS`` workers, started when first needed and used again, the warmest first."""
+    """Worker processes, started when first needed and used again, the warmest first."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._slots = threading.BoundedSemaphore(settings.guardrail_workers)
-        self._seats = threading.BoundedSemaphore(settings.guardrail_workers + settings.guardrail_queue_limit)
-        self._idle: list[Worker] = []
+        self._slots = threading.BoundedSemaphore(settings.guardrail.sandbox.workers)
+        self._seats = threading.BoundedSemaphore(
+            settings.guardrail.sandbox.workers + settings.guardrail.sandbox.queue
+        )
+        self._idle: list[SandboxWorker] = []
         self._lock = threading.Lock()
 
     @property
@@ -133,7 +137,7 @@ class Sandbox:
         if not self._seats.acquire(blocking=False):
             raise SandboxBusyError(_BUSY)
         try:
-            if not self._slots.acquire(timeout=self._settings.guardrail_queue_s):
+            if not self._slots.acquire(timeout=self._settings.guardrail.sandbox.queue_s):
                 raise SandboxBusyError(_BUSY)
             try:
                 return self._attempt(order | {"memory_mb": memory_mb}, data)
@@ -147,39 +151,39 @@ class Sandbox:
             # a second attempt gets a worker that nothing else has touched
             with self._worker(fresh=attempt > 0) as worker:
                 try:
-                    answer, blobs = worker.call(order, data, self._settings.guardrail_timeout_s)
+                    answer, blobs = worker.call(order, data, self._settings.guardrail.sandbox.timeout_s)
                 except TimeoutError as error:
-                    limit = self._settings.guardrail_timeout_s
-                    raise TooSlowError(f"Decoding the file takes longer than {limit:g} s.") from error
+                    limit = self._settings.guardrail.sandbox.timeout_s
+                    raise SandboxTimeoutError(f"Decoding the file takes longer than {limit:g} s.") from error
                 except wire.WireError:
                     _log.warning("guardrail_worker_died", pid=worker.pid, order=order["order"])
                     continue
             if answer.get("error") == _OUT_OF_MEMORY:
                 limit_mb = order["memory_mb"]
-                raise TooMuchMemoryError(f"Decoding the file needs more than a worker's {limit_mb} MB.")
+                raise SandboxMemoryError(f"Decoding the file needs more than a worker's {limit_mb} MB.")
             if answer.get("error") == _RAISED:
                 _log.error("guardrail_worker_raised", order=order["order"], told=answer.get("traceback"))
                 break
             return answer, blobs
-        raise CrashedError("The file crashes the decoder: it is damaged, or made to do harm.")
+        raise SandboxCrashedError("The file crashes the decoder: it is damaged, or made to do harm.")
 
     @contextmanager
-    def _worker(self, *, fresh: bool) -> Iterator[Worker]:
+    def _worker(self, *, fresh: bool) -> Iterator[SandboxWorker]:
         with self._lock:
             worker = self._idle.pop() if self._idle and not fresh else None
         worker = worker or self._start()
         try:
             yield worker
         finally:
-            if worker.usable and worker.done < self._settings.guardrail_worker_pictures:
+            if worker.usable and worker.done < PICTURES_PER_WORKER:
                 with self._lock:
                     self._idle.append(worker)
             else:
                 worker.end()
 
-    def _start(self) -> Worker:
+    def _start(self) -> SandboxWorker:
         try:
-            worker = Worker()
+            worker = SandboxWorker()
         except OSError as error:
             raise SandboxUnavailableError("The guardrail can't start a worker process.") from error
         try:

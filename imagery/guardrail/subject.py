@@ -8,23 +8,23 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from imagery.guardrail.limits import Limits
-from imagery.guardrail.pictures import Header, decode, normalise, read_header
+from imagery.guardrail.limits import PictureLimits
+from imagery.guardrail.pictures import PictureHeader, decode, normalise, read_header
 
 _SMALL_PX = 512
 _BACKDROP = (128, 128, 128)
 
 
 @dataclass(frozen=True)
-class Subject:
+class GuardrailSubject:
     """A file from a stranger. ``declared_type`` is what the sender says it is."""
 
     data: bytes
     declared_type: str | None
-    limits: Limits
+    limits: PictureLimits
 
     @cached_property
-    def header(self) -> Header:
+    def header(self) -> PictureHeader:
         """What the file says of itself. Raises ``PictureError``."""
         return read_header(self.data, self.limits.allowed_formats)
 

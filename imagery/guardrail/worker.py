@@ -23,9 +23,9 @@ from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.contracts import CheckResult
 from imagery.guardrail import wire
 from imagery.guardrail.checks import PHASES, not_measured
-from imagery.guardrail.limits import Limits
+from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import FORMATS
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 
 _MB = 1024 * 1024
 OUT_OF_MEMORY = "out_of_memory"
@@ -35,7 +35,6 @@ _CODECS = ("ascii", "cp437", "cp1252", "latin-1", "utf-8", "utf-8-sig", "utf-16"
 _MAX_TRACEBACK = 4000
 _CPU_MARGIN_S = 5
 _FAST_COMPRESSION = 1
-_PREVIEW_PX = 1024
 _THUMBNAIL_QUALITY = 80
 Answer = tuple[dict[str, Any], list[bytes]]
 
@@ -69,7 +68,7 @@ def _do(order: dict[str, Any], data: bytes) -> Answer:
 
 
 def _examine(order: dict[str, Any], data: bytes) -> Answer:
-    subject = Subject(data, order["declared_type"], Limits.from_json(order["limits"]))
+    subject = GuardrailSubject(data, order["declared_type"], PictureLimits.from_json(order["limits"]))
     results, code = run_checks(subject)
     answer: dict[str, Any] = {"checks": [result.to_json() for result in results]}
     if any(result.name == "format" and result.passed for result in results):
@@ -81,7 +80,7 @@ def _examine(order: dict[str, Any], data: bytes) -> Answer:
     return answer, blobs
 
 
-def run_checks(subject: Subject) -> tuple[list[CheckResult], str | None]:
+def run_checks(subject: GuardrailSubject) -> tuple[list[CheckResult], str | None]:
     """Every check's result in order, and the code of the first rejection."""
     results: list[CheckResult] = []
     code: str | None = None
@@ -141,12 +140,14 @@ def _load_everything(order: dict[str, Any]) -> None:
         codecs.lookup(codec)
     rows, columns = np.mgrid[0:64, 0:64]
     pixels = np.stack([rows * 3, columns * 3, (rows ^ columns) * 4], axis=2).astype(np.uint8)
-    limits = Limits.from_json(order["limits"])
+    limits = PictureLimits.from_json(order["limits"])
     own = Image.fromarray(pixels)
     for name in ("BMP", "TIFF", "AVIF", "WEBP", "JPEG", "PNG"):
         buffer = io.BytesIO()
         own.save(buffer, name)
-        subject = Subject(buffer.getvalue(), None, limits.model_copy(update={"allowed_formats": FORMATS}))
+        subject = GuardrailSubject(
+            buffer.getvalue(), None, limits.model_copy(update={"allowed_formats": FORMATS})
+        )
         run_checks(subject)
     _png(subject.picture)
     _preview(subject.small)

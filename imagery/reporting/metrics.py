@@ -18,7 +18,7 @@ from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
 from imagery.contracts import OPEN_STATES, TERMINAL_STATES, JobState, Stage
-from imagery.database.circuits import CircuitState, Dependency
+from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.counters import (
     BUCKETS_S,
     INFINITE,
@@ -178,7 +178,7 @@ def _circuits(session: Session) -> Metric:
         "circuit_breaker_state", "0 closed, 1 half-open, 2 open.", labels=["dependency"]
     )
     states = {row.dependency: row.state for row in session.exec(select(CircuitBreaker))}
-    for dependency in Dependency:
+    for dependency in GuardedDependency:
         state = CircuitState(states.get(dependency.value, CircuitState.CLOSED))
         metric.add_metric([dependency.value], _STATE_NUMBERS[state])
     return metric

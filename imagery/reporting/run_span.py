@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from imagery.database.tables import ImageJob, utc_now
-from imagery.telemetry.tracing import Kind, record_span, run_span_id, start_span_id
+from imagery.telemetry.tracing import SpanType, record_span, run_span_id, start_span_id
 
 
 def record_run(job: ImageJob, run: int, job_deadline: timedelta) -> None:
@@ -18,7 +18,7 @@ def record_run(job: ImageJob, run: int, job_deadline: timedelta) -> None:
     is_of_batch = job.batch_id is not None and run == 1
     record_span(
         "image_pipeline",
-        Kind.SERVER,
+        SpanType.SERVER,
         job.job_id,
         span_id=run_span_id(job.job_id, run),
         parent_id=None if is_of_batch else start_span_id(job.job_id, run),

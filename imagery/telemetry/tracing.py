@@ -40,7 +40,7 @@ _MOST_STARTED = 16
 Value = str | int | float | bool
 
 
-class Kind(StrEnum):
+class SpanType(StrEnum):
     """What a span measures: work for a caller, a call, or a step in between."""
 
     SERVER = "server"
@@ -53,7 +53,7 @@ class SpanRecord:
     """A span that has ended. Times: nanoseconds since 1970; ids: lower case hex digits."""
 
     name: str
-    kind: Kind
+    kind: SpanType
     trace_id: str
     span_id: str
     parent_id: str | None
@@ -75,7 +75,7 @@ class Span:
     """A span under way. One without a trace is not recorded."""
 
     name: str = ""
-    kind: Kind = Kind.INTERNAL
+    kind: SpanType = SpanType.INTERNAL
     trace_id: str = ""
     span_id: str = ""
     parent_id: str | None = None
@@ -148,7 +148,7 @@ def position(job_id: str | None) -> tuple[str, str] | None:
 
 @contextmanager
 def span(
-    name: str, kind: Kind, job_id: str, *, parent_id: str | None = None, **attributes: Value | None
+    name: str, kind: SpanType, job_id: str, *, parent_id: str | None = None, **attributes: Value | None
 ) -> Iterator[Span]:
     """Measure the block as a span of the job; without ``parent_id`` it hangs from the span around it.
 
@@ -177,7 +177,7 @@ def span(
 
 def record_span(
     name: str,
-    kind: Kind,
+    kind: SpanType,
     job_id: str,
     *,
     span_id: str,
@@ -213,7 +213,7 @@ def job_started(job_id: str, run: int, at: datetime) -> None:
     started = _started.get()
     if started is None:
         own_id = start_span_id(job_id, run)
-        record_span("trigger", Kind.SERVER, job_id, span_id=own_id, parent_id=None, started=at, ended=at)
+        record_span("trigger", SpanType.SERVER, job_id, span_id=own_id, parent_id=None, started=at, ended=at)
     elif len(started) < _MOST_STARTED:
         started.append((job_id, run))
 

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from sqlmodel import select
 
+from activities.finish_job import finish_job
 from activities.guardrail import guardrail
-from activities.job_records import finish_job
 from imagery.contracts import (
     JOBS,
     UPLOADS,
@@ -25,9 +25,9 @@ from imagery.contracts import (
     JobRequest,
     JobState,
     JsonObject,
-    Outcome,
     Stage,
     StageInput,
+    StageOutcome,
     stage_output,
 )
 from imagery.database.tables import GuardrailLog, utc_now
@@ -57,7 +57,7 @@ def test_an_admitted_photo_is_kept_upright_and_without_metadata(services: Servic
     exif[0x0112], exif[0x010E] = 6, "taken at home"
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(exif=exif), "image/jpeg")
     job_id = make_job(services, ref)
-    assert guardrail(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    assert guardrail(message(job_id))["outcome"] == StageOutcome.SUCCEEDED
     data = services.storage.read(stage_output(job_id, Stage.GUARDRAIL))
     with Image.open(io.BytesIO(data)) as clean:
         assert (clean.size, clean.format) == ((60, 90), "PNG")
@@ -70,7 +70,7 @@ def test_a_blob_that_vanished_before_its_turn_fails_the_job(services: Services) 
     job_id = make_job(services, ref)
     services.storage.delete(ref)
     answer = guardrail(message(job_id))
-    assert (answer["outcome"], answer["error_code"]) == (Outcome.FAILED, "source_not_found")
+    assert (answer["outcome"], answer["error_code"]) == (StageOutcome.FAILED, "source_not_found")
     finish_job(FinishInput(job_id=job_id, run=1, state=JobState.FAILED, stage=Stage.GUARDRAIL).to_json())
     job = services.jobs.get(job_id)
     assert job is not None
@@ -97,23 +97,23 @@ def test_the_same_activity_twice_works_once(services: Services) -> None:
 def test_a_job_past_its_deadline_fails(services: Services) -> None:
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
     answer = guardrail(message(make_job(services, ref), late=True))
-    assert (answer["outcome"], answer["error_code"]) == (Outcome.FAILED, "deadline_exceeded")
+    assert (answer["outcome"], answer["error_code"]) == (StageOutcome.FAILED, "deadline_exceeded")
 
 
 def test_a_cancelled_job_does_nothing(services: Services) -> None:
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
     job_id = make_job(services, ref)
     services.jobs.cancel(job_id)
-    assert guardrail(message(job_id))["outcome"] == Outcome.CANCELLED
+    assert guardrail(message(job_id))["outcome"] == StageOutcome.CANCELLED
     assert not services.storage.exists(stage_output(job_id, Stage.GUARDRAIL))
 
 
 def test_an_upload_over_the_limit_is_refused_unread_and_logged(services: Services) -> None:
-    data = photo() + bytes(services.settings.max_upload_bytes)
+    data = photo() + bytes(services.settings.guardrail.max_upload_bytes)
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), data, "image/jpeg")
     job_id = make_job(services, ref)
     answer = guardrail(message(job_id))
-    assert (answer["outcome"], answer["error_code"]) == (Outcome.REJECTED, "file_too_large")
+    assert (answer["outcome"], answer["error_code"]) == (StageOutcome.REJECTED, "file_too_large")
     with services.database.read() as session:
         (row,) = session.exec(select(GuardrailLog)).all()
     assert (row.job_id, row.verdict, row.code, row.size_bytes) == (
@@ -128,7 +128,7 @@ def test_what_was_examined_at_the_door_is_not_examined_again(services: Services)
     data = encoded("PNG")
     ref = services.storage.write(BlobRef(container=JOBS, name="job/source-1.png"), data, "image/png")
     job_id = make_job(services, ref)
-    assert guardrail(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    assert guardrail(message(job_id))["outcome"] == StageOutcome.SUCCEEDED
     assert services.storage.read(stage_output(job_id, Stage.GUARDRAIL)) == data
     assert services.guardrail.sandbox.pids == [], "no worker was needed"
 
@@ -136,8 +136,7 @@ def test_what_was_examined_at_the_door_is_not_examined_again(services: Services)
 def test_a_busy_guardrail_makes_the_job_wait(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setenv("GUARDRAIL_WORKERS", "1")
-    monkeypatch.setenv("GUARDRAIL_QUEUE_LIMIT", "0")
+    monkeypatch.setenv("GUARDRAIL_SANDBOX", "workers=1 queue=0")
     services: Services = request.getfixturevalue("services")
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
     job_id = make_job(services, ref)
@@ -157,5 +156,5 @@ def test_a_busy_guardrail_makes_the_job_wait(
     finally:
         started.set()
         busy.join()
-    assert Outcome.RETRY_LATER in outcomes
-    assert outcomes <= {Outcome.RETRY_LATER, Outcome.SUCCEEDED}
+    assert StageOutcome.RETRY_LATER in outcomes
+    assert outcomes <= {StageOutcome.RETRY_LATER, StageOutcome.SUCCEEDED}

@@ -14,20 +14,20 @@ import pytest
 from PIL import Image
 from sqlmodel import select
 
+from activities.attempt import TransientStageError
 from activities.place import place
-from activities.stage import TransientStageError
 from imagery.contracts import (
     UPLOADS,
     BlobRef,
     JobRequest,
     JsonObject,
-    Outcome,
     Stage,
     StageInput,
+    StageOutcome,
     StageState,
     stage_output,
 )
-from imagery.database.circuits import CircuitState, Dependency
+from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.money import SpendState
 from imagery.database.tables import SpendEntry, utc_now
 from imagery.services import Services, get_services
@@ -65,11 +65,11 @@ def test_two_deliveries_at_once_pay_once(services: Services, simulator: Server) 
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: place(message(job_id)), range(4)))
     outcomes = sorted(answer["outcome"] for answer in answers)
-    assert outcomes.count(Outcome.SUCCEEDED) >= 1
-    assert set(outcomes) <= {Outcome.SUCCEEDED, Outcome.RETRY_LATER}
-    waiting = [answer for answer in answers if answer["outcome"] == Outcome.RETRY_LATER]
+    assert outcomes.count(StageOutcome.SUCCEEDED) >= 1
+    assert set(outcomes) <= {StageOutcome.SUCCEEDED, StageOutcome.RETRY_LATER}
+    waiting = [answer for answer in answers if answer["outcome"] == StageOutcome.RETRY_LATER]
     assert all(0 < answer["retry_after_s"] <= 20 for answer in waiting)
-    assert place(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    assert place(message(job_id))["outcome"] == StageOutcome.SUCCEEDED
     assert billed(simulator, job_id) == (1, 1)
 
 
@@ -79,7 +79,7 @@ def test_a_stored_picture_is_settled_without_a_call(services: Services, simulato
     services.ledger.mark_sent(entry.entry_id, 1)
     services.storage.write(stage_output(job_id, Stage.NANO_BANANA), b"the paid picture", "image/png")
     answer = place(message(job_id))
-    assert (answer["outcome"], answer["cost_usd"]) == (Outcome.SUCCEEDED, 0.08)
+    assert (answer["outcome"], answer["cost_usd"]) == (StageOutcome.SUCCEEDED, 0.08)
     standing = services.ledger.reserve(job_id, 1, Stage.NANO_BANANA, 0.08)
     assert standing.state is SpendState.SETTLED
     assert billed(simulator, job_id) == (0, 0)
@@ -114,14 +114,14 @@ def test_a_picture_that_another_attempt_paid_and_stored_meanwhile_is_not_missing
         services.ledger.settle(session, job_id, Stage.NANO_BANANA)
     early = replace(services, storage=LookedTooEarly(services.storage, target))
     monkeypatch.setattr("activities.stage.get_services", lambda: early)
-    assert place(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    assert place(message(job_id))["outcome"] == StageOutcome.SUCCEEDED
     assert billed(simulator, job_id) == (0, 0)
 
 
 def test_a_job_cancelled_before_the_call_is_not_paid(services: Services, simulator: Server) -> None:
     job_id = make_job(services)
     services.jobs.cancel(job_id)
-    assert place(message(job_id))["outcome"] == Outcome.CANCELLED
+    assert place(message(job_id))["outcome"] == StageOutcome.CANCELLED
     assert billed(simulator, job_id) == (0, 0)
 
 
@@ -148,43 +148,43 @@ def test_over_the_budget_nothing_is_sent_and_the_job_says_so(
     forget()
     services = get_services()
     first, second = make_job(services), make_job(services)
-    assert place(message(first))["outcome"] == Outcome.SUCCEEDED
+    assert place(message(first))["outcome"] == StageOutcome.SUCCEEDED
     answer = place(message(second))
     assert answer["error_code"] == "budget_usd_per_day"
     # shortly before midnight the job has the time to wait for the next day's budget
-    assert answer["outcome"] in {Outcome.FAILED, Outcome.RETRY_LATER}
+    assert answer["outcome"] in {StageOutcome.FAILED, StageOutcome.RETRY_LATER}
     assert billed(simulator, second) == (0, 0)
 
 
 def test_an_open_circuit_makes_the_job_wait_unpaid(services: Services, simulator: Server) -> None:
-    services.circuits.open_by_hand(Dependency.NANO_BANANA, "olga")
+    services.circuits.open_by_hand(GuardedDependency.NANO_BANANA, "olga")
     job_id = make_job(services)
     answer = place(message(job_id))
-    assert (answer["outcome"], answer["error_code"]) == (Outcome.RETRY_LATER, "circuit_open")
+    assert (answer["outcome"], answer["error_code"]) == (StageOutcome.RETRY_LATER, "circuit_open")
     assert answer["retry_after_s"] > 0
     view = services.jobs.view(job_id)
     assert view is not None
     assert (view.stages[0].state, view.stages[0].error_code) == ("WAITING", "circuit_open")
-    services.circuits.close_by_hand(Dependency.NANO_BANANA, "olga")
-    assert place(message(job_id))["outcome"] == Outcome.SUCCEEDED
+    services.circuits.close_by_hand(GuardedDependency.NANO_BANANA, "olga")
+    assert place(message(job_id))["outcome"] == StageOutcome.SUCCEEDED
     assert billed(simulator, job_id) == (1, 1)
 
 
 def test_503s_in_a_row_open_the_circuit_and_refusals_do_not(services: Services, simulator: Server) -> None:
-    threshold = services.settings.circuit_failures
+    threshold = services.settings.jobs.circuit.failures
     simulator.client.post("/_simulator/faults", json={"next": ["safety"] * threshold})
     for _ in range(threshold):
         job_id = make_job(services)
-        assert place(message(job_id))["outcome"] == Outcome.REJECTED
+        assert place(message(job_id))["outcome"] == StageOutcome.REJECTED
         view = services.jobs.view(job_id)
         assert view is not None
         assert view.stages[0].state == StageState.REJECTED
-    assert services.circuits.state(Dependency.NANO_BANANA).state is CircuitState.CLOSED
+    assert services.circuits.state(GuardedDependency.NANO_BANANA).state is CircuitState.CLOSED
     simulator.client.post("/_simulator/faults", json={"next": ["503"] * threshold})
     for _ in range(threshold):
         with pytest.raises(TransientStageError):
             place(message(make_job(services)))
-    assert services.circuits.state(Dependency.NANO_BANANA).state is CircuitState.OPEN
+    assert services.circuits.state(GuardedDependency.NANO_BANANA).state is CircuitState.OPEN
     assert place(message(make_job(services)))["error_code"] == "circuit_open"
 
 

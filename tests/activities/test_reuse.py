@@ -23,16 +23,17 @@ from imagery.contracts import (
     JobOptions,
     JobRequest,
     JsonObject,
-    Outcome,
     Stage,
     StageInput,
+    StageOutcome,
     stage_output,
 )
 from imagery.database.counters import Metric, read_counts
 from imagery.database.savings import avoided
 from imagery.database.tables import ImageJob, utc_now
+from imagery.environment import read
 from imagery.services import Services
-from imagery.settings import CacheScope
+from imagery.settings import Settings
 from testbed.servers import Server
 from tests.activities.test_place import billed
 
@@ -62,7 +63,7 @@ def make_job(services: Services, photo: bytes, owner: str = "ann", **options: An
         options=JobOptions(**options),
     )
     services.jobs.create(request, instance_id=f"{job_id}-1", deadline=utc_now() + timedelta(hours=1))
-    assert run(job_id, Stage.GUARDRAIL)["outcome"] == Outcome.SUCCEEDED
+    assert run(job_id, Stage.GUARDRAIL)["outcome"] == StageOutcome.SUCCEEDED
     return job_id
 
 
@@ -82,15 +83,15 @@ def finish_gpu_stages(services: Services, job_id: str) -> None:
     for stage in GPU_STAGES:
         target = services.storage.write(stage_output(job_id, stage), picture((1, 2, 3)), "image/png")
         services.stages.begin(job_id, 1, stage)
-        services.stages.succeed(job_id, stage, target, "image/png")
+        services.stages.succeed(job_id, stage, target)
         key = services.stage_cache.key(job_of(services, job_id), stage)
         assert key is not None
-        services.stage_cache.keep(key, stage, job_id, target, "image/png")
+        services.stage_cache.keep(key, job_id, target)
 
 
 def complete(services: Services, job_id: str) -> None:
     finish_gpu_stages(services, job_id)
-    assert run(job_id, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+    assert run(job_id, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
 
 
 def test_the_same_photo_costs_neither_gpu_time_nor_money_again(services: Services, simulator: Server) -> None:
@@ -98,7 +99,7 @@ def test_the_same_photo_costs_neither_gpu_time_nor_money_again(services: Service
     first, second = make_job(services, picture()), make_job(services, picture())
     complete(services, first)
     for stage in (*GPU_STAGES, Stage.NANO_BANANA):
-        assert run(second, stage)["outcome"] == Outcome.SUCCEEDED
+        assert run(second, stage)["outcome"] == StageOutcome.SUCCEEDED
         copied = services.storage.read(stage_output(second, stage))
         assert copied == services.storage.read(stage_output(first, stage))
     assert (billed(simulator, first), billed(simulator, second)) == ((1, 1), (0, 0))
@@ -133,23 +134,23 @@ def test_what_differs_is_paid_anew(services: Services, simulator: Server, other:
 def test_other_options_still_take_over_the_gpu_stages(services: Services) -> None:
     complete(services, make_job(services, picture()))
     second = make_job(services, picture(), prompt="on the moon")
-    assert [run(second, stage)["outcome"] for stage in GPU_STAGES] == [Outcome.SUCCEEDED] * 2
+    assert [run(second, stage)["outcome"] for stage in GPU_STAGES] == [StageOutcome.SUCCEEDED] * 2
 
 
 def test_shared_means_of_everybody_and_off_means_of_nobody(services: Services) -> None:
-    settings, mine = services.settings, services.stage_cache
+    mine = services.stage_cache
     ann = job_of(services, make_job(services, picture()))
     bob = job_of(services, make_job(services, picture(), owner="bob"))
     assert mine.key(ann, Stage.REMBG) != mine.key(bob, Stage.REMBG)
-    shared = type(mine)(services.database, settings.model_copy(update={"stage_cache": CacheScope.SHARED}))
+    shared = type(mine)(services.database, read(Settings, {"STAGE_CACHE": "shared"}))
     assert shared.key(ann, Stage.REMBG) == shared.key(bob, Stage.REMBG) is not None
-    off = type(mine)(services.database, settings.model_copy(update={"stage_cache": CacheScope.OFF}))
+    off = type(mine)(services.database, read(Settings, {"STAGE_CACHE": "off"}))
     assert off.key(ann, Stage.REMBG) is None
 
 
 def test_a_new_model_version_starts_anew(services: Services) -> None:
     job = job_of(services, make_job(services, picture()))
-    renamed = services.settings.model_copy(update={"gpu_model_version": "2"})
+    renamed = read(Settings, {"GPU_MODEL_VERSION": "2"})
     newer = type(services.stage_cache)(services.database, renamed)
     for stage in (*GPU_STAGES, Stage.NANO_BANANA):
         assert newer.key(job, stage) != services.stage_cache.key(job, stage)
@@ -166,9 +167,9 @@ def test_a_result_that_is_gone_is_made_anew(services: Services, simulator: Serve
 def test_the_newest_copy_is_the_one_that_is_kept(services: Services, simulator: Server) -> None:
     first, second, third = (make_job(services, picture()) for _ in range(3))
     complete(services, first)
-    assert run(second, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+    assert run(second, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
     services.storage.delete(stage_output(first, Stage.NANO_BANANA))
-    assert run(third, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+    assert run(third, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
     assert [billed(simulator, job_id)[1] for job_id in (first, second, third)] == [1, 0, 0]
 
 
@@ -183,7 +184,7 @@ def test_jobs_for_the_same_picture_at_once_pay_once(services: Services, simulato
         limit = time.monotonic() + 60
         while time.monotonic() < limit:
             answer = run(job_id, Stage.NANO_BANANA)
-            if answer["outcome"] == Outcome.SUCCEEDED:
+            if answer["outcome"] == StageOutcome.SUCCEEDED:
                 return
             assert answer["error_code"] == "same_picture_pending", answer
             time.sleep(0.2)
@@ -199,6 +200,6 @@ def test_a_twin_whose_call_fails_lets_the_other_pay(services: Services, simulato
     for job_id in (first, second):
         finish_gpu_stages(services, job_id)
     simulator.client.post("/_simulator/faults", json={"next": ["safety"]})
-    assert run(first, Stage.NANO_BANANA)["outcome"] == Outcome.REJECTED
-    assert run(second, Stage.NANO_BANANA)["outcome"] == Outcome.SUCCEEDED
+    assert run(first, Stage.NANO_BANANA)["outcome"] == StageOutcome.REJECTED
+    assert run(second, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
     assert (billed(simulator, first)[1], billed(simulator, second)[1]) == (0, 1)

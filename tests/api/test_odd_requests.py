@@ -54,7 +54,7 @@ def app(services: Services, database_url: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("WEBHOOK_SIGNING_KEY", "a signing key of the tests, long enough")
     forget()
-    with with_client(Client()):  # type: ignore[arg-type]  # no more of a client is needed
+    with with_client(Client()):
         yield create_app()
     get_services().guardrail.close()
     get_database().engine.dispose()

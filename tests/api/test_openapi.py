@@ -38,7 +38,7 @@ def nodes(node: Any) -> Iterator[Json]:
 
 def test_an_operation_is_called_by_words_and_described_in_a_sentence(document: Json) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
-    assert len(names) == len(set(names)) == 26
+    assert len(names) == len(set(names)) >= 26
     assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name)] == []
     for _, _, operation in operations(document):
         assert re.fullmatch(r"[A-Z].{15,}\.", operation["summary"]), operation["summary"]

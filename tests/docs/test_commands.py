@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -31,7 +32,11 @@ NOT_RUN = {
 
 
 def runnable(page: str) -> list[Block]:
-    return [block for block in blocks(page) if block.reason is None and block != SERVER]
+    return [
+        block
+        for block in blocks(page)
+        if block.reason is None and block != SERVER and (block.needs is None or shutil.which(block.needs))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +75,4 @@ def test_the_commands_of_a_page_run_as_they_are_written(page: str, checkout: Che
 
 def test_only_what_names_its_reason_is_left_out_and_no_other() -> None:
     assert {(block.page, block.reason) for block in ALL if block.reason} == NOT_RUN
+    assert {block.needs for block in ALL if block.needs} == {"promtool"}

@@ -10,19 +10,31 @@ from pathlib import Path
 
 import pytest
 
+from gpu_container import admission
 from gpu_container.admission import Admission
-from gpu_container.errors import Busy, DeadlineExceeded, Starting, Stopping
-from gpu_container.lane import Lane
+from gpu_container.errors import (
+    DeadlineExceededError,
+    ServiceBusyError,
+    ServiceStartingError,
+    ServiceStoppingError,
+)
+from gpu_container.lane import JobLane
 from gpu_container.settings import GpuSettings
-from gpu_container.worker import Worker
+from gpu_container.worker import GpuWorker
 
 FOREVER = float("inf")
 
 
+@pytest.fixture(autouse=True)
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "PIXELS_IN_FLIGHT", 1_000_000)
+    monkeypatch.setattr(admission, "MAX_RETRY_AFTER_S", 30.0)
+
+
 @pytest.fixture(scope="module")
-def worker(cache: Path) -> Iterator[Worker]:
-    settings = GpuSettings(model_cache=cache, queue_limit=3, megapixels_in_flight=1.0, max_retry_after_s=30.0)
-    made = Worker(settings)
+def worker(cache: Path) -> Iterator[GpuWorker]:
+    settings = GpuSettings(model_cache=cache, queue_limit=3)
+    made = GpuWorker(settings)
     made.start()
     while not made.started:
         time.sleep(0.01)
@@ -31,32 +43,32 @@ def worker(cache: Path) -> Iterator[Worker]:
 
 
 def test_nobody_is_let_in_before_the_models_are_loaded(cache: Path) -> None:
-    with pytest.raises(Starting):
-        Admission(Worker(GpuSettings(model_cache=cache))).check(0)
+    with pytest.raises(ServiceStartingError):
+        Admission(GpuWorker(GpuSettings(model_cache=cache))).check(0)
 
 
-def test_one_too_many_hears_when_to_come_back(worker: Worker) -> None:
+def test_one_too_many_hears_when_to_come_back(worker: GpuWorker) -> None:
     door = Admission(worker)
     door.check(2)
-    with pytest.raises(Busy) as refused:
+    with pytest.raises(ServiceBusyError) as refused:
         door.check(3)
     assert refused.value.retry_after_s == 1.0, "nothing is computed: as soon as one likes"
 
 
-def test_the_time_to_come_back_grows_with_the_queue(worker: Worker) -> None:
+def test_the_time_to_come_back_grows_with_the_queue(worker: GpuWorker) -> None:
     import numpy as np
 
     worker.upscaler.upscale(np.zeros((256, 256, 3), np.uint8), FOREVER)
-    lanes = [Lane(FOREVER, left=pixels) for pixels in (40_000_000, 80_000_000)]
+    lanes = [JobLane(FOREVER, left=pixels) for pixels in (40_000_000, 80_000_000)]
     for lane in lanes:
         worker.scheduler.enter(lane)
     try:
-        with pytest.raises(Busy) as refused:
+        with pytest.raises(ServiceBusyError) as refused:
             Admission(worker).check(3)
-        assert refused.value.retry_after_s == 30.0, "bounded by the settings"
+        assert refused.value.retry_after_s == 30.0, "bounded"
         # so little that it takes no time on any machine
         lanes[0].left = 1_000
-        with pytest.raises(Busy) as sooner:
+        with pytest.raises(ServiceBusyError) as sooner:
             Admission(worker).check(3)
         assert sooner.value.retry_after_s is not None
         assert 1.0 <= sooner.value.retry_after_s < 30.0
@@ -65,7 +77,7 @@ def test_the_time_to_come_back_grows_with_the_queue(worker: Worker) -> None:
             worker.scheduler.leave(lane)
 
 
-def test_pictures_wait_for_the_memory_of_others(worker: Worker) -> None:
+def test_pictures_wait_for_the_memory_of_others(worker: GpuWorker) -> None:
     door, entered = Admission(worker), threading.Event()
 
     def second() -> None:
@@ -80,29 +92,29 @@ def test_pictures_wait_for_the_memory_of_others(worker: Worker) -> None:
     thread.join()
 
 
-def test_only_so_many_files_are_read_at_once(worker: Worker) -> None:
+def test_only_so_many_files_are_read_at_once(worker: GpuWorker) -> None:
     door = Admission(worker)
     with ExitStack() as held:
-        for _ in range(worker.settings.readers):
+        for _ in range(admission.READERS):
             held.enter_context(door.reading(FOREVER))
-        with pytest.raises(DeadlineExceeded), door.reading(time.monotonic() + 0.1):
+        with pytest.raises(DeadlineExceededError), door.reading(time.monotonic() + 0.1):
             pass
     with door.reading(time.monotonic() + 0.1):
         pass
 
 
-def test_one_picture_alone_is_never_too_large(worker: Worker) -> None:
+def test_one_picture_alone_is_never_too_large(worker: GpuWorker) -> None:
     with Admission(worker).memory_for(70_000_000, FOREVER):
         pass
 
 
-def test_waiting_for_memory_ends_with_the_deadline_and_with_the_service(worker: Worker) -> None:
+def test_waiting_for_memory_ends_with_the_deadline_and_with_the_service(worker: GpuWorker) -> None:
     door = Admission(worker)
     with door.memory_for(1_000_000, FOREVER):
-        with pytest.raises(DeadlineExceeded), door.memory_for(1, time.monotonic() + 0.1):
+        with pytest.raises(DeadlineExceededError), door.memory_for(1, time.monotonic() + 0.1):
             pass
         door.close()
-        with pytest.raises(Stopping), door.memory_for(1, FOREVER):
+        with pytest.raises(ServiceStoppingError), door.memory_for(1, FOREVER):
             pass
-    with pytest.raises(Stopping):
+    with pytest.raises(ServiceStoppingError):
         door.check(0)

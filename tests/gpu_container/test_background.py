@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from gpu_container.background import BackgroundRemover
-from gpu_container.errors import ModelUnavailable, NoSubjectFound
+from gpu_container.errors import ModelUnavailableError, NoSubjectError
 from gpu_container.settings import GpuSettings
 
 FOREVER = math.inf
@@ -70,15 +70,15 @@ def test_what_was_transparent_stays_so(remover: BackgroundRemover) -> None:
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (255, 255, 255), (200, 30, 30)])
 def test_a_flat_picture_holds_no_subject(remover: BackgroundRemover, colour: tuple[int, int, int]) -> None:
-    with pytest.raises(NoSubjectFound):
+    with pytest.raises(NoSubjectError):
         remover.remove(Image.new("RGB", (300, 200), colour), FOREVER)
 
 
 def test_a_missing_or_corrupt_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="missing"):
+    with pytest.raises(ModelUnavailableError, match="missing"):
         BackgroundRemover(GpuSettings(model_cache=tmp_path), "cpu", at_once)
     (tmp_path / "u2netp.onnx").write_bytes(b"no network")
-    with pytest.raises(ModelUnavailable, match="corrupt"):
+    with pytest.raises(ModelUnavailableError, match="corrupt"):
         BackgroundRemover(GpuSettings(model_cache=tmp_path), "cpu", at_once)
 
 
@@ -87,5 +87,5 @@ def test_cuda_that_is_not_there_is_an_error_and_no_slow_surprise(cache: Path) ->
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(ModelUnavailable, match="CUDA"):
+    with pytest.raises(ModelUnavailableError, match="CUDA"):
         BackgroundRemover(GpuSettings(model_cache=cache), "cuda", at_once)

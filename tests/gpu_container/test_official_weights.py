@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpu_container.errors import ModelUnavailable
+from gpu_container.errors import ModelUnavailableError
 from gpu_container.models import UPSCALE_MODELS, OfficialWeights, UpscaleModel
 
 MODEL = UPSCALE_MODELS["realesrgan-x4plus"]
@@ -38,7 +38,7 @@ def test_a_changed_checkpoint_is_refused_and_not_replaced_in_silence(tmp_path: P
     (tmp_path / model.file.name).symlink_to(model.file.path(cache))
     with (tmp_path / "official.pth").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(ModelUnavailable, match=r"official\.pth"):
+    with pytest.raises(ModelUnavailableError, match=r"official\.pth"):
         model.load(tmp_path)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from gpu_container.errors import ImageTooLarge, InvalidImage
+from gpu_container.errors import ImageTooLargeError, InvalidImageError
 from gpu_container.pictures import read, size_of
 
 
@@ -40,7 +40,7 @@ def test_sixteen_bits_of_tiff_are_scaled_too() -> None:
 
 
 def test_floating_point_numbers_are_refused_with_a_reason() -> None:
-    with pytest.raises(InvalidImage, match="floating point"):
+    with pytest.raises(InvalidImageError, match="floating point"):
         read(saved(Image.fromarray(ramp().astype(np.float32)), "TIFF"), 1)
 
 
@@ -113,10 +113,10 @@ def test_truncated_files_are_refused_wherever_they_end(kind: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     data = saved(Image.fromarray(noise), kind)
     for end in range(0, len(data) * 9 // 10, max(1, len(data) // 40)):
-        with pytest.raises(InvalidImage):
+        with pytest.raises(InvalidImageError):
             read(data[:end], 1)
 
 
 def test_too_many_pixels_are_refused_before_decoding() -> None:
-    with pytest.raises(ImageTooLarge, match="1200x1000"):
+    with pytest.raises(ImageTooLargeError, match="1200x1000"):
         size_of(saved(Image.new("L", (1200, 1000))), 1.0)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gpu_container.engine import DeviceMemory
-from gpu_container.errors import DeadlineExceeded, StageError, Stopping
-from gpu_container.lane import Lane
+from gpu_container.errors import DeadlineExceededError, ServiceStoppingError, StageError
+from gpu_container.lane import JobLane
 from gpu_container.scheduler import Scheduler
 
 FOREVER = math.inf
@@ -77,8 +77,8 @@ class Tile:
         return []
 
 
-def job(scheduler: Scheduler, tiles: list[Tile], deadline: float = FOREVER) -> Lane:
-    lane = Lane(deadline, left=sum(tile.side**2 for tile in tiles))
+def job(scheduler: Scheduler, tiles: list[Tile], deadline: float = FOREVER) -> JobLane:
+    lane = JobLane(deadline, left=sum(tile.side**2 for tile in tiles))
     scheduler.enter(lane)
     scheduler.put(lane, tiles)
     return lane
@@ -101,7 +101,7 @@ def scheduler(device: Echo) -> Iterator[Scheduler]:
     thread.start()
     yield made
     device.gate.set()
-    made.cancel_all(Stopping("the test is over"))
+    made.cancel_all(ServiceStoppingError("the test is over"))
     thread.join(5)
     assert not thread.is_alive()
 
@@ -153,7 +153,7 @@ def test_a_deadline_removes_the_tiles_of_its_job_only(scheduler: Scheduler, devi
     late, other = [Tile(1) for _ in range(50)], [Tile(2) for _ in range(3)]
     lane = job(scheduler, late, deadline=time.monotonic() + 0.05)
     fine = job(scheduler, other)
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceededError):
         lane.wait(lambda: finished(late))
     device.gate.set()
     fine.wait(lambda: finished(other))
@@ -173,11 +173,11 @@ def test_a_job_that_leaves_takes_its_tiles_along(scheduler: Scheduler, device: E
 def test_stopping_ends_everybody_with_the_reason(scheduler: Scheduler, device: Echo) -> None:
     tiles = [Tile(1) for _ in range(50)]
     lane = job(scheduler, tiles)
-    scheduler.cancel_all(Stopping("handed back"))
-    with pytest.raises(Stopping, match="handed back"):
+    scheduler.cancel_all(ServiceStoppingError("handed back"))
+    with pytest.raises(ServiceStoppingError, match="handed back"):
         lane.wait(lambda: finished(tiles))
-    with pytest.raises(Stopping):
-        scheduler.enter(Lane(FOREVER))
+    with pytest.raises(ServiceStoppingError):
+        scheduler.enter(JobLane(FOREVER))
 
 
 def test_other_work_takes_its_turn_on_the_devices_thread(scheduler: Scheduler, device: Echo) -> None:

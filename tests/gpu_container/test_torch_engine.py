@@ -15,7 +15,7 @@ from torch import nn
 from gpu_container.engine import DeviceMemoryError, NotFiniteError
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.settings import Precision
-from gpu_container.torch_engine import CudaPlatform, HostPlatform, Platform, TorchEngine
+from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine, TorchPlatform
 from tests.gpu_container.test_upscaler import difference, picture
 
 COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
@@ -49,7 +49,7 @@ def network(cache: Path) -> nn.Module:
 
 
 def engine(
-    network: nn.Module, platform: Platform, precision: Precision = Precision.AUTO, max_graphs: int = 2
+    network: nn.Module, platform: TorchPlatform, precision: Precision = Precision.AUTO, max_graphs: int = 2
 ) -> TorchEngine:
     return TorchEngine(
         network, platform, precision=precision, tile_step=8, max_graphs=max_graphs, compiled=False

@@ -14,12 +14,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gpu_container.engine import Engine
-from gpu_container.errors import DeadlineExceeded, ModelUnavailable, OutOfMemory, StageError, Stopping
-from gpu_container.lane import Lane
+from gpu_container import upscaler as upscaler_module
+from gpu_container.engine import UpscaleEngine
+from gpu_container.errors import (
+    DeadlineExceededError,
+    ModelUnavailableError,
+    OutOfMemoryError,
+    ServiceStoppingError,
+    StageError,
+)
+from gpu_container.lane import JobLane
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
 from gpu_container.scheduler import Scheduler
-from gpu_container.settings import AlphaMethod, GpuSettings, Precision, Runtime
+from gpu_container.settings import GpuSettings, MemoryWords, NetworkWords, Precision, Runtime
 from gpu_container.torch_engine import HostPlatform, TorchEngine
 from gpu_container.upscaler import Upscaler, bleed, resize_rows
 from gpu_container.worker import make_engine
@@ -40,7 +47,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(base + random.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
 
 
-def untiled(engine: Engine, colour: np.ndarray) -> np.ndarray:
+def untiled(engine: UpscaleEngine, colour: np.ndarray) -> np.ndarray:
     """The network on the whole picture at once; what has fewer than 4 rows or columns in a frame of 10."""
     if min(colour.shape[:2]) >= 4:
         return engine.start(colour[None]).result()[0].copy()
@@ -65,35 +72,38 @@ def compact(cache: Path) -> nn.Module:
 
 
 @pytest.fixture(scope="session", params=["torch", "openvino"])
-def engine(request: pytest.FixtureRequest, cache: Path) -> Engine:
+def engine(request: pytest.FixtureRequest, cache: Path) -> UpscaleEngine:
     runtime = Runtime(request.param)
-    return make_engine(COMPACT, COMPACT.load(cache), GpuSettings(runtime=runtime), "cpu")
+    return make_engine(
+        COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(runtime=runtime)), "cpu"
+    )
 
 
 @pytest.fixture
-def make() -> Iterator[Make]:
-    """Upscalers, each behind a running scheduler."""
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Upscalers with small tiles, each behind a running scheduler."""
     schedulers = []
 
+    monkeypatch.setattr(upscaler_module, "MIN_TILE", 64)
+
     def upscaler(
-        engine: Engine, model: UpscaleModel = COMPACT, max_batch: int = 4, **settings: object
+        engine: UpscaleEngine, model: UpscaleModel = COMPACT, max_batch: int = 4, tile: int = 64
     ) -> Upscaler:
         scheduler = Scheduler(max_batch)
-        given = GpuSettings.model_validate({"tile": 64, "min_tile": 64, **settings})
-        made = Upscaler(model, engine, scheduler, given)
+        made = Upscaler(model, engine, scheduler, GpuSettings(memory=MemoryWords(tile=tile)))
         threading.Thread(target=scheduler.run, daemon=True).start()
         schedulers.append(scheduler)
         return made
 
     yield upscaler
     for scheduler in schedulers:
-        scheduler.cancel_all(Stopping("the test is over"))
+        scheduler.cancel_all(ServiceStoppingError("the test is over"))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(height=st.integers(1, 200), width=st.integers(1, 200), seed=st.integers(0, 9))
 def test_tiled_equals_untiled_everywhere(
-    make: Make, engine: Engine, height: int, width: int, seed: int
+    make: Make, engine: UpscaleEngine, height: int, width: int, seed: int
 ) -> None:
     pixels = picture(height, width, seed)
     tiled = make(engine).upscale(pixels, FOREVER).pixels
@@ -101,13 +111,15 @@ def test_tiled_equals_untiled_everywhere(
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (64, 65), (1, 10_000)])
-def test_odd_shapes_equal_the_untiled_network(make: Make, engine: Engine, height: int, width: int) -> None:
+def test_odd_shapes_equal_the_untiled_network(
+    make: Make, engine: UpscaleEngine, height: int, width: int
+) -> None:
     pixels = picture(height, width)
     assert difference(make(engine).upscale(pixels, FOREVER).pixels, untiled(engine, pixels)) <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 40), (3, 7), (4, 4)])
-def test_a_few_pixels_keep_their_colour(make: Make, engine: Engine, size: tuple[int, int]) -> None:
+def test_a_few_pixels_keep_their_colour(make: Make, engine: UpscaleEngine, size: tuple[int, int]) -> None:
     for colour in ((200, 100, 50), (0, 0, 0), (255, 255, 255)):
         result = make(engine).upscale(np.full((*size, 3), colour, np.uint8), FOREVER).pixels
         assert result.shape == (size[0] * 4, size[1] * 4, 3)
@@ -117,44 +129,38 @@ def test_a_few_pixels_keep_their_colour(make: Make, engine: Engine, size: tuple[
 def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
     pixels = picture(90, 70)
     reference = untiled(torch_engine(compact), pixels)
-    exact = make_engine(COMPACT, COMPACT.load(cache), GpuSettings(precision=Precision.FP32), "cpu")
+    exact = make_engine(
+        COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(precision=Precision.FP32)), "cpu"
+    )
     assert difference(untiled(exact, pixels), reference) <= 1
-    fast = make_engine(COMPACT, COMPACT.load(cache), GpuSettings(precision=Precision.BF16), "cpu")
+    fast = make_engine(
+        COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(precision=Precision.BF16)), "cpu"
+    )
     error = untiled(fast, pixels).astype(float) - reference
     assert 10 * math.log10(255**2 / max(1e-9, (error**2).mean())) > 50, "PSNR in dB"
 
 
 def test_x4plus_tiles_equal_the_untiled_network(make: Make, cache: Path) -> None:
-    settings = GpuSettings(precision=Precision.FP32)
+    settings = GpuSettings(networks=NetworkWords(precision=Precision.FP32))
     engine = make_engine(X4PLUS, X4PLUS.load(cache), settings, "cpu")
     pixels = picture(24, 176)
-    result = make(engine, X4PLUS, tile=160, min_tile=136).upscale(pixels, FOREVER)
+    result = make(engine, X4PLUS, tile=160).upscale(pixels, FOREVER)
     assert result.tiles == 2
     assert difference(result.pixels, untiled(engine, pixels)) <= 1
 
 
-@pytest.mark.parametrize("method", list(AlphaMethod))
-def test_alpha_is_kept(make: Make, engine: Engine, method: AlphaMethod) -> None:
+def test_alpha_is_kept(make: Make, engine: UpscaleEngine) -> None:
     pixels = np.dstack([picture(96, 96), np.zeros((96, 96), np.uint8)])
     pixels[32:64, 32:64, 3] = 255
     pixels[40, 40:56, 3] = 128
-    matte = make(engine, alpha=method).upscale(pixels, FOREVER).pixels[..., 3]
+    matte = make(engine).upscale(pixels, FOREVER).pixels[..., 3]
     assert matte.shape == (384, 384)
     assert matte[: 28 * 4].max() <= 2
     assert matte[50 * 4 : 60 * 4, 40 * 4 : 60 * 4].min() >= 253
     assert 60 < matte[40 * 4 + 1 : 40 * 4 + 3, 44 * 4 : 52 * 4].mean() < 220
 
 
-def test_a_matte_of_the_network_shares_batches_with_the_colour(make: Make, engine: Engine) -> None:
-    pixels = np.dstack([picture(60, 60), np.zeros((60, 60), np.uint8)])
-    pixels[10:50, 10:50, 3] = 255
-    upscaler = make(engine, alpha=AlphaMethod.NETWORK)
-    result = upscaler.upscale(pixels, FOREVER)
-    assert result.tiles == 2, "one for the colour, one for the matte"
-    assert upscaler.scheduler.batches == 1
-
-
-def test_rows_are_filtered_as_if_all_were(engine: Engine) -> None:
+def test_rows_are_filtered_as_if_all_were(engine: UpscaleEngine) -> None:
     plane = picture(70, 50)[..., 0]
     whole = resize_rows(plane, 0, 70, 4)
     parts = [resize_rows(plane, start, min(start + 16, 70), 4) for start in range(0, 70, 16)]
@@ -163,7 +169,7 @@ def test_rows_are_filtered_as_if_all_were(engine: Engine) -> None:
 
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255)])
 def test_a_cut_out_has_no_fringe_of_its_old_background(
-    make: Make, engine: Engine, background: tuple[int, int, int]
+    make: Make, engine: UpscaleEngine, background: tuple[int, int, int]
 ) -> None:
     pixels = np.zeros((80, 80, 4), np.uint8)
     pixels[..., :3] = background
@@ -190,7 +196,7 @@ def test_bleeding_of_a_high_picture_reaches_over_its_strips() -> None:
     assert (filled[1000:1100] == (10, 20, 30)).all()
 
 
-def test_transparent_tiles_are_not_computed(make: Make, engine: Engine) -> None:
+def test_transparent_tiles_are_not_computed(make: Make, engine: UpscaleEngine) -> None:
     pixels = np.dstack([picture(64, 400), np.zeros((64, 400), np.uint8)])
     pixels[:, 350:, 3] = 255
     result = make(engine).upscale(pixels, FOREVER)
@@ -198,7 +204,7 @@ def test_transparent_tiles_are_not_computed(make: Make, engine: Engine) -> None:
     assert result.pixels[:, : 300 * 4].max() == 0
 
 
-def test_what_is_visible_does_not_depend_on_what_is_skipped(make: Make, engine: Engine) -> None:
+def test_what_is_visible_does_not_depend_on_what_is_skipped(make: Make, engine: UpscaleEngine) -> None:
     pixels = np.dstack([picture(200, 200), np.zeros((200, 200), np.uint8)])
     pixels[:40, :30, 3] = pixels[150:, 170:, 3] = 255
     result = make(engine).upscale(pixels, FOREVER).pixels
@@ -207,7 +213,7 @@ def test_what_is_visible_does_not_depend_on_what_is_skipped(make: Make, engine: 
     assert difference(result[visible][:, :3], whole[visible]) <= 1
 
 
-def test_a_fully_transparent_picture_needs_no_network(make: Make, engine: Engine) -> None:
+def test_a_fully_transparent_picture_needs_no_network(make: Make, engine: UpscaleEngine) -> None:
     result = make(engine).upscale(np.zeros((30, 500, 4), np.uint8), FOREVER)
     assert (result.pixels.shape, result.pixels.max(), result.tiles) == ((120, 2000, 4), 0, 0)
 
@@ -263,7 +269,7 @@ def test_finished_tiles_are_kept_when_memory_runs_out_later(make: Make, compact:
 
 def test_after_the_smallest_tile_memory_is_really_out(make: Make, compact: nn.Module) -> None:
     upscaler = make(torch_engine(ScarceMemory(compact, 100)), tile=256)
-    with pytest.raises(OutOfMemory, match="Not even a tile"):
+    with pytest.raises(OutOfMemoryError, match="Not even a tile"):
         upscaler.upscale(picture(200, 200), FOREVER)
 
 
@@ -315,14 +321,14 @@ def test_a_network_that_overflows_fails_only_the_picture_it_overflows_on(
         assert difference(result, untiled(healthy, pictures[number])) <= 1
 
 
-def test_a_deadline_that_passed_ends_the_work(make: Make, engine: Engine) -> None:
-    with pytest.raises(DeadlineExceeded):
+def test_a_deadline_that_passed_ends_the_work(make: Make, engine: UpscaleEngine) -> None:
+    with pytest.raises(DeadlineExceededError):
         make(engine).upscale(picture(80, 80), deadline=0.0)
 
 
-def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: Engine) -> None:
-    upscaler = make(engine, bands_ahead=1)
-    lane = Lane(FOREVER)
+def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: UpscaleEngine) -> None:
+    upscaler = make(engine)
+    lane = JobLane(FOREVER)
     rows = upscaler.bands(picture(1000, 40), lane)
     next(rows)
     while upscaler.scheduler.busy:
@@ -332,9 +338,9 @@ def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: Engine)
     assert lane.computed > 20
 
 
-def test_a_job_whose_rows_are_no_longer_wanted_leaves_the_device(make: Make, engine: Engine) -> None:
+def test_a_job_whose_rows_are_no_longer_wanted_leaves_the_device(make: Make, engine: UpscaleEngine) -> None:
     upscaler = make(engine)
-    rows = upscaler.bands(picture(1000, 40), Lane(FOREVER))
+    rows = upscaler.bands(picture(1000, 40), JobLane(FOREVER))
     next(rows)
     assert upscaler.scheduler.jobs == 1
     rows.close()
@@ -345,5 +351,5 @@ def test_a_corrupt_weights_file_is_told(tmp_path: Path, cache: Path) -> None:
     data = bytearray(COMPACT.file.path(cache).read_bytes())
     data[1000] ^= 1
     COMPACT.file.path(tmp_path).write_bytes(data)
-    with pytest.raises(ModelUnavailable, match="corrupt"):
+    with pytest.raises(ModelUnavailableError, match="corrupt"):
         COMPACT.load(tmp_path)

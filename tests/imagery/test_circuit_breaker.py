@@ -9,17 +9,12 @@ from datetime import timedelta
 import pytest
 
 from drills.races.probes import run as run_probes
-from imagery.database.circuits import (
-    BreakerPolicy,
-    CircuitBreakers,
-    CircuitOpenError,
-    CircuitState,
-    Dependency,
-)
+from imagery.database.breakers import CircuitBreakers
+from imagery.database.circuits import BreakerPolicy, CircuitOpenError, CircuitState, GuardedDependency
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
 
-GPU, NANO = Dependency.GPU, Dependency.NANO_BANANA
+GPU, NANO = GuardedDependency.GPU, GuardedDependency.NANO_BANANA
 
 
 def breakers_of(database: Database, open_s: float = 60.0, read_s: float = 0.0) -> CircuitBreakers:

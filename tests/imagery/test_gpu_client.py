@@ -15,7 +15,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imagery.contracts import BlobRef, GpuRequest
-from imagery.gpu_client import GpuBusy, GpuClient, GpuError, GpuFailed, GpuNoReplica, GpuRefused, GpuTimeout
+from imagery.environment import read
+from imagery.gpu_client import (
+    GpuBusyError,
+    GpuClient,
+    GpuError,
+    GpuFailedError,
+    GpuNoReplicaError,
+    GpuRejectedError,
+    GpuTimeoutError,
+)
 from imagery.settings import Settings
 from testbed.ports import free_port
 from testbed.servers import Server
@@ -71,7 +80,7 @@ def client(answers: Answers) -> Iterator[GpuClient]:
         return await answers(request)
 
     server = Server(Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST"])]))
-    yield GpuClient(Settings(gpu_service_url=server.url, gpu_timeout_s=1.0))
+    yield GpuClient(read(Settings, {"GPU_SERVICE_URL": server.url, "GPU_RETRY": "timeout_s=1"}))
     server.stop()
 
 
@@ -90,16 +99,16 @@ def test_a_report_comes_back_and_the_deadline_goes_out(client: GpuClient, answer
 
 
 MEANINGS: list[tuple[int, str, type[GpuError], bool]] = [
-    (422, "no_subject_found", GpuRefused, False),
-    (422, "invalid_image", GpuRefused, False),
-    (404, "source_not_found", GpuRefused, False),
-    (413, "image_too_large", GpuRefused, False),
-    (400, "bad_request", GpuRefused, False),
-    (507, "gpu_out_of_memory", GpuFailed, False),
-    (503, "model_unavailable", GpuFailed, False),
-    (503, "storage_unavailable", GpuFailed, True),
-    (504, "deadline_exceeded", GpuFailed, True),
-    (500, "internal_error", GpuFailed, True),
+    (422, "no_subject_found", GpuRejectedError, False),
+    (422, "invalid_image", GpuRejectedError, False),
+    (404, "source_not_found", GpuRejectedError, False),
+    (413, "image_too_large", GpuRejectedError, False),
+    (400, "bad_request", GpuRejectedError, False),
+    (507, "gpu_out_of_memory", GpuFailedError, False),
+    (503, "model_unavailable", GpuFailedError, False),
+    (503, "storage_unavailable", GpuFailedError, True),
+    (504, "deadline_exceeded", GpuFailedError, True),
+    (500, "internal_error", GpuFailedError, True),
 ]
 
 
@@ -121,7 +130,7 @@ def test_a_busy_service_says_when_to_come_back(
 ) -> None:
     answers.problem(status, code, **{"Retry-After": "7.5"})
     error = error_of(client)
-    assert isinstance(error, GpuBusy)
+    assert isinstance(error, GpuBusyError)
     assert error.retry_after_s == 7.5
 
 
@@ -129,7 +138,7 @@ def test_a_busy_service_says_when_to_come_back(
 def test_a_gateway_without_a_replica_is_unreachable(client: GpuClient, answers: Answers, body: str) -> None:
     answers.status, answers.body = 503, body
     error = error_of(client)
-    assert isinstance(error, GpuNoReplica)
+    assert isinstance(error, GpuNoReplicaError)
     assert error.retryable
 
 
@@ -141,11 +150,11 @@ def test_nonsense_with_200_is_a_failure(client: GpuClient, answers: Answers) -> 
 def test_silence_is_a_time_out(client: GpuClient, answers: Answers) -> None:
     answers.delay_s = 3.0
     error = error_of(client)
-    assert (type(error), error.code) == (GpuTimeout, "gpu_timeout")
+    assert (type(error), error.code) == (GpuTimeoutError, "gpu_timeout")
 
 
 def test_a_closed_port_is_unreachable() -> None:
-    client = GpuClient(Settings(gpu_service_url=f"http://127.0.0.1:{free_port()}"))
+    client = GpuClient(read(Settings, {"GPU_SERVICE_URL": f"http://127.0.0.1:{free_port()}"}))
     assert error_of(client).code == "gpu_unreachable"
     assert client.health() == {"state": "UNREACHABLE"}
 

@@ -17,17 +17,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imagery.providers.nano_banana import (
-    NanoBanana,
+from imagery.environment import read
+from imagery.providers import nano_banana
+from imagery.providers.errors import (
+    CallRejectedError,
     NanoBananaError,
-    PaymentUnknown,
-    PlacedImage,
-    RateLimited,
-    Refused,
-    Rejected,
-    ServiceUnavailable,
-    reference_image,
+    NoPictureError,
+    PaymentUnknownError,
+    RateLimitedError,
+    ServiceUnavailableError,
 )
+from imagery.providers.nano_banana import NanoBanana
+from imagery.providers.reference import reference_image
+from imagery.providers.response import PlacedImage
 from imagery.settings import Settings
 from local.nano_banana_simulator import Options, Simulator
 from testbed.ports import free_port
@@ -47,9 +49,13 @@ def clean(simulator: Server) -> None:
     simulator.client.delete("/_simulator/bill")
 
 
-def settings_of(url: str, **more: object) -> Settings:
-    values: dict[str, object] = {"nano_banana_api_key": "secret-key", "nano_banana_timeout_s": 3.0}
-    return Settings.model_validate(values | {"nano_banana_base_url": url} | more)
+def settings_of(url: str, *, key: str = "secret-key", timeout_s: float = 3.0) -> Settings:
+    variables = {
+        "NANO_BANANA_BASE_URL": url,
+        "NANO_BANANA_API_KEY": key,
+        "NANO_BANANA_RETRY": f"timeout_s={timeout_s}",
+    }
+    return read(Settings, variables)
 
 
 @pytest.fixture
@@ -107,10 +113,10 @@ def test_the_cut_out_stands_in_the_scene_and_the_prompt_changes_it(client: NanoB
 
 
 NOT_CHARGED: dict[str, tuple[type[NanoBananaError], str]] = {
-    "503": (ServiceUnavailable, "nano_banana_unavailable"),
-    "429": (RateLimited, "nano_banana_rate_limited"),
-    "safety": (Refused, "nano_banana_safety"),
-    "text_only": (Refused, "nano_banana_no_image"),
+    "503": (ServiceUnavailableError, "nano_banana_unavailable"),
+    "429": (RateLimitedError, "nano_banana_rate_limited"),
+    "safety": (NoPictureError, "nano_banana_safety"),
+    "text_only": (NoPictureError, "nano_banana_no_image"),
 }
 PERHAPS_CHARGED = {
     "timeout_before_billing": 0,
@@ -140,7 +146,7 @@ def test_a_lost_answer_is_unknown_and_not_sent_again(
 ) -> None:
     fault(simulator, name)
     started = time.monotonic()
-    with pytest.raises(PaymentUnknown):
+    with pytest.raises(PaymentUnknownError):
         place(client)
     assert time.monotonic() - started < 6
     time.sleep(0.2)
@@ -152,7 +158,7 @@ def test_the_wait_that_the_service_asks_for_is_read(
     client: NanoBanana, simulator: Server, asked: float, seconds: float
 ) -> None:
     fault(simulator, "429", retry_delay_s=asked)
-    with pytest.raises(RateLimited) as caught:
+    with pytest.raises(RateLimitedError) as caught:
         place(client)
     assert caught.value.retry_after_s == seconds
 
@@ -160,7 +166,7 @@ def test_the_wait_that_the_service_asks_for_is_read(
 def test_without_a_service_nothing_was_sent() -> None:
     sent: list[bool] = []
     client = NanoBanana(settings_of(f"http://127.0.0.1:{free_port()}"))
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailableError):
         place(client, on_send=lambda: sent.append(True))
     assert sent == [True]
 
@@ -178,21 +184,22 @@ def test_what_the_last_look_raises_stops_the_call(client: NanoBanana, simulator:
 
 
 def test_permanent_refusals_are_permanent(simulator: Server) -> None:
-    with pytest.raises(Rejected) as bad_request:
+    with pytest.raises(CallRejectedError) as bad_request:
         place(NanoBanana(settings_of(simulator.url)), aspect_ratio="7:5")
     assert bad_request.value.code == "nano_banana_bad_request"
-    with pytest.raises(Rejected) as no_key:
-        place(NanoBanana(settings_of(simulator.url, nano_banana_api_key=None)))
+    with pytest.raises(CallRejectedError) as no_key:
+        place(NanoBanana(settings_of(simulator.url, key="")))
     assert no_key.value.code == "nano_banana_not_configured"
-    with pytest.raises(Rejected):
+    with pytest.raises(CallRejectedError):
         NanoBanana(settings_of(simulator.url)).place(
             b"no picture", "x", aspect_ratio="1:1", image_size="1K", job_id="job"
         )
 
 
-def test_an_answer_beyond_the_limit_is_unknown(simulator: Server) -> None:
-    client = NanoBanana(settings_of(simulator.url, nano_banana_max_response_bytes=10_000))
-    with pytest.raises(PaymentUnknown):
+def test_an_answer_beyond_the_limit_is_unknown(simulator: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano_banana, "MAX_RESPONSE_BYTES", 10_000)
+    client = NanoBanana(settings_of(simulator.url))
+    with pytest.raises(PaymentUnknownError):
         place(client)
 
 
@@ -200,7 +207,7 @@ def test_no_error_holds_the_key(simulator: Server) -> None:
     for name in [*NOT_CHARGED, *PERHAPS_CHARGED]:
         fault(simulator, name)
         with pytest.raises(NanoBananaError) as caught:
-            place(NanoBanana(settings_of(simulator.url, nano_banana_timeout_s=0.5)))
+            place(NanoBanana(settings_of(simulator.url, timeout_s=0.5)))
         assert "secret-key" not in f"{caught.value} {caught.value.__cause__!r}"
 
 
@@ -214,18 +221,18 @@ def test_the_reference_is_bounded_and_has_no_fringe() -> None:
         assert (small.size, small.mode, kind) == ((1000, 500), "RGBA", "image/png")
         pixels = np.asarray(small)
     assert pixels[pixels[..., 3] > 20][:, 1].max() < 30, "white of transparent pixels bled in"
-    with pytest.raises(Rejected):
+    with pytest.raises(CallRejectedError):
         reference_image(buffer.getvalue(), 1000, max_megapixels=4)
 
 
 def test_the_bill_is_right_under_load(simulator: Server) -> None:
-    client = NanoBanana(settings_of(simulator.url, nano_banana_timeout_s=60))
+    client = NanoBanana(settings_of(simulator.url, timeout_s=60))
     simulator.client.post("/_simulator/faults", json={"rate": 0.3, "kinds": ["503"], "seed": 1})
 
     def call(_: int) -> bool:
         try:
             place(client, job_id="load")
-        except ServiceUnavailable:
+        except ServiceUnavailableError:
             return False
         return True
 
@@ -240,16 +247,16 @@ def test_the_bill_is_right_under_load(simulator: Server) -> None:
 PICTURE = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(cutout()).decode()}}
 DRAFT = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "AAAA"}}
 ODD_ANSWERS: dict[str, tuple[int, str, type[NanoBananaError]]] = {
-    "empty object": (200, "{}", PaymentUnknown),
-    "no candidates": (200, '{"candidates": []}', PaymentUnknown),
-    "wrong shape": (200, '{"candidates": [7]}', PaymentUnknown),
-    "bottomless": (200, "[" * 200_000, PaymentUnknown),
-    "blocked": (200, '{"promptFeedback": {"blockReason": "SAFETY"}}', Refused),
-    "redirect": (302, "", Rejected),
-    "too large": (413, "", Rejected),
-    "cut off": (408, "", PaymentUnknown),
-    "broken": (500, "", PaymentUnknown),
-    "key repeated": (403, '{"error": {"message": "api_key:secret-key is suspended"}}', Rejected),
+    "empty object": (200, "{}", PaymentUnknownError),
+    "no candidates": (200, '{"candidates": []}', PaymentUnknownError),
+    "wrong shape": (200, '{"candidates": [7]}', PaymentUnknownError),
+    "bottomless": (200, "[" * 200_000, PaymentUnknownError),
+    "blocked": (200, '{"promptFeedback": {"blockReason": "SAFETY"}}', NoPictureError),
+    "redirect": (302, "", CallRejectedError),
+    "too large": (413, "", CallRejectedError),
+    "cut off": (408, "", PaymentUnknownError),
+    "broken": (500, "", PaymentUnknownError),
+    "key repeated": (403, '{"error": {"message": "api_key:secret-key is suspended"}}', CallRejectedError),
 }
 
 
@@ -284,5 +291,5 @@ def test_a_draft_is_not_the_result() -> None:
 
 
 def test_an_address_that_is_none_was_not_called() -> None:
-    with pytest.raises(Rejected):
+    with pytest.raises(CallRejectedError):
         place(NanoBanana(settings_of("ftp://127.0.0.1")))

@@ -48,7 +48,7 @@ def refused(database: Database, owner: str, quotas: Quotas) -> QuotaExceededErro
 
 
 def with_limit(**limits: float) -> Quotas:
-    return Quotas(**{**vars(PLENTY), **limits})  # type: ignore[arg-type]
+    return Quotas(**{**vars(PLENTY), **limits})
 
 
 def test_jobs_a_minute(database: Database, owner: str) -> None:

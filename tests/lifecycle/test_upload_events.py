@@ -22,12 +22,12 @@ class NoClient:
 @pytest.mark.parametrize("name", ["a//b.jpg", "../jobs/x.png", "a/./b.jpg", "a\x01.jpg"])
 def test_a_blob_whose_name_no_store_takes_ends_rejected(services: Services, name: str) -> None:
     for _ in range(2):
-        asyncio.run(on_upload(NoClient(), UPLOADS, name))  # type: ignore[arg-type]
+        asyncio.run(on_upload(NoClient(), UPLOADS, name))
     (view,) = services.jobs.page(owner_id="storage", limit=10).jobs
     assert (view.job.state, view.job.error_code) == (JobState.REJECTED, "invalid_blob_name")
     assert view.job.source_name == name
 
 
 def test_a_blob_that_has_gone_is_no_job(services: Services) -> None:
-    asyncio.run(on_upload(NoClient(), UPLOADS, "gone.jpg"))  # type: ignore[arg-type]
+    asyncio.run(on_upload(NoClient(), UPLOADS, "gone.jpg"))
     assert services.jobs.page(owner_id=None, limit=10).jobs == []

@@ -1,24 +1,30 @@
 """Instances in flight survive a deployment: today's orchestrators go on from recorded histories.
 
-Times may differ (waits are spread and tuned), and a message may have new fields. What is called, in
-which order and with which values, may not.
+``histories/1`` and on are our own recordings (``record.py``): times may differ there (waits are spread and
+tuned), and a message may have new fields; what is called, in which order and with which values, may not.
+``histories/extension`` was recorded by Microsoft's durable extension on Azurite: whole, suspended, terminated
+and with a completion that was delivered twice. It holds no inputs of activities, but its times are exact.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devhost.durable import run_orchestrator
-from devhost.history import Kind
-from devhost.replay import Replay
+from devhost.history import Event, Kind
+from devhost.replay import Replay, Scheduled
 from tests.orchestrators.record import HISTORIES, main, record
 from tests.orchestrators.replay import load_app
 
-FILES = sorted(HISTORIES.glob("*/*.json"))
+FILES = sorted(HISTORIES.glob("[0-9]*/*.json"))
+EXTENSION_FILES = sorted(HISTORIES.glob("extension/*.json"))
 # set in the moment of scheduling, from the retry policy of today
 _TIMES = {
     "fireAt",
@@ -27,6 +33,10 @@ _TIMES = {
     "maxRetryIntervalInMilliseconds",
 }
 _TRIGGERS = {"orchestrationTrigger": {Kind.SUB_CREATED}, "activityTrigger": {Kind.TASK_SCHEDULED}}
+
+_CREATED = {Kind.TASK_SCHEDULED: "activity", Kind.SUB_CREATED: "sub", Kind.TIMER_CREATED: "timer"}
+# replaying every episode of the longest history takes time that grows with its square
+_MOST_EPISODES = 30
 
 recorded = pytest.mark.parametrize(
     "file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}" if isinstance(file, Path) else None
@@ -105,6 +115,75 @@ def test_what_a_recorded_history_calls_is_still_registered(file: Path) -> None:
         for trigger, kinds in _TRIGGERS.items():
             if event["EventType"] in kinds:
                 assert event["Name"] in functions.of(trigger)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One turn of an orchestrator, as the extension recorded it."""
+
+    # what the orchestrator had to go by, and what it asked for
+    seen: list[Event]
+    asked: list[Scheduled]
+    result: str | None
+
+
+def episodes(history: list[Event]) -> Iterator[Episode]:
+    """The turns in which the extension let the orchestrator run: not while suspended or terminated."""
+    start, runs = 0, True
+    for end, event in enumerate(history, 1):
+        if event["EventType"] in {Kind.SUSPENDED, Kind.RESUMED}:
+            runs = event["EventType"] == Kind.RESUMED
+        elif event["EventType"] == Kind.EXECUTION_TERMINATED:
+            return
+        if event["EventType"] != Kind.ORCHESTRATOR_COMPLETED:
+            continue
+        turn = history[start:end]
+        told = [each for each in turn if each["EventType"] in {*_CREATED, Kind.EXECUTION_COMPLETED}]
+        if runs:
+            seen = history[: start + next((turn.index(each) for each in told), len(turn))]
+            asked = [_asked(each) for each in told if each["EventType"] in _CREATED]
+            yield Episode(seen, asked, next((each["Result"] for each in told if "Result" in each), None))
+        start = end
+
+
+def _asked(event: Event) -> Scheduled:
+    return Scheduled(
+        event["EventId"],
+        _CREATED[event["EventType"]],
+        name=event.get("Name", ""),
+        input=event.get("Input"),
+        instance_id=event.get("InstanceId"),
+        fire_at=datetime.fromisoformat(event["FireAt"]) if "FireAt" in event else None,
+    )
+
+
+def without_inputs(asked: list[Scheduled]) -> list[Scheduled]:
+    """As the extension's history has it."""
+    return [replace(each, input=None) for each in asked]
+
+
+def test_histories_of_the_extension_are_there() -> None:
+    assert len(EXTENSION_FILES) == 14
+    histories = [json.loads(file.read_text())["history"] for file in EXTENSION_FILES]
+    kinds = {event["EventType"] for history in histories for event in history}
+    assert {Kind.TIMER_FIRED, Kind.SUB_COMPLETED, Kind.SUSPENDED, Kind.EXECUTION_TERMINATED} <= kinds
+
+
+@pytest.mark.parametrize("file", EXTENSION_FILES, ids=lambda file: file.stem)
+def test_a_history_of_the_extension_is_what_the_orchestrator_asks_for(file: Path) -> None:
+    """Same names, ids, instances and moments, in the same turn; at the end the same result."""
+    told = json.loads(file.read_text())
+    function = load_app().of("orchestrationTrigger")[told["name"]]
+    turns = list(episodes(told["history"]))
+    assert turns
+    for turn in turns[:_MOST_EPISODES] + turns[_MOST_EPISODES:][-1:]:
+        state, error = run_orchestrator(function, told["instanceId"], turn.seen)
+        assert error is None, error
+        new = Replay(told["instanceId"], turn.seen, state["actions"][0]).new
+        assert without_inputs(new) == turn.asked
+        assert state["isDone"] == (turn.result is not None)
+        if turn.result is not None:
+            assert keeps(json.loads(turn.result), state["output"])
 
 
 def test_a_changed_order_of_calls_is_noticed() -> None:

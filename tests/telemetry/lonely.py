@@ -22,7 +22,7 @@ def main() -> None:
             hosts.add(str(arguments[1][0]))
 
     sys.addaudithook(note)
-    from imagery.settings import Settings
+    from imagery.settings import get_settings
     from imagery.telemetry.exporters.azure_monitor import (
         configure_exporter,
         exporter_in_use,
@@ -30,15 +30,15 @@ def main() -> None:
     )
     from imagery.telemetry.exporters.base import MetricItem
     from imagery.telemetry.logs import configure_logging, get_logger
-    from imagery.telemetry.tracing import Kind, span
+    from imagery.telemetry.tracing import SpanType, span
 
     configure_logging("INFO", handler=logging.StreamHandler(sys.stderr))
-    configure_exporter(Settings(telemetry_interval_s=1))
+    configure_exporter(get_settings())
     exporter = exporter_in_use()
     assert exporter is not None
     until = time.monotonic() + _WATCH_S
     while time.monotonic() < until:
-        with span("work", Kind.CLIENT, "job-1"):
+        with span("work", SpanType.CLIENT, "job-1"):
             get_logger("lonely").info("line")
         exporter.metrics([MetricItem("figure", {}, 1.0)])
         time.sleep(1)

@@ -16,7 +16,7 @@ from imagery import __version__
 from imagery.telemetry.exporters.azure_monitor import exporter_in_use, shutdown_exporter
 from imagery.telemetry.exporters.base import MetricItem
 from imagery.telemetry.logs import get_logger, log_context
-from imagery.telemetry.tracing import Kind, span, trace_id_of
+from imagery.telemetry.tracing import SpanType, span, trace_id_of
 from tests.telemetry.conftest import Configure
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,7 +59,7 @@ def test_a_line_arrives_once_with_its_dimensions(configure: Configure, ingestion
 
 def test_a_line_inside_a_span_hangs_from_it(configure: Configure, ingestion: Ingestion) -> None:
     configure()
-    with span("outer", Kind.SERVER, "job-1"), span("inner", Kind.CLIENT, "job-1", component="HTTP"):
+    with span("outer", SpanType.SERVER, "job-1"), span("inner", SpanType.CLIENT, "job-1", component="HTTP"):
         get_logger("test").info("inside", job_id="job-1")
         get_logger("test").info("of_another", job_id="job-2")
     shutdown_exporter()
@@ -73,12 +73,12 @@ def test_a_line_inside_a_span_hangs_from_it(configure: Configure, ingestion: Ing
 
 def test_a_block_that_raises_is_a_failed_span(configure: Configure, ingestion: Ingestion) -> None:
     configure()
-    for kind in Kind:
+    for kind in SpanType:
         with pytest.raises(LookupError), span(kind.value, kind, "job-1"):
             raise LookupError
     shutdown_exporter()
     spans = ingestion.of("request", "dependency")
-    assert {item.name for item in spans} == set(Kind)
+    assert {item.name for item in spans} == set(SpanType)
     assert all(item.data["success"] is False for item in spans)
     assert all(item.dimensions["error_code"] == "LookupError" for item in spans)
 
@@ -88,7 +88,7 @@ def test_no_secret_is_exported(configure: Configure, ingestion: Ingestion) -> No
     key, google_key, signature, password = SECRETS
     url = f"https://account.blob.core.windows.net/jobs/x.png?sv=2026&sig={signature}"
     with span(
-        "call", Kind.CLIENT, "job-1", http__url=url, http__method="GET", note=f"x-api-key: {google_key}"
+        "call", SpanType.CLIENT, "job-1", http__url=url, http__method="GET", note=f"x-api-key: {google_key}"
     ):
         get_logger("test").info("said", api_key=key, detail=f"fetching {url} with {google_key}")
         logging.getLogger("library").warning("postgresql://user:%s@host/name %s", password, key)
@@ -105,10 +105,10 @@ def test_no_secret_is_exported(configure: Configure, ingestion: Ingestion) -> No
 def test_the_share_of_traces_is_a_setting_and_lines_always_arrive(
     configure: Configure, ingestion: Ingestion
 ) -> None:
-    configure(telemetry_sampling=0.5)
+    configure("sampling=0.5")
     jobs = [f"job-{number}" for number in range(40)]
     for job_id in jobs:
-        with span("work", Kind.INTERNAL, job_id):
+        with span("work", SpanType.INTERNAL, job_id):
             get_logger("test").info("working", job_id=job_id)
     shutdown_exporter()
     spans = ingestion.of("dependency")
@@ -143,7 +143,7 @@ def test_a_refused_batch_is_told_of_once_and_costs_nothing(
     stream = configure()
     ingestion.status = status
     for number in range(300):
-        with span("work", Kind.INTERNAL, "job-1"):
+        with span("work", SpanType.INTERNAL, "job-1"):
             get_logger("test").info("line", number=number)
     ingestion.wait(lambda server: server.calls >= 6)
     ingestion.status = 200
@@ -158,11 +158,11 @@ def test_a_refused_batch_is_told_of_once_and_costs_nothing(
 
 def test_nothing_grows_while_the_endpoint_does_not_answer(configure: Configure, ingestion: Ingestion) -> None:
     queue = 200
-    configure(telemetry_queue=queue, telemetry_timeout_s=60, telemetry_flush_s=10)
+    configure(f"queue={queue} timeout_s=60 flush_s=10")
     ingestion.holds = True
     begun = time.monotonic()
     for number in range(queue * 20):
-        with span("work", Kind.INTERNAL, "job-1"):
+        with span("work", SpanType.INTERNAL, "job-1"):
             get_logger("test").info("line", number=number)
     assert time.monotonic() - begun < 10, "whoever logs does not wait"
     ingestion.holds = False
@@ -175,10 +175,10 @@ def test_nothing_grows_while_the_endpoint_does_not_answer(configure: Configure, 
 def test_the_end_of_a_process_waits_no_longer_than_its_bound(
     configure: Configure, ingestion: Ingestion
 ) -> None:
-    configure(telemetry_timeout_s=60, telemetry_flush_s=1)
+    configure("timeout_s=60 flush_s=1")
     ingestion.holds = True
     for _ in range(500):
-        with span("work", Kind.INTERNAL, "job-1"):
+        with span("work", SpanType.INTERNAL, "job-1"):
             get_logger("test").info("line")
     begun = time.monotonic()
     shutdown_exporter()
@@ -192,6 +192,7 @@ def test_no_other_host_is_called(exporter: str, ingestion: Ingestion) -> None:
     environment = {
         "TELEMETRY_EXPORTER": exporter,
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
+        "TELEMETRY_EXPORT": "interval_s=1",
         "PYTHONPATH": str(ROOT),
     }
     run = subprocess.run(

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from activities.job_records import finish_job
+from activities.attempt import TransientStageError
+from activities.finish_job import finish_job
 from activities.place import place
-from activities.stage import TransientStageError
 from gpu_container.job_trace import JobTrace
 from imagery.contracts import (
     UPLOADS,
@@ -27,12 +27,13 @@ from imagery.contracts import (
     stage_output,
 )
 from imagery.database.tables import utc_now
+from imagery.environment import read
 from imagery.gpu_client import GpuClient, GpuError
 from imagery.services import Services
 from imagery.settings import Settings
 from imagery.telemetry import tracing
 from imagery.telemetry.logs import get_logger
-from imagery.telemetry.tracing import Kind, SpanRecord, run_span_id, start_span_id, trace_id_of
+from imagery.telemetry.tracing import SpanRecord, SpanType, run_span_id, start_span_id, trace_id_of
 from testbed.servers import Server
 from testbed.services import services, simulator
 from tests.activities.test_place import make_job, message
@@ -89,7 +90,7 @@ def gpu() -> Iterator[Server]:
 
 
 def upscale(gpu: Server) -> None:
-    client = GpuClient(Settings(gpu_service_url=gpu.url))
+    client = GpuClient(read(Settings, {"GPU_SERVICE_URL": gpu.url}))
     request = GpuRequest(
         job_id=JOB, source=stage_output(JOB, Stage.REMBG), target=stage_output(JOB, Stage.REALESRGAN)
     )
@@ -163,7 +164,7 @@ def test_a_job_that_no_request_started_begins_with_its_trigger(spans: Spans) -> 
 def test_a_call_to_the_gpu_service_goes_on_in_its_process(gpu: Server, spans: Spans) -> None:
     upscale(gpu)
     call, served = spans.wait(2)
-    assert (call.kind, served.kind) == (Kind.CLIENT, Kind.SERVER)
+    assert (call.kind, served.kind) == (SpanType.CLIENT, SpanType.SERVER)
     assert served.parent_id == call.span_id
     assert served.trace_id == call.trace_id == trace_id_of(JOB)
     assert (served.attributes["http.status_code"], call.attributes["http.status_code"]) == (429, 429)
@@ -184,7 +185,7 @@ def test_a_call_of_no_job_is_no_span(gpu: Server, spans: Spans, job_id: str) -> 
 
 
 def test_without_an_exporter_nothing_is_recorded_or_sent_along(gpu: Server) -> None:
-    with tracing.span("work", Kind.INTERNAL, JOB) as current:
+    with tracing.span("work", SpanType.INTERNAL, JOB) as current:
         upscale(gpu)
         assert tracing.position(JOB) == (trace_id_of(JOB), "")
     assert (current.trace_id, current.headers) == ("", {})
@@ -199,7 +200,7 @@ def test_a_sink_that_breaks_does_not_break_what_is_measured() -> None:
 
     tracing.use(Broken())
     try:
-        with tracing.span("work", Kind.INTERNAL, JOB):
+        with tracing.span("work", SpanType.INTERNAL, JOB):
             pass
     finally:
         tracing.use(None)

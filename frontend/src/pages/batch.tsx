@@ -1,7 +1,8 @@
 import { Ban } from 'lucide-react';
 import { Link, useParams } from 'react-router';
 import { pictureUrl, useBatch, useCancelBatch } from '../api/queries';
-import type { JobStatus, RefusedItem } from '../api/types';
+import type { JobStatus, RefusedBatchItem } from '../api/types';
+import { newestPicture, titleOf } from '../lib/job_view';
 import { ActionButton } from '../components/action_button';
 import { JobStateBadge } from '../components/badge';
 import { ErrorCard, ProgressBar, QueryError } from '../components/feedback';
@@ -10,7 +11,6 @@ import { PageHeading, Section } from '../components/page';
 import { Picture } from '../components/picture';
 import { StateCounts } from '../components/state_counts';
 import { dayAndClock, plural, shortId, usd } from '../lib/format';
-import { newestPicture, titleOf } from '../lib/job_view';
 
 export default function BatchPage() {
   const { batchId = '' } = useParams();
@@ -70,7 +70,7 @@ export default function BatchPage() {
           <StateCounts states={batch.states} items={batch.items} />
         </div>
       </Section>
-      <Refused items={batch.refused} />
+      <Rejected items={batch.refused} />
       <ul aria-label="Photos of this batch" className="grid grid-cols-2 gap-4 sm:grid-cols-3 lg:grid-cols-5">
         {batch.jobs.map((job) => (
           <Item key={job.job_id} job={job} />
@@ -102,13 +102,13 @@ function Item({ job }: { job: JobStatus }) {
   );
 }
 
-function Refused({ items }: { items: readonly RefusedItem[] }) {
+function Rejected({ items }: { items: readonly RefusedBatchItem[] }) {
   if (items.length === 0) return null;
   return (
-    <Section title={`Refused, ${plural(items.length, 'item')}`} className="mb-6">
+    <Section title={`Rejected: ${plural(items.length, 'item')}`} className="mb-6">
       <ul className="divide-y divide-line text-sm">
         {items.map((item) => (
-          <li key={item.index} className="grid gap-x-4 py-2.5 sm:grid-cols-[1fr_1.5fr]" data-testid="refused-item">
+          <li key={item.index} className="grid gap-x-4 py-2.5 sm:grid-cols-[1fr_1.5fr]" data-testid="rejected-item">
             <span className="truncate font-medium">{item.blob}</span>
             <span>
               {item.message} <span className="font-mono text-xs text-muted">{item.code}</span>

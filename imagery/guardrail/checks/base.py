@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from imagery.contracts import CheckResult
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 
 
-class Check(Protocol):
+class PictureCheck(Protocol):
     """One check of a file: measures one thing and compares it with its limit."""
 
     name: ClassVar[str]
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Measure and judge. Raises nothing for what a stranger sends."""
         ...
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
-from imagery.guardrail.limits import Limits
+from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import PictureError
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 
 _NEUTRAL_TYPES = {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
 _SAME = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"} | {
@@ -23,16 +23,16 @@ _MARKUP = re.compile(rb"<(?:script|html|!doctype html|svg|iframe|\?php)[\s>]", r
 _PDF_WITHIN = 1024
 
 
-class FileSize:
+class FileSizeCheck:
     """Bytes of the file."""
 
     name: ClassVar[str] = "file_size"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Count bytes."""
         return self.judge(len(subject.data), subject.limits)
 
-    def judge(self, size: int, limits: Limits) -> CheckResult:
+    def judge(self, size: int, limits: PictureLimits) -> CheckResult:
         """Compare ``size`` bytes with the limit."""
         most = limits.max_upload_bytes
         measured, limit = f"{size} bytes", f"1 to {most} bytes"
@@ -44,12 +44,12 @@ class FileSize:
         return passed(self.name, measured, limit)
 
 
-class Format:
+class FormatCheck:
     """The real type, by content and never by name."""
 
     name: ClassVar[str] = "format"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Read the header."""
         limit = ", ".join(subject.limits.allowed_formats)
         try:
@@ -59,12 +59,12 @@ class Format:
         return passed(self.name, header.format, limit)
 
 
-class DeclaredType:
+class DeclaredTypeCheck:
     """The type the sender declares. Another image type is common and harmless, a page or a script is not."""
 
     name: ClassVar[str] = "declared_type"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Compare with the content."""
         declared = (subject.declared_type or "").split(";")[0].strip().lower()
         declared = _SAME.get(declared, declared)
@@ -81,12 +81,12 @@ class DeclaredType:
         return failed(self.name, declared[:80], limit, "content_type_mismatch", message)
 
 
-class Polyglot:
+class PolyglotCheck:
     """A picture that is an archive, a document or a page too, for whoever opens it as such."""
 
     name: ClassVar[str] = "polyglot"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Look for the marks of other file types."""
         limit = "a picture and nothing else"
         other = _other_kind(subject.data)

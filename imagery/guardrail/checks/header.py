@@ -6,18 +6,18 @@ from typing import ClassVar
 
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 
 # below this a high ratio costs nothing: plain icons compress well
 _RATIO_FROM_MEGAPIXELS = 1.0
 
 
-class Frames:
+class FramesCheck:
     """Animations and multi-page files have no single picture to place."""
 
     name: ClassVar[str] = "frames"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Count frames."""
         frames, most = subject.header.frames, subject.limits.max_frames
         if frames > most:
@@ -26,12 +26,12 @@ class Frames:
         return passed(self.name, str(frames), f"1 to {most}")
 
 
-class Sides:
+class SidesCheck:
     """Shortest and longest side."""
 
     name: ClassVar[str] = "sides"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Compare both sides with their limits."""
         header, limits = subject.header, subject.limits
         measured = f"{header.width}x{header.height} px"
@@ -45,12 +45,12 @@ class Sides:
         return passed(self.name, measured, limit)
 
 
-class Megapixels:
+class MegapixelsCheck:
     """Pixels of all frames together, also with a view to the upscaled picture."""
 
     name: ClassVar[str] = "megapixels"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Multiply."""
         most, megapixels = subject.limits.max_input_megapixels, subject.header.megapixels
         measured, limit = f"{megapixels:.2f} MP", f"{most:.2f} MP"
@@ -60,12 +60,12 @@ class Megapixels:
         return passed(self.name, measured, limit)
 
 
-class Compression:
+class CompressionCheck:
     """Bytes after decoding for each byte of the file: a bomb unpacks to far more than a photo does."""
 
     name: ClassVar[str] = "compression"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Divide."""
         header, most = subject.header, subject.limits.max_compression_ratio
         ratio = header.decoded_bytes / len(subject.data)
@@ -76,12 +76,12 @@ class Compression:
         return passed(self.name, measured, limit)
 
 
-class Metadata:
+class MetadataCheck:
     """EXIF, XMP, ICC and the like: all of it is left behind, only orientation and colour are applied."""
 
     name: ClassVar[str] = "metadata"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Add up sizes and name what is personal."""
         found, most = subject.header.metadata, subject.limits.max_metadata_bytes
         measured, limit = (

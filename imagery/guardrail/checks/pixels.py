@@ -9,18 +9,18 @@ import numpy as np
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
 from imagery.guardrail.pictures import PictureError
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.subject import GuardrailSubject
 
 _CELLS = 8
 _NEAR = 6.0
 
 
-class Decodes:
+class DecodingCheck:
     """Every pixel decodes."""
 
     name: ClassVar[str] = "decodes"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Decode to the end."""
         try:
             picture = subject.picture
@@ -29,12 +29,12 @@ class Decodes:
         return passed(self.name, f"{picture.width}x{picture.height} {picture.mode}", "whole image")
 
 
-class Blankness:
+class BlanknessCheck:
     """Would background removal find a subject at all? Not in a plain area."""
 
     name: ClassVar[str] = "blankness"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Measure contrast and the share of the most common colour."""
         pixels = np.asarray(subject.small, dtype=np.float32)
         contrast = float(pixels.std(axis=(0, 1)).max())
@@ -49,12 +49,12 @@ class Blankness:
         return passed(self.name, measured, limit)
 
 
-class Exposure:
+class ExposureCheck:
     """Neither night nor snow: something must be lit, and something must not be burnt out."""
 
     name: ClassVar[str] = "exposure"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Take the darkest and the brightest half percent of the luminance."""
         shadow, highlight = (float(value) for value in np.percentile(subject.luminance, (0.5, 99.5)))
         limits = subject.limits
@@ -69,12 +69,12 @@ class Exposure:
         return passed(self.name, measured, limit)
 
 
-class Sharpness:
+class SharpnessCheck:
     """Variance of the Laplacian in the sharpest part of the picture: a blurred background is no fault."""
 
     name: ClassVar[str] = "sharpness"
 
-    def run(self, subject: Subject) -> CheckResult:
+    def run(self, subject: GuardrailSubject) -> CheckResult:
         """Filter the small copy's luminance, cell by cell."""
         found, least = sharpness(subject.luminance), subject.limits.min_sharpness
         measured, limit = f"{found:.1f}", f"at least {least:g}"

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
-from imagery.guardrail.limits import Limits
+from imagery.guardrail.limits import PictureLimits
 
 # joiners are left alone: emoji and several scripts are written with them
 _HIDDEN = re.compile(
@@ -41,17 +41,17 @@ class PromptCheck(Protocol):
 
     name: ClassVar[str]
 
-    def run(self, prompt: str, limits: Limits) -> CheckResult:
+    def run(self, prompt: str, limits: PictureLimits) -> CheckResult:
         """Measure and judge."""
         ...
 
 
-class PromptLength:
+class PromptLengthCheck:
     """Characters of the prompt."""
 
     name: ClassVar[str] = "prompt_length"
 
-    def run(self, prompt: str, limits: Limits) -> CheckResult:
+    def run(self, prompt: str, limits: PictureLimits) -> CheckResult:
         """Count characters."""
         most = limits.max_prompt_chars
         measured, limit = f"{len(prompt)} characters", f"1 to {most} characters"
@@ -64,12 +64,12 @@ class PromptLength:
         return passed(self.name, measured, limit)
 
 
-class PromptCharacters:
+class PromptCharactersCheck:
     """Characters that nobody sees: control characters, direction overrides, tag letters."""
 
     name: ClassVar[str] = "prompt_characters"
 
-    def run(self, prompt: str, limits: Limits) -> CheckResult:
+    def run(self, prompt: str, limits: PictureLimits) -> CheckResult:
         """Count hidden characters."""
         hidden = _HIDDEN.findall(prompt)
         measured, limit = f"{len(hidden)} hidden characters", "0"
@@ -80,12 +80,12 @@ class PromptCharacters:
         return passed(self.name, measured, limit)
 
 
-class PromptInjection:
+class PromptInjectionCheck:
     """Phrases that speak to the model instead of describing a scene."""
 
     name: ClassVar[str] = "prompt_injection"
 
-    def run(self, prompt: str, limits: Limits) -> CheckResult:
+    def run(self, prompt: str, limits: PictureLimits) -> CheckResult:
         """Search for known phrases in the folded text."""
         # whatever is longer has been rejected for that; the search stays cheap
         text = fold(prompt[: limits.max_prompt_chars])
@@ -101,12 +101,12 @@ class PromptInjection:
         return passed(self.name, "none", "no instructions to the model")
 
 
-class PromptBlockList:
+class PromptBlockListCheck:
     """Words that the operator does not want."""
 
     name: ClassVar[str] = "prompt_block_list"
 
-    def run(self, prompt: str, limits: Limits) -> CheckResult:
+    def run(self, prompt: str, limits: PictureLimits) -> CheckResult:
         """Search for whole words."""
         limit = f"{len(limits.blocked_prompt_words)} blocked words"
         text = fold(prompt[: limits.max_prompt_chars])
@@ -124,8 +124,8 @@ def fold(text: str) -> str:
 
 
 PROMPT_CHECKS: tuple[PromptCheck, ...] = (
-    PromptLength(),
-    PromptCharacters(),
-    PromptInjection(),
-    PromptBlockList(),
+    PromptLengthCheck(),
+    PromptCharactersCheck(),
+    PromptInjectionCheck(),
+    PromptBlockListCheck(),
 )

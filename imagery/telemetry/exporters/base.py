@@ -87,7 +87,7 @@ class ExportHandler(logging.Handler):
         super().close()
 
 
-class Troubles(logging.Handler):
+class ExportTroubles(logging.Handler):
     """Turns what the exporters' libraries log about lost batches into one line of ours a minute.
 
     Their own lines would go through the exporter again, which makes more of them.

@@ -31,11 +31,15 @@ from opencensus.trace.status import Status
 
 from imagery.settings import Settings
 from imagery.telemetry.exporters.base import LogItem, MetricItem
-from imagery.telemetry.tracing import Kind, SpanRecord
+from imagery.telemetry.tracing import SpanRecord, SpanType
 
 _MOST_IN_A_BATCH = 100
 _UNKNOWN_ERROR = 2
-_KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.UNSPECIFIED}
+_KINDS = {
+    SpanType.SERVER: SpanKind.SERVER,
+    SpanType.CLIENT: SpanKind.CLIENT,
+    SpanType.INTERNAL: SpanKind.UNSPECIFIED,
+}
 
 
 class OpenCensusExporter:
@@ -46,15 +50,15 @@ class OpenCensusExporter:
             "connection_string": connection_string,
             "enable_local_storage": False,
             "enable_standard_metrics": False,
-            "export_interval": settings.telemetry_interval_s,
-            "grace_period": settings.telemetry_flush_s,
+            "export_interval": settings.telemetry.export.interval_s,
+            "grace_period": settings.telemetry.export.flush_s,
             "max_batch_size": _MOST_IN_A_BATCH,
-            "queue_capacity": settings.telemetry_queue,
-            "timeout": settings.telemetry_timeout_s,
+            "queue_capacity": settings.telemetry.export.queue,
+            "timeout": settings.telemetry.export.timeout_s,
         }
         azure_monitor_context.update({"ai.cloud.role": role, "ai.cloud.roleInstance": instance})
         self._logs = _Logs(**options)
-        self._spans = _Spans(settings.telemetry_sampling, **options)
+        self._spans = _Spans(settings.telemetry.export.sampling, **options)
         self._metrics = MetricsExporter(**options)
 
     def log(self, item: LogItem) -> None:
@@ -78,7 +82,7 @@ class OpenCensusExporter:
         self._spans.stop(max(0.1, until - time.monotonic()))
 
 
-class _Logs(AzureLogHandler):  # type: ignore[misc]
+class _Logs(AzureLogHandler):
     """Fed with ``LogItem`` through ``put``, never as a handler of a logger."""
 
     def put(self, item: LogItem) -> None:
@@ -106,7 +110,7 @@ class _Logs(AzureLogHandler):  # type: ignore[misc]
         return envelope
 
 
-class _Spans(AzureExporter):  # type: ignore[misc]
+class _Spans(AzureExporter):
     """Fed with ``SpanRecord``."""
 
     def __init__(self, sampling: float, **options: Any) -> None:

@@ -13,14 +13,14 @@ from PIL import Image, ImageCms
 
 from imagery.contracts import CheckResult, JobOptions
 from imagery.guardrail import Examination, Guardrail
-from imagery.guardrail.limits import Limits
-from imagery.guardrail.subject import Subject
+from imagery.guardrail.limits import PictureLimits
+from imagery.guardrail.subject import GuardrailSubject
 from imagery.guardrail.worker import run_checks
 from imagery.settings import Settings
 from testbed.pictures import encoded, picture
 from tests.imagery.guardrail.conftest import Make
 
-LIMITS = Limits.of(Settings())
+LIMITS = PictureLimits.of(Settings())
 
 
 def run(guardrail: Guardrail, data: bytes, declared: str | None = None, prompt: str = "x") -> Examination:
@@ -168,13 +168,13 @@ def test_the_declared_type_is_compared_with_the_content(
 
 
 def test_strict_types_reject_another_image_type(make: Make) -> None:
-    strict = make(strict_content_type=True)
+    strict = make(PICTURE_LIMITS="strict_type=true")
     assert run(strict, encoded("PNG"), "image/jpeg").report.code == "content_type_mismatch"
     assert run(strict, encoded("PNG"), "image/png").report.admitted
 
 
 def test_formats_can_be_switched_off(make: Make) -> None:
-    examination = run(make(allowed_formats="png, webp"), encoded("JPEG"))
+    examination = run(make(PICTURE_LIMITS="formats=png,webp"), encoded("JPEG"))
     assert examination.report.code == "unsupported_image_type"
     assert check(examination, "format").limit == "PNG, WEBP"
     assert "It is JPEG" in examination.report.message
@@ -182,14 +182,14 @@ def test_formats_can_be_switched_off(make: Make) -> None:
 
 @given(st.binary(max_size=400))
 def test_no_bytes_make_a_check_raise(data: bytes) -> None:
-    assert run_checks(Subject(data, None, LIMITS))[1] is not None
+    assert run_checks(GuardrailSubject(data, None, LIMITS))[1] is not None
 
 
 @given(cut=st.integers(0, 6000), kind=st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF"]))
 @settings(deadline=None)
 def test_no_truncation_makes_a_check_raise(cut: int, kind: str) -> None:
     data = encoded(kind)[:cut]
-    results, code = run_checks(Subject(data, None, LIMITS))
+    results, code = run_checks(GuardrailSubject(data, None, LIMITS))
     assert code is None or any(result.code == code for result in results)
 
 
@@ -202,4 +202,4 @@ def test_no_damage_makes_a_check_raise(flips: list[tuple[int, int]], kind: str) 
     data = bytearray(encoded(kind))
     for position, value in flips:
         data[position % len(data)] = value
-    run_checks(Subject(bytes(data), None, LIMITS))
+    run_checks(GuardrailSubject(bytes(data), None, LIMITS))

@@ -7,7 +7,7 @@ from imagery.database.callbacks import delivery_id
 from imagery.reporting.run_span import record_run
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
-from imagery.telemetry.tracing import Kind, run_span_id, span
+from imagery.telemetry.tracing import SpanType, run_span_id, span
 
 _ENDED_WAITING = {"deadline_exceeded", "too_many_waits"}
 _DEFAULT_CODE = "stage_failed"
@@ -20,7 +20,7 @@ def finish_job(message: JsonObject) -> JsonObject:
     orchestration = run_span_id(order.job_id, order.run)
     with (
         log_context(job_id=order.job_id, stage=order.stage.value if order.stage else None),
-        span("finish_job", Kind.INTERNAL, order.job_id, parent_id=orchestration, run=order.run),
+        span("finish_job", SpanType.INTERNAL, order.job_id, parent_id=orchestration, run=order.run),
     ):
         return _finish(order).to_json()
 

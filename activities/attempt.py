@@ -1,0 +1,162 @@
+"""One attempt at a stage of a job: what it works with, and the ways in which it can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from imagery.contracts import BlobRef, JobOptions, Stage, StageInput, StageOutcome, StageResult, stage_output
+from imagery.database.circuits import CircuitOpenError
+from imagery.database.stages import BegunStage
+from imagery.database.tables import ImageJob, utc_now
+from imagery.services import Services
+from imagery.storage import BlobNotFoundError, StorageError
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+
+
+class TransientStageError(Exception):
+    """The attempt failed in a way that a retry may cure; the durable retry policy decides."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A stage that has begun. Its methods record how it ends and return the message that says so."""
+
+    services: Services
+    order: StageInput
+    begun: BegunStage
+
+    @property
+    def job(self) -> ImageJob:
+        """The job's row as it was when the attempt began."""
+        return self.begun.job
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.order.job_id
+
+    @property
+    def stage(self) -> Stage:
+        """The stage."""
+        return self.order.stage
+
+    @property
+    def options(self) -> JobOptions:
+        """What the job's owner chose."""
+        return JobOptions.from_json(self.job.options)
+
+    @property
+    def target(self) -> BlobRef:
+        """Where this stage writes to."""
+        return stage_output(self.job_id, self.stage)
+
+    def is_stored(self) -> bool:
+        """True when an attempt has stored this stage's result, whatever its row says."""
+        return self.services.storage.exists(self.target)
+
+    def output_of(self, stage: Stage) -> BlobRef:
+        """Where another stage of the job has written to."""
+        return stage_output(self.job_id, stage)
+
+    def succeed(
+        self,
+        *,
+        duration_ms: float | None = None,
+        vram_used_gb: float | None = None,
+        content_hash: str | None = None,
+        cached: bool = False,
+    ) -> StageResult:
+        """Record that the result stands at ``target``."""
+        self.services.stages.succeed(
+            self.job_id,
+            self.stage,
+            self.target,
+            duration_ms=duration_ms,
+            vram_used_gb=vram_used_gb,
+            content_hash=content_hash,
+            cached=cached,
+        )
+        return self.stands_at(self.target)
+
+    def settle(self) -> StageResult:
+        """Record that the result was paid and stands at ``target``, and keep it for later jobs."""
+        services = self.services
+        cost_usd = services.stages.succeed_paid(services.ledger, self.job_id, self.stage, self.target)
+        self.keep()
+        return self.stands_at(self.target, cost_usd)
+
+    def stands_at(self, output: BlobRef, cost_usd: float = 0.0) -> StageResult:
+        """The stage's result stands at ``output``; its row says so already."""
+        return StageResult(stage=self.stage, outcome=StageOutcome.SUCCEEDED, output=output, cost_usd=cost_usd)
+
+    def fail(self, code: str, message: str) -> StageResult:
+        """Record a failure that no retry will cure."""
+        self.services.stages.fail(self.job_id, self.stage, code, message)
+        return self._without_result(StageOutcome.FAILED, code, message)
+
+    def reject(self, code: str, message: str) -> StageResult:
+        """Record that the input itself was rejected."""
+        self.services.stages.reject(self.job_id, self.stage, code, message)
+        return self._without_result(StageOutcome.REJECTED, code, message)
+
+    def cancel(self) -> StageResult:
+        """The job has ended meanwhile: there is nothing to record."""
+        return StageResult(stage=self.stage, outcome=StageOutcome.CANCELLED)
+
+    def later(self, code: str, message: str, after_s: float) -> StageResult:
+        """Record that the stage waits ``after_s`` seconds because it was asked to."""
+        until = utc_now() + timedelta(seconds=after_s)
+        self.services.stages.wait(self.job_id, self.stage, code, message, until)
+        return StageResult(
+            stage=self.stage,
+            outcome=StageOutcome.RETRY_LATER,
+            error_code=code,
+            message=message,
+            retry_after_s=after_s,
+        )
+
+    def circuit_open(self, error: CircuitOpenError) -> StageResult:
+        """Record that the stage waits for a dependency that nobody calls now."""
+        return self.later(error.code, str(error), error.wait_s)
+
+    def transient(self, code: str, message: str) -> TransientStageError:
+        """Record a failure that the retry policy will repeat; the caller raises what is returned."""
+        self.services.stages.wait(self.job_id, self.stage, code, message)
+        return TransientStageError(code, message)
+
+    def reuse(self) -> StageResult | None:
+        """Take over what an earlier job made of the same input. Returns None if there is nothing to take."""
+        cache, key = self.services.stage_cache, self.services.stage_cache.key(self.job, self.stage)
+        if key is None or self.options.fresh:
+            return None
+        entry = cache.find(key)
+        if entry is None or entry.job_id == self.job_id:
+            return None
+        source = BlobRef(container=entry.output_container, name=entry.output_name)
+        try:
+            self.services.storage.copy(source, self.target)
+        except BlobNotFoundError:
+            cache.forget(key, entry.job_id)
+            return None
+        except StorageError as error:
+            # a cache that does not work costs time or money, never the job
+            _log.warning("cache_copy_failed", error=str(error))
+            return None
+        outcome = self.succeed(cached=True)
+        cache.used(key, self.job_id, self.target)
+        return outcome
+
+    def keep(self) -> None:
+        """Keep the finished stage for later jobs."""
+        key = self.services.stage_cache.key(self.job, self.stage)
+        if key is not None:
+            self.services.stage_cache.keep(key, self.job_id, self.target)
+
+    def _without_result(self, outcome: StageOutcome, code: str, message: str) -> StageResult:
+        return StageResult(stage=self.stage, outcome=outcome, error_code=code, message=message)
