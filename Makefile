@@ -70,7 +70,7 @@ lint: $(VENV)/.dev ## ruff and mypy
 
 .PHONY: lint-infra
 lint-infra: $(VENV)/.dev ## Bicep, Dockerfiles, compose.yaml, workflows and hooks
-	$(BIN)/python -m infra.settings_files --check
+	$(BIN)/python -m infra.settings_page --check
 	@PYTHON=$(BIN)/python sh infra/lint.sh
 
 .PHONY: audit

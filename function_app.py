@@ -31,7 +31,7 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 asgi = func.AsgiMiddleware(create_app())
 blob_source = (
     func.BlobSource.EVENT_GRID
-    if settings.blob_trigger_source is BlobTriggerSource.EVENT_GRID
+    if settings.storage.blob_trigger_source is BlobTriggerSource.EVENT_GRID
     else func.BlobSource.LOGS_AND_CONTAINER_SCAN
 )
 

@@ -22,7 +22,7 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
     if reused is not None:
         return reused
     circuits = attempt.services.circuits
-    lease_s = attempt.services.settings.gpu_timeout_s + _LEASE_MARGIN_S
+    lease_s = attempt.services.settings.gpu.retry.timeout_s + _LEASE_MARGIN_S
     try:
         with circuits.call(GuardedDependency.GPU, lease_s=lease_s, seed=attempt.job_id) as circuit:
             outcome = _send(attempt, source, call, circuit)

@@ -33,7 +33,9 @@ def work(attempt: Attempt) -> StageResult:
     source = BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
     is_ours = source.container == JOBS
     try:
-        data = services.storage.read(source, None if is_ours else services.settings.max_upload_bytes)
+        data = services.storage.read(
+            source, None if is_ours else services.settings.guardrail.max_upload_bytes
+        )
     except StorageError as error:
         return _unreadable(attempt, source, error)
     if is_ours:

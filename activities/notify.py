@@ -23,7 +23,7 @@ def notify(message: JsonObject) -> JsonObject:
     """Activity: one attempt to deliver a callback. Its outcome says when to try again, if at all."""
     order = CallbackOrder.from_json(message)
     services = get_services()
-    hold = timedelta(seconds=services.settings.callback_timeout_s + _HOLD_MARGIN_S)
+    hold = timedelta(seconds=services.settings.callbacks.retry.timeout_s + _HOLD_MARGIN_S)
     delivery = services.callbacks.claim(order.delivery_id, hold)
     if delivery is None:
         return CallbackOutcome().to_json()
@@ -42,12 +42,12 @@ def _attempt(services: Services, delivery: CallbackDelivery) -> CallbackOutcome:
     user = services.users.get(delivery.owner_id)
     try:
         version = user.webhook_version if user else 1
-        secret = webhook_secret(settings.webhook_signing_key, delivery.owner_id, version)
+        secret = webhook_secret(settings.callbacks.signing_key, delivery.owner_id, version)
         answer = post(
             delivery.url,
             delivery.body.encode(),
             signed_headers(secret, delivery.delivery_id, utc_now(), delivery.body),
-            timeout_s=settings.callback_timeout_s,
+            timeout_s=settings.callbacks.retry.timeout_s,
             allow_loopback=settings.env is Environment.DEV,
         )
     except RefusedUrlError as error:

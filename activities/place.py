@@ -9,7 +9,7 @@ from PIL import Image
 
 from activities.attempt import Attempt
 from activities.stage import run_stage
-from imagery.backoff import spread
+from imagery.backoff import JITTER, spread
 from imagery.contracts import JsonObject, Stage, StageResult
 from imagery.database.budget import BudgetExhaustedError
 from imagery.database.circuits import CircuitCall, CircuitOpenError, GuardedDependency
@@ -57,7 +57,7 @@ def work(attempt: Attempt) -> StageResult:
         reused = attempt.reuse()
         if reused is not None:
             return reused
-    lease_s = services.settings.nano_banana_timeout_s + _LEASE_MARGIN_S
+    lease_s = services.settings.nano_banana.retry.timeout_s + _LEASE_MARGIN_S
     try:
         with services.circuits.call(
             GuardedDependency.NANO_BANANA, lease_s=lease_s, seed=attempt.job_id
@@ -72,7 +72,7 @@ def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
     same_as = None if attempt.options.fresh else services.stage_cache.key(attempt.job, attempt.stage)
     try:
         reservation = services.ledger.reserve(
-            order.job_id, order.run, order.stage, services.settings.nano_banana_price_usd, same_as=same_as
+            order.job_id, order.run, order.stage, services.settings.nano_banana.price_usd, same_as=same_as
         )
     except NotPayableError:
         return attempt.cancel()
@@ -94,7 +94,7 @@ def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageResult:
 
 
 def _spread(attempt: Attempt, seconds: float) -> float:
-    return seconds * spread(attempt.services.settings.retry_jitter, attempt.job_id)
+    return seconds * spread(JITTER, attempt.job_id)
 
 
 def _standing(attempt: Attempt, reservation: Reservation) -> StageResult:
@@ -155,7 +155,7 @@ def _not_charged(attempt: Attempt, error: NanoBananaError) -> StageResult:
     if isinstance(error, ServiceUnavailableError):
         raise attempt.transient(error.code, error.message) from error
     if isinstance(error, RateLimitedError):
-        longest = attempt.services.settings.nano_banana_max_retry_after_s
+        longest = attempt.services.settings.nano_banana.retry.retry_after_s
         if error.retry_after_s > longest:
             message = (
                 f"The image model asks to wait {error.retry_after_s:.0f} s (the limit is {longest:.0f} s): "

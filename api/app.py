@@ -12,6 +12,8 @@ from api.v1 import open_router, router
 from imagery import __version__
 from imagery.settings import get_settings
 
+# longest body that is no file, such as a batch
+_MAX_JSON_BYTES = 4 * 1024 * 1024
 _DESCRIPTION = (
     "A photo goes in; a cut-out, its 4x upscaled version and a picture of it placed in a scene come out. "
     "Nothing is paid for a job that failed, and nothing is paid twice."
@@ -31,14 +33,14 @@ def create_app() -> FastAPI:
     settings = get_settings()
     # the last one added is the first to see a request
     app.add_middleware(
-        BodyLimit, max_file_bytes=settings.max_upload_bytes, max_json_bytes=settings.max_json_bytes
+        BodyLimit, max_file_bytes=settings.guardrail.max_upload_bytes, max_json_bytes=_MAX_JSON_BYTES
     )
     app.add_middleware(Authentication)
     app.add_middleware(LastResort)
-    if settings.cors_origins:
+    if settings.api.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
+            allow_origins=list(settings.api.cors_origins),
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-API-Key"],
             expose_headers=["Location", "Retry-After", "X-Request-Id"],

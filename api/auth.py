@@ -147,7 +147,7 @@ def is_forged(method: str, headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
-    if origin in get_settings().cors_origins:
+    if origin in get_settings().api.cors_origins:
         return False
     return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
 
@@ -167,7 +167,7 @@ def _any_key(headers: Headers) -> str | None:
 
 def _signed_in(headers: Headers) -> bool:
     """True when the platform has signed somebody in. Without the platform anybody could send the header."""
-    return get_settings().easy_auth and "x-ms-client-principal" in headers
+    return get_settings().api.easy_auth and "x-ms-client-principal" in headers
 
 
 def _by_sign_in(encoded: str) -> Principal | None:

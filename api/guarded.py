@@ -31,5 +31,5 @@ async def in_waiting_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwa
 @lru_cache(maxsize=1)
 def _executor() -> ThreadPoolExecutor:
     settings = get_settings()
-    threads = settings.guardrail_workers + settings.guardrail_queue_limit + _SPARE
+    threads = settings.guardrail.sandbox.workers + settings.guardrail.sandbox.queue + _SPARE
     return ThreadPoolExecutor(threads, thread_name_prefix="waiting")

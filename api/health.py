@@ -129,7 +129,7 @@ def _gpu() -> DependencyHealth:
 
 
 def _content_safety() -> DependencyHealth:
-    if not get_services().settings.content_safety_endpoint:
+    if not get_services().settings.content_safety.endpoint:
         return DependencyHealth(state="ok", reason="not used")
     return _circuit(GuardedDependency.CONTENT_SAFETY) or DependencyHealth(state="ok")
 
@@ -141,9 +141,9 @@ def _nano_banana() -> DependencyHealth:
     settings = get_services().settings
     if settings.simulated:
         return DependencyHealth(
-            state="ok", reason=f"simulated at {settings.nano_banana_base_url}, nothing is paid"
+            state="ok", reason=f"simulated at {settings.nano_banana.base_url}, nothing is paid"
         )
-    if settings.nano_banana_api_key is None:
+    if settings.nano_banana.api_key is None:
         return DependencyHealth(
             state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage"
         )

@@ -197,7 +197,7 @@ def checked_callback(url: str | None) -> str | None:
     if not url:
         return None
     settings = get_services().settings
-    webhook_secret(settings.webhook_signing_key, "anybody", 1)
+    webhook_secret(settings.callbacks.signing_key, "anybody", 1)
     return check_url(url, allow_loopback=settings.env is Environment.DEV)
 
 

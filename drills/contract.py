@@ -28,9 +28,8 @@ def environment(folder: Path) -> dict[str, str]:
         "ENV": "DEV",
         "AzureWebJobsStorage": "",
         "LOCAL_STORAGE_PATH": str(folder / "store"),
-        "LOGS_WAIT_S": "0.05",
-        "STATUS_WAIT_MAX_S": "0.05",
-        "QUOTA_CONCURRENT_JOBS": "1000000",
+        "LONG_POLL": "logs_s=0.05 status_s=0.05",
+        "QUOTA": "concurrent_jobs=1000000",
     }
 
 

@@ -12,10 +12,25 @@ export default defineConfig({
   build: { outDir: 'dist', assetsInlineLimit: 0, target: 'es2023' },
   server: { proxy: { '/api': target, '/healthz': target, '/docs': target, '/openapi.json': target } },
   test: {
-    environment: 'jsdom',
-    setupFiles: ['src/test/setup.ts'],
     restoreMocks: true,
     unstubGlobals: true,
     maxWorkers: 2,
+    // a limit against hanging, not a measure of speed
+    testTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'plain', include: ['src/**/*.test.ts'], setupFiles: ['src/test/setup.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'page',
+          include: ['src/**/*.test.tsx'],
+          environment: 'jsdom',
+          setupFiles: ['src/test/setup.ts', 'src/test/page.ts'],
+        },
+      },
+    ],
   },
 });

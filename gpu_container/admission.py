@@ -17,6 +17,11 @@ from gpu_container.settings import GpuSettings
 from gpu_container.worker import GpuWorker
 
 _LEAST_RETRY_AFTER_S = 1.0
+MAX_RETRY_AFTER_S = 120.0
+# encoded files held in memory at once
+READERS = 4
+# decoded pixels in memory at once; further requests wait
+PIXELS_IN_FLIGHT = 140_000_000
 _LOOK_S = 0.5
 
 
@@ -28,7 +33,7 @@ class Admission:
         self._settings: GpuSettings = worker.settings
         self._changed = threading.Condition()
         self._pixels = 0
-        self._readers = threading.BoundedSemaphore(self._settings.readers)
+        self._readers = threading.BoundedSemaphore(READERS)
         self._closed = threading.Event()
 
     @property
@@ -51,7 +56,7 @@ class Admission:
             raise ServiceStartingError("The models are being loaded.")
         if running >= self._settings.queue_limit:
             asked = self._worker.scheduler.next_end_s()
-            wait_s = min(max(_LEAST_RETRY_AFTER_S, asked), self._settings.max_retry_after_s)
+            wait_s = min(max(_LEAST_RETRY_AFTER_S, asked), MAX_RETRY_AFTER_S)
             raise ServiceBusyError(f"{running} requests are being worked on already.", round(wait_s, 1))
 
     @contextmanager
@@ -73,7 +78,7 @@ class Admission:
 
         ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceededError``, ``ServiceStoppingError``.
         """
-        most = self._settings.megapixels_in_flight * 1e6
+        most = PIXELS_IN_FLIGHT
         with self._changed:
             while self._pixels and self._pixels + pixels > most:
                 self._still_wanted(deadline)

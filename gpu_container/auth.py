@@ -22,6 +22,12 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 # one only: a token must not choose how it is checked
 _ALGORITHM = "RS256"
 _FETCH_LIMIT_S = 5.0
+# age at which the keys are fetched again, and the shortest time between two fetches
+_REFRESH_S, _INTERVAL_S = 3600.0, 30.0
+# how long known keys are good while the issuer does not respond
+_LIFETIME_S = 86_400.0
+# how far the clocks may differ
+_CLOCK_SKEW_S = 60.0
 _MAX_KEYS_BYTES = 512 * 1024
 _MAX_TOKEN_CHARS = 16 * 1024
 _RETRY_AFTER_S = 5.0
@@ -50,9 +56,8 @@ class AuthUnavailableError(StageError):
 class KeySet:
     """The issuer's signing keys (JWKS), fetched when first needed and kept within bounds.
 
-    Refetched every ``auth_keys_refresh_s``, and for an unknown key id, but never more often than every
-    ``auth_keys_interval_s``. While the issuer does not answer the known keys stay good for
-    ``auth_keys_lifetime_s``.
+    Fetched again every hour, and for an unknown key id, but at most twice a minute. While the issuer does
+    not respond the known keys stay good for a day.
     """
 
     def __init__(self, settings: GpuSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,12 +72,12 @@ class KeySet:
         """The public key of that id. Raises ``UnauthorizedError`` and ``AuthUnavailableError``."""
         with self._lock:
             now = self._clock()
-            if (key_id not in self._keys or self._older(now, self._settings.auth_keys_refresh_s)) and (
-                self._tried is None or now - self._tried >= self._settings.auth_keys_interval_s
+            if (key_id not in self._keys or self._older(now, _REFRESH_S)) and (
+                self._tried is None or now - self._tried >= _INTERVAL_S
             ):
                 self._tried = now
                 self._fetch(now)
-            if self._older(now, self._settings.auth_keys_lifetime_s):
+            if self._older(now, _LIFETIME_S):
                 raise AuthUnavailableError("The keys of the token issuer can't be had.")
             if key_id not in self._keys:
                 raise UnauthorizedError("The token is signed with an unknown key.")
@@ -83,7 +88,7 @@ class KeySet:
 
     def _fetch(self, now: float) -> None:
         try:
-            keys = _signing_keys(str(self._settings.auth_jwks_url))
+            keys = _signing_keys(str(self._settings.auth.jwks_url))
         except (OSError, ValueError, jwt.PyJWTError) as error:
             _log.warning("auth_keys_unavailable", reason=type(error).__name__)
             return
@@ -118,9 +123,9 @@ class CallerGate:
 
     def __init__(self, settings: GpuSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
-        self._keys = KeySet(settings, clock) if settings.auth_issuer else None
+        self._keys = KeySet(settings, clock) if settings.auth.issuer else None
         if self._keys is None:
-            _log.info("auth_disabled", reason="GPU_AUTH_ISSUER is not set")
+            _log.info("auth_disabled", reason="GPU_AUTH names no issuer")
 
     def admit(self, authorization: str) -> None:
         """Check an Authorization header.
@@ -133,8 +138,8 @@ class CallerGate:
         if scheme.lower() != "bearer" or not 0 < len(token) <= _MAX_TOKEN_CHARS:
             raise UnauthorizedError("This service wants a bearer token.")
         roles = self._claims(self._keys, token).get("roles")
-        if not isinstance(roles, list) or self._settings.auth_role not in roles:
-            raise ForbiddenError(f"The token does not hold the role {self._settings.auth_role}.")
+        if not isinstance(roles, list) or self._settings.auth.role not in roles:
+            raise ForbiddenError(f"The token does not hold the role {self._settings.auth.role}.")
 
     def _claims(self, keys: KeySet, token: str) -> dict[str, Any]:
         try:
@@ -146,9 +151,9 @@ class CallerGate:
                 token,
                 keys.key(key_id),
                 algorithms=[_ALGORITHM],
-                audience=self._settings.auth_audience,
-                issuer=self._settings.auth_issuer,
-                leeway=self._settings.auth_skew_s,
+                audience=self._settings.auth.audience,
+                issuer=self._settings.auth.issuer,
+                leeway=_CLOCK_SKEW_S,
                 options={"require": ["exp", "nbf", "iss", "aud"]},
             )
         except jwt.PyJWTError as error:

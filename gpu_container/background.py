@@ -20,6 +20,8 @@ from gpu_container.settings import GpuSettings
 
 _NOTHING = "The network sees no subject in this picture: there is nothing to cut out."
 _VISIBLE = 128
+# a prediction with a lower peak, a smaller range or a smaller subject (share of the picture) holds none
+_MIN_CONFIDENCE, _MIN_CONTRAST, _MIN_COVERAGE = 0.5, 0.3, 0.002
 _LOOKED_AT = 1024
 
 OnDevice = Callable[[Callable[[], Any], float], Any]
@@ -51,8 +53,7 @@ class BackgroundRemover:
 
     def __init__(self, settings: GpuSettings, device: str, on_device: OnDevice) -> None:
         """Load the model. ``on_device(run, deadline)`` runs the network. Raises ``ModelUnavailableError``."""
-        self.name = settings.background_model
-        self._settings = settings
+        self.name = settings.networks.background
         providers = _providers(device)
         _check_file(self.name, settings.model_cache)
         prepare_rembg(settings.model_cache)
@@ -96,16 +97,12 @@ class BackgroundRemover:
         return cutout
 
     def _check(self, mask: np.ndarray) -> None:
-        prediction, settings = self._on_device.caller.prediction, self._settings
+        prediction = self._on_device.caller.prediction
         peak, lowest = float(prediction.max()), float(prediction.min())
         if not np.isfinite([peak, lowest]).all():
             raise NoSubjectError(_NOTHING)
         coverage = float((mask >= _VISIBLE).mean())
-        if (
-            peak < settings.min_confidence
-            or peak - lowest < settings.min_contrast
-            or coverage < settings.min_coverage
-        ):
+        if peak < _MIN_CONFIDENCE or peak - lowest < _MIN_CONTRAST or coverage < _MIN_COVERAGE:
             raise NoSubjectError(_NOTHING)
 
 
@@ -131,7 +128,7 @@ def prepare_rembg(cache: Path) -> None:
 
 def _options(settings: GpuSettings) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.threads
+    options.intra_op_num_threads = settings.networks.threads
     # threads that spin while they wait for the next picture take the processor from the upscaling network
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

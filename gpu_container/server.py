@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,10 @@ from imagery.telemetry.logs import get_logger, log_context
 _log = get_logger(__name__)
 _PROBLEM = "application/problem+json"
 _STOP_S = 2.0
+# longest deadline, and that of requests without one
+_LONGEST_S = 600.0
+# label of the metrics
+_REPLICA = socket.gethostname()
 _HEALTHY = {ServiceState.READY, ServiceState.BUSY}
 _STAGES = (Stage.REMBG, Stage.REALESRGAN)
 
@@ -62,8 +67,8 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     _install_errors(app)
 
     async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
-        asked = settings.default_deadline_s if deadline is None else deadline - time.time()
-        remaining = min(asked, settings.default_deadline_s)
+        asked = _LONGEST_S if deadline is None else deadline - time.time()
+        remaining = min(asked, _LONGEST_S)
         with log_context(job_id=order.job_id, stage=stage.value, request_id=request_id):
             future = stages.submit(stage, order, time.monotonic() + remaining)
             # shielded: the work goes on for the caller's next try when this connection is gone
@@ -104,7 +109,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
             "stopping": stages.admission.closed,
             "version": __version__,
             "device": worker.device,
-            "replica": settings.replica,
+            "replica": _REPLICA,
             "models": {stage.value: worker.problems.get(stage.value, "ok") for stage in _STAGES},
             "queue": {"running": stages.running, "limit": settings.queue_limit},
             "vram_used_gb": used_gb,
@@ -124,9 +129,9 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         registry = CollectorRegistry()
         gauge = Gauge("gpu_vram_usage_gauge", "GPU memory in use, GB.", ["replica"], registry=registry)
         used_gb, peak_gb = worker.vram_gb()
-        gauge.labels(settings.replica).set(used_gb)
+        gauge.labels(_REPLICA).set(used_gb)
         peak = Gauge("gpu_vram_peak_gauge", "Its peak, GB.", ["replica"], registry=registry)
-        peak.labels(settings.replica).set(peak_gb)
+        peak.labels(_REPLICA).set(peak_gb)
         running = Gauge("gpu_requests_running", "Requests that are worked on.", registry=registry)
         running.set(stages.running)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")

@@ -36,6 +36,10 @@ from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
 _HEADER_BYTES = 64 * 1024
+# largest blob that is read
+_MAX_BYTES = 300 * 1024 * 1024
+# 0 (fastest) to 3
+_PNG_LEVEL = 1
 _CONTENT_TYPE = "image/png"
 
 
@@ -147,7 +151,7 @@ class StageService:
 
     def _decode(self, request: GpuRequest, deadline: float, held: ExitStack) -> Image.Image:
         """The source's picture; what it takes of the memory's bound is given back with ``held``."""
-        most = self._worker.settings.max_megapixels
+        most = self._worker.settings.memory.max_megapixels
         with self.admission.reading(deadline):
             data = self._read(request)
             width, height = pictures.size_of(data, most)
@@ -179,7 +183,7 @@ class StageService:
 
     def _read(self, request: GpuRequest) -> bytes:
         try:
-            return self._storage.read(request.source, max_bytes=self._worker.settings.max_bytes)
+            return self._storage.read(request.source, max_bytes=_MAX_BYTES)
         except BlobNotFoundError as error:
             raise SourceNotFoundError(f"{request.source.path} does not exist.") from error
         except BlobTooLargeError as error:
@@ -213,7 +217,7 @@ def remove_background(worker: GpuWorker, picture: Image.Image, deadline: float, 
     remover = worker.background
     cutout = remover.remove(picture, deadline)
     height, width, channels = cutout.shape
-    file = pictures.write([cutout], width, height, channels, worker.settings.png_level)
+    file = pictures.write([cutout], width, height, channels, _PNG_LEVEL)
     return _Result(file, width, height, remover.name, 0)
 
 
@@ -228,7 +232,7 @@ def upscale(worker: GpuWorker, picture: Image.Image, deadline: float, run: Stage
     lane = run.lane = JobLane(deadline)
     # closed at once also when writing fails: what still waits of the job must not keep the device busy
     with closing(upscaler.bands(pixels, lane)) as bands:
-        file = pictures.write(bands, width * scale, height * scale, channels, worker.settings.png_level)
+        file = pictures.write(bands, width * scale, height * scale, channels, _PNG_LEVEL)
     return _Result(file, width * scale, height * scale, upscaler.model.name, lane.computed)
 
 

@@ -18,6 +18,8 @@ _log = get_logger(__name__)
 _STEPS = 255
 _CUDA_STEP = 64
 _WARM_UPS = 2
+# batch shapes whose CUDA graphs and buffers are kept
+MAX_GRAPHS = 8
 
 Shape = tuple[int, ...]
 
@@ -160,7 +162,7 @@ class TorchEngine:
         *,
         precision: Precision,
         tile_step: int,
-        max_graphs: int,
+        max_graphs: int = MAX_GRAPHS,
         compiled: bool,
     ) -> None:
         """``max_graphs``: shapes whose buffers and graphs are kept, the least recently used go first."""

@@ -13,7 +13,7 @@ from gpu_container.engine import UpscaleEngine
 from gpu_container.lane import JobLane
 from gpu_container.models import UpscaleModel
 from gpu_container.scheduler import Scheduler
-from gpu_container.settings import AlphaMethod, GpuSettings
+from gpu_container.settings import GpuSettings
 from gpu_container.tiling import Tile, TileBand, TileGrid, TileRegion, bands
 
 _CHANNELS_WITH_ALPHA = 4
@@ -22,6 +22,10 @@ _FRINGE = 4
 # bicubic interpolation looks two pixels far
 _FILTER_REACH = 2
 _BLEED_ROWS = 1024
+# smallest side after out-of-memory halvings, input pixels
+MIN_TILE = 96
+# row bands that are computed while an earlier one is encoded
+_BANDS_AHEAD = 1
 _THIN = 4
 _FRAME = 10
 
@@ -61,7 +65,7 @@ class Upscaler:
         yield from self._bands(pixels, lane)
 
     def _bands(self, pixels: np.ndarray, lane: JobLane) -> Iterator[np.ndarray]:
-        job = _Job(pixels, self.model, self._smallest(self.engine.tile_step), self._settings.alpha)
+        job = _Job(pixels, self.model, self._smallest(self.engine.tile_step))
         plan = self._plan(pixels)
         lane.left = sum(tile.pixels for band in plan for tile in band.tiles)
         lane.total = sum(len(band.tiles) for band in plan)
@@ -83,7 +87,7 @@ class Upscaler:
             canvas = job.canvas(band)
             self.scheduler.put(lane, canvas.work)
             ahead.append(canvas)
-            if len(ahead) > self._settings.bands_ahead:
+            if len(ahead) > _BANDS_AHEAD:
                 yield _finished(ahead.popleft(), lane)
         while ahead:
             yield _finished(ahead.popleft(), lane)
@@ -92,7 +96,7 @@ class Upscaler:
         """Of one batch, from free memory and the model's appetite."""
         free = self.engine.memory().free
         settings = self._settings
-        bytes_free = settings.cpu_memory_gb * 1e9 if free is None else free * settings.memory_share
+        bytes_free = settings.memory.cpu_gb * 1e9 if free is None else free * settings.memory.share
         fitting = int(bytes_free / self.model.bytes_per_pixel(self.engine.precision))
         return min(fitting, self.engine.useful_pixels)
 
@@ -102,7 +106,7 @@ class Upscaler:
         step, overlap = self.engine.tile_step, self.model.overlap
         smallest = self._smallest(step)
         fitting = int(self._most_pixels() ** 0.5) // step * step
-        largest = max(smallest, min(self._settings.tile, fitting))
+        largest = max(smallest, min(self._settings.memory.tile, fitting))
         if channels != _CHANNELS_WITH_ALPHA:
             whole = TileRegion(0, height, 0, width)
             return bands(height, width, TileGrid(largest, overlap, step), whole, lambda _: True)
@@ -115,7 +119,7 @@ class Upscaler:
         return min(plans, key=lambda plan: sum(tile.pixels for band in plan for tile in band.tiles))
 
     def _smallest(self, step: int) -> int:
-        return max(self._settings.min_tile, 2 * self.model.overlap + step)
+        return max(MIN_TILE, 2 * self.model.overlap + step)
 
 
 class _Visible:
@@ -151,18 +155,15 @@ class _Visible:
 class _Job:
     """One picture: what the network reads, and the canvases it writes."""
 
-    def __init__(self, pixels: np.ndarray, model: UpscaleModel, smallest: int, alpha: AlphaMethod) -> None:
+    def __init__(self, pixels: np.ndarray, model: UpscaleModel, smallest: int) -> None:
         self.model = model
         self.smallest = smallest
         self.channels = pixels.shape[2]
         self.alpha: np.ndarray | None = None
-        self.edges: np.ndarray | None = None
         self.colour = pixels
         if self.channels == _CHANNELS_WITH_ALPHA:
             self.alpha = np.ascontiguousarray(pixels[..., 3])
             self.colour = bleed(pixels)
-            if alpha is AlphaMethod.NETWORK:
-                self.edges = cv2.morphologyEx(self.alpha, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
 
     def canvas(self, band: TileBand) -> _Canvas:
         """An empty band, its matte filtered already, and the work that fills it."""
@@ -172,10 +173,7 @@ class _Job:
             out[..., 3] = resize_rows(self.alpha, band.start, band.end, scale)
         canvas = _Canvas(band, out)
         for tile in band.tiles:
-            canvas.add(_TileWork(self, canvas, tile, tile.read(self.colour), slice(0, 3)))
-            if self.alpha is not None and self.edges is not None and tile.read(self.edges).any():
-                grey = np.repeat(tile.read(self.alpha)[..., None], 3, axis=2)
-                canvas.add(_TileWork(self, canvas, tile, grey, slice(3, 4)))
+            canvas.add(_TileWork(self, canvas, tile, tile.read(self.colour)))
         return canvas
 
 
@@ -196,22 +194,20 @@ class _Canvas:
 
 @dataclass(frozen=True)
 class _TileWork:
-    """One tile of a canvas; ``target``: the channels it fills."""
+    """One tile of a canvas, whose colour it fills."""
 
     job: _Job
     canvas: _Canvas
     tile: Tile
     pixels: np.ndarray
-    target: slice
 
     def deliver(self, result: np.ndarray) -> None:
         rows, columns, scale = self.tile.rows, self.tile.columns, self.job.model.scale
         top, left = (rows.keep_from - rows.start) * scale, (columns.keep_from - columns.start) * scale
         height, width = (rows.keep_to - rows.keep_from) * scale, (columns.keep_to - columns.keep_from) * scale
         y, x = (rows.keep_from - self.canvas.band.start) * scale, columns.keep_from * scale
-        channels = self.target.stop - self.target.start
-        kept = result[top : top + height, left : left + width, :channels]
-        self.canvas.out[y : y + height, x : x + width, self.target] = kept
+        kept = result[top : top + height, left : left + width, :3]
+        self.canvas.out[y : y + height, x : x + width, :3] = kept
         self.canvas.pending -= 1
 
     def halves(self) -> Sequence[_TileWork]:
@@ -229,7 +225,6 @@ class _TileWork:
                     half.rows.start - rows : half.rows.end - rows,
                     half.columns.start - columns : half.columns.end - columns,
                 ],
-                self.target,
             )
             for half in halves
         ]

@@ -49,7 +49,7 @@ class GpuWorker:
 
     def __init__(self, settings: GpuSettings) -> None:
         self.settings = settings
-        self.scheduler = Scheduler(settings.max_batch)
+        self.scheduler = Scheduler(settings.memory.batch)
         self.device = "cpu"
         self._loaded = LoadedModels()
         self._set_up = threading.Event()
@@ -165,7 +165,7 @@ def choose_device(wanted: Device) -> str:
 
 def choose_model(settings: GpuSettings, device: str) -> UpscaleModel:
     """The upscaling model by its name in the settings. Raises ``ModelUnavailableError``."""
-    name = AUTO_UPSCALE[device] if settings.upscale_model == "auto" else settings.upscale_model
+    name = AUTO_UPSCALE[device] if settings.networks.upscale == "auto" else settings.networks.upscale
     model = UPSCALE_MODELS.get(name)
     if model is None:
         raise ModelUnavailableError(f"there is no upscaling model '{name}': {', '.join(UPSCALE_MODELS)}")
@@ -174,27 +174,29 @@ def choose_model(settings: GpuSettings, device: str) -> UpscaleModel:
 
 def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, device: str) -> UpscaleEngine:
     """What runs ``network`` on ``device``. Raises ``ModelUnavailableError`` where they don't fit."""
-    runtime = settings.runtime
+    networks = settings.networks
+    runtime = networks.runtime
     if runtime is Runtime.AUTO:
         runtime = Runtime.TORCH if device == "cuda" else Runtime.OPENVINO
     if runtime is Runtime.OPENVINO:
         if device != "cpu":
-            raise ModelUnavailableError("GPU_RUNTIME=openvino runs on the processor only")
+            raise ModelUnavailableError("runtime=openvino (GPU_NETWORKS) runs on the processor only")
         try:
             from gpu_container.openvino_engine import OpenVinoEngine
         except ImportError as error:
-            raise ModelUnavailableError("OpenVINO is not installed; set GPU_RUNTIME=torch") from error
+            raise ModelUnavailableError(
+                "OpenVINO is not installed; set runtime=torch in GPU_NETWORKS"
+            ) from error
 
         return OpenVinoEngine(
-            network, precision=settings.precision, tile_step=model.align, threads=settings.threads
+            network, precision=networks.precision, tile_step=model.align, threads=networks.threads
         )
     from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
 
     return TorchEngine(
         network,
         CudaPlatform() if device == "cuda" else HostPlatform(),
-        precision=settings.precision,
+        precision=networks.precision,
         tile_step=model.align,
-        max_graphs=settings.max_graphs,
-        compiled=settings.compile,
+        compiled=networks.compile,
     )

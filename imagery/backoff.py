@@ -8,6 +8,8 @@ from imagery.contracts import RetryPolicy
 
 _MOST_DOUBLINGS = 60
 _HALF_WORD = 0xFFFF
+# share by which waits are spread, so that jobs do not come back all at once
+JITTER = 0.2
 
 
 def wait_s(policy: RetryPolicy, attempt: int, seed: str) -> float:

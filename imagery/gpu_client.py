@@ -12,13 +12,14 @@ import httpx
 from pydantic import ValidationError
 
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem
-from imagery.identity import Tokens, TokenUnavailableError, make_credential
+from imagery.identity import TOKEN_MARGIN_S, Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
 from imagery.telemetry.tracing import Span, SpanType, span
 
 _HEALTH_TIMEOUT_S = 2.0
 _PROGRESS_TIMEOUT_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
+_MAX_CONNECTIONS = 100
 _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
 _BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
@@ -90,12 +91,12 @@ class GpuClient:
     def __init__(
         self, settings: Settings, client: httpx.Client | None = None, tokens: Tokens | None = None
     ) -> None:
-        self._timeout_s = settings.gpu_timeout_s
+        self._timeout_s = settings.gpu.retry.timeout_s
         self._client = client or httpx.Client(
             auth=_bearer(settings, tokens),
-            base_url=settings.gpu_service_url,
-            timeout=httpx.Timeout(settings.gpu_timeout_s, connect=_CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=settings.http_connections),
+            base_url=settings.gpu.service_url,
+            timeout=httpx.Timeout(settings.gpu.retry.timeout_s, connect=_CONNECT_TIMEOUT_S),
+            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
         )
 
     def remove_background(self, request: GpuRequest, deadline: datetime) -> GpuReport:
@@ -186,10 +187,10 @@ class _Bearer(httpx.Auth):
 def _bearer(settings: Settings, tokens: Tokens | None) -> _Bearer | None:
     if tokens is not None:
         return _Bearer(tokens)
-    if settings.gpu_app_id is None:
+    if settings.gpu.app_id is None:
         return None
-    scope = f"{settings.gpu_app_id}/.default"
-    return _Bearer(Tokens(make_credential(settings), scope, settings.token_margin_s))
+    scope = f"{settings.gpu.app_id}/.default"
+    return _Bearer(Tokens(make_credential(settings), scope, TOKEN_MARGIN_S))
 
 
 def _report(answer: httpx.Response) -> GpuReport:

@@ -7,13 +7,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+WAIT_S, FRESH_S, STALE_S = 0.2, 5.0, 60.0
+
 
 class GpuReading:
     """The last answer of ``ask``, a blocking call; at most one of them is under way."""
 
     def __init__(
-        self, ask: Callable[[], dict[str, Any]], *, wait_s: float, fresh_s: float, stale_s: float
+        self,
+        ask: Callable[[], dict[str, Any]],
+        *,
+        wait_s: float = WAIT_S,
+        fresh_s: float = FRESH_S,
+        stale_s: float = STALE_S,
     ) -> None:
+        """``wait_s``: longest wait of a reader. ``fresh_s``: age up to which nobody asks again. ``stale_s``:
+        age up to which an old answer is still returned while no new one comes.
+        """
         self._ask = ask
         self._wait_s, self._fresh_s, self._stale_s = wait_s, fresh_s, stale_s
         self._changed = threading.Condition()

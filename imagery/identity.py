@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
 # while the old token is still good
+# tokens are renewed this long before they end
+TOKEN_MARGIN_S = 300.0
 _NEXT_TRY_S = 15.0
 
 
@@ -37,11 +39,11 @@ def make_credential(settings: Settings) -> TokenCredential:
         ManagedIdentityCredential,
     )
 
-    if settings.azure_credential is AzureCredential.MANAGED_IDENTITY:
-        return ManagedIdentityCredential(client_id=settings.azure_client_id)
-    if settings.azure_credential is AzureCredential.DEVELOPER:
+    if settings.azure.credential is AzureCredential.MANAGED_IDENTITY:
+        return ManagedIdentityCredential(client_id=settings.azure.client_id)
+    if settings.azure.credential is AzureCredential.DEVELOPER:
         return ChainedTokenCredential(AzureCliCredential(), AzureDeveloperCliCredential())
-    return DefaultAzureCredential(managed_identity_client_id=settings.azure_client_id)
+    return DefaultAzureCredential(managed_identity_client_id=settings.azure.client_id)
 
 
 @lru_cache(maxsize=1)

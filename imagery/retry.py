@@ -18,8 +18,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imagery.backoff import JITTER
 from imagery.contracts import RetryPolicy
 from imagery.settings import Settings
+
+# waits that a server asks for (Retry-After), and for a replica: the job's deadline ends them earlier
+MAX_WAITS = 200
+_RECORDS_ATTEMPTS = 6
 
 
 @dataclass(frozen=True)
@@ -35,37 +40,36 @@ class RetryRules:
     @classmethod
     def of(cls, settings: Settings) -> RetryRules:
         """As the settings have them."""
-        jitter = settings.retry_jitter
+        gpu, start = settings.gpu.retry, settings.gpu.start
+        nano_banana, callback = settings.nano_banana.retry, settings.callbacks.retry
         return cls(
             gpu=RetryPolicy(
-                first_s=settings.gpu_retry_first_s,
-                coefficient=settings.gpu_retry_coefficient,
-                cap_s=settings.gpu_retry_cap_s,
-                attempts=settings.gpu_retry_attempts,
-                jitter=jitter,
+                first_s=gpu.first_s,
+                coefficient=gpu.coefficient,
+                cap_s=gpu.cap_s,
+                attempts=gpu.attempts,
+                jitter=JITTER,
             ),
             gpu_replica=RetryPolicy(
-                first_s=settings.gpu_replica_first_s,
-                coefficient=settings.gpu_replica_coefficient,
-                cap_s=settings.gpu_replica_cap_s,
-                attempts=settings.max_waits,
-                jitter=jitter,
+                first_s=start.first_s,
+                coefficient=start.coefficient,
+                cap_s=start.cap_s,
+                attempts=MAX_WAITS,
+                jitter=JITTER,
             ),
             nano_banana=RetryPolicy(
-                first_s=settings.nano_banana_retry_first_s,
-                coefficient=settings.nano_banana_retry_coefficient,
-                cap_s=settings.nano_banana_retry_cap_s,
-                attempts=settings.nano_banana_retry_attempts,
-                jitter=jitter,
+                first_s=nano_banana.first_s,
+                coefficient=nano_banana.coefficient,
+                cap_s=nano_banana.cap_s,
+                attempts=nano_banana.attempts,
+                jitter=JITTER,
             ),
-            records=RetryPolicy(
-                first_s=1.0, coefficient=2.0, cap_s=30.0, attempts=settings.records_retry_attempts
-            ),
+            records=RetryPolicy(first_s=1.0, coefficient=2.0, cap_s=30.0, attempts=_RECORDS_ATTEMPTS),
             callback=RetryPolicy(
-                first_s=settings.callback_retry_first_s,
-                coefficient=settings.callback_retry_coefficient,
-                cap_s=settings.callback_retry_cap_s,
-                attempts=settings.callback_max_attempts,
-                jitter=jitter,
+                first_s=callback.first_s,
+                coefficient=callback.coefficient,
+                cap_s=callback.cap_s,
+                attempts=callback.attempts,
+                jitter=JITTER,
             ),
         )

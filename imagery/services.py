@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 from imagery.contracts import JOBS, UPLOADS
+from imagery.database import event_watch
 from imagery.database.batches import Batches
 from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
@@ -71,8 +72,10 @@ def get_services() -> Services:
         settings=settings,
         storage=storage,
         database=database,
-        jobs=Jobs(database, timedelta(seconds=settings.callback_lifetime_s), settings.nano_banana_price_usd),
-        stages=Stages(database, settings.nano_banana_price_usd),
+        jobs=Jobs(
+            database, timedelta(seconds=settings.callbacks.retry.lifetime_s), settings.nano_banana.price_usd
+        ),
+        stages=Stages(database, settings.nano_banana.price_usd),
         users=Users(database),
         quotas=Quotas.of(settings),
         tickets=Tickets(database),
@@ -82,18 +85,13 @@ def get_services() -> Services:
         retention=Retention(database),
         ledger=Ledger(
             database,
-            answer_within=timedelta(seconds=settings.nano_banana_timeout_s + _ANSWER_MARGIN_S),
-            budgets=Budgets(settings.budget_usd_per_day, settings.quota_usd_per_day),
+            answer_within=timedelta(seconds=settings.nano_banana.retry.timeout_s + _ANSWER_MARGIN_S),
+            budgets=Budgets(settings.jobs.budget_usd_per_day, settings.jobs.quota.usd_per_day),
         ),
         stage_cache=StageCache(database, settings),
         circuits=circuits,
-        event_watch=EventWatch(database, settings.logs_poll_s),
+        event_watch=EventWatch(database, event_watch.LOOK_EVERY_S),
         gpu=gpu,
-        gpu_reading=GpuReading(
-            gpu.health,
-            wait_s=settings.metrics_gpu_wait_s,
-            fresh_s=settings.metrics_gpu_fresh_s,
-            stale_s=settings.metrics_gpu_stale_s,
-        ),
+        gpu_reading=GpuReading(gpu.health),
         nano_banana=NanoBanana(settings),
     )

@@ -66,7 +66,7 @@ def _change(users: Users, chosen: argparse.Namespace) -> None:
 
 
 def _webhook_secret(users: Users, chosen: argparse.Namespace) -> None:
-    master = get_settings().webhook_signing_key
+    master = get_settings().callbacks.signing_key
     user = users.change(chosen.name, new_webhook_secret=True) if chosen.new else users.named(chosen.name)
     _say(webhook_secret(master, user.user_id, user.webhook_version))
 

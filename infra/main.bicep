@@ -112,7 +112,7 @@ param databaseHighAvailability bool = false
 param storageSku string = 'Standard_ZRS'
 
 @minValue(31)
-@description('Uploads and job files are deleted by the storage account this long after their last change, whatever the code does. Longer than RETENTION_PICTURES_DAYS.')
+@description('Uploads and job files are deleted by the storage account this long after their last change, whatever the code does. Longer than pictures_days in RETENTION.')
 param blobLifetimeDays int = 180
 
 @description('Origins of web pages, comma separated, that may upload to storage with a link; empty: none.')

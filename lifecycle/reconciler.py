@@ -39,6 +39,8 @@ from lifecycle.starter import start_callback, try_start
 
 _log = get_logger(__name__)
 _MOST_FAILURES = 5
+# jobs that are read at once
+_PAGE = 500
 
 
 async def reconcile(client: df.DurableOrchestrationClient) -> int:
@@ -58,21 +60,21 @@ class ReconcilerTick:
     async def run(self) -> int:
         """Page by page, so that many jobs that merely wait can't hide one that is lost."""
         settings = self._services.settings
-        since = utc_now() - timedelta(seconds=settings.reconcile_grace_s)
+        since = utc_now() - timedelta(seconds=settings.upkeep.reconcile.grace_s)
         repaired = looked_at = 0
-        while looked_at < settings.reconcile_max_jobs:
-            jobs = await asyncio.to_thread(
-                self._services.jobs.unfinished, since, settings.reconcile_page, looked_at
-            )
+        while looked_at < settings.upkeep.reconcile.jobs:
+            jobs = await asyncio.to_thread(self._services.jobs.unfinished, since, _PAGE, looked_at)
             looked_at += len(jobs)
             for job in jobs:
                 with log_context(job_id=job.job_id, stage=job.stage):
                     repaired += await self._try(job)
-                if repaired >= settings.reconcile_max_starts:
+                if repaired >= settings.upkeep.reconcile.starts:
                     return repaired
-            if len(jobs) < settings.reconcile_page:
+            if len(jobs) < _PAGE:
                 break
-        repaired += await asyncio.to_thread(close_lost_calls, self._services, settings.reconcile_max_starts)
+        repaired += await asyncio.to_thread(
+            close_lost_calls, self._services, settings.upkeep.reconcile.starts
+        )
         repaired += await self._deliver_callbacks()
         if repaired:
             _log.info("reconciled", looked_at=looked_at, repaired=repaired)
@@ -82,7 +84,7 @@ class ReconcilerTick:
         """Start what should deliver a callback that is due; what is due has nobody that waits for it."""
         started = 0
         due = await asyncio.to_thread(
-            self._services.callbacks.due, self._services.settings.reconcile_max_starts
+            self._services.callbacks.due, self._services.settings.upkeep.reconcile.starts
         )
         for delivery in due:
             with log_context(job_id=delivery.job_id):
@@ -106,7 +108,7 @@ class ReconcilerTick:
         batch = await self._batches.of(job)
         if batch is not None and batch.was_cancelled:
             return await self._cancel(job)
-        if utc_now() >= job.deadline + timedelta(seconds=self._services.settings.reconcile_grace_s):
+        if utc_now() >= job.deadline + timedelta(seconds=self._services.settings.upkeep.reconcile.grace_s):
             return await self._fail(job, "deadline_exceeded", "The job's deadline has passed.")
         if batch is not None and batch.will_see_to(job):
             return 0
@@ -131,7 +133,7 @@ class ReconcilerTick:
         restarts = await asyncio.to_thread(self._services.jobs.count_restart, job.job_id, job.run)
         if restarts is None:
             return 0
-        if restarts > self._services.settings.reconcile_max_restarts:
+        if restarts > self._services.settings.upkeep.reconcile.restarts:
             return await self._give_up(job, restarts)
         return int(await try_start(self._client, job))
 

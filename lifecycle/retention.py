@@ -22,6 +22,8 @@ from lifecycle.uploads import sweep
 _log = get_logger(__name__)
 _EVENT_CHUNKS = 50
 _MOST_FAILURES = 5
+# jobs that one run clears
+MAX_JOBS = 500
 
 
 async def retain(client: df.DurableOrchestrationClient) -> int:
@@ -32,7 +34,7 @@ async def retain(client: df.DurableOrchestrationClient) -> int:
     finally:
         # no matter what stands in the way of deleting, no image stays lost
         await sweep(client)
-    before = utc_now() - timedelta(days=services.settings.retention_events_days)
+    before = utc_now() - timedelta(days=services.settings.upkeep.retention.events_days)
     events = await asyncio.to_thread(services.retention.delete_events, before, _EVENT_CHUNKS)
     if expired or events:
         _log.info("retained", expired=expired, events_deleted=events)
@@ -51,8 +53,8 @@ class RetentionTick:
     async def run(self) -> int:
         """Clear the oldest jobs, one after the other."""
         settings = self._services.settings
-        before = utc_now() - timedelta(days=settings.retention_pictures_days)
-        jobs = await asyncio.to_thread(self._services.retention.due, before, settings.retention_max_jobs)
+        before = utc_now() - timedelta(days=settings.upkeep.retention.pictures_days)
+        jobs = await asyncio.to_thread(self._services.retention.due, before, MAX_JOBS)
         leaving = {job.job_id for job in jobs}
         expired = 0
         for job in jobs:

@@ -10,7 +10,7 @@ import azure.durable_functions as df
 from imagery.contracts import CallbackInput, JobRequest, JobState, PipelineInput
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob, utc_now
-from imagery.retry import RetryRules
+from imagery.retry import MAX_WAITS, RetryRules
 from imagery.services import get_services
 from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
@@ -30,7 +30,7 @@ def pipeline_input(job: ImageJob, settings: Settings) -> PipelineInput:
         gpu_retry=rules.gpu,
         nano_banana_retry=rules.nano_banana,
         records_retry=rules.records,
-        max_waits=settings.max_waits,
+        max_waits=MAX_WAITS,
     )
 
 
@@ -118,7 +118,7 @@ async def start_callback(client: df.DurableOrchestrationClient, delivery: str) -
     settings = get_services().settings
     message = CallbackInput(
         delivery_id=delivery,
-        max_attempts=settings.callback_max_attempts,
+        max_attempts=settings.callbacks.retry.attempts,
         records_retry=RetryRules.of(settings).records,
     )
     try:

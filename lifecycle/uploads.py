@@ -27,6 +27,8 @@ from lifecycle.starter import refuse, submit_upload
 
 _log = get_logger(__name__)
 _CHUNK = 500
+# uploads that one run looks at for files whose event got lost
+SWEPT_BLOBS = 5000
 _UNREADABLE = "The upload could not be taken in. Upload the file again; if that fails too, report its name."
 
 
@@ -61,14 +63,14 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
 async def sweep(client: df.DurableOrchestrationClient) -> int:
     """Take in uploads that have no job: how many.
 
-    Each tick looks at a new random choice of ``RETENTION_SWEEP_BLOBS`` uploads, all of them where there
-    are no more, and starts at most ``RECONCILE_MAX_STARTS`` jobs.
+    Each tick looks at a new random choice of ``SWEPT_BLOBS`` uploads, all of them where there
+    are no more, and starts at most ``starts`` (RECONCILE) jobs.
     """
     settings = get_services().settings
-    lost = await asyncio.to_thread(_without_job, settings.retention_sweep_blobs)
+    lost = await asyncio.to_thread(_without_job, SWEPT_BLOBS)
     taken_in = 0
     for ref in lost:
-        if taken_in >= settings.reconcile_max_starts:
+        if taken_in >= settings.upkeep.reconcile.starts:
             break
         taken_in += await _take_in(client, ref)
     if taken_in:
@@ -116,7 +118,7 @@ def _give_up(ref: BlobRef) -> bool:
 def _is_settled(ref: BlobRef) -> bool:
     """True when the blob's event has had time to arrive."""
     services = get_services()
-    grace = timedelta(seconds=services.settings.reconcile_grace_s)
+    grace = timedelta(seconds=services.settings.upkeep.reconcile.grace_s)
     return utc_now() - services.storage.properties(ref).modified >= grace
 
 

@@ -17,6 +17,13 @@ _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _SETUP = "'make setup' installs it; 'make doctor' says what is missing."
 
+# quick repairs and retries, in variables of several words
+_WORDS = {
+    "RECONCILE": "grace_s=5",
+    "GPU_RETRY": "first_s=1 attempts=6",
+    "NANO_BANANA_RETRY": "first_s=1",
+}
+
 
 def connection_string(ports: dict[str, int]) -> str:
     """Of Azurite, for the Azure SDK and its tools."""
@@ -40,11 +47,7 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{options.run_dir / 'imagery.db'}",
         "WEBHOOK_SIGNING_KEY": _kept_secret(options.run_dir / "webhook-signing.key"),
         "RECONCILE_SCHEDULE": "*/10 * * * * *",
-        "RECONCILE_GRACE_S": "5",
         "RETENTION_SCHEDULE": "0 * * * * *",
-        "GPU_RETRY_FIRST_S": "1",
-        "GPU_RETRY_ATTEMPTS": "6",
-        "NANO_BANANA_RETRY_FIRST_S": "1",
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "AzureWebJobsDisableHomepage": "true",
         "PYTHONUNBUFFERED": "1",
@@ -58,7 +61,9 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
     if is_simulated(options):
         fixed["NANO_BANANA_BASE_URL"] = f"http://127.0.0.1:{ports['NANO_BANANA_PORT']}"
         fixed["NANO_BANANA_API_KEY"] = "simulator"
-    return defaults | given | fixed
+    # of a word that stands there twice the last one counts
+    words = {name: f"{value} {given.get(name, '')}".strip() for name, value in _WORDS.items()}
+    return defaults | given | words | fixed
 
 
 def _around_proxies(given: dict[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from imagery.database.engine import Database, make_engine
 from imagery.database.migrate import upgrade
 from imagery.database.users import Users
 from imagery.principal import Role
+from imagery.settings import layered
 from testbed.ports import free_port
 from testbed.supervised import keep, release
 
@@ -98,34 +99,27 @@ class Stack:
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
-        common = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environment}
+        base = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        common = {**base, **self.environment}
         settings = {
             "AzureWebJobsDisableHomepage": "true",
             "DATABASE_URL": f"sqlite:///{self.folder / 'imagery.db'}",
             "GPU_SERVICE_URL": f"http://127.0.0.1:{self.gpu_port}",
-            "GPU_RETRY_FIRST_S": "0.2",
-            "GPU_RETRY_CAP_S": "2",
-            "GPU_RETRY_ATTEMPTS": "4",
-            "GPU_REPLICA_FIRST_S": "0.3",
-            "GPU_REPLICA_CAP_S": "1",
-            "CIRCUIT_OPEN_S": "1",
-            "CIRCUIT_OPEN_CAP_S": "2",
-            "CIRCUIT_READ_S": "0.2",
+            "GPU_RETRY": "first_s=0.2 cap_s=2 attempts=4",
+            "GPU_START": "first_s=0.3 cap_s=1",
+            "CIRCUIT": "open_s=1 cap_s=2 read_s=0.2",
             # the tests send the same photo over and over, and each one wants it computed
             "STAGE_CACHE": "off",
             "BUDGET_USD_PER_DAY": "100000",
             "NANO_BANANA_BASE_URL": f"http://127.0.0.1:{self.simulator_port}",
             "NANO_BANANA_API_KEY": "simulator",
-            "NANO_BANANA_RETRY_FIRST_S": "0.5",
-            "NANO_BANANA_TIMEOUT_S": "5",
+            "NANO_BANANA_RETRY": "first_s=0.5 timeout_s=5",
             "RECONCILE_SCHEDULE": "*/2 * * * * *",
-            "RECONCILE_GRACE_S": "3",
+            "RECONCILE": "grace_s=3",
             "RETENTION_SCHEDULE": "*/2 * * * * *",
-            "QUOTA_JOBS_PER_MINUTE": "100000",
-            "QUOTA_USD_PER_DAY": "100000",
+            "QUOTA": "jobs_per_minute=100000 usd_per_day=100000",
             "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
-            "CALLBACK_RETRY_FIRST_S": "0.5",
-            "CALLBACK_TIMEOUT_S": "2",
+            "CALLBACK_RETRY": "first_s=0.5 timeout_s=2",
         }
         state = ["--state-dir", str(self.folder / "host")]
         self.gpu = self._piece(
@@ -139,7 +133,7 @@ class Stack:
             common,
         )
         # settings of a test's own win over the defaults above
-        environment = {**common, **settings, **self.environment}
+        environment = layered(base, settings, self.environment)
         self.host = self._piece("host", ["-m", "devhost", *state], self.port, "/healthz", environment)
         self.database_url = environment["DATABASE_URL"]
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from imagery.database.engine import Database, make_engine
 from imagery.database.migrate import upgrade
+from imagery.environment import read
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import Azurite, start_azurite
@@ -112,9 +113,9 @@ def database(database_url: str) -> Iterator[Database]:
 def settings_for(kind: str, request: pytest.FixtureRequest, folder: Path) -> Settings:
     """ENV=DEV with files, or ENV=PROD with Azurite's connection string."""
     if kind == "local":
-        return Settings(env="DEV", AzureWebJobsStorage=None, local_storage_path=folder / "store")
+        return read(Settings, {"ENV": "DEV", "LOCAL_STORAGE_PATH": str(folder / "store")})
     azurite: Azurite = request.getfixturevalue("azurite")
-    return Settings(env="PROD", AzureWebJobsStorage=azurite.connection_string)
+    return read(Settings, {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string})
 
 
 @pytest.fixture(params=["local", pytest.param("azure", marks=pytest.mark.azurite)])

@@ -1,31 +1,22 @@
-"""What is written about the settings is what the code reads."""
+"""What is written about settings and requirements is true."""
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 
-from gpu_container.settings import GpuSettings
-from imagery.settings import Settings
-from imagery.settings_table import settings_table, variable
+from infra.settings_page import PAGE, page
 
 ROOT = Path(__file__).parent.parent
-HOST_SETTINGS = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsDisableHomepage"}
 
 
-def test_the_documentation_explains_every_setting() -> None:
-    page = (ROOT / "docs/settings.md").read_text()
-    table = page.split("<!-- settings:begin -->")[1].split("<!-- settings:end -->")[0]
-    assert table.strip() == settings_table(), "run: python -m imagery.settings_table"
-    gpu = page.split("<!-- gpu-settings:begin -->")[1].split("<!-- gpu-settings:end -->")[0]
-    assert gpu.strip() == settings_table(GpuSettings), "run: python -m gpu_container.settings_table"
+def test_the_page_of_settings_is_what_the_code_reads() -> None:
+    assert PAGE.read_text() == page(), "run: python -m infra.settings_page"
 
 
-def test_the_example_settings_exist_and_are_valid() -> None:
-    values = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
-    known = {variable(name, field) for name, field in Settings.model_fields.items()}
-    assert set(values) - HOST_SETTINGS <= known
-    Settings(**{name: value for name, value in values.items() if name not in HOST_SETTINGS})
+def test_a_person_may_set_sixty_variables_at_most() -> None:
+    names = re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE)
+    assert len(names) == len(set(names)) <= 60
 
 
 def test_every_requirement_is_pinned_and_says_why() -> None:

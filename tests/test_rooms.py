@@ -58,8 +58,9 @@ ROOMS: dict[str, set[str]] = {
 LAYERS: tuple[set[str], ...] = (
     {"__init__"},
     {"api_keys", "bounded_picture", "contracts", "png", "principal", "safe_http", "text", "webhooks"},
-    {"backoff", "job_ids", "settings"},
-    {"identity", "retry", "settings_table", "telemetry"},
+    {"backoff", "environment", "job_ids", "old_settings"},
+    {"settings"},
+    {"identity", "retry", "telemetry"},
     {"gpu_client", "gpu_reading", "providers", "storage"},
     {"database"},
     {"guardrail"},
@@ -72,8 +73,8 @@ GPU_IMPORTS = {
     "__init__",
     "bounded_picture",
     "contracts",
+    "environment",
     "settings",
-    "settings_table",
     "storage",
     "telemetry",
 }

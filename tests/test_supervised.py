@@ -11,6 +11,7 @@ import pytest
 
 from imagery.contracts import JOBS, BlobRef
 from imagery.database.engine import make_engine
+from imagery.environment import read
 from imagery.settings import Settings
 from imagery.storage import make_storage
 from testbed import supervised
@@ -41,7 +42,8 @@ def test_a_killed_postgres_is_started_again_with_its_data_and_named(tmp_path: Pa
 def test_a_killed_azurite_is_started_again_and_named(tmp_path: Path) -> None:
     server = start_azurite(tmp_path)
     try:
-        storage = make_storage(Settings(env="PROD", AzureWebJobsStorage=server.connection_string))
+        variables = {"ENV": "PROD", "AzureWebJobsStorage": server.connection_string}
+        storage = make_storage(read(Settings, variables))
         assert server.process is not None
         server.process.kill()
         server.process.wait(10)

@@ -35,7 +35,7 @@ def create_jobs(
     taken: set[str] = set()
     # each URL is looked up once, not once an item
     check = lru_cache(checked_callback)
-    parallel = get_services().settings.batch_parallel
+    parallel = get_services().settings.jobs.batch_parallel
     for index, item in enumerate(items):
         try:
             request = batch_job_request(item, caller, batch_id, check)

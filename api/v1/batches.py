@@ -32,6 +32,7 @@ from lifecycle import batch_starter
 
 router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"
+_MAX_ITEMS = 1000
 _MAX_CALLBACK_URLS = 10
 _MAX_KEY = 200
 
@@ -140,9 +141,8 @@ async def cancel_batch(batch_id: str, caller: Caller) -> BatchStatus:
 
 
 def _check_size(request: BatchRequest) -> None:
-    most = get_services().settings.batch_max_items
-    if len(request.items) > most:
-        raise ApiError(422, "batch_too_large", f"A batch takes up to {most} items.")
+    if len(request.items) > _MAX_ITEMS:
+        raise ApiError(422, "batch_too_large", f"A batch takes up to {_MAX_ITEMS} items.")
     different = {item.callback_url for item in request.items}
     if len(different) > _MAX_CALLBACK_URLS:
         detail = f"A batch takes up to {_MAX_CALLBACK_URLS} different callback URLs."
@@ -214,9 +214,7 @@ async def _load(batch_id: str, caller: Principal) -> BatchStatus:
 def _status(batch_id: str, caller: Principal) -> BatchStatus:
     services = get_services()
     batch = _find(batch_id, caller)
-    page = services.jobs.page(
-        owner_id=caller.scope, batch_id=batch_id, limit=services.settings.batch_max_items
-    )
+    page = services.jobs.page(owner_id=caller.scope, batch_id=batch_id, limit=_MAX_ITEMS)
     jobs = [job_status(view) for view in reversed(page.jobs)]
     ended = sum(job.state.is_terminal for job in jobs)
     return BatchStatus(

@@ -26,7 +26,13 @@ from imagery.database.tables import ImageJob
 from imagery.guardrail import NoThumbnailError
 from imagery.guardrail.pictures import CONTENT_TYPES
 from imagery.services import Services, get_services
-from imagery.storage import BlobNotFoundError, BlobTooLargeError, LinkUnsupportedError, checked
+from imagery.storage import (
+    LINK_LIFETIME_S,
+    BlobNotFoundError,
+    BlobTooLargeError,
+    LinkUnsupportedError,
+    checked,
+)
 from imagery.telemetry.logs import get_logger
 from imagery.text import is_id
 from lifecycle.starter import rerun, start_callback
@@ -208,7 +214,7 @@ def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Res
     # what a stranger has uploaded under any type must not be opened as a page
     safe = kind if kind in _PICTURE_TYPES else _UNKNOWN_TYPE
     try:
-        link = services.storage.read_link(ref, services.settings.sas_lifetime_s, filename, safe)
+        link = services.storage.read_link(ref, LINK_LIFETIME_S, filename, safe)
     except LinkUnsupportedError:
         return Response(services.storage.read(ref), media_type=safe)
     return RedirectResponse(link, 302)
@@ -228,5 +234,5 @@ def _small(services: Services, ref: BlobRef, width: int) -> bytes:
     if ref.container == JOBS:
         return services.guardrail.thumbnail(services.storage.read(ref), width)
     # a link bounds no length: an upload may be larger than any host's memory
-    data = services.storage.read(ref, services.settings.max_upload_bytes)
+    data = services.storage.read(ref, services.settings.guardrail.max_upload_bytes)
     return services.guardrail.thumbnail_of_upload(data, width)

@@ -27,6 +27,14 @@ router = APIRouter(tags=["operations"])
 _SSE, _NDJSON = "text/event-stream", "application/x-ndjson"
 _MAX_ID = 2**63 - 1
 _MOST = 10_000
+# most events at once
+_PAGE = 500
+# latest events that a stream begins with when it names no place
+_TAIL = 200
+# events that one query looks through for level, stage or text
+_SCAN_EVENTS = 20_000
+# pause of an EventSource before it connects again
+_RECONNECT_MS = 500
 
 
 class LogQuery(BaseModel):
@@ -51,7 +59,7 @@ class LogQuery(BaseModel):
         ge=0,
         le=_MOST,
         description="Without `after`: begin with this many of the latest events. "
-        "A stream begins with LOGS_TAIL of them, JSON lines begin with the oldest event.",
+        "A stream begins with 200 of them, JSON lines begin with the oldest event.",
     )
     wait: float | None = Field(default=None, ge=0, description="Seconds to wait for the first event.")
 
@@ -74,15 +82,15 @@ async def read_logs(
 ) -> Response:
     """Read the log as Server-Sent Events or as JSON lines.
 
-    Returns the events after `Last-Event-ID`, else after `after`, else the latest `tail`, up to LOGS_PAGE at
+    Returns the events after `Last-Event-ID`, else after `after`, else the latest `tail`, up to 500 at
     once. The response ends with the first events that there are. EventSource connects again by itself and
-    continues where it was: at once while there are more, else after LOGS_RECONNECT_MS. JSON lines
+    continues where it was: at once while there are more, else after half a second. JSON lines
     (`Accept: application/x-ndjson`) wait only where `wait` says so; `X-Last-Event-ID` is the next `after`.
     """
     if query.job_id is not None:
         await load(query.job_id, caller)
     services, lines = get_services(), _NDJSON in accept
-    longest = services.settings.logs_wait_s
+    longest = services.settings.api.long_poll.logs_s
     patience = min(query.wait if query.wait is not None else (0.0 if lines else longest), longest)
     wanted = EventFilter(
         owner_id=caller.scope,
@@ -92,10 +100,10 @@ async def read_logs(
         text=query.q or None,
     )
     after = int(last_event_id) if last_event_id else query.after
-    tail = query.tail if query.tail is not None or lines else services.settings.logs_tail
+    tail = query.tail if query.tail is not None or lines else _TAIL
     page = await _page(services, wanted, after, tail, time.monotonic() + patience)
     headers = {"Cache-Control": "no-store", "X-Last-Event-ID": str(page.position)}
-    body = _json_lines(page) if lines else _stream(page, services.settings.logs_reconnect_ms)
+    body = _json_lines(page) if lines else _stream(page, _RECONNECT_MS)
     return Response(body, media_type=_NDJSON if lines else _SSE, headers=headers)
 
 
@@ -103,7 +111,7 @@ async def _page(
     services: Services, wanted: EventFilter, after: int | None, tail: int | None, until: float
 ) -> EventPage:
     """The first events there are, waited for ``until`` then (monotonic)."""
-    limit, scan = services.settings.logs_page, services.settings.logs_scan_events
+    limit, scan = _PAGE, _SCAN_EVENTS
     page = EventPage([], after or 0, True)
     if after is None and tail is not None:
         page = await asyncio.to_thread(
@@ -117,7 +125,7 @@ async def _page(
             page.position,
             limit=limit,
             scan=scan,
-            within_s=services.settings.logs_wait_s,
+            within_s=services.settings.api.long_poll.logs_s,
         )
         if page.more:
             break

@@ -88,7 +88,7 @@ def get_webhook_secret(caller: Caller) -> WebhookSecret:
     services = get_services()
     user = services.users.get(caller.user_id)
     version = user.webhook_version if user else 1
-    master = services.settings.webhook_signing_key
+    master = services.settings.callbacks.signing_key
     return WebhookSecret(secret=webhook_secret(master, caller.user_id, version))
 
 

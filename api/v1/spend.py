@@ -100,7 +100,7 @@ def get_spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) ->
     """
     services, scope = get_services(), caller.scope
     since = (utc_now() - timedelta(days=days - 1)).date().isoformat()
-    price = services.settings.nano_banana_price_usd
+    price = services.settings.nano_banana.price_usd
     with services.database.read() as session:
         committed = spend_report.committed_usd(session, utc_day(), scope)
         return SpendReport(
@@ -141,9 +141,9 @@ async def resolve_payment(job_id: str, resolution: PaymentResolution, caller: Op
 
 def _today(caller: Principal, committed_usd: float) -> BudgetToday:
     settings = get_services().settings
-    budget = settings.budget_usd_per_day
+    budget = settings.jobs.budget_usd_per_day
     if caller.scope is not None:
-        budget = usd_per_day(get_services().users.get(caller.user_id), settings.quota_usd_per_day)
+        budget = usd_per_day(get_services().users.get(caller.user_id), settings.jobs.quota.usd_per_day)
     return BudgetToday(
         day=utc_day(),
         budget_usd=budget,

@@ -40,7 +40,7 @@ async def get_job_status(
     With `wait` the response is held until something changes, also the progress at the GPU.
     """
     view = await load(job_id, caller)
-    until = time.monotonic() + min(wait, get_services().settings.status_wait_max_s)
+    until = time.monotonic() + min(wait, get_services().settings.api.long_poll.status_s)
     known = seen or view.job.updated_at
     first = progress = await _progress(view)
     looked = time.monotonic()

@@ -18,7 +18,7 @@ from api.problems import problems
 from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
 from imagery.services import Services, get_services
-from imagery.storage import LinkUnsupportedError
+from imagery.storage import LINK_LIFETIME_S, LinkUnsupportedError
 
 router = APIRouter(tags=["uploads"])
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -46,7 +46,7 @@ class UploadLink(View):
 async def create_upload(request: UploadRequest, caller: Caller) -> UploadLink:
     """Create a link that writes one blob, once, within a quarter of an hour."""
     services = get_services()
-    most = services.settings.max_upload_bytes
+    most = services.settings.guardrail.max_upload_bytes
     if request.size > most:
         raise ApiError(413, "file_too_large", f"The file has {request.size} bytes, the limit is {most}.")
     refuse_prompt(request.prompt)
@@ -59,9 +59,8 @@ def _ticket(services: Services, request: UploadRequest, owner_id: str) -> Upload
     ticket_id = str(uuid.uuid4())
     plain = _UNSAFE.sub("-", PurePosixPath(request.filename.replace("\\", "/")).name).strip(".-")
     ref = BlobRef(container=UPLOADS, name=f"{owner_id}/{ticket_id}/{plain or 'image'}")
-    lifetime_s = services.settings.sas_lifetime_s
     try:
-        link = services.storage.write_link(ref, lifetime_s)
+        link = services.storage.write_link(ref, LINK_LIFETIME_S)
     except LinkUnsupportedError:
         detail = "This storage hands out no links. Send the file to POST /api/v1/process instead."
         raise ApiError(409, "link_unsupported", detail) from None
@@ -73,7 +72,7 @@ def _ticket(services: Services, request: UploadRequest, owner_id: str) -> Upload
         content_type=request.content_type,
         options=JobOptions.model_validate(request.model_dump()),
         callback_url=url,
-        lifetime=timedelta(seconds=lifetime_s),
+        lifetime=timedelta(seconds=LINK_LIFETIME_S),
     )
     return UploadLink(
         url=link,

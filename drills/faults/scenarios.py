@@ -62,9 +62,9 @@ def _failed(name: str, code: str, **more: object) -> Scenario:
     return Scenario(name, JobState.FAILED, code, **more)  # type: ignore[arg-type]
 
 
-_SHORT = {"NANO_BANANA_TIMEOUT_S": "1"}
+_SHORT = {"NANO_BANANA_RETRY": "timeout_s=1"}
 # an open circuit waits for better days, and here the attempts are to be used up
-_PATIENT = {"CIRCUIT_FAILURES": "1000", "GPU_RETRY_ATTEMPTS": "2"}
+_PATIENT = {"CIRCUIT": "failures=1000", "GPU_RETRY": "attempts=2"}
 HAPPY = Scenario("happy path")
 SCENARIOS = (
     HAPPY,
@@ -72,7 +72,7 @@ SCENARIOS = (
         "lost answer is waited for",
         only="generateContent",
         waits=True,
-        environment={"NANO_BANANA_TIMEOUT_S": "3"},
+        environment={"NANO_BANANA_RETRY": "timeout_s=3"},
     ),
     Scenario("submitted over HTTP", entrance=Entrance.HTTP, until="guardrail"),
     Scenario("submitted as a blob", entrance=Entrance.UPLOAD, examined=True, until="remove_background"),
@@ -83,7 +83,7 @@ SCENARIOS = (
         "circuit opens and closes",
         paid=("503",) * 2,
         until="finish_job",
-        environment={"CIRCUIT_FAILURES": "1"},
+        environment={"CIRCUIT": "failures=1"},
     ),
     Scenario("image model answers 429", paid=("429",), until="finish_job"),
     Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),

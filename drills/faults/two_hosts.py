@@ -34,11 +34,10 @@ _GPU_RATE = 0.15
 _SETTINGS = {
     "AzureWebJobs.uploads.Disabled": "false",
     "HOST_BLOB_POLL_S": "0.3",
-    "NANO_BANANA_TIMEOUT_S": "8",
-    "NANO_BANANA_RETRY_ATTEMPTS": "20",
-    "GPU_RETRY_ATTEMPTS": "20",
+    "NANO_BANANA_RETRY": "timeout_s=8 attempts=20",
+    "GPU_RETRY": "attempts=20",
     # each of them takes for lost what the other one runs
-    "RECONCILE_MAX_RESTARTS": "1000",
+    "RECONCILE": "restarts=1000",
 }
 _ENDS: set[tuple[str, str | None]] = {
     (JobState.COMPLETED, None),

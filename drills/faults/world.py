@@ -20,8 +20,9 @@ from imagery.contracts import JOBS, UPLOADS
 from imagery.database.engine import Database, make_engine
 from imagery.database.migrate import upgrade
 from imagery.database.users import Users
+from imagery.environment import read
 from imagery.principal import Role
-from imagery.settings import Settings
+from imagery.settings import Settings, layered
 from imagery.storage import Storage, make_storage
 from testbed.azurite import start_azurite
 from testbed.ports import free_port
@@ -114,7 +115,7 @@ class World:
 
     def _gpu(self, name: str, environment: dict[str, str]) -> Piece:
         port = free_port()
-        more = {"GPU_DEVICE": "cpu", "GPU_THREADS": "1", **environment}
+        more = {"GPU_DEVICE": "cpu", "GPU_NETWORKS": "threads=1", **environment}
         return _piece(self.folder, name, ["-m", "gpu_container"], port, "/readyz", more)
 
     def _lane(self, number: int) -> Lane:
@@ -147,7 +148,7 @@ class World:
 
 def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, str]) -> dict[str, str]:
     """The settings of a host: short waits, and a reconciler that comes each second."""
-    return {
+    defaults = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
         "AzureWebJobsDisableHomepage": "true",
@@ -155,32 +156,23 @@ def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, 
         # nothing is called by https: to read all certificates would take a host longer than to start
         "SSL_CERT_FILE": "",
         "SSL_CERT_DIR": os.devnull,
-        "GUARDRAIL_WORKERS": "1",
-        "GPU_RETRY_FIRST_S": "0.1",
-        "GPU_RETRY_CAP_S": "0.3",
-        "GPU_RETRY_ATTEMPTS": "3",
-        "GPU_REPLICA_FIRST_S": "0.1",
-        "GPU_REPLICA_CAP_S": "0.3",
-        "CIRCUIT_OPEN_S": "0.5",
-        "CIRCUIT_OPEN_CAP_S": "0.5",
+        "GUARDRAIL_SANDBOX": "workers=1",
+        "GPU_RETRY": "first_s=0.1 cap_s=0.3 attempts=3",
+        "GPU_START": "first_s=0.1 cap_s=0.3",
+        "CIRCUIT": "open_s=0.5 cap_s=0.5",
         "NANO_BANANA_BASE_URL": str(lane.bill.base_url),
         "NANO_BANANA_API_KEY": "simulator",
-        "NANO_BANANA_RETRY_FIRST_S": "0.1",
-        "NANO_BANANA_RETRY_CAP_S": "0.3",
-        "NANO_BANANA_TIMEOUT_S": "30",
+        "NANO_BANANA_RETRY": "first_s=0.1 cap_s=0.3 timeout_s=30",
         "RECONCILE_SCHEDULE": "* * * * * *",
-        "RECONCILE_GRACE_S": "2",
+        "RECONCILE": "grace_s=2",
         "RETENTION_SCHEDULE": "0 0 0 1 1 *",
         # all share one folder of uploads: only who waits for one looks there
         "AzureWebJobs.uploads.Disabled": "true",
-        "QUOTA_JOBS_PER_MINUTE": "100000",
-        "QUOTA_USD_PER_DAY": "100000",
+        "QUOTA": "jobs_per_minute=100000 usd_per_day=100000",
         "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
-        "CALLBACK_RETRY_FIRST_S": "0.2",
-        "CALLBACK_TIMEOUT_S": "2",
-        **site.environment,
-        **more,
+        "CALLBACK_RETRY": "first_s=0.2 timeout_s=2",
     }
+    return layered(defaults, site.environment, more)
 
 
 def _piece(
@@ -201,12 +193,7 @@ def _prepare(url: str) -> tuple[str, str]:
 
 
 def _storage(environment: dict[str, str]) -> Storage:
-    settings = Settings(
-        env=environment["ENV"],
-        AzureWebJobsStorage=environment["AzureWebJobsStorage"] or None,
-        local_storage_path=Path(environment.get("LOCAL_STORAGE_PATH", "data")),
-    )
-    storage = make_storage(settings)
+    storage = make_storage(read(Settings, environment))
     storage.ensure_containers(UPLOADS, JOBS)
     return storage
 

@@ -30,14 +30,14 @@ class Ours:
 
     def upscale(self, data: bytes) -> bytes:
         """The upscaling stage: decode, upscale, encode."""
-        picture = pictures.read(data, self.worker.settings.max_megapixels)
+        picture = pictures.read(data, self.worker.settings.memory.max_megapixels)
         run = stages.StageWork(Stage.REALESRGAN, _NO_JOB)
         with stages.upscale(self.worker, picture, time.monotonic() + _FOREVER_S, run).file as file:
             return file.read()
 
     def cut_out(self, data: bytes) -> bytes:
         """The background removal stage: decode, cut out, encode."""
-        picture = pictures.read(data, self.worker.settings.max_megapixels)
+        picture = pictures.read(data, self.worker.settings.memory.max_megapixels)
         run = stages.StageWork(Stage.REMBG, _NO_JOB)
         with stages.remove_background(self.worker, picture, time.monotonic() + _FOREVER_S, run).file as file:
             return file.read()

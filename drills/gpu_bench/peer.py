@@ -33,7 +33,7 @@ class Peer:
 
         providers = ["CPUExecutionProvider"] if device == "cpu" else ["CUDAExecutionProvider"]
         self._remove = rembg.remove
-        self._session: Any = rembg.new_session(settings.background_model, providers=providers)
+        self._session: Any = rembg.new_session(settings.networks.background, providers=providers)
         with tempfile.NamedTemporaryFile(suffix=".pth") as file:
             torch.save({"params": model.load(settings.model_cache).state_dict()}, file.name)
             self._upscalers = {

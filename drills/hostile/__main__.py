@@ -99,7 +99,7 @@ def examine(client: httpx.Client, memory: Memory, each: Input, idle_mb: float) -
         started = time.monotonic()
         verdict, code = ask(client, each, data)
         seconds = time.monotonic() - started
-    longest = Settings().guardrail_timeout_s + _MARGIN_S
+    longest = Settings().guardrail.sandbox.timeout_s + _MARGIN_S
     right = is_right(each, verdict, code) and seconds < longest
     return Row(each.name, verdict, code, memory.peak - idle_mb, seconds, right)
 

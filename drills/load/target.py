@@ -21,12 +21,11 @@ from testbed.stack import ROOT, Piece, Stack
 
 STATE = ROOT / ".run/state.json"
 _FRESH = {
-    "QUOTA_CONCURRENT_JOBS": "100000",
+    "QUOTA": "concurrent_jobs=100000",
     "STAGE_CACHE": "user",
-    "NANO_BANANA_TIMEOUT_S": "15",
-    "NANO_BANANA_RETRY_ATTEMPTS": "8",
-    "RECONCILE_MAX_RESTARTS": "100",
-    "CIRCUIT_FAILURES": "10",
+    "NANO_BANANA_RETRY": "timeout_s=15 attempts=8",
+    "RECONCILE": "restarts=100",
+    "CIRCUIT": "failures=10",
 }
 
 

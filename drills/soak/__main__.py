@@ -48,7 +48,7 @@ def running_stack() -> Iterator[Stack]:
             "DATABASE_URL": postgres.url,
             # all jobs after the first take its pictures over, so that the events come and little is computed
             "STAGE_CACHE": "user",
-            "QUOTA_CONCURRENT_JOBS": "100000",
+            "QUOTA": "concurrent_jobs=100000",
         }
         stack = Stack(folder, environment)
         try:

@@ -3,12 +3,12 @@ import { render, screen, waitFor } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { MemoryRouter } from 'react-router';
 import { describe, expect, it } from 'vitest';
-import type { Me } from './api/types';
+import type { CallerInfo } from './api/types';
 import { Root } from './root';
 import { createQueryClient } from './state/query_client';
 import { json, problem, serve } from './test/server';
 
-const ANN: Me = {
+const ANN: CallerInfo = {
   user_id: 'u1',
   name: 'ann',
   role: 'user',

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import CursorResult, Update, and_, or_, update
 from sqlmodel import Session, col, select
 
-from imagery.backoff import spread
+from imagery.backoff import JITTER, spread
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
 from imagery.database.upsert import insert
@@ -95,11 +95,11 @@ class BreakerPolicy:
     def of(cls, settings: Settings) -> BreakerPolicy:
         """As the settings have it."""
         return cls(
-            failures=settings.circuit_failures,
-            open_s=settings.circuit_open_s,
-            cap_s=settings.circuit_open_cap_s,
-            read_s=settings.circuit_read_s,
-            jitter=settings.retry_jitter,
+            failures=settings.jobs.circuit.failures,
+            open_s=settings.jobs.circuit.open_s,
+            cap_s=settings.jobs.circuit.cap_s,
+            read_s=settings.jobs.circuit.read_s,
+            jitter=JITTER,
         )
 
     def open_for(self, openings: int) -> timedelta:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlmodel import Session, create_engine
 
 from imagery.database.journal import write_journal
-from imagery.identity import Tokens, get_credential
+from imagery.identity import TOKEN_MARGIN_S, Tokens, get_credential
 from imagery.settings import get_settings
 
 _BUSY_TIMEOUT_S = 30
@@ -120,7 +120,7 @@ class Database:
 def _configured_engine(database: str | None = None) -> Engine:
     settings = get_settings()
     url = settings.database_url.get_secret_value()
-    tokens = Tokens(get_credential(), _TOKEN_SCOPE, settings.token_margin_s) if needs_token(url) else None
+    tokens = Tokens(get_credential(), _TOKEN_SCOPE, TOKEN_MARGIN_S) if needs_token(url) else None
     if database is not None:
         url = make_url(url).set(database=database).render_as_string(hide_password=False)
     return make_engine(url, tokens)
@@ -129,7 +129,7 @@ def _configured_engine(database: str | None = None) -> Engine:
 @lru_cache(maxsize=1)
 def get_database() -> Database:
     """The database of this process."""
-    return Database(_configured_engine(), get_settings().journal_wait_s)
+    return Database(_configured_engine())
 
 
 def maintenance_engine() -> Engine:

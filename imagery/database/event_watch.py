@@ -8,6 +8,9 @@ import time
 from imagery.database.engine import Database
 from imagery.database.events import newest_event
 
+# while anybody waits for events, a process looks this often
+LOOK_EVERY_S = 0.3
+
 
 class EventWatch:
     """The greatest event id, looked up when somebody asks and the last look is ``every_s`` old.

@@ -57,10 +57,10 @@ class Quotas:
     def of(cls, settings: Settings) -> Quotas:
         """As the settings have them."""
         return cls(
-            jobs_per_minute=settings.quota_jobs_per_minute,
-            concurrent_jobs=settings.quota_concurrent_jobs,
-            usd_per_day=settings.quota_usd_per_day,
-            price_usd=settings.nano_banana_price_usd,
+            jobs_per_minute=settings.jobs.quota.jobs_per_minute,
+            concurrent_jobs=settings.jobs.quota.concurrent_jobs,
+            usd_per_day=settings.jobs.quota.usd_per_day,
+            price_usd=settings.nano_banana.price_usd,
         )
 
     def check_early(self, database: Database, owner_id: str) -> None:

@@ -31,7 +31,7 @@ class StageCache:
 
     def key(self, job: ImageJob, stage: Stage) -> str | None:
         """What the stage's result is kept under; None where nothing is kept: no hash, or switched off."""
-        scope = self._settings.stage_cache
+        scope = self._settings.jobs.stage_cache
         steps = self._steps(JobOptions.from_json(job.options))
         if scope is CacheScope.OFF or job.content_hash is None or stage not in steps:
             return None
@@ -85,13 +85,13 @@ class StageCache:
     def _steps(self, options: JobOptions) -> dict[Stage, dict[str, Any]]:
         """Each cached stage, in order, with all that its result depends on beside its input."""
         settings = self._settings
-        gpu = {"model": settings.gpu_model_version}
+        gpu = {"model": settings.gpu.model_version}
         return {
             Stage.REMBG: gpu,
             Stage.REALESRGAN: gpu,
             Stage.NANO_BANANA: {
-                "model": settings.nano_banana_model,
-                "max_input_side": settings.nano_banana_max_input_side,
+                "model": settings.nano_banana.model,
+                "max_input_side": settings.nano_banana.max_input_side,
                 **options.model_dump(mode="json", exclude={"fresh"}),
             },
         }

@@ -34,7 +34,7 @@ class ContentSafety:
     @property
     def is_used(self) -> bool:
         """True when an endpoint is set."""
-        return bool(self._settings.content_safety_endpoint)
+        return bool(self._settings.content_safety.endpoint)
 
     def prompt(self, prompt: str) -> CheckResult:
         """Judge a text. Raises ``ContentSafetyUnavailableError``."""
@@ -54,12 +54,12 @@ class ContentSafety:
     def _judge(self, name: str, what: str, ask: Callable[[], Any]) -> CheckResult:
         from azure.core.exceptions import AzureError  # the SDK is not for worker processes
 
-        most = self._settings.content_safety_max_severity
+        most = self._settings.content_safety.policy.max_severity
         try:
             severities = _severities(self._ask(ask).categories_analysis)
         except (AzureError, CircuitOpenError) as error:
             _log.warning("content_safety_failed", what=what, error=type(error).__name__)
-            if self._settings.content_safety_fallback is ContentSafetyFallback.WAIT:
+            if self._settings.content_safety.policy.fallback is ContentSafetyFallback.WAIT:
                 raise ContentSafetyUnavailableError(
                     "Content moderation does not answer. Try again."
                 ) from error
@@ -77,7 +77,7 @@ class ContentSafety:
 
         if self._circuits is None:
             return ask()
-        lease_s = 2 * self._settings.content_safety_timeout_s + _LEASE_MARGIN_S
+        lease_s = 2 * self._settings.content_safety.policy.timeout_s + _LEASE_MARGIN_S
         with self._circuits.call(GuardedDependency.CONTENT_SAFETY, lease_s=lease_s) as circuit:
             try:
                 answer = ask()
@@ -98,13 +98,13 @@ class ContentSafety:
 
         settings = self._settings
         credential: Any
-        if settings.content_safety_key:
-            credential = AzureKeyCredential(settings.content_safety_key.get_secret_value())
+        if settings.content_safety.key:
+            credential = AzureKeyCredential(settings.content_safety.key.get_secret_value())
         else:
             credential = make_credential(settings)
-        limit = settings.content_safety_timeout_s
+        limit = settings.content_safety.policy.timeout_s
         return ContentSafetyClient(
-            str(settings.content_safety_endpoint),
+            str(settings.content_safety.endpoint),
             credential,
             retry_total=0,
             connection_timeout=limit,

@@ -53,9 +53,15 @@ class _FileVerdict:
 class Guardrail:
     """Admits or rejects. One an application: it owns the worker processes."""
 
-    def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        circuits: CircuitBreakers | None = None,
+        limits: PictureLimits | None = None,
+    ) -> None:
+        """``limits`` None: those of the settings."""
         self._settings = settings
-        self._limits = PictureLimits.of(settings)
+        self._limits = limits or PictureLimits.of(settings)
         self._content_safety = ContentSafety(settings, circuits)
         self.sandbox = Sandbox(settings)
 
@@ -94,14 +100,14 @@ class Guardrail:
 
     def thumbnail(self, data: bytes, width: int) -> bytes:
         """A WebP of ``width`` px of a picture we wrote. Raises ``NoThumbnailError``, ``SandboxError``."""
-        settings = self._settings
-        most = max(settings.max_megapixels, settings.max_output_megapixels)
-        return self._thumbnail(data, width, most, settings.guardrail_thumbnail_memory_mb)
+        guardrail = self._settings.guardrail
+        most = max(guardrail.picture.max_megapixels, guardrail.picture.max_output_megapixels)
+        return self._thumbnail(data, width, most, guardrail.sandbox.thumbnail_memory_mb)
 
     def thumbnail_of_upload(self, data: bytes, width: int) -> bytes:
         """The same of a stranger's file, which gets no more pixels and memory than when it is examined."""
         return self._thumbnail(
-            data, width, self._limits.max_input_megapixels, self._settings.guardrail_memory_mb
+            data, width, self._limits.max_input_megapixels, self._settings.guardrail.sandbox.memory_mb
         )
 
     def _thumbnail(self, data: bytes, width: int, most: float, memory_mb: int) -> bytes:
@@ -139,7 +145,7 @@ class Guardrail:
             "preview": self._content_safety.is_used,
         }
         try:
-            answer, blobs = self.sandbox.call(order, data, self._settings.guardrail_memory_mb)
+            answer, blobs = self.sandbox.call(order, data, self._settings.guardrail.sandbox.memory_mb)
         except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
             return _FileVerdict([size, self._stopped(error), *_unmeasured(f"not measured: {error.code}")])
         return _FileVerdict(
@@ -152,7 +158,8 @@ class Guardrail:
         )
 
     def _stopped(self, error: SandboxError) -> CheckResult:
-        limit = f"{self._settings.guardrail_timeout_s:g} s, {self._settings.guardrail_memory_mb} MB"
+        sandbox = self._settings.guardrail.sandbox
+        limit = f"{sandbox.timeout_s:g} s, {sandbox.memory_mb} MB"
         message = f"{error} Export the picture from an image editor again, smaller if it is large."
         return CheckResult(
             name=_SANDBOX, passed=False, measured=error.code, limit=limit, code=error.code, message=message

@@ -20,6 +20,8 @@ _log = get_logger(__name__)
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 5.0
 _ATTEMPTS = 2
+# after so many pictures a process is replaced
+PICTURES_PER_WORKER = 200
 _BUSY = "All workers of the guardrail are busy. Try again in a moment."
 _OUT_OF_MEMORY = "out_of_memory"
 _RAISED = "raised"
@@ -113,12 +115,14 @@ class SandboxWorker:
 
 
 class Sandbox:
-    """Up to ``GUARDRAIL_WORKERS`` workers, started when first needed and used again, the warmest first."""
+    """Worker processes, started when first needed and used again, the warmest first."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._slots = threading.BoundedSemaphore(settings.guardrail_workers)
-        self._seats = threading.BoundedSemaphore(settings.guardrail_workers + settings.guardrail_queue_limit)
+        self._slots = threading.BoundedSemaphore(settings.guardrail.sandbox.workers)
+        self._seats = threading.BoundedSemaphore(
+            settings.guardrail.sandbox.workers + settings.guardrail.sandbox.queue
+        )
         self._idle: list[SandboxWorker] = []
         self._lock = threading.Lock()
 
@@ -133,7 +137,7 @@ class Sandbox:
         if not self._seats.acquire(blocking=False):
             raise SandboxBusyError(_BUSY)
         try:
-            if not self._slots.acquire(timeout=self._settings.guardrail_queue_s):
+            if not self._slots.acquire(timeout=self._settings.guardrail.sandbox.queue_s):
                 raise SandboxBusyError(_BUSY)
             try:
                 return self._attempt(order | {"memory_mb": memory_mb}, data)
@@ -147,9 +151,9 @@ class Sandbox:
             # a second attempt gets a worker that nothing else has touched
             with self._worker(fresh=attempt > 0) as worker:
                 try:
-                    answer, blobs = worker.call(order, data, self._settings.guardrail_timeout_s)
+                    answer, blobs = worker.call(order, data, self._settings.guardrail.sandbox.timeout_s)
                 except TimeoutError as error:
-                    limit = self._settings.guardrail_timeout_s
+                    limit = self._settings.guardrail.sandbox.timeout_s
                     raise SandboxTimeoutError(f"Decoding the file takes longer than {limit:g} s.") from error
                 except wire.WireError:
                     _log.warning("guardrail_worker_died", pid=worker.pid, order=order["order"])
@@ -171,7 +175,7 @@ class Sandbox:
         try:
             yield worker
         finally:
-            if worker.usable and worker.done < self._settings.guardrail_worker_pictures:
+            if worker.usable and worker.done < PICTURES_PER_WORKER:
                 with self._lock:
                     self._idle.append(worker)
             else:

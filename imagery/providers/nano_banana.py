@@ -26,6 +26,9 @@ _CONNECT_TIMEOUT_S = 10.0
 _MAX_REFERENCE_BYTES = 12 * 1024 * 1024
 _WEBP_QUALITY = 92
 _MAX_TEXT = 300
+_MAX_CONNECTIONS = 100
+# a longer answer is not read to its end
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _MAX_ANSWER_MEGAPIXELS = 100.0  # 4K at the widest aspect ratio has about 25
 _DEFAULT_RETRY_AFTER_S = 10.0
 _OK, _RATE_LIMITED, _UNAVAILABLE = 200, 429, 503
@@ -95,13 +98,13 @@ class NanoBanana:
         self._settings = settings
         # retries=0 is httpx's default; it is written down because a re-sent request is paid twice
         self._client = client or httpx.Client(
-            base_url=settings.nano_banana_base_url,
+            base_url=settings.nano_banana.base_url,
             transport=httpx.HTTPTransport(
                 # no kept-alive connection either: one that went stale would look like a lost answer
                 retries=0,
-                limits=httpx.Limits(max_connections=settings.http_connections, max_keepalive_connections=0),
+                limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
             ),
-            timeout=httpx.Timeout(settings.nano_banana_timeout_s, connect=_CONNECT_TIMEOUT_S),
+            timeout=httpx.Timeout(settings.nano_banana.retry.timeout_s, connect=_CONNECT_TIMEOUT_S),
         )
 
     def place(
@@ -119,18 +122,18 @@ class NanoBanana:
         ``on_send`` runs in the moment before the request goes out; what it raises stops the call.
         Raises ``NanoBananaError`` and its children.
         """
-        key = self._settings.nano_banana_api_key
+        key = self._settings.nano_banana.api_key
         if key is None:
             raise CallRejectedError("nano_banana_not_configured", "NANO_BANANA_API_KEY is not set.")
         picture, content_type = reference_image(
             cutout,
-            self._settings.nano_banana_max_input_side,
-            max_megapixels=self._settings.max_output_megapixels,
+            self._settings.nano_banana.max_input_side,
+            max_megapixels=self._settings.guardrail.picture.max_output_megapixels,
         )
         body = json.dumps(_request_body(picture, content_type, prompt, aspect_ratio, image_size)).encode()
         request = self._client.build_request(
             "POST",
-            f"/v1beta/models/{self._settings.nano_banana_model}:generateContent",
+            f"/v1beta/models/{self._settings.nano_banana.model}:generateContent",
             content=body,
             headers={
                 "x-goog-api-key": key.get_secret_value(),
@@ -145,7 +148,7 @@ class NanoBanana:
             SpanType.CLIENT,
             job_id,
             component="HTTP",
-            model=self._settings.nano_banana_model,
+            model=self._settings.nano_banana.model,
             http__method="POST",
             http__url=str(request.url),
         ) as call:
@@ -159,12 +162,12 @@ class NanoBanana:
 
     def _without_key(self, text: str) -> str:
         """The service's own words may repeat the key; ours never do."""
-        key = self._settings.nano_banana_api_key
+        key = self._settings.nano_banana.api_key
         return text.replace(key.get_secret_value(), "***") if key else text
 
     def _send(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         """Send once and read the answer within the time and size limits."""
-        until = time.monotonic() + self._settings.nano_banana_timeout_s
+        until = time.monotonic() + self._settings.nano_banana.retry.timeout_s
         try:
             response = self._client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -187,7 +190,7 @@ class NanoBanana:
             response.close()
 
     def _body(self, response: httpx.Response, until: float) -> bytes:
-        most, chunks, size = self._settings.nano_banana_max_response_bytes, [], 0
+        most, chunks, size = MAX_RESPONSE_BYTES, [], 0
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > most:
@@ -199,7 +202,7 @@ class NanoBanana:
 
     def _read(self, status: int, headers: httpx.Headers, answer: bytes) -> PlacedImage:
         if status == _OK:
-            return _picture(_json(answer), self._settings.nano_banana_model)
+            return _picture(_json(answer), self._settings.nano_banana.model)
         error = _google_error(answer)
         text = self._without_key(str(error.get("message", "")))[:_MAX_TEXT]
         if status == _RATE_LIMITED:

@@ -24,13 +24,16 @@ _last: list[float] = []
 
 
 def push_metrics() -> None:
-    """Export in the background, unless one is under way or it is not yet ``TELEMETRY_METRICS_S`` since."""
+    """Export in the background, unless an export is under way or the last one is too recent.
+
+    TELEMETRY_EXPORT has the time between two (``metrics_s``).
+    """
     exporter = exporter_in_use()
     if exporter is None:
         return
     services = get_services()
     now = time.monotonic()
-    if _last and now - _last[0] < services.settings.telemetry_metrics_s:
+    if _last and now - _last[0] < services.settings.telemetry.export.metrics_s:
         return
     if not _busy.acquire(blocking=False):
         return

@@ -12,6 +12,7 @@ from imagery.settings import Environment, Settings, get_settings
 from imagery.storage.azure_blob import AzureBlobStorage
 from imagery.storage.local import LocalStorage
 from imagery.storage.protocol import (
+    LINK_LIFETIME_S,
     BlobChangedError,
     BlobNameError,
     BlobNotFoundError,
@@ -24,6 +25,7 @@ from imagery.storage.protocol import (
 )
 
 __all__ = [
+    "LINK_LIFETIME_S",
     "AzureBlobStorage",
     "BlobChangedError",
     "BlobNameError",
@@ -42,9 +44,9 @@ __all__ = [
 
 def make_storage(settings: Settings) -> Storage:
     """The store these settings name: Azure when ENV=PROD or a connection string is set, else files."""
-    if settings.env is Environment.PROD or settings.storage_connection_string:
+    if settings.env is Environment.PROD or settings.storage.connection_string:
         return AzureBlobStorage.from_settings(settings)
-    return LocalStorage(settings.local_storage_path)
+    return LocalStorage(settings.storage.local_path)
 
 
 @lru_cache(maxsize=1)

@@ -51,14 +51,14 @@ class AzureBlobStorage:
     @classmethod
     def from_settings(cls, settings: Settings) -> AzureBlobStorage:
         """Connect by connection string, else by account name with azure-identity."""
-        if settings.storage_connection_string:
-            secret = settings.storage_connection_string.get_secret_value()
+        if settings.storage.connection_string:
+            secret = settings.storage.connection_string.get_secret_value()
             return cls(BlobServiceClient.from_connection_string(secret))
-        if not settings.storage_account_name:
+        if not settings.storage.account_name:
             raise StorageError(
                 "ENV=PROD needs AzureWebJobsStorage (connection string) or AzureWebJobsStorage__accountName"
             )
-        url = f"https://{settings.storage_account_name}.blob.core.windows.net"
+        url = f"https://{settings.storage.account_name}.blob.core.windows.net"
         return cls(BlobServiceClient(url, credential=make_credential(settings)))
 
     @property

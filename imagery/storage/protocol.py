@@ -126,6 +126,8 @@ class Storage(Protocol):
         ...
 
 
+# how long a link to a blob works
+LINK_LIFETIME_S = 900
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_NAME = 1024

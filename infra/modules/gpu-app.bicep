@@ -19,6 +19,7 @@ param applicationInsightsConnectionString string
 
 var port = 8081
 var common = loadJsonContent('../app-settings.json')
+var login = '${environment().authentication.loginEndpoint}${tenant().tenantId}'
 // a replica has the machine to itself
 var sizes = {
   'Consumption-GPU-NC8as-T4': {
@@ -153,20 +154,8 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
               value: 'cuda'
             }
             {
-              name: 'GPU_AUTH_ISSUER'
-              value: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
-            }
-            {
-              name: 'GPU_AUTH_JWKS_URL'
-              value: '${environment().authentication.loginEndpoint}${tenant().tenantId}/discovery/v2.0/keys'
-            }
-            {
-              name: 'GPU_AUTH_AUDIENCE'
-              value: gpuAppId
-            }
-            {
-              name: 'GPU_AUTH_ROLE'
-              value: 'GPU.Invoke'
+              name: 'GPU_AUTH'
+              value: 'issuer=${login}/v2.0 jwks_url=${login}/discovery/v2.0/keys audience=${gpuAppId} role=GPU.Invoke'
             }
           ]
         }

@@ -109,7 +109,7 @@ def test_a_cancelled_job_does_nothing(services: Services) -> None:
 
 
 def test_an_upload_over_the_limit_is_refused_unread_and_logged(services: Services) -> None:
-    data = photo() + bytes(services.settings.max_upload_bytes)
+    data = photo() + bytes(services.settings.guardrail.max_upload_bytes)
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), data, "image/jpeg")
     job_id = make_job(services, ref)
     answer = guardrail(message(job_id))
@@ -136,8 +136,7 @@ def test_what_was_examined_at_the_door_is_not_examined_again(services: Services)
 def test_a_busy_guardrail_makes_the_job_wait(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setenv("GUARDRAIL_WORKERS", "1")
-    monkeypatch.setenv("GUARDRAIL_QUEUE_LIMIT", "0")
+    monkeypatch.setenv("GUARDRAIL_SANDBOX", "workers=1 queue=0")
     services: Services = request.getfixturevalue("services")
     ref = services.storage.write(BlobRef(container=UPLOADS, name="x"), photo(), "image/jpeg")
     job_id = make_job(services, ref)

@@ -52,7 +52,7 @@ def receiver() -> Iterator[tuple[Receiver, str]]:
 @pytest.fixture(autouse=True)
 def signing_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBHOOK_SIGNING_KEY", MASTER)
-    monkeypatch.setenv("CALLBACK_TIMEOUT_S", "1")
+    monkeypatch.setenv("CALLBACK_RETRY", "timeout_s=1")
 
 
 def ended_job(services: Services, url: str) -> str:
@@ -125,7 +125,7 @@ def test_the_waits_grow_up_to_the_cap(receiver: tuple[Receiver, str], services: 
     job_id = ended_job(services, url)
     waits = [attempt(job_id).retry_after_s or 0.0 for _ in range(9)]
     assert waits[0] < waits[1] < waits[2] < waits[3]
-    assert waits[8] == services.settings.callback_retry_cap_s
+    assert waits[8] == services.settings.callbacks.retry.cap_s
 
 
 def test_a_wait_that_is_asked_for_is_kept(receiver: tuple[Receiver, str], services: Services) -> None:
@@ -161,7 +161,7 @@ def test_an_address_that_has_become_private_is_given_up(services: Services) -> N
 def test_it_is_given_up_after_its_lifetime(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, receiver: tuple[Receiver, str]
 ) -> None:
-    monkeypatch.setenv("CALLBACK_LIFETIME_S", "3")
+    monkeypatch.setenv("CALLBACK_RETRY", "timeout_s=1 lifetime_s=3")
     services: Services = request.getfixturevalue("services")
     hook, url = receiver
     hook.statuses = [500]

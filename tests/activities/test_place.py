@@ -171,7 +171,7 @@ def test_an_open_circuit_makes_the_job_wait_unpaid(services: Services, simulator
 
 
 def test_503s_in_a_row_open_the_circuit_and_refusals_do_not(services: Services, simulator: Server) -> None:
-    threshold = services.settings.circuit_failures
+    threshold = services.settings.jobs.circuit.failures
     simulator.client.post("/_simulator/faults", json={"next": ["safety"] * threshold})
     for _ in range(threshold):
         job_id = make_job(services)

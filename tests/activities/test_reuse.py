@@ -31,8 +31,9 @@ from imagery.contracts import (
 from imagery.database.counters import Metric, read_counts
 from imagery.database.savings import avoided
 from imagery.database.tables import ImageJob, utc_now
+from imagery.environment import read
 from imagery.services import Services
-from imagery.settings import CacheScope
+from imagery.settings import Settings
 from testbed.servers import Server
 from tests.activities.test_place import billed
 
@@ -137,19 +138,19 @@ def test_other_options_still_take_over_the_gpu_stages(services: Services) -> Non
 
 
 def test_shared_means_of_everybody_and_off_means_of_nobody(services: Services) -> None:
-    settings, mine = services.settings, services.stage_cache
+    mine = services.stage_cache
     ann = job_of(services, make_job(services, picture()))
     bob = job_of(services, make_job(services, picture(), owner="bob"))
     assert mine.key(ann, Stage.REMBG) != mine.key(bob, Stage.REMBG)
-    shared = type(mine)(services.database, settings.model_copy(update={"stage_cache": CacheScope.SHARED}))
+    shared = type(mine)(services.database, read(Settings, {"STAGE_CACHE": "shared"}))
     assert shared.key(ann, Stage.REMBG) == shared.key(bob, Stage.REMBG) is not None
-    off = type(mine)(services.database, settings.model_copy(update={"stage_cache": CacheScope.OFF}))
+    off = type(mine)(services.database, read(Settings, {"STAGE_CACHE": "off"}))
     assert off.key(ann, Stage.REMBG) is None
 
 
 def test_a_new_model_version_starts_anew(services: Services) -> None:
     job = job_of(services, make_job(services, picture()))
-    renamed = services.settings.model_copy(update={"gpu_model_version": "2"})
+    renamed = read(Settings, {"GPU_MODEL_VERSION": "2"})
     newer = type(services.stage_cache)(services.database, renamed)
     for stage in (*GPU_STAGES, Stage.NANO_BANANA):
         assert newer.key(job, stage) != services.stage_cache.key(job, stage)

@@ -82,7 +82,7 @@ def test_routing_errors_are_problems(app: FastAPI, method: str, path: str, statu
 
 
 def test_a_declared_length_over_the_limit_is_refused_unread(app: FastAPI) -> None:
-    too_much = get_settings().max_upload_bytes + 10**6
+    too_much = get_settings().guardrail.max_upload_bytes + 10**6
     headers = {"Content-Length": str(too_much), "Content-Type": "multipart/form-data; boundary=x"}
     answer = call(app, "POST", "/api/v1/process", headers=headers, content=b"x")
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")

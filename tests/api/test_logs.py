@@ -14,6 +14,8 @@ from fastapi import FastAPI
 from sqlalchemy import event
 
 from api.app import create_app
+from api.v1 import logs
+from imagery.database import event_watch
 from imagery.database.events import newest_event, record
 from imagery.database.tables import ImageJob
 from imagery.principal import Role
@@ -33,9 +35,11 @@ def world(
     request: pytest.FixtureRequest, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FastAPI]:
     """The app with short waits, and the settings of the test."""
-    settings = {"LOGS_WAIT_S": "2", "LOGS_POLL_S": "0.1", "LOGS_RECONNECT_MS": "50", "LOGS_PAGE": "10"}
-    for name, value in {**settings, **request.param}.items():
-        monkeypatch.setenv(name, value)
+    given = {"wait_s": 2, "look_every_s": 0.1, "tail": 200, **request.param}
+    monkeypatch.setenv("LONG_POLL", f"logs_s={given['wait_s']}")
+    monkeypatch.setattr(event_watch, "LOOK_EVERY_S", given["look_every_s"])
+    for name, value in {"_RECONNECT_MS": 50, "_PAGE": 10, "_TAIL": given["tail"]}.items():
+        monkeypatch.setattr(logs, name, value)
     forget()
     yield create_app()
     get_services().guardrail.close()
@@ -71,7 +75,7 @@ def names(source: EventSource) -> list[str]:
     return [each["event"] for each in source.events]
 
 
-@pytest.mark.parametrize("world", [{"LOGS_TAIL": "3"}], indirect=True)
+@pytest.mark.parametrize("world", [{"tail": 3}], indirect=True)
 def test_a_stream_begins_with_the_latest_events(world: FastAPI, key: str) -> None:
     write(make_job(get_services()), *"abcde")
     assert names(stream(get(world, key))) == ["c", "d", "e"]
@@ -111,7 +115,7 @@ def test_a_full_page_is_followed_at_once(world: FastAPI, key: str) -> None:
     assert names(source) == ["job_queued", *(f"e{number}" for number in range(14))]
 
 
-@pytest.mark.parametrize("world", [{"LOGS_WAIT_S": "0.3"}], indirect=True)
+@pytest.mark.parametrize("world", [{"wait_s": 0.3}], indirect=True)
 def test_a_wait_without_events_ends_with_a_comment_and_the_place(world: FastAPI, key: str) -> None:
     make_job(get_services())
     answer = get(world, key, "?tail=0")
@@ -186,7 +190,7 @@ def test_an_event_source_hears_each_event_once(world: FastAPI, key: str) -> None
         server.stop()
 
 
-@pytest.mark.parametrize("world", [{"LOGS_POLL_S": "0.2"}], indirect=True)
+@pytest.mark.parametrize("world", [{"look_every_s": 0.2}], indirect=True)
 def test_twenty_waiting_clients_cost_one_small_query_an_interval(world: FastAPI, key: str) -> None:
     job = make_job(get_services())
     statements: list[str] = []

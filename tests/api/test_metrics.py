@@ -186,7 +186,6 @@ def hanging_gpu(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     server = Server(Starlette(routes=[Route("/healthz", health)]))
     monkeypatch.setenv("GPU_SERVICE_URL", server.url)
-    monkeypatch.setenv("METRICS_GPU_WAIT_S", "0.2")
     forget()
     yield go
     go.set()

@@ -37,7 +37,7 @@ def test_a_picture_has_one(services: Services) -> None:
 
 @pytest.mark.parametrize("kind", ["bomb", "longer than may be uploaded", "no picture"])
 def test_what_the_guardrail_refuses_has_none(services: Services, kind: str) -> None:
-    longest = services.settings.max_upload_bytes
+    longest = services.settings.guardrail.max_upload_bytes
     data = {
         "bomb": lambda: flat(8192, 8192),
         "longer than may be uploaded": lambda: encoded() + bytes(longest),

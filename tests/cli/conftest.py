@@ -61,7 +61,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All pieces, with files and SQLite."""
     folder = tmp_path_factory.mktemp("stack-cli")
     store = {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(folder / "store")}
-    running = Stack(folder, {**store, "LOGS_WAIT_S": "2"})
+    running = Stack(folder, {**store, "LONG_POLL": "logs_s=2"})
     try:
         running.start()
         yield running

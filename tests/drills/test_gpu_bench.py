@@ -16,13 +16,13 @@ from drills.gpu_bench.ours import Ours
 from drills.gpu_bench.peer import Peer
 from drills.gpu_bench.pictures import encoded, half_transparent, photo
 from gpu_container.models import UPSCALE_MODELS
-from gpu_container.settings import Device, GpuSettings, Precision
+from gpu_container.settings import Device, GpuSettings, NetworkWords, Precision
 
 COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
 
 
 def test_the_peer_and_ours_make_the_same_picture(cache: Path) -> None:
-    settings = GpuSettings(model_cache=cache, upscale_model=COMPACT.name)
+    settings = GpuSettings(model_cache=cache, networks=NetworkWords(upscale=COMPACT.name))
     ours, peer = Ours(settings), Peer(COMPACT, settings, "cpu")
     try:
         data = encoded(photo(120, 90))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from imagery.contracts import UPLOADS, BlobRef
+from imagery.environment import read
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import start_azurite
@@ -18,9 +19,9 @@ from tests.conftest import new_database
 MANAGEMENT = "/runtime/webhooks/durabletask"
 QUIET = {
     "HOST_BLOB_POLL_S": "3600",
-    "GPU_RETRY_ATTEMPTS": "1000",
+    "GPU_RETRY": "attempts=1000",
     "RETENTION_SCHEDULE": "0 0 0 1 1 *",
-    "QUOTA_CONCURRENT_JOBS": "100000",
+    "QUOTA": "concurrent_jobs=100000",
 }
 
 
@@ -53,13 +54,7 @@ def host_alone(
 
 def store_of(stack: Stack) -> Storage:
     """The store that the host works on."""
-    return make_storage(
-        Settings(
-            env=stack.environment["ENV"],
-            AzureWebJobsStorage=stack.environment["AzureWebJobsStorage"] or None,
-            local_storage_path=stack.environment.get("LOCAL_STORAGE_PATH", "."),
-        )
-    )
+    return make_storage(read(Settings, stack.environment))
 
 
 def put_upload(stack: Stack, name: str, data: bytes) -> str:

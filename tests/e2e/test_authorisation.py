@@ -16,6 +16,7 @@ from fastapi.routing import iter_route_contexts
 from api.app import create_app
 from imagery.api_keys import new_key, split_key
 from imagery.contracts import UPLOADS, BlobRef
+from imagery.environment import read
 from imagery.principal import Role
 from imagery.settings import Settings
 from imagery.storage import make_storage
@@ -68,13 +69,7 @@ def world(stack: Stack, photo: bytes) -> Iterator[World]:
 
 def upload(stack: Stack, owner_id: str, data: bytes) -> str:
     """A blob as a link of ours would have put it there."""
-    store = make_storage(
-        Settings(
-            env=stack.environment["ENV"],
-            AzureWebJobsStorage=stack.environment["AzureWebJobsStorage"] or None,
-            local_storage_path=stack.environment.get("LOCAL_STORAGE_PATH", "."),
-        )
-    )
+    store = make_storage(read(Settings, stack.environment))
     ref = BlobRef(container=UPLOADS, name=f"{owner_id}/{uuid.uuid4()}/p.jpg")
     store.write(ref, data, "image/jpeg")
     return ref.path

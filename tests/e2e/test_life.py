@@ -18,7 +18,7 @@ from tests.e2e.test_batches import wait_for
 SETTINGS = {
     "JOB_DEADLINE_S": "12",
     "RETENTION_SCHEDULE": "*/2 * * * * *",
-    "RETENTION_PICTURES_DAYS": "0.0001",
+    "RETENTION": "pictures_days=0.0001",
 }
 PHOTO = encoded("JPEG", size=(96, 96))
 

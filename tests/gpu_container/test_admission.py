@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_container import admission
 from gpu_container.admission import Admission
 from gpu_container.errors import (
     DeadlineExceededError,
@@ -24,9 +25,15 @@ from gpu_container.worker import GpuWorker
 FOREVER = float("inf")
 
 
+@pytest.fixture(autouse=True)
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "PIXELS_IN_FLIGHT", 1_000_000)
+    monkeypatch.setattr(admission, "MAX_RETRY_AFTER_S", 30.0)
+
+
 @pytest.fixture(scope="module")
 def worker(cache: Path) -> Iterator[GpuWorker]:
-    settings = GpuSettings(model_cache=cache, queue_limit=3, megapixels_in_flight=1.0, max_retry_after_s=30.0)
+    settings = GpuSettings(model_cache=cache, queue_limit=3)
     made = GpuWorker(settings)
     made.start()
     while not made.started:
@@ -58,7 +65,7 @@ def test_the_time_to_come_back_grows_with_the_queue(worker: GpuWorker) -> None:
     try:
         with pytest.raises(ServiceBusyError) as refused:
             Admission(worker).check(3)
-        assert refused.value.retry_after_s == 30.0, "bounded by the settings"
+        assert refused.value.retry_after_s == 30.0, "bounded"
         # so little that it takes no time on any machine
         lanes[0].left = 1_000
         with pytest.raises(ServiceBusyError) as sooner:
@@ -88,7 +95,7 @@ def test_pictures_wait_for_the_memory_of_others(worker: GpuWorker) -> None:
 def test_only_so_many_files_are_read_at_once(worker: GpuWorker) -> None:
     door = Admission(worker)
     with ExitStack() as held:
-        for _ in range(worker.settings.readers):
+        for _ in range(admission.READERS):
             held.enter_context(door.reading(FOREVER))
         with pytest.raises(DeadlineExceededError), door.reading(time.monotonic() + 0.1):
             pass

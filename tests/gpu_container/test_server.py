@@ -20,7 +20,7 @@ from PIL import Image
 from gpu_container import pictures
 from gpu_container.models import ALL_FILES, BACKGROUND_MODELS
 from gpu_container.server import create_app
-from gpu_container.settings import GpuSettings
+from gpu_container.settings import GpuSettings, MemoryWords
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage, Storage
 from testbed.ports import free_port
@@ -79,7 +79,9 @@ class Service:
 @pytest.fixture(scope="module")
 def service(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     storage = LocalStorage(tmp_path_factory.mktemp("store"))
-    running = Service(GpuSettings(model_cache=cache, queue_limit=2, max_megapixels=1.0), storage)
+    running = Service(
+        GpuSettings(model_cache=cache, queue_limit=2, memory=MemoryWords(max_megapixels=1.0)), storage
+    )
     running.wait()
     yield running
     running.stop()
@@ -89,7 +91,9 @@ def service(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def roomy(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that takes many requests at once."""
     storage = LocalStorage(tmp_path_factory.mktemp("roomy"))
-    running = Service(GpuSettings(model_cache=cache, queue_limit=100, max_megapixels=1.0), storage)
+    running = Service(
+        GpuSettings(model_cache=cache, queue_limit=100, memory=MemoryWords(max_megapixels=1.0)), storage
+    )
     running.wait()
     yield running
     running.stop()

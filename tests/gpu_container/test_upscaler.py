@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from gpu_container import upscaler as upscaler_module
 from gpu_container.engine import UpscaleEngine
 from gpu_container.errors import (
     DeadlineExceededError,
@@ -25,7 +26,7 @@ from gpu_container.errors import (
 from gpu_container.lane import JobLane
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
 from gpu_container.scheduler import Scheduler
-from gpu_container.settings import AlphaMethod, GpuSettings, Precision, Runtime
+from gpu_container.settings import GpuSettings, MemoryWords, NetworkWords, Precision, Runtime
 from gpu_container.torch_engine import HostPlatform, TorchEngine
 from gpu_container.upscaler import Upscaler, bleed, resize_rows
 from gpu_container.worker import make_engine
@@ -73,20 +74,23 @@ def compact(cache: Path) -> nn.Module:
 @pytest.fixture(scope="session", params=["torch", "openvino"])
 def engine(request: pytest.FixtureRequest, cache: Path) -> UpscaleEngine:
     runtime = Runtime(request.param)
-    return make_engine(COMPACT, COMPACT.load(cache), GpuSettings(runtime=runtime), "cpu")
+    return make_engine(
+        COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(runtime=runtime)), "cpu"
+    )
 
 
 @pytest.fixture
-def make() -> Iterator[Make]:
-    """Upscalers, each behind a running scheduler."""
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Upscalers with small tiles, each behind a running scheduler."""
     schedulers = []
 
+    monkeypatch.setattr(upscaler_module, "MIN_TILE", 64)
+
     def upscaler(
-        engine: UpscaleEngine, model: UpscaleModel = COMPACT, max_batch: int = 4, **settings: object
+        engine: UpscaleEngine, model: UpscaleModel = COMPACT, max_batch: int = 4, tile: int = 64
     ) -> Upscaler:
         scheduler = Scheduler(max_batch)
-        given = GpuSettings.model_validate({"tile": 64, "min_tile": 64, **settings})
-        made = Upscaler(model, engine, scheduler, given)
+        made = Upscaler(model, engine, scheduler, GpuSettings(memory=MemoryWords(tile=tile)))
         threading.Thread(target=scheduler.run, daemon=True).start()
         schedulers.append(scheduler)
         return made
@@ -125,41 +129,35 @@ def test_a_few_pixels_keep_their_colour(make: Make, engine: UpscaleEngine, size:
 def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
     pixels = picture(90, 70)
     reference = untiled(torch_engine(compact), pixels)
-    exact = make_engine(COMPACT, COMPACT.load(cache), GpuSettings(precision=Precision.FP32), "cpu")
+    exact = make_engine(
+        COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(precision=Precision.FP32)), "cpu"
+    )
     assert difference(untiled(exact, pixels), reference) <= 1
-    fast = make_engine(COMPACT, COMPACT.load(cache), GpuSettings(precision=Precision.BF16), "cpu")
+    fast = make_engine(
+        COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(precision=Precision.BF16)), "cpu"
+    )
     error = untiled(fast, pixels).astype(float) - reference
     assert 10 * math.log10(255**2 / max(1e-9, (error**2).mean())) > 50, "PSNR in dB"
 
 
 def test_x4plus_tiles_equal_the_untiled_network(make: Make, cache: Path) -> None:
-    settings = GpuSettings(precision=Precision.FP32)
+    settings = GpuSettings(networks=NetworkWords(precision=Precision.FP32))
     engine = make_engine(X4PLUS, X4PLUS.load(cache), settings, "cpu")
     pixels = picture(24, 176)
-    result = make(engine, X4PLUS, tile=160, min_tile=136).upscale(pixels, FOREVER)
+    result = make(engine, X4PLUS, tile=160).upscale(pixels, FOREVER)
     assert result.tiles == 2
     assert difference(result.pixels, untiled(engine, pixels)) <= 1
 
 
-@pytest.mark.parametrize("method", list(AlphaMethod))
-def test_alpha_is_kept(make: Make, engine: UpscaleEngine, method: AlphaMethod) -> None:
+def test_alpha_is_kept(make: Make, engine: UpscaleEngine) -> None:
     pixels = np.dstack([picture(96, 96), np.zeros((96, 96), np.uint8)])
     pixels[32:64, 32:64, 3] = 255
     pixels[40, 40:56, 3] = 128
-    matte = make(engine, alpha=method).upscale(pixels, FOREVER).pixels[..., 3]
+    matte = make(engine).upscale(pixels, FOREVER).pixels[..., 3]
     assert matte.shape == (384, 384)
     assert matte[: 28 * 4].max() <= 2
     assert matte[50 * 4 : 60 * 4, 40 * 4 : 60 * 4].min() >= 253
     assert 60 < matte[40 * 4 + 1 : 40 * 4 + 3, 44 * 4 : 52 * 4].mean() < 220
-
-
-def test_a_matte_of_the_network_shares_batches_with_the_colour(make: Make, engine: UpscaleEngine) -> None:
-    pixels = np.dstack([picture(60, 60), np.zeros((60, 60), np.uint8)])
-    pixels[10:50, 10:50, 3] = 255
-    upscaler = make(engine, alpha=AlphaMethod.NETWORK)
-    result = upscaler.upscale(pixels, FOREVER)
-    assert result.tiles == 2, "one for the colour, one for the matte"
-    assert upscaler.scheduler.batches == 1
 
 
 def test_rows_are_filtered_as_if_all_were(engine: UpscaleEngine) -> None:
@@ -329,7 +327,7 @@ def test_a_deadline_that_passed_ends_the_work(make: Make, engine: UpscaleEngine)
 
 
 def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: UpscaleEngine) -> None:
-    upscaler = make(engine, bands_ahead=1)
+    upscaler = make(engine)
     lane = JobLane(FOREVER)
     rows = upscaler.bands(picture(1000, 40), lane)
     next(rows)

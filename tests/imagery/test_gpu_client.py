@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imagery.contracts import BlobRef, GpuRequest
+from imagery.environment import read
 from imagery.gpu_client import (
     GpuBusyError,
     GpuClient,
@@ -79,7 +80,7 @@ def client(answers: Answers) -> Iterator[GpuClient]:
         return await answers(request)
 
     server = Server(Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST"])]))
-    yield GpuClient(Settings(gpu_service_url=server.url, gpu_timeout_s=1.0))
+    yield GpuClient(read(Settings, {"GPU_SERVICE_URL": server.url, "GPU_RETRY": "timeout_s=1"}))
     server.stop()
 
 
@@ -153,7 +154,7 @@ def test_silence_is_a_time_out(client: GpuClient, answers: Answers) -> None:
 
 
 def test_a_closed_port_is_unreachable() -> None:
-    client = GpuClient(Settings(gpu_service_url=f"http://127.0.0.1:{free_port()}"))
+    client = GpuClient(read(Settings, {"GPU_SERVICE_URL": f"http://127.0.0.1:{free_port()}"}))
     assert error_of(client).code == "gpu_unreachable"
     assert client.health() == {"state": "UNREACHABLE"}
 

@@ -29,9 +29,10 @@ from imagery.contracts import BlobRef, GpuRequest
 from imagery.database.engine import make_engine, needs_token
 from imagery.database.grants import grant
 from imagery.database.migrate import upgrade
+from imagery.environment import read
 from imagery.gpu_client import GpuClient, GpuFailedError, GpuUnauthorizedError
 from imagery.identity import Tokens, TokenUnavailableError, make_credential
-from imagery.settings import AzureCredential, Settings
+from imagery.settings import Settings
 from imagery.storage import AzureBlobStorage
 from testbed.postgres import Postgres
 from testbed.servers import Server
@@ -56,8 +57,8 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[IdentityEndpoint]:
     endpoint.stop()
 
 
-def settings(**more: Any) -> Settings:
-    return Settings(azure_credential=AzureCredential.MANAGED_IDENTITY, azure_client_id="app-client", **more)
+def settings(**more: str) -> Settings:
+    return read(Settings, {"AZURE_CREDENTIAL": "managed_identity", "AZURE_CLIENT_ID": "app-client", **more})
 
 
 def tokens(margin_s: float = 300.0, scope: str = "https://example.org/.default") -> Tokens:
@@ -229,7 +230,7 @@ def test_a_gpu_service_that_lets_nobody_in_is_not_asked_again(
     endpoint: IdentityEndpoint, status: int, code: str | None
 ) -> None:
     gpu = GpuStandIn(status, code)
-    client = GpuClient(settings(gpu_service_url=gpu.server.url, gpu_app_id=GPU_APP))
+    client = GpuClient(settings(GPU_SERVICE_URL=gpu.server.url, GPU_APP_ID=GPU_APP))
     with pytest.raises(GpuUnauthorizedError, match="gpu_unauthorized") as caught:
         client.upscale(ORDER, soon())
     gpu.server.stop()
@@ -241,7 +242,7 @@ def test_a_gpu_service_that_lets_nobody_in_is_not_asked_again(
 def test_without_a_token_the_gpu_service_is_not_called(endpoint: IdentityEndpoint) -> None:
     endpoint.broken = True
     gpu = GpuStandIn(200, None)
-    client = GpuClient(settings(gpu_service_url=gpu.server.url, gpu_app_id=GPU_APP))
+    client = GpuClient(settings(GPU_SERVICE_URL=gpu.server.url, GPU_APP_ID=GPU_APP))
     with pytest.raises(GpuFailedError, match="gpu_token_unavailable") as caught:
         client.upscale(ORDER, soon())
     gpu.server.stop()
@@ -252,7 +253,7 @@ def test_without_a_token_the_gpu_service_is_not_called(endpoint: IdentityEndpoin
 def test_the_health_of_the_gpu_service_is_seen_without_a_token(endpoint: IdentityEndpoint) -> None:
     endpoint.broken = True
     service = Server(Starlette(routes=[Route("/healthz", lambda _: JSONResponse({"state": "READY"}))]))
-    client = GpuClient(settings(gpu_service_url=service.url, gpu_app_id=GPU_APP))
+    client = GpuClient(settings(GPU_SERVICE_URL=service.url, GPU_APP_ID=GPU_APP))
     assert client.health() == {"state": "READY"}
     service.stop()
 
@@ -260,7 +261,7 @@ def test_the_health_of_the_gpu_service_is_seen_without_a_token(endpoint: Identit
 def test_a_local_gpu_service_is_called_without_a_token(endpoint: IdentityEndpoint) -> None:
     gpu = GpuStandIn(401, "unauthorized")
     with pytest.raises(GpuUnauthorizedError):
-        GpuClient(Settings(gpu_service_url=gpu.server.url)).upscale(ORDER, soon())
+        GpuClient(read(Settings, {"GPU_SERVICE_URL": gpu.server.url})).upscale(ORDER, soon())
     gpu.server.stop()
     assert (gpu.authorization, endpoint.asked) == ([""], [])
 

@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from imagery.environment import read
+from imagery.providers import nano_banana
 from imagery.providers.nano_banana import (
     CallRejectedError,
     NanoBanana,
@@ -47,9 +49,13 @@ def clean(simulator: Server) -> None:
     simulator.client.delete("/_simulator/bill")
 
 
-def settings_of(url: str, **more: object) -> Settings:
-    values: dict[str, object] = {"nano_banana_api_key": "secret-key", "nano_banana_timeout_s": 3.0}
-    return Settings.model_validate(values | {"nano_banana_base_url": url} | more)
+def settings_of(url: str, *, key: str = "secret-key", timeout_s: float = 3.0) -> Settings:
+    variables = {
+        "NANO_BANANA_BASE_URL": url,
+        "NANO_BANANA_API_KEY": key,
+        "NANO_BANANA_RETRY": f"timeout_s={timeout_s}",
+    }
+    return read(Settings, variables)
 
 
 @pytest.fixture
@@ -182,7 +188,7 @@ def test_permanent_refusals_are_permanent(simulator: Server) -> None:
         place(NanoBanana(settings_of(simulator.url)), aspect_ratio="7:5")
     assert bad_request.value.code == "nano_banana_bad_request"
     with pytest.raises(CallRejectedError) as no_key:
-        place(NanoBanana(settings_of(simulator.url, nano_banana_api_key=None)))
+        place(NanoBanana(settings_of(simulator.url, key="")))
     assert no_key.value.code == "nano_banana_not_configured"
     with pytest.raises(CallRejectedError):
         NanoBanana(settings_of(simulator.url)).place(
@@ -190,8 +196,9 @@ def test_permanent_refusals_are_permanent(simulator: Server) -> None:
         )
 
 
-def test_an_answer_beyond_the_limit_is_unknown(simulator: Server) -> None:
-    client = NanoBanana(settings_of(simulator.url, nano_banana_max_response_bytes=10_000))
+def test_an_answer_beyond_the_limit_is_unknown(simulator: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano_banana, "MAX_RESPONSE_BYTES", 10_000)
+    client = NanoBanana(settings_of(simulator.url))
     with pytest.raises(PaymentUnknownError):
         place(client)
 
@@ -200,7 +207,7 @@ def test_no_error_holds_the_key(simulator: Server) -> None:
     for name in [*NOT_CHARGED, *PERHAPS_CHARGED]:
         fault(simulator, name)
         with pytest.raises(NanoBananaError) as caught:
-            place(NanoBanana(settings_of(simulator.url, nano_banana_timeout_s=0.5)))
+            place(NanoBanana(settings_of(simulator.url, timeout_s=0.5)))
         assert "secret-key" not in f"{caught.value} {caught.value.__cause__!r}"
 
 
@@ -219,7 +226,7 @@ def test_the_reference_is_bounded_and_has_no_fringe() -> None:
 
 
 def test_the_bill_is_right_under_load(simulator: Server) -> None:
-    client = NanoBanana(settings_of(simulator.url, nano_banana_timeout_s=60))
+    client = NanoBanana(settings_of(simulator.url, timeout_s=60))
     simulator.client.post("/_simulator/faults", json={"rate": 0.3, "kinds": ["503"], "seed": 1})
 
     def call(_: int) -> bool:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from infra.settings_files import ROOT
+from testbed.stack import ROOT
 from tests.infra.bicep import BUILT_IN, INFRA, Bicep, all_files, module
 
 MAIN = Bicep(INFRA / "main.bicep")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings_files import ROOT
+from testbed.stack import ROOT
 
 JOB: dict[str, Any] = {
     "id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.App/jobs/caj",

@@ -17,36 +17,48 @@ from fastapi.routing import APIRoute
 from api.app import create_app
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.server import create_app as create_gpu_app
-from gpu_container.settings import GpuSettings
+from gpu_container.settings import AuthWords, GpuSettings
 from imagery.contracts import JOBS, UPLOADS
+from imagery.environment import read, variables
+from imagery.old_settings import GONE, NOW
 from imagery.settings import Settings
 from imagery.storage import LocalStorage
 from infra.durable_backend import PROVIDERS, choose
-from infra.settings_files import (
-    COMPOSE,
-    HOST,
-    IN_AZURE,
-    NOT_IN_AZURE,
-    NOT_ON_A_LAPTOP,
-    ROOT,
-    UNDER_CORE_TOOLS,
-    WIRED,
-    defaults,
-    files,
-)
 from tests.infra.bicep import INFRA, Bicep, module
 
-# read by the host's own libraries
-HOST_IN_AZURE = {
-    "AzureWebJobsStorage__credential",
-    "AzureWebJobsStorage__clientId",
+ROOT = Path(__file__).parent.parent.parent
+
+# read by the host and its libraries, not by the code
+HOST = {
     "AzureWebJobsDisableHomepage",
+    "AzureWebJobsStorage__clientId",
+    "AzureWebJobsStorage__credential",
     "DURABLE_TASK_SCHEDULER_CONNECTION_STRING",
+    "FUNCTIONS_WORKER_RUNTIME",
 }
-APP = set(defaults(Settings))
-GPU = set(defaults(GpuSettings))
+APP = {each.name for each in variables(Settings)}
+GPU = {each.name for each in variables(GpuSettings)}
+OLD = NOW.keys() | GONE
+# without these nothing works in Azure: names of resources, identities, secrets
+NEEDED_IN_AZURE = {
+    "ENV",
+    "AzureWebJobsStorage__accountName",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "AZURE_CREDENTIAL",
+    "AZURE_CLIENT_ID",
+    "BLOB_TRIGGER_SOURCE",
+    "DATABASE_URL",
+    "GPU_SERVICE_URL",
+    "GPU_APP_ID",
+    "NANO_BANANA_API_KEY",
+    "WEBHOOK_SIGNING_KEY",
+    "CONTENT_SAFETY_ENDPOINT",
+}
 COMPOSE_FILE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE_FILE["services"]
+IN_AZURE: dict[str, str] = json.loads((INFRA / "app-settings.json").read_text())
+UNDER_CORE_TOOLS: dict[str, str] = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]
+EXAMPLE = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
 def function_app_settings() -> set[str]:
@@ -62,54 +74,71 @@ def container_variables(file: Bicep) -> set[str]:
     return set(found)
 
 
-def test_the_settings_files_are_what_the_code_says() -> None:
-    stale = [str(path.relative_to(ROOT)) for path, text in files().items() if path.read_text() != text]
-    assert not stale, "run: python -m infra.settings_files"
+def schedules() -> set[str]:
+    """Variables that the host needs for the triggers of ``function_app.py``."""
+    return set(re.findall(r'"%(\w+)%"', (ROOT / "function_app.py").read_text()))
 
 
-def test_every_setting_of_the_code_is_set_in_azure_and_no_other() -> None:
-    wired = function_app_settings() - HOST_IN_AZURE
-    assert wired == WIRED
-    common = set(json.loads((INFRA / "app-settings.json").read_text()))
-    assert not common & wired, "set twice"
-    assert common | wired == APP - NOT_IN_AZURE.keys()
-
-
-def test_every_setting_of_the_code_is_set_for_core_tools_and_in_compose_and_no_other() -> None:
-    values = set(json.loads((ROOT / "local.settings.example.json").read_text())["Values"])
-    assert values - HOST.keys() == APP - NOT_ON_A_LAPTOP.keys()
+def test_no_file_sets_what_nothing_reads() -> None:
+    assert IN_AZURE.keys() | function_app_settings() <= APP | HOST
+    assert UNDER_CORE_TOOLS.keys() <= APP | HOST
     for name in ("functions", "database"):
-        assert set(SERVICES[name]["environment"]) - HOST.keys() == APP - NOT_ON_A_LAPTOP.keys()
+        assert SERVICES[name]["environment"].keys() <= APP | HOST, name
     for name in ("gpu", "gpu-nvidia"):
-        unknown = set(SERVICES[name]["environment"]) - APP - GPU
-        assert not unknown, f"{name}: {unknown}"
+        assert SERVICES[name]["environment"].keys() <= APP | GPU, name
+    assert container_variables(module("gpu-app")) <= APP | GPU
+    assert container_variables(module("database-job")) <= APP
+    interpolated = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text()))
+    assert APP | GPU | interpolated | {"COMPOSE_PROFILES"} >= EXAMPLE
+
+
+def test_what_is_needed_is_set() -> None:
+    assert not IN_AZURE.keys() & function_app_settings(), "set twice"
+    assert NEEDED_IN_AZURE | schedules() <= IN_AZURE.keys() | function_app_settings()
+    assert schedules() <= UNDER_CORE_TOOLS.keys() & SERVICES["functions"]["environment"].keys()
+    assert {"AzureWebJobsStorage", "DATABASE_URL", "GPU_SERVICE_URL"} <= SERVICES["functions"][
+        "environment"
+    ].keys()
+    assert "GPU_AUTH" in container_variables(module("gpu-app")), "without it the service lets everybody in"
+    passed_on = {name for name, value in SERVICES["gpu"]["environment"].items() if value is None}
+    assert passed_on <= EXAMPLE
 
 
 def test_the_files_with_settings_hold_valid_ones() -> None:
-    for values in (
-        json.loads((INFRA / "app-settings.json").read_text()),
-        json.loads((ROOT / "local.settings.example.json").read_text())["Values"],
-    ):
-        Settings(**{name: value for name, value in values.items() if value and name in APP})
-    assert IN_AZURE.keys() <= APP and UNDER_CORE_TOOLS.keys() <= APP
+    for values in (IN_AZURE, UNDER_CORE_TOOLS):
+        read(Settings, values)
+    auth = re.search(r"value: '(issuer=[^']+)'", module("gpu-app").text)
+    assert auth
+    read(GpuSettings, {"GPU_AUTH": auth[1]})
 
 
-def test_every_variable_of_compose_is_explained_in_env_example() -> None:
-    text = (ROOT / "compose.yaml").read_text()
-    explained = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\$\{(\w+)", text)) <= explained
-    assert COMPOSE.keys() <= explained
-    passed_on = {name for name, value in COMPOSE_FILE["x-settings"].items() if value is None}
-    assert passed_on <= explained
+def tracked(*patterns: str) -> list[Path]:
+    """Files of the repository."""
+    command = ["git", "ls-files", "--", *patterns]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in names.splitlines()]
 
 
-def test_containers_in_azure_get_only_settings_that_the_code_knows() -> None:
-    gpu, job = container_variables(module("gpu-app")), container_variables(module("database-job"))
-    assert gpu <= APP | GPU
-    assert job <= APP
-    assert {"GPU_AUTH_ISSUER", "GPU_AUTH_JWKS_URL", "GPU_AUTH_AUDIENCE", "GPU_AUTH_ROLE"} <= gpu, (
-        "without an issuer the GPU service lets everybody in"
-    )
+WRITTEN = tracked(
+    "*.md", "*.sh", "*.yml", "*.yaml", "infra/*.bicep", "infra/*.json", "*.env", "Makefile", "*Dockerfile"
+)
+# first words of our variables that name nothing else
+OURS = (
+    r"BATCH|BLOCKED|CALLBACK|CIRCUIT|CONTENT_SAFETY|GPU|GUARDRAIL|LONG_POLL|NANO_BANANA|PICTURE|QUOTA|RECONCILE|"
+    r"RETENTION|STAGE_CACHE|TELEMETRY"
+)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_names_a_variable_that_does_not_exist(path: Path) -> None:
+    elsewhere = set(re.findall(r"\$\{(\w+)", (INFRA / "main.parameters.json").read_text()))
+    elsewhere |= set(re.findall(r"^output (\w+)", (INFRA / "main.bicep").read_text(), re.MULTILINE))
+    # ports of make run
+    elsewhere |= set(re.findall(r'"(\w+_PORT)"', (ROOT / "local/options.py").read_text()))
+    text = path.read_text(errors="ignore")
+    named = set(re.findall(rf"\b(?:{OURS})_[A-Z0-9_]*[A-Z0-9]\b", text))
+    old = {name for name in OLD if re.search(rf"\b{name}\b", text)}
+    assert (named | old) - APP - GPU - elsewhere == set()
 
 
 def test_the_containers_of_the_code_are_deployed_and_watched() -> None:
@@ -187,7 +216,7 @@ def test_the_gpu_services_port_and_health_paths_agree(tmp_path: Path) -> None:
     assert (
         SERVICES["functions"]["environment"]["GPU_SERVICE_URL"] == f"${{GPU_SERVICE_URL:-http://gpu:{port}}}"
     )
-    assert Settings.model_fields["gpu_service_url"].default.endswith(f":{port}")
+    assert Settings().gpu.service_url.endswith(f":{port}")
     paths = routes(create_gpu_app(GpuSettings(), LocalStorage(tmp_path)))
     probed = set(re.findall(r"path: '(/\w+)'", bicep))
     assert probed == {"/healthz", "/readyz"} and probed <= paths
@@ -211,20 +240,20 @@ def test_time_limits_nest() -> None:
     grace = re.search(r"terminationGracePeriodSeconds: (\d+)", module("gpu-app").text)
     assert grace and int(grace[1]) > gpu.drain_s
     assert seconds(SERVICES["gpu"]["stop_grace_period"]) > gpu.drain_s
-    assert app.gpu_timeout_s < 240, "the ingress of Container Apps ends a request then"
+    assert app.gpu.retry.timeout_s < 240, "the ingress of Container Apps ends a request then"
     hours, minutes, secs = map(int, host_json()["functionTimeout"].split(":"))
-    assert hours * 3600 + minutes * 60 + secs > max(app.gpu_timeout_s, app.nano_banana_timeout_s)
+    assert hours * 3600 + minutes * 60 + secs > max(app.gpu.retry.timeout_s, app.nano_banana.retry.timeout_s)
 
 
 def test_the_storage_account_deletes_later_than_the_code() -> None:
     main = (INFRA / "main.bicep").read_text()
     least = re.search(r"@minValue\((\d+)\)\n@description\([^\n]*\)\nparam blobLifetimeDays", main)
-    assert least and int(least[1]) > Settings().retention_pictures_days
+    assert least and int(least[1]) > Settings().upkeep.retention.pictures_days
 
 
 def test_the_role_of_the_gpu_app_has_one_name() -> None:
-    role = GpuSettings.model_fields["auth_role"].default
-    assert f"value: '{role}'" in module("gpu-app").text
+    role = AuthWords().role
+    assert f"role={role}'" in module("gpu-app").text
     for hook in ("preprovision", "postprovision"):
         assert set(re.findall(r"GPU\.\w+", (INFRA / f"hooks/{hook}.sh").read_text())) == {role}
 

@@ -10,6 +10,7 @@ import pytest
 from imagery.contracts import JOBS, UPLOADS
 from imagery.database.migrate import upgrade
 from imagery.services import Services, get_services
+from imagery.settings import layered
 from testbed.azurite import Azurite, start_azurite
 from testbed.services import forget
 from tests.lifecycle.durable import Durable
@@ -25,9 +26,18 @@ def own_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     server.stop()
 
 
+@pytest.fixture
+def variables() -> dict[str, str]:
+    """Settings of a test's own, by ``parametrize``."""
+    return {}
+
+
 @pytest.fixture(params=["files and SQLite", pytest.param("Azurite and PostgreSQL", marks=SERVERS)])
 def services(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
 ) -> Iterator[Services]:
     """The services of a process, whose jobs are looked after at once."""
     settings = {
@@ -35,15 +45,14 @@ def services(
         "AzureWebJobsStorage": "",
         "LOCAL_STORAGE_PATH": str(tmp_path / "store"),
         "DATABASE_URL": f"sqlite:///{tmp_path / 'imagery.db'}",
-        "RECONCILE_GRACE_S": "0",
-        "RECONCILE_MAX_RESTARTS": "2",
+        "RECONCILE": "grace_s=0 restarts=2",
         "BATCH_PARALLEL": "2",
     }
     if request.param == "Azurite and PostgreSQL":
         azurite: Azurite = request.getfixturevalue("own_azurite")
         settings["AzureWebJobsStorage"] = azurite.connection_string
         settings["DATABASE_URL"] = request.getfixturevalue("postgres_url")
-    for name, value in settings.items():
+    for name, value in layered(settings, variables).items():
         monkeypatch.setenv(name, value)
     forget()
     made = get_services()

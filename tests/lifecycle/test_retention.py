@@ -14,6 +14,7 @@ from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, Stage
 from imagery.reporting.metrics import exposition
 from imagery.services import Services
 from imagery.storage import StorageError
+from lifecycle import retention
 from lifecycle.instances import batch_instance_id
 from lifecycle.retention import retain
 from lifecycle.uploads import on_upload
@@ -160,7 +161,7 @@ def test_a_newer_version_of_a_source_is_not_deleted(services: Services, durable:
 def test_the_oldest_go_first_and_only_so_many_a_tick(
     services: Services, durable: Durable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services.settings, "retention_max_jobs", 2)
+    monkeypatch.setattr(retention, "MAX_JOBS", 2)
     jobs = [make_job(services) for _ in range(3)]
     for job, days in zip(jobs, (40, 60, 50), strict=True):
         complete(services, job)

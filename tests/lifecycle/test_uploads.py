@@ -15,6 +15,7 @@ from imagery.database.tables import UploadTicket
 from imagery.principal import Role
 from imagery.services import Services
 from imagery.storage import BlobProperties, StorageError
+from lifecycle import uploads
 from lifecycle.uploads import on_upload, sweep
 from tests.lifecycle.durable import Durable
 
@@ -85,10 +86,8 @@ def test_an_upload_of_another_size_than_promised_is_rejected(services: Services,
     assert durable.started == []
 
 
-def test_a_young_upload_waits_for_its_event(
-    services: Services, durable: Durable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(services.settings, "reconcile_grace_s", 60.0)
+@pytest.mark.parametrize("variables", [{"RECONCILE": "grace_s=60"}])
+def test_a_young_upload_waits_for_its_event(services: Services, durable: Durable) -> None:
     upload(services, "young.jpg")
     assert tick(durable) == 0
     assert jobs(services) == []
@@ -129,11 +128,11 @@ def test_storage_that_does_not_answer_fails_no_upload(
     assert tick(durable) == 1
 
 
+@pytest.mark.parametrize("variables", [{"RECONCILE": "starts=4"}])
 def test_each_tick_looks_at_some_and_starts_a_few_until_none_is_left(
     services: Services, durable: Durable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services.settings, "retention_sweep_blobs", 6)
-    monkeypatch.setattr(services.settings, "reconcile_max_starts", 4)
+    monkeypatch.setattr(uploads, "SWEPT_BLOBS", 6)
     for number in range(12):
         upload(services, f"{number}.jpg")
     started: list[int] = []

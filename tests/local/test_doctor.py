@@ -36,7 +36,7 @@ class Project:
         self.root = root
         self.programs = root / "programs"
         self.environment = {"PATH": str(self.programs), "PYTHONPATH": str(ROOT), "HOME": os.environ["HOME"]}
-        caches = ("GPU_MODEL_CACHE", "MODEL_CACHE", "XDG_CACHE_HOME")
+        caches = ("GPU_MODEL_CACHE", "XDG_CACHE_HOME")
         self.environment |= {name: os.environ[name] for name in caches if name in os.environ}
         self.environment |= {name: str(free_port()) for name in PORTS}
         self.write("requirements.txt", f"httpx=={importlib.metadata.version('httpx')}  # calls\n")

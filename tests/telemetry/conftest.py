@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from drills.telemetry.ingestion import Ingestion
+from imagery.environment import read
 from imagery.settings import Settings
 from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging
@@ -52,18 +52,17 @@ def exporter(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def configure(root: logging.Logger, exporter: str, ingestion: Ingestion) -> Configure:
-    """Configure logging and the exporter; answers the stream of the JSON lines."""
+    """Configures logging and the exporter, which gets ``words``; returns the stream of the JSON lines."""
 
-    def configured(**settings: Any) -> io.StringIO:
+    def configured(words: str = "") -> io.StringIO:
         stream = io.StringIO()
         configure_logging("INFO", handler=logging.StreamHandler(stream))
-        given: dict[str, Any] = {
-            "telemetry_exporter": exporter,
-            "applicationinsights_connection_string": ingestion.connection_string,
-            "telemetry_interval_s": 0.2,
-            **settings,
+        variables = {
+            "TELEMETRY_EXPORTER": exporter,
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
+            "TELEMETRY_EXPORT": f"interval_s=0.2 {words}",
         }
-        configure_exporter(Settings(**given), "imagery-test")
+        configure_exporter(read(Settings, variables), "imagery-test")
         return stream
 
     return configured

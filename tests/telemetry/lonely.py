@@ -22,7 +22,7 @@ def main() -> None:
             hosts.add(str(arguments[1][0]))
 
     sys.addaudithook(note)
-    from imagery.settings import Settings
+    from imagery.settings import get_settings
     from imagery.telemetry.exporters.azure_monitor import (
         configure_exporter,
         exporter_in_use,
@@ -33,7 +33,7 @@ def main() -> None:
     from imagery.telemetry.tracing import SpanType, span
 
     configure_logging("INFO", handler=logging.StreamHandler(sys.stderr))
-    configure_exporter(Settings(telemetry_interval_s=1))
+    configure_exporter(get_settings())
     exporter = exporter_in_use()
     assert exporter is not None
     until = time.monotonic() + _WATCH_S

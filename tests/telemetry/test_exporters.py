@@ -105,7 +105,7 @@ def test_no_secret_is_exported(configure: Configure, ingestion: Ingestion) -> No
 def test_the_share_of_traces_is_a_setting_and_lines_always_arrive(
     configure: Configure, ingestion: Ingestion
 ) -> None:
-    configure(telemetry_sampling=0.5)
+    configure("sampling=0.5")
     jobs = [f"job-{number}" for number in range(40)]
     for job_id in jobs:
         with span("work", SpanType.INTERNAL, job_id):
@@ -158,7 +158,7 @@ def test_a_refused_batch_is_told_of_once_and_costs_nothing(
 
 def test_nothing_grows_while_the_endpoint_does_not_answer(configure: Configure, ingestion: Ingestion) -> None:
     queue = 200
-    configure(telemetry_queue=queue, telemetry_timeout_s=60, telemetry_flush_s=10)
+    configure(f"queue={queue} timeout_s=60 flush_s=10")
     ingestion.holds = True
     begun = time.monotonic()
     for number in range(queue * 20):
@@ -175,7 +175,7 @@ def test_nothing_grows_while_the_endpoint_does_not_answer(configure: Configure, 
 def test_the_end_of_a_process_waits_no_longer_than_its_bound(
     configure: Configure, ingestion: Ingestion
 ) -> None:
-    configure(telemetry_timeout_s=60, telemetry_flush_s=1)
+    configure("timeout_s=60 flush_s=1")
     ingestion.holds = True
     for _ in range(500):
         with span("work", SpanType.INTERNAL, "job-1"):
@@ -192,6 +192,7 @@ def test_no_other_host_is_called(exporter: str, ingestion: Ingestion) -> None:
     environment = {
         "TELEMETRY_EXPORTER": exporter,
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
+        "TELEMETRY_EXPORT": "interval_s=1",
         "PYTHONPATH": str(ROOT),
     }
     run = subprocess.run(

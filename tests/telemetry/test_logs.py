@@ -13,6 +13,7 @@ from drills.telemetry.ingestion import KEY
 from imagery.contracts import GuardrailReport
 from imagery.database.engine import Database
 from imagery.database.guardrail_log import log_verdict
+from imagery.environment import read
 from imagery.settings import Settings
 from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging, get_logger, log_context
@@ -71,18 +72,18 @@ def test_a_picture_that_is_rejected_before_it_is_a_job_has_a_line(
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_an_exporter_without_an_address_is_an_error(exporter: str) -> None:
     with pytest.raises(ValueError, match="APPLICATIONINSIGHTS_CONNECTION_STRING"):
-        configure_exporter(Settings(telemetry_exporter=exporter))
+        configure_exporter(read(Settings, {"TELEMETRY_EXPORTER": exporter}))
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_an_exporter_beside_the_one_of_the_worker_is_an_error(exporter: str) -> None:
-    settings = Settings(
-        telemetry_exporter=exporter,
-        applicationinsights_connection_string=CONNECTION,
-        functions_worker_exports=True,
-    )
+    variables = {
+        "TELEMETRY_EXPORTER": exporter,
+        "APPLICATIONINSIGHTS_CONNECTION_STRING": CONNECTION,
+        "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "true",
+    }
     with pytest.raises(ValueError, match="twice"):
-        configure_exporter(settings)
+        configure_exporter(read(Settings, variables))
 
 
 def test_without_an_exporter_lines_take_the_way_of_the_host_alone(root: logging.Logger) -> None:
@@ -104,12 +105,12 @@ def test_with_an_exporter_lines_no_longer_take_the_way_of_the_host(
     forwarder = AsyncLoggingHandler()
     root.handlers[:] = [forwarder]
     configure_logging("INFO")
-    settings = Settings(
-        telemetry_exporter=exporter,
-        applicationinsights_connection_string=CONNECTION,
-        telemetry_flush_s=0.1,
-    )
-    configure_exporter(settings)
+    variables = {
+        "TELEMETRY_EXPORTER": exporter,
+        "APPLICATIONINSIGHTS_CONNECTION_STRING": CONNECTION,
+        "TELEMETRY_EXPORT": "flush_s=0.1",
+    }
+    configure_exporter(read(Settings, variables))
     get_logger("test").info("a_line")
     shutdown_exporter()
     assert forwarder.lines == []

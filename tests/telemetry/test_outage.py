@@ -30,9 +30,7 @@ def test_a_job_completes_while_the_endpoint_is_away(
         "LOCAL_STORAGE_PATH": str(tmp_path / "store"),
         "TELEMETRY_EXPORTER": exporter,
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string if ingestion.holds else away,
-        "TELEMETRY_INTERVAL_S": "0.5",
-        "TELEMETRY_TIMEOUT_S": "2",
-        "TELEMETRY_METRICS_S": "1",
+        "TELEMETRY_EXPORT": "interval_s=0.5 timeout_s=2 metrics_s=1",
     }
     stack = Stack(tmp_path, environment)
     try:

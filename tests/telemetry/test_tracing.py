@@ -27,6 +27,7 @@ from imagery.contracts import (
     stage_output,
 )
 from imagery.database.tables import utc_now
+from imagery.environment import read
 from imagery.gpu_client import GpuClient, GpuError
 from imagery.services import Services
 from imagery.settings import Settings
@@ -89,7 +90,7 @@ def gpu() -> Iterator[Server]:
 
 
 def upscale(gpu: Server) -> None:
-    client = GpuClient(Settings(gpu_service_url=gpu.url))
+    client = GpuClient(read(Settings, {"GPU_SERVICE_URL": gpu.url}))
     request = GpuRequest(
         job_id=JOB, source=stage_output(JOB, Stage.REMBG), target=stage_output(JOB, Stage.REALESRGAN)
     )

@@ -1,4 +1,4 @@
-import type { Check, Problem } from './types';
+import type { MeasuredCheck, Problem } from './types';
 
 /** A response other than 2xx: its problem, and the id of the request in the log. */
 export class ApiError extends Error {
@@ -34,8 +34,7 @@ export function toProblem(status: number, body: unknown): Problem {
       status,
       detail: String(given.detail),
       code: String(given.code),
-      job_id: given.job_id ?? null,
-      errors: given.errors ?? null,
+      ...(given.errors ? { errors: given.errors } : {}),
     };
   }
   return {
@@ -67,8 +66,8 @@ export function isTransient(error: unknown): boolean {
 }
 
 /** The guardrail checks that failed; other problems have none. */
-export function failedChecks(problem: Problem): Check[] {
-  return (problem.errors ?? []).filter(
-    (each): each is Record<string, unknown> & Check => 'measured' in each && 'name' in each,
+export function failedChecks(problem: Problem): MeasuredCheck[] {
+  return (problem.errors ?? []).flatMap(({ name, measured, limit = '', passed = false, message }) =>
+    name === undefined || measured === undefined ? [] : [{ name, measured, limit, passed, message }],
   );
 }

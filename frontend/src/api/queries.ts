@@ -4,17 +4,19 @@ import { ApiError } from './errors';
 import type {
   BatchPage,
   BatchStatus,
-  Circuit,
-  GuardrailReport,
-  Health,
+  CircuitChange,
+  CircuitStatus,
+  Dependency,
+  GuardrailLimits,
+  GuardrailVerdict,
+  HealthReport,
   JobPage,
   JobState,
   JobStatus,
-  Limits,
   LogLine,
-  Spend,
+  SpendReport,
 } from './types';
-import { isEnded } from './types';
+import { isEnded } from '../lib/job_view';
 
 const LONG_POLL_S = 20;
 const LIST_EVERY_MS = 3000;
@@ -92,7 +94,7 @@ export function useGuardrailReport(jobId: string, revision: string) {
     queryKey: ['guardrail', jobId, revision],
     queryFn: async ({ signal }) => {
       try {
-        return await getJson<GuardrailReport>(`/api/v1/jobs/${encodeURIComponent(jobId)}/guardrail`, { signal });
+        return await getJson<GuardrailVerdict>(`/api/v1/jobs/${encodeURIComponent(jobId)}/guardrail`, { signal });
       } catch (error) {
         if (error instanceof ApiError && error.status === 404) return null;
         throw error;
@@ -134,7 +136,7 @@ export async function fetchLogPage(query: Record<string, string | number>, signa
 export function useLimits() {
   return useQuery({
     queryKey: ['limits'],
-    queryFn: ({ signal }) => getJson<Limits>('/api/v1/guardrail/limits', { signal }),
+    queryFn: ({ signal }) => getJson<GuardrailLimits>('/api/v1/guardrail/limits', { signal }),
     staleTime: Infinity,
   });
 }
@@ -176,7 +178,7 @@ export function useHealth() {
   return useQuery({
     queryKey: ['health'],
     // a 503 holds the report too: it names the dependency that is down
-    queryFn: ({ signal }) => getJson<Health>('/healthz', { signal, allow: [503] }),
+    queryFn: ({ signal }) => getJson<HealthReport>('/healthz', { signal, allow: [503] }),
     refetchInterval: 10_000,
   });
 }
@@ -184,7 +186,7 @@ export function useHealth() {
 export function useCircuits() {
   return useQuery({
     queryKey: ['circuits'],
-    queryFn: ({ signal }) => getJson<Circuit[]>('/api/v1/circuit-breakers', { signal }),
+    queryFn: ({ signal }) => getJson<CircuitStatus[]>('/api/v1/circuit-breakers', { signal }),
     refetchInterval: 5000,
   });
 }
@@ -192,8 +194,8 @@ export function useCircuits() {
 export function useSetCircuit() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: ({ dependency, state }: { dependency: string; state: 'open' | 'closed' }) =>
-      getJson<Circuit>(`/api/v1/circuit-breakers/${encodeURIComponent(dependency)}`, {
+    mutationFn: ({ dependency, state }: CircuitChange & { dependency: Dependency }) =>
+      getJson<CircuitStatus>(`/api/v1/circuit-breakers/${encodeURIComponent(dependency)}`, {
         method: 'POST',
         body: { state },
       }),
@@ -208,7 +210,7 @@ export function useSetCircuit() {
 export function useSpend(days: number) {
   return useQuery({
     queryKey: ['spend', days],
-    queryFn: ({ signal }) => getJson<Spend>(`/api/v1/spend?days=${String(days)}`, { signal }),
+    queryFn: ({ signal }) => getJson<SpendReport>(`/api/v1/spend?days=${String(days)}`, { signal }),
     refetchInterval: 15_000,
     placeholderData: keepPreviousData,
   });

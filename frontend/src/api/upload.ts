@@ -1,11 +1,11 @@
 import { connection } from '../state/connection';
 import { ApiError, isTransient, NetworkError, parseJson, retryAfter, toProblem } from './errors';
-import type { Accepted } from './types';
+import type { AcceptedJob, AspectRatio, ImageSize } from './types';
 
 export interface JobOptions {
   prompt: string;
-  aspectRatio: string;
-  imageSize: string;
+  aspectRatio: AspectRatio;
+  imageSize: ImageSize;
   fresh: boolean;
 }
 
@@ -33,7 +33,7 @@ export function newIdempotencyKey(): string {
 }
 
 /** Send a photo; on a lost connection or a server error, send it again under the same key. Throws `ApiError`, `NetworkError`. */
-export async function submit(submission: Submission, hooks: UploadHooks = {}): Promise<Accepted> {
+export async function submit(submission: Submission, hooks: UploadHooks = {}): Promise<AcceptedJob> {
   const sleep = hooks.sleep ?? pause;
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -56,7 +56,7 @@ function delayMs(attempt: number, error: unknown): number {
   return Math.min(asked === null ? 500 * 2 ** attempt : asked * 1000, LONGEST_DELAY_MS);
 }
 
-function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks): Promise<Accepted> {
+function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks): Promise<AcceptedJob> {
   const form = new FormData();
   form.append('file', file, file.name);
   if (options.prompt.trim()) form.append('prompt', options.prompt.trim());
@@ -78,7 +78,7 @@ function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks)
     call.onload = () => {
       connection.reached();
       const body = parseJson(call.responseText);
-      if (call.status >= 200 && call.status < 300) resolve(body as Accepted);
+      if (call.status >= 200 && call.status < 300) resolve(body as AcceptedJob);
       else {
         const problem = toProblem(call.status, body);
         reject(

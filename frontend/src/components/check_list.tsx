@@ -1,11 +1,11 @@
 import { Check as CheckIcon, Minus, X } from 'lucide-react';
-import type { Check } from '../api/types';
+import type { MeasuredCheck } from '../api/types';
 import { humanize } from '../lib/names';
 
 const WORDS = { pass: 'passed', fail: 'failed', skipped: 'not measured' };
 
 /** What each check measured, and its limit. */
-export function CheckList({ checks, isWide = false }: { checks: readonly Check[]; isWide?: boolean }) {
+export function CheckList({ checks, isWide = false }: { checks: readonly MeasuredCheck[]; isWide?: boolean }) {
   return (
     <ul className={`text-sm ${isWide ? 'gap-x-8 md:columns-2' : ''}`}>
       {checks.map((check) => {

@@ -1,14 +1,14 @@
 import { useCircuits, useSetCircuit } from '../api/queries';
-import type { Circuit } from '../api/types';
-import { clock, plural } from '../lib/format';
+import type { CircuitState, CircuitStatus } from '../api/types';
 import { DEPENDENCY_NAMES, humanize, type Tone } from '../lib/names';
+import { clock, plural } from '../lib/format';
 import { ActionButton } from './action_button';
 import { Badge } from './badge';
 import { ErrorCard, Rows } from './feedback';
 import { Section } from './page';
 
-const CIRCUIT_TONES: Record<Circuit['state'], Tone> = { closed: 'ok', half_open: 'warn', open: 'bad' };
-const CIRCUIT_WORDS: Record<Circuit['state'], string> = { closed: 'Closed', half_open: 'Half-open', open: 'Open' };
+const CIRCUIT_TONES: Record<CircuitState, Tone> = { closed: 'ok', half_open: 'warn', open: 'bad' };
+const CIRCUIT_WORDS: Record<CircuitState, string> = { closed: 'Closed', half_open: 'Half-open', open: 'Open' };
 
 /** The circuit breaker of each dependency; operators can open and close them. */
 export function Circuits({ isOperator }: { isOperator: boolean }) {
@@ -43,7 +43,7 @@ export function Circuits({ isOperator }: { isOperator: boolean }) {
   );
 }
 
-function CircuitButton({ circuit, change }: { circuit: Circuit; change: ReturnType<typeof useSetCircuit> }) {
+function CircuitButton({ circuit, change }: { circuit: CircuitStatus; change: ReturnType<typeof useSetCircuit> }) {
   const { dependency, state } = circuit;
   const name = DEPENDENCY_NAMES[dependency] ?? dependency;
   if (state === 'closed') {
@@ -71,7 +71,7 @@ function CircuitButton({ circuit, change }: { circuit: Circuit; change: ReturnTy
   );
 }
 
-function circuitWords(circuit: Circuit): string {
+function circuitWords(circuit: CircuitStatus): string {
   if (circuit.state === 'closed') {
     return circuit.failures > 0
       ? `${plural(circuit.failures, 'failure')} in a row: ${circuit.last_error ?? ''}`

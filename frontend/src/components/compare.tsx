@@ -1,6 +1,7 @@
 import { useRef, useState } from 'react';
 import { pictureUrl } from '../api/queries';
-import { PICTURE_NAMES, type PictureName } from '../lib/names';
+import type { PictureName } from '../api/types';
+import { PICTURE_NAMES } from '../lib/names';
 import { useZoom } from '../lib/use_zoom';
 import { commonBox, type Size } from '../lib/viewport';
 import { CompareLayer } from './compare_layer';

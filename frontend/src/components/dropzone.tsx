@@ -1,10 +1,10 @@
 import { ImagePlus } from 'lucide-react';
 import { useEffect, useRef, useState } from 'react';
-import type { Limits } from '../api/types';
+import type { GuardrailLimits } from '../api/types';
 import { bytes } from '../lib/format';
 
 interface Props {
-  limits: Limits | undefined;
+  limits: GuardrailLimits | undefined;
   onFiles: (files: File[]) => void;
 }
 

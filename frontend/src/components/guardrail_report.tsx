@@ -1,6 +1,6 @@
 import { ShieldCheck, ShieldX } from 'lucide-react';
 import { useGuardrailReport } from '../api/queries';
-import type { Check } from '../api/types';
+import type { CheckResult } from '../api/types';
 import { duration } from '../lib/format';
 import { Badge } from './badge';
 import { CheckList } from './check_list';
@@ -47,6 +47,6 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
   );
 }
 
-function failedFirst(checks: readonly Check[]): Check[] {
+function failedFirst(checks: readonly CheckResult[]): CheckResult[] {
   return [...checks].sort((a, b) => Number(b.passed === false) - Number(a.passed === false));
 }

@@ -1,6 +1,7 @@
 import { Ban, RotateCw } from 'lucide-react';
 import { useCancelJob, useRetryJob } from '../api/queries';
-import { isEnded, isRetryable, type JobStatus } from '../api/types';
+import type { JobStatus } from '../api/types';
+import { isEnded, isRetryable } from '../lib/job_view';
 import { ActionButton } from './action_button';
 import { ErrorCard } from './feedback';
 

@@ -1,9 +1,9 @@
 import { Link } from 'react-router';
 import { pictureUrl } from '../api/queries';
 import type { JobStatus } from '../api/types';
-import { dayAndClock, shortId, usd } from '../lib/format';
 import { newestPicture, titleOf } from '../lib/job_view';
 import { STAGE_NAMES } from '../lib/names';
+import { dayAndClock, shortId, usd } from '../lib/format';
 import { waitReason } from '../lib/waiting';
 import { JobStateBadge } from './badge';
 import { JobActions } from './job_actions';

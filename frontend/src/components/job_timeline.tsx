@@ -1,8 +1,9 @@
 import { Link } from 'react-router';
 import { useJobLog } from '../api/queries';
-import { isEnded, type JobStatus, type LogLine } from '../api/types';
-import { clock, duration } from '../lib/format';
+import type { JobStatus, LogLine } from '../api/types';
+import { isEnded } from '../lib/job_view';
 import { humanize, STAGE_NAMES } from '../lib/names';
+import { clock, duration } from '../lib/format';
 import { buttonClass } from './button';
 import { Loading, QueryError, Skeleton } from './feedback';
 import { Section } from './page';

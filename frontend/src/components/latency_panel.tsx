@@ -1,6 +1,5 @@
-import { STAGES } from '../api/types';
+import { STAGE_NAMES, STAGES } from '../lib/names';
 import { latencySeries, type Snapshot } from '../lib/metrics_history';
-import { STAGE_NAMES } from '../lib/names';
 import { type Buckets, quantile } from '../lib/prometheus';
 import type { Line } from './chart';
 import { ChartPanel, COLOURS } from './chart_panel';

@@ -1,9 +1,9 @@
 import { Activity, FileText, Images, Layers, LogOut, Moon, Plus, Settings2, Sun } from 'lucide-react';
 import { Suspense } from 'react';
 import { NavLink, Outlet, useLocation } from 'react-router';
-import type { Me } from '../api/types';
-import { usd } from '../lib/format';
+import type { CallerInfo } from '../api/types';
 import { ROLE_NAMES } from '../lib/names';
+import { usd } from '../lib/format';
 import { useSignOut } from '../state/session';
 import { chooseTheme, useTheme } from '../state/theme';
 import { Button } from './button';
@@ -20,7 +20,7 @@ const VIEWS = [
   { to: '/operations', label: 'Operations', icon: Settings2 },
 ];
 
-export function Layout({ me }: { me: Me }) {
+export function Layout({ me }: { me: CallerInfo }) {
   const { pathname } = useLocation();
   return (
     <div className="flex min-h-dvh flex-col">
@@ -104,7 +104,7 @@ function PhoneNavigation() {
   );
 }
 
-function SpendToday({ me }: { me: Me }) {
+function SpendToday({ me }: { me: CallerInfo }) {
   if (!me.usage) return null;
   const { usd_today: spent, usd_per_day: quota } = me.usage;
   const share = quota > 0 ? Math.min(spent / quota, 1) : 0;
@@ -142,7 +142,7 @@ function ThemeToggle() {
   );
 }
 
-function Account({ me }: { me: Me }) {
+function Account({ me }: { me: CallerInfo }) {
   const signOut = useSignOut();
   return (
     <div className="flex items-center gap-1 sm:gap-2">

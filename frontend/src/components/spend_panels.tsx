@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import { Link } from 'react-router';
 import { useResolvePayment, useSpend } from '../api/queries';
-import type { Spend, Sums, UnknownPayment } from '../api/types';
+import type { SpendReport, SpendSums, UnknownPayment } from '../api/types';
 import { dayAndClock, shortId, usd } from '../lib/format';
 import { ActionButton } from './action_button';
 import { Badge } from './badge';
@@ -52,7 +52,7 @@ export function SpendPanels({ isOperator }: { isOperator: boolean }) {
   );
 }
 
-function Today({ spend }: { spend: Spend }) {
+function Today({ spend }: { spend: SpendReport }) {
   const { today } = spend;
   const share = today.budget_usd > 0 ? Math.min(today.committed_usd / today.budget_usd, 1) : 0;
   return (
@@ -136,7 +136,7 @@ function Unknown({ payments, isOperator }: { payments: readonly UnknownPayment[]
   );
 }
 
-function SumsTable({ rows, head }: { rows: readonly Sums[]; head: string }) {
+function SumsTable({ rows, head }: { rows: readonly SpendSums[]; head: string }) {
   if (rows.length === 0) return <p className="text-sm text-muted">Nothing was spent in these days.</p>;
   return (
     // a table that is too wide for a phone scrolls on its own, by keyboard too

@@ -1,5 +1,5 @@
-import { JOB_STATES, type JobState } from '../api/types';
-import { JOB_TONES } from '../lib/names';
+import type { JobState } from '../api/types';
+import { JOB_STATES, JOB_TONES } from '../lib/names';
 
 const COLOURS = { neutral: 'bg-line-strong', accent: 'bg-accent', ok: 'bg-ok', warn: 'bg-warn', bad: 'bg-bad' };
 

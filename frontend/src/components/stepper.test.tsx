@@ -47,7 +47,7 @@ describe('Stepper', () => {
   });
 
   it('shows why a stage failed', () => {
-    const error = { code: 'no_subject_found', message: 'There is nothing in the foreground.' };
+    const error = { code: 'no_subject_found', message: 'There is nothing in the foreground.', stage: null } as const;
     expect(step({ state: 'FAILED', error })).toHaveTextContent('There is nothing in the foreground.');
   });
 

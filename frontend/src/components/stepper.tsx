@@ -1,7 +1,7 @@
 import { Ban, Check, CircleDashed, Clock, LoaderCircle, X } from 'lucide-react';
-import type { StageState, StageView } from '../api/types';
-import { duration, usd } from '../lib/format';
+import type { StageState, StageStatus } from '../api/types';
 import { STAGE_NAMES, STAGE_STATE_WORDS, type Tone } from '../lib/names';
+import { duration, usd } from '../lib/format';
 import { useNow } from '../lib/use_now';
 import { waitReason } from '../lib/waiting';
 import { Badge } from './badge';
@@ -18,7 +18,7 @@ const TONES: Record<StageState, Tone> = {
 };
 
 /** The four stages of a job in a column, each with what it does or waits for. */
-export function Stepper({ stages }: { stages: readonly StageView[] }) {
+export function Stepper({ stages }: { stages: readonly StageStatus[] }) {
   return (
     <ol aria-label="Stages">
       {stages.map((stage, index) => (
@@ -28,7 +28,7 @@ export function Stepper({ stages }: { stages: readonly StageView[] }) {
   );
 }
 
-function Step({ stage, isLast }: { stage: StageView; isLast: boolean }) {
+function Step({ stage, isLast }: { stage: StageStatus; isLast: boolean }) {
   const isDone = stage.state === 'SUCCEEDED';
   return (
     <li
@@ -64,7 +64,7 @@ function Step({ stage, isLast }: { stage: StageView; isLast: boolean }) {
   );
 }
 
-function Doing({ stage }: { stage: StageView }) {
+function Doing({ stage }: { stage: StageStatus }) {
   const reason = waitReason(stage);
   const { tiles_done: done, tiles_total: total } = stage;
   const hasTiles = stage.state === 'RUNNING' && typeof done === 'number' && typeof total === 'number' && total > 0;
@@ -90,7 +90,7 @@ function Doing({ stage }: { stage: StageView }) {
   );
 }
 
-function Elapsed({ stage }: { stage: StageView }) {
+function Elapsed({ stage }: { stage: StageStatus }) {
   const isTicking = stage.state === 'RUNNING' && stage.started_at !== null;
   const now = useNow(100, isTicking);
   const ms = isTicking ? now - new Date(stage.started_at ?? now).getTime() : stage.duration_ms;

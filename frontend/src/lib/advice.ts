@@ -1,4 +1,6 @@
-const BY_CODE: Record<string, string> = {
+import type { ErrorCode } from '../api/types';
+
+const BY_CODE: Partial<Record<ErrorCode, string>> = {
   payment_unknown:
     "The paid call may have been charged. An operator has to check the provider's bill and settle the payment under Operations; then the job can be retried.",
   budget_usd_per_day: 'The budget for today is used up. Retry after midnight UTC, or ask an operator to raise it.',
@@ -46,9 +48,10 @@ const BY_CODE: Record<string, string> = {
   invalid_api_key: 'Check the key, or ask for a new one.',
 };
 
-/** What to do about an error code. */
+/** What to do about an error code; null if there is no advice. */
 export function advice(code: string | null | undefined, canRetry = false): string | null {
-  if (code && BY_CODE[code]) return BY_CODE[code];
+  const found = BY_CODE[code as ErrorCode];
+  if (found) return found;
   return canRetry
     ? 'A retry continues at the stage that failed. Finished stages are kept and not paid for again.'
     : null;

@@ -1,7 +1,19 @@
-import { isEnded, type JobStatus, type StageView } from '../api/types';
+import type { JobState, JobStatus, PictureName, StageStatus } from '../api/types';
+import { STAGE_NAMES, STAGE_STATE_WORDS } from './names';
 import { duration, shortId, usd } from './format';
-import { type PictureName, STAGE_NAMES, STAGE_STATE_WORDS } from './names';
 import { waitReason } from './waiting';
+
+const ENDED: ReadonlySet<JobState> = new Set(['COMPLETED', 'REJECTED', 'FAILED', 'CANCELLED']);
+
+/** True if only a request can change the job. */
+export function isEnded(state: JobState): boolean {
+  return ENDED.has(state);
+}
+
+/** True if `POST /retry` continues the job. */
+export function isRetryable(job: JobStatus): boolean {
+  return job.state === 'FAILED' || job.state === 'CANCELLED';
+}
 
 /** The existing pictures of a job, in the order of the pipeline; none after they were deleted. */
 export function picturesOf(job: JobStatus): PictureName[] {
@@ -36,7 +48,7 @@ export function announcement(before: JobStatus | undefined, now: JobStatus): str
   return words.length > 0 ? words.join(' ') : null;
 }
 
-function stageWords(stage: StageView): string {
+function stageWords(stage: StageStatus): string {
   const name = STAGE_NAMES[stage.stage];
   const reason = waitReason(stage);
   if (reason) return `${name}: ${reason}.`;

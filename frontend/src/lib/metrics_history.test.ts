@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 import { describe, expect, it } from 'vitest';
 import { latencySeries, MetricsHistory, ratePerMinute, snapshot } from './metrics_history';
 

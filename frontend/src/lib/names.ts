@@ -1,6 +1,4 @@
-import type { JobState, Role, Stage, StageState } from '../api/types';
-
-export type PictureName = 'source' | Stage;
+import type { JobState, PictureName, Role, Stage, StageState } from '../api/types';
 
 export const STAGE_NAMES: Record<Stage, string> = {
   guardrail: 'Guardrail',
@@ -8,6 +6,9 @@ export const STAGE_NAMES: Record<Stage, string> = {
   realesrgan: 'Upscale 4x (Real-ESRGAN)',
   nano_banana: 'Place in scene (Nano Banana)',
 };
+
+/** The stages in the order of the pipeline. */
+export const STAGES = Object.keys(STAGE_NAMES) as Stage[];
 
 export const PICTURE_NAMES: Record<PictureName, string> = {
   source: 'Original',
@@ -49,6 +50,9 @@ export const JOB_TONES: Record<JobState, Tone> = {
   FAILED: 'bad',
   CANCELLED: 'neutral',
 };
+
+/** The states in the order of a job's life. */
+export const JOB_STATES = Object.keys(JOB_TONES) as JobState[];
 
 const ACRONYMS: Record<string, string> = { nsfw: 'NSFW', gpu: 'GPU', usd: 'USD', vram: 'VRAM', url: 'URL', id: 'id' };
 

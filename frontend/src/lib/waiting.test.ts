@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import type { ErrorCode } from '../api/types';
 import { stage } from '../test/jobs';
 import { clock } from './format';
 import { waitReason } from './waiting';
 
 const UNTIL = '2026-11-24T12:04:31Z';
 
-function waiting(code: string, message = 'said by the server.') {
-  return stage({ state: 'WAITING', waiting_until: UNTIL, error: { code, message } });
+function waiting(code: ErrorCode, message = 'said by the server.') {
+  return stage({ state: 'WAITING', waiting_until: UNTIL, error: { code, message, stage: null } });
 }
 
 describe('waitReason', () => {
@@ -14,7 +15,7 @@ describe('waitReason', () => {
     expect(waitReason(waiting('circuit_open'))).toBe(`Circuit open until ${clock(UNTIL)}`);
   });
 
-  it.each([
+  it.each<[ErrorCode, string]>([
     ['gpu_starting', 'GPU is starting'],
     ['gpu_busy', 'GPU is busy'],
     ['gpu_unreachable', 'GPU does not respond'],
@@ -30,11 +31,11 @@ describe('waitReason', () => {
   });
 
   it('falls back on the words of the server for a code that it does not know', () => {
-    expect(waitReason(waiting('brand_new'))).toBe(`said by the server, next try ${clock(UNTIL)}`);
+    expect(waitReason(waiting('brand_new' as ErrorCode))).toBe(`said by the server, next try ${clock(UNTIL)}`);
   });
 
   it('is silent for a stage that does not wait', () => {
     expect(waitReason(stage({ state: 'SUCCEEDED' }))).toBeNull();
-    expect(waitReason(stage({ state: 'FAILED', error: { code: 'gpu_busy', message: 'x' } }))).toBeNull();
+    expect(waitReason(stage({ state: 'FAILED', error: { code: 'gpu_busy', message: 'x', stage: null } }))).toBeNull();
   });
 });

@@ -1,7 +1,7 @@
-import type { StageView } from '../api/types';
+import type { ErrorCode, StageStatus } from '../api/types';
 import { clock } from './format';
 
-const REASONS: Record<string, string> = {
+const REASONS: Partial<Record<ErrorCode, string>> = {
   gpu_busy: 'GPU is busy',
   gpu_starting: 'GPU is starting',
   gpu_stopping: 'GPU is restarting',
@@ -14,26 +14,25 @@ const REASONS: Record<string, string> = {
   payment_pending: 'A paid call is in progress',
   same_picture_pending: 'Another job is paying for the same picture',
 };
-const BUDGETS: Record<string, string> = {
+const BUDGETS: Partial<Record<ErrorCode, string>> = {
   budget_usd_per_day: "Today's budget is used up",
   quota_usd_per_day: 'Your budget for today is used up',
 };
 
 /** What a stage waits for, in one line; null if it does not wait. */
-export function waitReason(stage: StageView): string | null {
+export function waitReason(stage: StageStatus): string | null {
   if (stage.state === 'RUNNING') return queueReason(stage.queue_ahead);
   if (stage.state !== 'WAITING') return null;
-  const code = stage.error?.code ?? '';
-  const until = stage.waiting_until;
-  if (code === 'circuit_open') return until ? `Circuit open until ${clock(until)}` : 'Circuit open';
-  const budget = BUDGETS[code];
+  const { error, waiting_until: until } = stage;
+  if (error?.code === 'circuit_open') return until ? `Circuit open until ${clock(until)}` : 'Circuit open';
+  const budget = error && BUDGETS[error.code];
   if (budget) return until ? `${budget}, continues at ${clock(until)}` : budget;
-  const reason = REASONS[code] ?? stage.error?.message ?? 'Waiting for another try';
+  const reason = (error && (REASONS[error.code] ?? error.message)) ?? 'Waiting for another try';
   const sentence = reason.replace(/[.\s]+$/, '');
   return until ? `${sentence}, next try ${clock(until)}` : sentence;
 }
 
-function queueReason(ahead: number | null | undefined): string | null {
-  if (ahead === null || ahead === undefined || ahead <= 0) return null;
+function queueReason(ahead: number | null): string | null {
+  if (ahead === null || ahead <= 0) return null;
   return `Queued at GPU, ${String(ahead)} ahead`;
 }

@@ -1,7 +1,8 @@
 import { Ban } from 'lucide-react';
 import { Link, useParams } from 'react-router';
 import { pictureUrl, useBatch, useCancelBatch } from '../api/queries';
-import type { JobStatus, RefusedItem } from '../api/types';
+import type { JobStatus, RefusedBatchItem } from '../api/types';
+import { newestPicture, titleOf } from '../lib/job_view';
 import { ActionButton } from '../components/action_button';
 import { JobStateBadge } from '../components/badge';
 import { ErrorCard, ProgressBar, QueryError } from '../components/feedback';
@@ -10,7 +11,6 @@ import { PageHeading, Section } from '../components/page';
 import { Picture } from '../components/picture';
 import { StateCounts } from '../components/state_counts';
 import { dayAndClock, plural, shortId, usd } from '../lib/format';
-import { newestPicture, titleOf } from '../lib/job_view';
 
 export default function BatchPage() {
   const { batchId = '' } = useParams();
@@ -102,7 +102,7 @@ function Item({ job }: { job: JobStatus }) {
   );
 }
 
-function Refused({ items }: { items: readonly RefusedItem[] }) {
+function Refused({ items }: { items: readonly RefusedBatchItem[] }) {
   if (items.length === 0) return null;
   return (
     <Section title={`Refused, ${plural(items.length, 'item')}`} className="mb-6">

@@ -1,7 +1,8 @@
 import { Images, Plus } from 'lucide-react';
 import { Link, useSearchParams } from 'react-router';
 import { useJobs } from '../api/queries';
-import { JOB_STATES, type JobState } from '../api/types';
+import type { JobState } from '../api/types';
+import { JOB_STATES } from '../lib/names';
 import { Button, buttonClass } from '../components/button';
 import { EmptyState, QueryError } from '../components/feedback';
 import { JobRow } from '../components/job_rows';

@@ -1,15 +1,13 @@
 import { ArrowDownToLine, Pause, Play } from 'lucide-react';
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
-import { STAGES } from '../api/types';
+import { STAGE_NAMES, STAGES, type Tone } from '../lib/names';
 import { Badge } from '../components/badge';
 import { Button } from '../components/button';
 import { Loading, Skeleton } from '../components/feedback';
 import { LogRow } from '../components/log_table';
 import { PageHeading } from '../components/page';
 import { plural } from '../lib/format';
-import type { Tone } from '../lib/names';
-import { STAGE_NAMES } from '../lib/names';
 import type { LogFilter } from '../state/log_stream';
 import { useRole } from '../state/session';
 import { LOG_LIMIT, type LogView, useLog } from '../state/use_log';

@@ -1,6 +1,7 @@
 import { ArrowRight, ImageUp, Sparkles, Trash2, X } from 'lucide-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router';
+import type { AspectRatio, ImageSize } from '../api/types';
 import type { JobOptions } from '../api/upload';
 import { useLimits } from '../api/queries';
 import { NetworkError } from '../api/errors';
@@ -12,12 +13,8 @@ import { UploadList } from '../components/upload_list';
 import { bytes, plural } from '../lib/format';
 import { uploads, useUploads } from '../state/uploads';
 
-const RATIOS = ['1:1', '4:3', '3:2', '16:9', '21:9', '5:4', '4:5', '3:4', '2:3', '9:16'];
-const SIZES = [
-  ['1K', '1K, 1024 px'],
-  ['2K', '2K, 2048 px'],
-  ['4K', '4K, 4096 px'],
-] as const;
+const RATIOS: readonly AspectRatio[] = ['1:1', '4:3', '3:2', '16:9', '21:9', '5:4', '4:5', '3:4', '2:3', '9:16'];
+const SIZES: Record<ImageSize, string> = { '1K': '1K, 1024 px', '2K': '2K, 2048 px', '4K': '4K, 4096 px' };
 const MOST_FILES = 100;
 const SAMPLE = '/samples/coffee.jpg';
 const DEFAULT_SCENE = 'If left empty: on a light oak table, in soft daylight.';
@@ -227,7 +224,7 @@ function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
             className="field"
             value={options.aspectRatio}
             onChange={(event) => {
-              onChange({ ...options, aspectRatio: event.target.value });
+              onChange({ ...options, aspectRatio: event.target.value as AspectRatio });
             }}
           >
             {RATIOS.map((ratio) => (
@@ -245,10 +242,10 @@ function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
             className="field"
             value={options.imageSize}
             onChange={(event) => {
-              onChange({ ...options, imageSize: event.target.value });
+              onChange({ ...options, imageSize: event.target.value as ImageSize });
             }}
           >
-            {SIZES.map(([value, label]) => (
+            {Object.entries(SIZES).map(([value, label]) => (
               <option key={value} value={value}>
                 {label}
               </option>

@@ -1,4 +1,5 @@
 import { useHealth } from '../api/queries';
+import type { HealthReport } from '../api/types';
 import { Badge } from '../components/badge';
 import { Circuits } from '../components/circuits';
 import { QueryError, Rows } from '../components/feedback';
@@ -8,8 +9,8 @@ import { duration } from '../lib/format';
 import { DEPENDENCY_NAMES, humanize, type Tone } from '../lib/names';
 import { useRole } from '../state/session';
 
-const HEALTH_TONES: Record<string, Tone> = { ok: 'ok', degraded: 'warn', down: 'bad' };
-const HEALTH_WORDS: Record<string, string> = { ok: 'OK', degraded: 'Degraded', down: 'Down' };
+const HEALTH_TONES: Record<HealthReport['status'], Tone> = { ok: 'ok', degraded: 'warn', down: 'bad' };
+const HEALTH_WORDS: Record<HealthReport['status'], string> = { ok: 'OK', degraded: 'Degraded', down: 'Down' };
 export default function OperationsPage() {
   const { isOperator } = useRole();
   return (
@@ -32,10 +33,7 @@ function HealthPanel() {
   const health = useHealth();
   const { data } = health;
   return (
-    <Section
-      title="Health"
-      aside={data && <Badge tone={HEALTH_TONES[data.status] ?? 'neutral'}>{HEALTH_WORDS[data.status]}</Badge>}
-    >
+    <Section title="Health" aside={data && <Badge tone={HEALTH_TONES[data.status]}>{HEALTH_WORDS[data.status]}</Badge>}>
       <QueryError query={health} />
       {health.isPending && <Rows />}
       {data && (
@@ -55,7 +53,7 @@ function HealthPanel() {
                 {typeof dependency.duration_ms === 'number' && (
                   <span className="text-xs text-muted">{duration(dependency.duration_ms)}</span>
                 )}
-                <Badge tone={HEALTH_TONES[dependency.state] ?? 'neutral'}>{HEALTH_WORDS[dependency.state]}</Badge>
+                <Badge tone={HEALTH_TONES[dependency.state]}>{HEALTH_WORDS[dependency.state]}</Badge>
               </div>
             </li>
           ))}

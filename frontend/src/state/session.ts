@@ -1,16 +1,16 @@
 import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { getJson, request } from '../api/client';
 import { ApiError } from '../api/errors';
-import type { Me } from '../api/types';
+import type { CallerInfo } from '../api/types';
 import { uploads } from './uploads';
 
 export const ME = ['me'] as const;
 const ME_EVERY_MS = 20_000;
 
 /** Who is signed in; null if nobody is. */
-async function fetchMe(signal?: AbortSignal): Promise<Me | null> {
+async function fetchMe(signal?: AbortSignal): Promise<CallerInfo | null> {
   try {
-    return await getJson<Me>('/api/v1/me', { signal });
+    return await getJson<CallerInfo>('/api/v1/me', { signal });
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) return null;
     throw error;
@@ -34,7 +34,7 @@ export function useSignIn() {
   const client = useQueryClient();
   return useMutation({
     meta: { isSignIn: true },
-    mutationFn: (key: string) => getJson<Me>('/api/v1/session', { method: 'POST', body: { key } }),
+    mutationFn: (key: string) => getJson<CallerInfo>('/api/v1/session', { method: 'POST', body: { key } }),
     onSuccess: (me) => {
       client.setQueryData(ME, me);
     },

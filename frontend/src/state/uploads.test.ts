@@ -1,10 +1,11 @@
 import { describe, expect, it, vi } from 'vitest';
 import { NetworkError, ApiError } from '../api/errors';
-import type { Accepted } from '../api/types';
-import type { Submission, UploadHooks } from '../api/upload';
+import type { AcceptedJob } from '../api/types';
+import type { JobOptions, Submission, UploadHooks } from '../api/upload';
+import { job } from '../test/jobs';
 import { Uploads } from './uploads';
 
-const OPTIONS = { prompt: '', aspectRatio: '1:1', imageSize: '1K', fresh: false };
+const OPTIONS: JobOptions = { prompt: '', aspectRatio: '1:1', imageSize: '1K', fresh: false };
 
 /** A `submit` that the test resolves or rejects. */
 function sender() {
@@ -16,12 +17,12 @@ function sender() {
   }[] = [];
   const submit = vi.fn(
     (submission: Submission, hooks: UploadHooks = {}) =>
-      new Promise<Accepted>((resolve, reject) => {
+      new Promise<AcceptedJob>((resolve, reject) => {
         open.push({
           submission,
           hooks,
           resolve: (job_id) => {
-            resolve({ job_id, status: 'QUEUED' });
+            resolve({ job_id, state: 'QUEUED', status: 'QUEUED', links: job().links });
           },
           reject,
         });

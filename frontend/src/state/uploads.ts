@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from 'react';
 import { type JobOptions, newIdempotencyKey, submit, type UploadHooks } from '../api/upload';
 import { ApiError } from '../api/errors';
-import type { Accepted, Problem } from '../api/types';
+import type { AcceptedJob, Problem } from '../api/types';
 
 export type UploadState = 'queued' | 'uploading' | 'checking' | 'retrying' | 'accepted' | 'rejected' | 'failed';
 
@@ -115,7 +115,7 @@ export class Uploads {
     }
   }
 
-  #accepted(id: string, answer: Accepted): void {
+  #accepted(id: string, answer: AcceptedJob): void {
     this.#change(id, { state: 'accepted', progress: 1, jobId: answer.job_id });
   }
 

@@ -1,6 +1,7 @@
-import { type JobStatus, STAGES, type StageView } from '../api/types';
+import type { JobStatus, StageStatus } from '../api/types';
+import { STAGES } from '../lib/names';
 
-export function stage(change: Partial<StageView> = {}): StageView {
+export function stage(change: Partial<StageStatus> = {}): StageStatus {
   return {
     stage: 'realesrgan',
     state: 'PENDING',
@@ -13,6 +14,9 @@ export function stage(change: Partial<StageView> = {}): StageView {
     finished_at: null,
     waiting_until: null,
     output: null,
+    queue_ahead: null,
+    tiles_done: null,
+    tiles_total: null,
     error: null,
     ...change,
   };
@@ -26,6 +30,10 @@ export function job(change: Partial<JobStatus> = {}): JobStatus {
     progress: 0,
     batch_id: null,
     source: 'uploads/cup.jpg',
+    filename: null,
+    prompt: 'On a table.',
+    aspect_ratio: '1:1',
+    image_size: '1K',
     created_at: '2026-11-24T12:00:00Z',
     updated_at: '2026-11-24T12:00:01Z',
     finished_at: null,

@@ -24,7 +24,7 @@ class NsfwCheck:
         """Run the network, unless the limit is 1 (everything passes)."""
         most = subject.limits.max_nsfw_score
         if most >= 1.0:
-            return not_measured(self.name, "switched off (MAX_NSFW_SCORE=1)")
+            return not_measured(self.name, "switched off (max_nsfw_score=1 in PICTURE_LIMITS)")
         score = classifier().score(subject.small)
         measured, limit = f"{score:.3f}", f"at most {most:g}"
         if score > most:

@@ -27,16 +27,16 @@ def configure_exporter(settings: Settings, role: str = "imagery-functions") -> N
     ``role``: its name in Application Insights. Raises ``ValueError`` when an exporter is chosen without a
     valid connection string, or beside the one of the Functions worker.
     """
-    chosen = settings.telemetry_exporter
+    chosen = settings.telemetry.exporter
     if chosen is TelemetryExporter.NONE:
         return
-    secret = settings.applicationinsights_connection_string
+    secret = settings.telemetry.connection_string
     if secret is None:
         raise ValueError(
             f"TELEMETRY_EXPORTER={chosen.value} needs APPLICATIONINSIGHTS_CONNECTION_STRING; "
             "set it, or TELEMETRY_EXPORTER=none"
         )
-    if settings.functions_worker_exports:
+    if settings.telemetry.worker_exports:
         raise ValueError(
             f"TELEMETRY_EXPORTER={chosen.value} and PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY=true would "
             "export everything twice; remove one of them"
@@ -44,17 +44,20 @@ def configure_exporter(settings: Settings, role: str = "imagery-functions") -> N
     turn_off_self_reporting()
     ExportTroubles().install()
     exporter = _make(settings, secret.get_secret_value(), role, socket.gethostname())
-    handler = ExportHandler(exporter, settings.telemetry_flush_s)
+    handler = ExportHandler(exporter, settings.telemetry.export.flush_s)
     root = logging.getLogger()
     _leave_the_forwarding(root)
     root.addHandler(handler)
-    tracing.use(exporter, settings.telemetry_sampling)
+    tracing.use(exporter, settings.telemetry.export.sampling)
     _installed[:] = [(handler, exporter)]
     atexit.register(handler.close)
 
 
 def shutdown_exporter() -> None:
-    """Send what is queued, within ``TELEMETRY_FLUSH_S``: for processes that end without ``atexit``."""
+    """Send what is queued, for processes that end without ``atexit``.
+
+    TELEMETRY_EXPORT bounds it (``flush_s``).
+    """
     for handler, _ in _installed:
         handler.close()
     _installed.clear()
@@ -67,7 +70,7 @@ def exporter_in_use() -> Exporter | None:
 
 def _make(settings: Settings, connection_string: str, role: str, instance: str) -> Exporter:
     # imported here: each starts threads and takes a second, and the other one is not needed
-    if settings.telemetry_exporter is TelemetryExporter.OPENCENSUS:
+    if settings.telemetry.exporter is TelemetryExporter.OPENCENSUS:
         from imagery.telemetry.exporters.opencensus import OpenCensusExporter
 
         return OpenCensusExporter(settings, connection_string, role, instance)

@@ -50,15 +50,15 @@ class OpenCensusExporter:
             "connection_string": connection_string,
             "enable_local_storage": False,
             "enable_standard_metrics": False,
-            "export_interval": settings.telemetry_interval_s,
-            "grace_period": settings.telemetry_flush_s,
+            "export_interval": settings.telemetry.export.interval_s,
+            "grace_period": settings.telemetry.export.flush_s,
             "max_batch_size": _MOST_IN_A_BATCH,
-            "queue_capacity": settings.telemetry_queue,
-            "timeout": settings.telemetry_timeout_s,
+            "queue_capacity": settings.telemetry.export.queue,
+            "timeout": settings.telemetry.export.timeout_s,
         }
         azure_monitor_context.update({"ai.cloud.role": role, "ai.cloud.roleInstance": instance})
         self._logs = _Logs(**options)
-        self._spans = _Spans(settings.telemetry_sampling, **options)
+        self._spans = _Spans(settings.telemetry.export.sampling, **options)
         self._metrics = MetricsExporter(**options)
 
     def log(self, item: LogItem) -> None:

@@ -75,16 +75,16 @@ class OpenTelemetryExporter:
             "disable_offline_storage": True,
             # one attempt: a repeated one could arrive twice, and would hold up those behind it
             "retry_total": 0,
-            "timeout": settings.telemetry_timeout_s,
-            "read_timeout": settings.telemetry_timeout_s,
+            "timeout": settings.telemetry.export.timeout_s,
+            "read_timeout": settings.telemetry.export.timeout_s,
         }
         batches: dict[str, Any] = {
-            "max_queue_size": settings.telemetry_queue,
-            "schedule_delay_millis": settings.telemetry_interval_s * 1000,
+            "max_queue_size": settings.telemetry.export.queue,
+            "schedule_delay_millis": settings.telemetry.export.interval_s * 1000,
             "max_export_batch_size": _MOST_IN_A_BATCH,
         }
         self._resource = Resource({"service.name": role, "service.instance.id": instance})
-        self._sample_rate = 100.0 * settings.telemetry_sampling
+        self._sample_rate = 100.0 * settings.telemetry.export.sampling
         self._log_batches = BatchLogRecordProcessor(_LogExporter(**options), **batches)
         provider = LoggerProvider(self._resource, shutdown_on_exit=False)
         provider.add_log_record_processor(self._log_batches)

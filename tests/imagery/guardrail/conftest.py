@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from imagery.environment import read
 from imagery.guardrail import Guardrail
+from imagery.guardrail.limits import PictureLimits
 from imagery.settings import Settings
 
 Make = Callable[..., Guardrail]
@@ -22,11 +24,13 @@ def guardrail() -> Iterator[Guardrail]:
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Guardrails with settings of their own."""
+    """Guardrails with variables, and limits, of their own."""
     made: list[Guardrail] = []
 
-    def build(**settings: object) -> Guardrail:
-        made.append(Guardrail(Settings.model_validate(settings)))
+    def build(limits: Mapping[str, object] | None = None, **variables: str) -> Guardrail:
+        settings = read(Settings, variables)
+        given = PictureLimits.of(settings).model_copy(update=dict(limits or {}))
+        made.append(Guardrail(settings, limits=given))
         return made[-1]
 
     yield build

@@ -48,12 +48,11 @@ def service() -> Iterator[Service]:
     server.stop()
 
 
-def guardrail_of(make: Make, service: Service, **more: object) -> Guardrail:
+def guardrail_of(make: Make, service: Service, **more: str) -> Guardrail:
     return make(
-        content_safety_endpoint=service.url,  # type: ignore[attr-defined]
-        content_safety_key="the key",
-        content_safety_timeout_s=1,
-        **more,
+        CONTENT_SAFETY_ENDPOINT=service.url,  # type: ignore[attr-defined]
+        CONTENT_SAFETY_KEY="the key",
+        **{"CONTENT_SAFETY_POLICY": "timeout_s=1", **more},
     )
 
 
@@ -95,6 +94,6 @@ def test_without_an_answer_the_local_checks_decide(make: Make, service: Service,
 
 def test_or_the_job_waits_where_the_settings_say_so(make: Make, service: Service) -> None:
     service.status = 503
-    guardrail = guardrail_of(make, service, content_safety_fallback="wait")
+    guardrail = guardrail_of(make, service, CONTENT_SAFETY_POLICY="timeout_s=1 fallback=wait")
     with pytest.raises(ContentSafetyUnavailableError):
         guardrail.examine(encoded(), None, JobOptions())

@@ -168,13 +168,13 @@ def test_the_declared_type_is_compared_with_the_content(
 
 
 def test_strict_types_reject_another_image_type(make: Make) -> None:
-    strict = make(strict_content_type=True)
+    strict = make(PICTURE_LIMITS="strict_type=true")
     assert run(strict, encoded("PNG"), "image/jpeg").report.code == "content_type_mismatch"
     assert run(strict, encoded("PNG"), "image/png").report.admitted
 
 
 def test_formats_can_be_switched_off(make: Make) -> None:
-    examination = run(make(allowed_formats="png, webp"), encoded("JPEG"))
+    examination = run(make(PICTURE_LIMITS="formats=png,webp"), encoded("JPEG"))
     assert examination.report.code == "unsupported_image_type"
     assert check(examination, "format").limit == "PNG, WEBP"
     assert "It is JPEG" in examination.report.message

@@ -50,7 +50,7 @@ def test_prompts(guardrail: Guardrail, prompt: str, code: str | None) -> None:
 
 
 def test_blocked_words_are_whole_words_in_any_case(make: Make) -> None:
-    strict = make(blocked_prompt_words="gun, red carpet")
+    strict = make(BLOCKED_PROMPT_WORDS="gun, red carpet")
     assert code_of(strict, "A GUN on a table") == "prompt_blocked"
     assert code_of(strict, "on the Red  Carpet") == "prompt_blocked"
     assert code_of(strict, "the gunwale of a boat on a red, carpeted floor") is None

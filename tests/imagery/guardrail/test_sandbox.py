@@ -17,7 +17,7 @@ from PIL import Image
 
 from drills.hostile.inputs import flat, heic, scans
 from imagery.contracts import JobOptions
-from imagery.guardrail import Guardrail, NoThumbnailError
+from imagery.guardrail import Guardrail, NoThumbnailError, sandbox
 from imagery.guardrail.sandbox import SandboxBusyError
 from testbed.pictures import encoded
 from testbed.stack import PHOTO, ROOT
@@ -28,13 +28,16 @@ def code_of(guardrail: Guardrail, data: bytes) -> str | None:
     return guardrail.examine(data, None, JobOptions()).report.code
 
 
+LARGE = "max_megapixels=200 max_output_megapixels=4000 max_side_px=20000"
+
+
 def large_png() -> bytes:
     """12 MP of real pixels: some hundred milliseconds of work, and 50 MB once decoded."""
     return encoded("PNG", size=(4000, 3000), compress_level=1)
 
 
 def test_a_picture_that_takes_too_long_is_rejected_and_its_worker_killed(make: Make) -> None:
-    quick = make(guardrail_timeout_s=0.05)
+    quick = make(GUARDRAIL_SANDBOX="timeout_s=0.05")
     started = time.monotonic()
     report = quick.examine(large_png(), None, JobOptions()).report
     assert report.code == "decoding_too_slow"
@@ -44,14 +47,12 @@ def test_a_picture_that_takes_too_long_is_rejected_and_its_worker_killed(make: M
 
 
 def test_a_picture_that_needs_too_much_memory_is_rejected(make: Make) -> None:
-    small = make(guardrail_memory_mb=400, max_megapixels=200, max_output_megapixels=4000, max_side_px=20000)
+    small = make(GUARDRAIL_SANDBOX="memory_mb=400", PICTURE_LIMITS=LARGE)
     data = encoded("PNG", mode="L", size=(9000, 7000), compress_level=1)
     huge = make(
-        guardrail_memory_mb=400,
-        max_upload_bytes=10**9,
-        max_megapixels=200,
-        max_output_megapixels=4000,
-        max_side_px=20000,
+        GUARDRAIL_SANDBOX="memory_mb=400",
+        MAX_UPLOAD_BYTES=str(10**9),
+        PICTURE_LIMITS=LARGE,
     )
     assert code_of(huge, data) == "decoding_needs_too_much_memory"
     assert code_of(small, encoded()) is None, "the next picture gets a worker again"
@@ -69,7 +70,7 @@ def test_a_worker_that_died_is_replaced_unnoticed(make: Make) -> None:
 
 
 def test_a_file_that_ends_every_worker_is_rejected(make: Make) -> None:
-    guardrail = make(guardrail_timeout_s=60)
+    guardrail = make(GUARDRAIL_SANDBOX="timeout_s=60")
     stop = threading.Event()
 
     def kill_workers() -> None:
@@ -107,8 +108,11 @@ def _has_an_order(process: psutil.Process) -> bool:
         return False
 
 
-def test_workers_are_used_again_and_replaced_after_their_number_of_pictures(make: Make) -> None:
-    guardrail = make(guardrail_worker_pictures=3)
+def test_workers_are_used_again_and_replaced_after_their_number_of_pictures(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "PICTURES_PER_WORKER", 3)
+    guardrail = make()
     seen = []
     for _ in range(5):
         assert code_of(guardrail, encoded()) is None
@@ -119,7 +123,7 @@ def test_workers_are_used_again_and_replaced_after_their_number_of_pictures(make
 
 
 def test_no_more_workers_than_allowed_and_a_bounded_wait(make: Make) -> None:
-    guardrail = make(guardrail_workers=1, guardrail_queue_s=0.05)
+    guardrail = make(GUARDRAIL_SANDBOX="workers=1 queue_s=0.05")
     data, failures = large_png(), []
 
     def work() -> None:
@@ -149,7 +153,7 @@ def test_a_worker_sees_no_secret_of_its_host(make: Make, monkeypatch: pytest.Mon
 
 
 def test_a_worker_opens_nothing_after_it_has_seen_a_file(make: Make) -> None:
-    guardrail = make(blocked_picture_hashes="ffffffff00000000")
+    guardrail = make(BLOCKED_PICTURE_HASHES="ffffffff00000000")
     for data in (encoded(), encoded("JPEG"), encoded("WEBP"), encoded("AVIF"), encoded("TIFF"), heic()):
         assert code_of(guardrail, data) is None
     assert guardrail.thumbnail(encoded("JPEG"), 32)
@@ -187,7 +191,7 @@ def test_workers_end_when_their_host_is_killed() -> None:
 
 
 def test_files_beyond_the_queue_are_told_to_come_later_at_once(make: Make) -> None:
-    guardrail = make(guardrail_workers=1, guardrail_queue_limit=1, guardrail_queue_s=60)
+    guardrail = make(GUARDRAIL_SANDBOX="workers=1 queue=1 queue_s=60")
     data, codes, started = large_png(), [], threading.Barrier(5)
 
     def work() -> None:
@@ -207,7 +211,7 @@ def test_files_beyond_the_queue_are_told_to_come_later_at_once(make: Make) -> No
 
 
 def test_a_worker_that_is_killed_disturbs_no_other_request(make: Make) -> None:
-    guardrail = make(guardrail_workers=2, guardrail_timeout_s=1.5)
+    guardrail = make(GUARDRAIL_SANDBOX="workers=2 timeout_s=1.5")
     slow, codes = scans(20_000_000), []
     killed = threading.Thread(target=lambda: codes.append(code_of(guardrail, slow)))
     killed.start()
@@ -238,6 +242,6 @@ def test_thumbnails_are_made_of_pictures_only(make: Make) -> None:
         assert (image.size, image.format) == ((100, 50), "WEBP")
     with pytest.raises(NoThumbnailError):
         guardrail.thumbnail(b"<html>", 100)
-    small = make(max_megapixels=0.01, max_output_megapixels=0.01)
+    small = make(PICTURE_LIMITS="max_megapixels=0.01 max_output_megapixels=0.01")
     with pytest.raises(NoThumbnailError):
         small.thumbnail(encoded("PNG", size=(400, 200)), 100)
