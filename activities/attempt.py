@@ -14,7 +14,6 @@ from imagery.storage import BlobNotFoundError, StorageError
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-_PNG = "image/png"
 
 
 class TransientStageError(Exception):
@@ -78,7 +77,6 @@ class Attempt:
             self.job_id,
             self.stage,
             self.target,
-            _PNG,
             duration_ms=duration_ms,
             vram_used_gb=vram_used_gb,
             content_hash=content_hash,
@@ -89,7 +87,7 @@ class Attempt:
     def settle(self) -> StageResult:
         """Record that the result was paid and stands at ``target``, and keep it for later jobs."""
         services = self.services
-        cost_usd = services.stages.succeed_paid(services.ledger, self.job_id, self.stage, self.target, _PNG)
+        cost_usd = services.stages.succeed_paid(services.ledger, self.job_id, self.stage, self.target)
         self.keep()
         return self.stands_at(self.target, cost_usd)
 
@@ -158,7 +156,7 @@ class Attempt:
         """Keep the finished stage for later jobs."""
         key = self.services.stage_cache.key(self.job, self.stage)
         if key is not None:
-            self.services.stage_cache.keep(key, self.stage, self.job_id, self.target, _PNG)
+            self.services.stage_cache.keep(key, self.job_id, self.target)
 
     def _without_result(self, outcome: StageOutcome, code: str, message: str) -> StageResult:
         return StageResult(stage=self.stage, outcome=outcome, error_code=code, message=message)

@@ -7,7 +7,6 @@ from imagery.database.tables import SpendEntry
 from imagery.services import Services
 from imagery.telemetry.logs import log_context
 
-_PNG = "image/png"
 _DIED = "its process died before an answer was recorded"
 
 
@@ -26,4 +25,4 @@ def _close(services: Services, entry: SpendEntry) -> None:
     if not services.storage.exists(target):
         services.ledger.mark_unknown(entry.id or 0, _DIED)
         return
-    services.stages.succeed_paid(services.ledger, entry.job_id, stage, target, _PNG)
+    services.stages.succeed_paid(services.ledger, entry.job_id, stage, target)

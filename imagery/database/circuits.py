@@ -194,7 +194,7 @@ class CircuitBreakers:
             if row.forced or not is_mine:
                 return
             row.failures += 1
-            row.failed_at, row.last_error = now, error[:200]
+            row.last_error = error[:200]
             if probe or row.failures >= self._policy.failures:
                 row.openings += 1
                 row.state, row.changed_at, row.changed_by = CircuitState.OPEN, now, None

@@ -22,7 +22,7 @@ _BUDGET_CODES = ("budget_usd_per_day", "quota_usd_per_day")
 
 
 @dataclass(frozen=True)
-class Avoided:
+class AvoidedCost:
     """Calls that were not made, by reason, and what they would have cost at the time."""
 
     reason: str
@@ -51,12 +51,12 @@ def count_taken_over(session: Session, job: ImageJob, stage: Stage, price_usd: f
         _count(session, job, CACHE_HIT, price_usd)
 
 
-def avoided(session: Session, owner_id: str | None) -> list[Avoided]:
+def avoided(session: Session, owner_id: str | None) -> list[AvoidedCost]:
     """What was not paid since the beginning, by reason; ``owner_id`` None: by everybody."""
     counts = read_counts(session, owner_id)
     pictures, micro_usd = counts.get(Metric.AVOIDED_PICTURES, {}), counts.get(Metric.AVOIDED, {})
     return [
-        Avoided(reason, number, to_usd(micro_usd.get(reason, 0)))
+        AvoidedCost(reason, number, to_usd(micro_usd.get(reason, 0)))
         for reason, number in sorted(pictures.items())
     ]
 

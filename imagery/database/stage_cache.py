@@ -17,7 +17,7 @@ from sqlmodel import col, select
 from imagery.contracts import BlobRef, JobOptions, Stage
 from imagery.database.engine import Database
 from imagery.database.journal import EVERYBODY
-from imagery.database.tables import ImageJob, StageCacheEntry, utc_now
+from imagery.database.tables import ImageJob, StageCacheEntry
 from imagery.database.upsert import insert
 from imagery.settings import CacheScope, Settings
 
@@ -45,15 +45,13 @@ class StageCache:
         with self._database.read() as session:
             return session.get(StageCacheEntry, key)
 
-    def keep(self, key: str, stage: Stage, job_id: str, output: BlobRef, output_type: str) -> None:
+    def keep(self, key: str, job_id: str, output: BlobRef) -> None:
         """Keep a result that was computed; one that is kept already stays."""
         entry = StageCacheEntry(
             key=key,
-            stage=stage.value,
             job_id=job_id,
             output_container=output.container,
             output_name=output.name,
-            output_type=output_type,
         )
         where = {"job_id": job_id, "output_container": output.container, "output_name": output.name}
         with self._database.write() as session:
@@ -64,14 +62,12 @@ class StageCache:
             )
 
     def used(self, key: str, job_id: str, output: BlobRef) -> None:
-        """Count a hit; from now on the newest copy is the one that is kept."""
+        """From now on the newest copy is the one that is kept."""
         with self._database.write() as session:
             query = select(StageCacheEntry).where(col(StageCacheEntry.key) == key).with_for_update()
             entry = session.exec(query).first()
             if entry is None:
                 return
-            entry.hits += 1
-            entry.last_used_at = utc_now()
             entry.job_id = job_id
             entry.output_container, entry.output_name = output.container, output.name
 

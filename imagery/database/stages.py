@@ -68,7 +68,6 @@ class Stages:
         job_id: str,
         stage: Stage,
         output: BlobRef,
-        output_type: str,
         *,
         vram_used_gb: float | None = None,
         duration_ms: float | None = None,
@@ -82,23 +81,20 @@ class Stages:
                 job_id,
                 stage,
                 output,
-                output_type,
                 vram_used_gb=vram_used_gb,
                 duration_ms=duration_ms,
                 cached=cached,
                 content_hash=content_hash,
             )
 
-    def succeed_paid(
-        self, ledger: Ledger, job_id: str, stage: Stage, output: BlobRef, output_type: str
-    ) -> float:
+    def succeed_paid(self, ledger: Ledger, job_id: str, stage: Stage, output: BlobRef) -> float:
         """Settle the stage's paid call and record its result, both or neither.
 
         Returns what the stage has cost in all its runs, USD.
         """
         with self._database.write() as session:
             cost_usd = ledger.settle(session, job_id, stage)
-            self._succeed(session, job_id, stage, output, output_type, cost_usd=cost_usd)
+            self._succeed(session, job_id, stage, output, cost_usd=cost_usd)
         return cost_usd
 
     def _succeed(
@@ -107,7 +103,6 @@ class Stages:
         job_id: str,
         stage: Stage,
         output: BlobRef,
-        output_type: str,
         *,
         vram_used_gb: float | None = None,
         cost_usd: float = 0.0,
@@ -125,7 +120,7 @@ class Stages:
         row.cost_usd = cost_usd or row.cost_usd
         row.cached = cached
         job.content_hash = content_hash or job.content_hash
-        row.output_container, row.output_name, row.output_type = output.container, output.name, output_type
+        row.output_container, row.output_name = output.container, output.name
         row.error_code = row.error_message = row.waiting_until = None
         job.updated_at = utc_now()
         measured: dict[str, Any] = {"duration_ms": row.duration_ms}

@@ -84,7 +84,6 @@ class UploadTicket(SQLModel, table=True):
     content_type: str = Field(max_length=100)
     options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     callback_url: str | None = Field(default=None, max_length=2048)
-    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -166,7 +165,6 @@ class StageRun(SQLModel, table=True):
     cached: bool = False
     output_container: str | None = Field(default=None, max_length=63)
     output_name: str | None = Field(default=None, max_length=1024)
-    output_type: str | None = Field(default=None, max_length=100)
     error_code: str | None = Field(default=None, max_length=64)
     error_message: str | None = Field(default=None, sa_type=Text)
 
@@ -253,7 +251,6 @@ class CircuitBreaker(SQLModel, table=True):
     last_error: str | None = Field(default=None, max_length=200)
     changed_by: str | None = Field(default=None, max_length=64)
     changed_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
-    failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     probe_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     probe_holder: str | None = Field(default=None, max_length=64)
     probe_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -269,14 +266,9 @@ class StageCacheEntry(SQLModel, table=True):
     __tablename__ = "stage_cache_entry"
 
     key: str = Field(primary_key=True, max_length=64)
-    stage: str = Field(max_length=20)
     job_id: str = Field(index=True, max_length=64)
     output_container: str = Field(max_length=63)
     output_name: str = Field(max_length=1024)
-    output_type: str = Field(max_length=100)
-    hits: int = 0
-    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
-    last_used_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class JobEvent(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""What the checks compare with: the part of the settings that the worker process gets to know."""
+"""What the checks compare with: all that the worker process knows of the settings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ UPSCALE = 4
 
 
 class PictureLimits(Message):
-    """Limits of the guardrail; each is the setting of the same name."""
+    """Limits of the guardrail: those of the settings, and constants behind them."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     allowed_formats: tuple[str, ...]
     strict_content_type: bool
@@ -22,24 +22,44 @@ class PictureLimits(Message):
     max_output_megapixels: float
     min_side_px: int
     max_side_px: int
-    max_frames: int
-    max_compression_ratio: float
-    max_metadata_bytes: int
-    min_contrast: float
-    max_uniform_share: float
     min_sharpness: float
-    min_highlight: float
-    max_shadow: float
     max_nsfw_score: float
     blocked_picture_hashes: tuple[str, ...]
-    blocked_picture_distance: int
-    max_prompt_chars: int
     blocked_prompt_words: tuple[str, ...]
+    # frames or pages; only the first one is used
+    max_frames: int = 1
+    # bytes that a byte of a file from 1 MP on may unpack to
+    max_compression_ratio: float = 2000.0
+    # of EXIF, XMP, ICC and the like, which is never kept
+    max_metadata_bytes: int = 4 * 1024 * 1024
+    # standard deviation of the colours, 0 to 255
+    min_contrast: float = 2.0
+    # share of the picture that may have one colour
+    max_uniform_share: float = 0.999
+    # luminance that the brightest half percent must reach, and that the darkest one must not exceed
+    min_highlight: float = 24.0
+    max_shadow: float = 235.0
+    # differing bits up to which a picture counts as a blocked one
+    blocked_picture_distance: int = 6
+    max_prompt_chars: int = 2000
 
     @classmethod
     def of(cls, settings: Settings) -> PictureLimits:
-        """The limits that ``settings`` hold."""
-        return cls.model_validate(settings)
+        """The limits that ``settings`` hold, and those that nobody changes."""
+        guardrail, picture = settings.guardrail, settings.guardrail.picture
+        return cls(
+            allowed_formats=picture.formats,
+            strict_content_type=picture.strict_type,
+            max_upload_bytes=guardrail.max_upload_bytes,
+            max_megapixels=picture.max_megapixels,
+            max_output_megapixels=picture.max_output_megapixels,
+            min_side_px=picture.min_side_px,
+            max_side_px=picture.max_side_px,
+            min_sharpness=picture.min_sharpness,
+            max_nsfw_score=picture.max_nsfw_score,
+            blocked_picture_hashes=guardrail.blocked_picture_hashes,
+            blocked_prompt_words=guardrail.blocked_prompt_words,
+        )
 
     @property
     def max_input_megapixels(self) -> float:

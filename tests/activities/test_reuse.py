@@ -83,10 +83,10 @@ def finish_gpu_stages(services: Services, job_id: str) -> None:
     for stage in GPU_STAGES:
         target = services.storage.write(stage_output(job_id, stage), picture((1, 2, 3)), "image/png")
         services.stages.begin(job_id, 1, stage)
-        services.stages.succeed(job_id, stage, target, "image/png")
+        services.stages.succeed(job_id, stage, target)
         key = services.stage_cache.key(job_of(services, job_id), stage)
         assert key is not None
-        services.stage_cache.keep(key, stage, job_id, target, "image/png")
+        services.stage_cache.keep(key, job_id, target)
 
 
 def complete(services: Services, job_id: str) -> None:

@@ -167,7 +167,7 @@ def test_a_retry_never_lowers_a_counter(services: Services, app: FastAPI) -> Non
     before = values(scrape(app))
     services.jobs.begin_run(job.job_id, instance_id="i", run=2, deadline=job.deadline)
     services.stages.begin(job.job_id, 2, Stage.GUARDRAIL)
-    services.stages.succeed(job.job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="x"), "image/png")
+    services.stages.succeed(job.job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="x"))
     told = values(scrape(app))
     assert told["imagery_jobs_total", "FAILED"] == before["imagery_jobs_total", "FAILED"] == 1
     assert told["imagery_jobs_total", "QUEUED"] == 2

@@ -51,7 +51,7 @@ def succeed(
     stages = Stages(database, PRICE_USD)
     stages.begin(job_id, 1, stage)
     for _ in range(2):
-        stages.succeed(job_id, stage, OUTPUT, "image/png", duration_ms=duration_ms, cached=cached)
+        stages.succeed(job_id, stage, OUTPUT, duration_ms=duration_ms, cached=cached)
 
 
 def test_a_job_counts_for_each_state_that_it_enters(database: Database) -> None:

@@ -12,12 +12,15 @@ from sqlmodel import SQLModel
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.batches import Batches
+from imagery.database.circuits import BreakerPolicy, CircuitBreakers, GuardedDependency
 from imagery.database.engine import Database, make_engine
 from imagery.database.events import newest_event
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
+from imagery.database.stage_cache import StageCache
 from imagery.database.stages import Stages
 from imagery.database.tables import utc_now
+from imagery.settings import Settings
 from tests.events import events_of
 
 
@@ -73,7 +76,7 @@ def test_a_stage_counts_its_attempts_and_keeps_its_output(database: Database) ->
     assert begun is not None
     assert begun.attempt == 2
     output = BlobRef(container="jobs", name="x/1-rembg.png")
-    stages.succeed(job_id, Stage.REMBG, output, "image/png", vram_used_gb=1.5)
+    stages.succeed(job_id, Stage.REMBG, output, vram_used_gb=1.5)
     again = stages.begin(job_id, 1, Stage.REMBG)
     assert again is not None
     assert again.output == output
@@ -136,11 +139,34 @@ def test_the_former_word_of_a_stage_is_read_as_rejected(database_url: str) -> No
     engine.dispose()
 
 
+def test_rows_outlive_the_columns_that_nothing_read(database_url: str) -> None:
+    engine = make_engine(database_url)
+    upgrade(engine)
+    database, output = Database(engine), BlobRef(container="jobs", name="x/1-rembg.png")
+    job_id = make_job(database)
+    Stages(database).begin(job_id, 1, Stage.REMBG)
+    Stages(database).succeed(job_id, Stage.REMBG, output)
+    cache = StageCache(database, Settings())
+    cache.keep("key", job_id, output)
+    CircuitBreakers(database, BreakerPolicy.of(Settings())).open_by_hand(GuardedDependency.GPU, "olga")
+    downgrade(engine, "0006")
+    upgrade(engine)
+    entry = cache.find("key")
+    assert entry is not None
+    assert (entry.job_id, entry.output_name) == (job_id, output.name)
+    begun = Stages(database).begin(job_id, 1, Stage.REMBG)
+    assert begun is not None
+    assert begun.output == output
+    breakers = CircuitBreakers(database, BreakerPolicy.of(Settings()))
+    assert breakers.state(GuardedDependency.GPU).changed_by == "olga"
+    engine.dispose()
+
+
 def test_a_stage_that_began_while_the_job_was_being_cancelled_ends_too(database: Database) -> None:
     job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
     output = BlobRef(container="jobs", name=f"{job_id}/0-guardrail.png")
     stages.begin(job_id, 1, Stage.GUARDRAIL)
-    stages.succeed(job_id, Stage.GUARDRAIL, output, "image/png")
+    stages.succeed(job_id, Stage.GUARDRAIL, output)
     stages.begin(job_id, 1, Stage.REMBG)
     # the canceller saw the job a moment before, in its first stage
     jobs.finish(job_id, 1, JobState.CANCELLED, stage=Stage.GUARDRAIL, error_code="cancelled", message="so")
@@ -152,7 +178,7 @@ def test_a_stage_that_began_while_the_job_was_being_cancelled_ends_too(database:
 def test_a_retry_is_a_new_run_that_keeps_finished_stages(database: Database) -> None:
     job_id, jobs, stages = make_job(database), Jobs(database), Stages(database)
     stages.begin(job_id, 1, Stage.GUARDRAIL)
-    stages.succeed(job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="g"), "image/png")
+    stages.succeed(job_id, Stage.GUARDRAIL, BlobRef(container="jobs", name="g"))
     stages.begin(job_id, 1, Stage.REMBG)
     jobs.finish(job_id, 1, JobState.FAILED, stage=Stage.REMBG, error_code="x", message="y")
     deadline = utc_now() + timedelta(hours=1)

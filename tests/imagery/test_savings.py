@@ -53,14 +53,12 @@ class World:
     def paid(self) -> None:
         self.sent()
         self._stages.begin(self._job, self._run, STAGE)
-        with self._database.write() as session:
-            price = ledger_of(self._database).settle(session, self._job, STAGE)
-            self._stages.succeed_in(session, self._job, STAGE, OUTPUT, "image/png", cost_usd=price)
+        self._stages.succeed_paid(ledger_of(self._database), self._job, STAGE, OUTPUT)
         self._jobs.finish(self._job, self._run, JobState.COMPLETED)
 
     def taken_over(self) -> None:
         self._stages.begin(self._job, self._run, STAGE)
-        self._stages.succeed(self._job, STAGE, OUTPUT, "image/png", cached=True)
+        self._stages.succeed(self._job, STAGE, OUTPUT, cached=True)
         self._jobs.finish(self._job, self._run, JobState.COMPLETED)
 
 

@@ -37,7 +37,7 @@ def complete(services: Services, job: ImageJob) -> None:
     for stage in Stage:
         begin(services, job, stage)
         output = services.storage.write(stage_output(job.job_id, stage), b"picture", "image/png")
-        services.stages.succeed(job.job_id, stage, output, "image/png")
+        services.stages.succeed(job.job_id, stage, output)
     services.jobs.finish(job.job_id, job.run, JobState.COMPLETED)
 
 

@@ -74,11 +74,9 @@ def test_an_old_job_keeps_its_rows_and_loses_everything_else(services: Services,
         session.add(
             StageCacheEntry(
                 key="k",
-                stage=Stage.REMBG,
                 job_id=job.job_id,
                 output_container=output.container,
                 output_name=output.name,
-                output_type="image/png",
             )
         )
     age(services, job, OLD)

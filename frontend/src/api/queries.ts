@@ -6,7 +6,7 @@ import type {
   BatchStatus,
   CircuitChange,
   CircuitStatus,
-  Dependency,
+  GuardedDependency,
   GuardrailLimits,
   GuardrailVerdict,
   HealthReport,
@@ -194,7 +194,7 @@ export function useCircuits() {
 export function useSetCircuit() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: ({ dependency, state }: CircuitChange & { dependency: Dependency }) =>
+    mutationFn: ({ dependency, state }: CircuitChange & { dependency: GuardedDependency }) =>
       getJson<CircuitStatus>(`/api/v1/circuit-breakers/${encodeURIComponent(dependency)}`, {
         method: 'POST',
         body: { state },

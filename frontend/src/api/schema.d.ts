@@ -325,9 +325,9 @@ export interface paths {
         };
         /**
          * Read the log as Server-Sent Events or as JSON lines.
-         * @description Returns the events after `Last-Event-ID`, else after `after`, else the latest `tail`, up to LOGS_PAGE at
+         * @description Returns the events after `Last-Event-ID`, else after `after`, else the latest `tail`, up to 500 at
          *     once. The response ends with the first events that there are. EventSource connects again by itself and
-         *     continues where it was: at once while there are more, else after LOGS_RECONNECT_MS. JSON lines
+         *     continues where it was: at once while there are more, else after half a second. JSON lines
          *     (`Accept: application/x-ndjson`) wait only where `wait` says so; `X-Last-Event-ID` is the next `after`.
          */
         get: operations["read_logs"];
@@ -604,7 +604,7 @@ export interface components {
         CircuitState: "closed" | "half_open" | "open";
         /** @description One circuit. While it is open nobody calls the dependency; jobs wait for the next probe. */
         CircuitStatus: {
-            dependency: components["schemas"]["Dependency"];
+            dependency: components["schemas"]["GuardedDependency"];
             state: components["schemas"]["CircuitState"];
             /** @description Opened by hand: it stays open until it is closed by hand. */
             forced: boolean;
@@ -621,11 +621,6 @@ export interface components {
              */
             probe_at: string | null;
         };
-        /**
-         * @description What can be down for everybody at once.
-         * @enum {string}
-         */
-        Dependency: "gpu" | "nano_banana" | "content_safety";
         /** @description One dependency; `reason` says what is wrong and what follows from it. */
         DependencyHealth: {
             /** @enum {string} */
@@ -639,6 +634,11 @@ export interface components {
          * @enum {string}
          */
         ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "decompression_bomb" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "polyglot_file" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "storage_error" | "storage_unavailable" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
+        /**
+         * @description What can be down for everybody at once.
+         * @enum {string}
+         */
+        GuardedDependency: "gpu" | "nano_banana" | "content_safety";
         /** @description What the guardrail admits: a client can check it before it sends a photo. */
         GuardrailLimits: {
             formats: string[];
@@ -884,7 +884,7 @@ export interface components {
             unknown: components["schemas"]["UnknownPayment"][];
         };
         /**
-         * @description State of one entry.
+         * @description State of one entry of the ledger: `reserved -> sent -> settled | released | unknown`.
          * @enum {string}
          */
         SpendState: "reserved" | "sent" | "settled" | "released" | "unknown";
@@ -2514,7 +2514,7 @@ export interface operations {
                 q?: string;
                 /** @description Only events with a greater id, the oldest first. */
                 after?: number;
-                /** @description Without `after`: begin with this many of the latest events. A stream begins with LOGS_TAIL of them, JSON lines begin with the oldest event. */
+                /** @description Without `after`: begin with this many of the latest events. A stream begins with 200 of them, JSON lines begin with the oldest event. */
                 tail?: number;
                 /** @description Seconds to wait for the first event. */
                 wait?: number;
@@ -2655,7 +2655,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                dependency: components["schemas"]["Dependency"];
+                dependency: components["schemas"]["GuardedDependency"];
             };
             cookie?: never;
         };

@@ -13,8 +13,9 @@ export type CheckResult = Schemas['CheckResult'];
 export type CircuitChange = Schemas['CircuitChange'];
 export type CircuitState = Schemas['CircuitState'];
 export type CircuitStatus = Schemas['CircuitStatus'];
-export type Dependency = Schemas['Dependency'];
+
 export type ErrorCode = Schemas['ErrorCode'];
+export type GuardedDependency = Schemas['GuardedDependency'];
 export type GuardrailLimits = Schemas['GuardrailLimits'];
 export type GuardrailVerdict = Schemas['GuardrailVerdict'];
 export type HealthReport = Schemas['HealthReport'];

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { ApiError, toProblem } from '../api/errors';
 import { ErrorCard } from './feedback';
 
-const REFUSAL = {
+const REJECTION = {
   type: 'about:blank',
   title: 'Unprocessable Content',
   status: 422,
@@ -24,7 +24,7 @@ const REFUSAL = {
 
 describe('ErrorCard', () => {
   it('shows reason, failed check with value against limit, way out and request id', () => {
-    render(<ErrorCard error={new ApiError(toProblem(422, REFUSAL), 'req-42')} />);
+    render(<ErrorCard error={new ApiError(toProblem(422, REJECTION), 'req-42')} />);
     const card = screen.getByRole('alert');
     for (const text of [
       'Unprocessable Content',

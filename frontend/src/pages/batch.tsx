@@ -70,7 +70,7 @@ export default function BatchPage() {
           <StateCounts states={batch.states} items={batch.items} />
         </div>
       </Section>
-      <Refused items={batch.refused} />
+      <Rejected items={batch.refused} />
       <ul aria-label="Photos of this batch" className="grid grid-cols-2 gap-4 sm:grid-cols-3 lg:grid-cols-5">
         {batch.jobs.map((job) => (
           <Item key={job.job_id} job={job} />
@@ -102,13 +102,13 @@ function Item({ job }: { job: JobStatus }) {
   );
 }
 
-function Refused({ items }: { items: readonly RefusedBatchItem[] }) {
+function Rejected({ items }: { items: readonly RefusedBatchItem[] }) {
   if (items.length === 0) return null;
   return (
-    <Section title={`Refused, ${plural(items.length, 'item')}`} className="mb-6">
+    <Section title={`Rejected: ${plural(items.length, 'item')}`} className="mb-6">
       <ul className="divide-y divide-line text-sm">
         {items.map((item) => (
-          <li key={item.index} className="grid gap-x-4 py-2.5 sm:grid-cols-[1fr_1.5fr]" data-testid="refused-item">
+          <li key={item.index} className="grid gap-x-4 py-2.5 sm:grid-cols-[1fr_1.5fr]" data-testid="rejected-item">
             <span className="truncate font-medium">{item.blob}</span>
             <span>
               {item.message} <span className="font-mono text-xs text-muted">{item.code}</span>

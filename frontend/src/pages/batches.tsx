@@ -39,7 +39,7 @@ export default function BatchesPage() {
 }
 
 function BatchRow({ batch }: { batch: BatchSummary }) {
-  const refused = batch.requested - batch.items;
+  const rejected = batch.requested - batch.items;
   return (
     <li data-testid="batch-row" data-batch-id={batch.batch_id}>
       <Link
@@ -54,7 +54,7 @@ function BatchRow({ batch }: { batch: BatchSummary }) {
         </div>
         <StateCounts states={batch.states} items={batch.items} />
         <div className="flex items-center gap-2">
-          {refused > 0 && <Badge tone="bad">{refused} refused</Badge>}
+          {rejected > 0 && <Badge tone="bad">{rejected} rejected</Badge>}
           {batch.cancelled_at && <Badge>Cancelled</Badge>}
           <span className="text-sm font-medium">
             {batch.ended} of {batch.items}
