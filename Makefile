@@ -86,7 +86,7 @@ bench: setup ## the drill gpu-bench: the GPU stages against the usual script (QU
 	@$(BIN)/python -m drills gpu-bench $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: doctor
-doctor: ## name what is missing and how to mend it
+doctor: ## name what is missing and how to fix it
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)
 	@$(PYTHON) -m local.doctor
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from activities.attempt import Attempt
 from imagery.backoff import wait_s
 from imagery.contracts import GpuReport, GpuRequest, Stage, StageResult
-from imagery.database.circuits import CircuitCall, CircuitOpenError, GuardedDependency
+from imagery.database.breakers import CircuitCall
+from imagery.database.circuits import CircuitOpenError, GuardedDependency
 from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRejectedError
 from imagery.retry import RetryRules
 

@@ -11,7 +11,7 @@ from imagery.database.engine import get_database
 from imagery.services import Services, get_services
 from imagery.settings import get_settings
 from imagery.storage import get_storage
-from local.nano_banana_simulator import Options, Simulator
+from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.servers import Server
 
 _CACHES = (get_services, get_database, get_storage, get_settings)
@@ -26,7 +26,7 @@ def forget() -> None:
 @pytest.fixture
 def simulator() -> Iterator[Server]:
     """A simulator that takes a second for a picture."""
-    server = Server(Simulator(Options(latency_s=1.0, hang_s=5.0)).app())
+    server = Server(Simulator(SimulatorOptions(latency_s=1.0, hang_s=5.0)).app())
     yield server
     server.stop()
 

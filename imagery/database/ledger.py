@@ -17,7 +17,7 @@ from imagery.database.budget import Budgets, refund
 from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import lock_job, stage_row
+from imagery.database.job_rows import lock_job, stage_row
 from imagery.database.money import UNACCOUNTED, UNDER_WAY, SpendState, to_micro, to_usd
 from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
 

@@ -12,7 +12,7 @@ from imagery.contracts import BlobRef, JobState, Stage, StageState
 from imagery.database.counters import count_latency
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import enter, lock_job, stage_row
+from imagery.database.job_rows import enter, lock_job, stage_row
 from imagery.database.ledger import Ledger
 from imagery.database.savings import count_taken_over
 from imagery.database.tables import ImageJob, StageRun, utc_now

@@ -19,17 +19,17 @@ from starlette.routing import Route
 
 from imagery.environment import read
 from imagery.providers import nano_banana
-from imagery.providers.nano_banana import (
+from imagery.providers.errors import (
     CallRejectedError,
-    NanoBanana,
     NanoBananaError,
     NoPictureError,
     PaymentUnknownError,
-    PlacedImage,
     RateLimitedError,
     ServiceUnavailableError,
-    reference_image,
 )
+from imagery.providers.nano_banana import NanoBanana
+from imagery.providers.reference import reference_image
+from imagery.providers.response import PlacedImage
 from imagery.settings import Settings
 from local.nano_banana_simulator import Options, Simulator
 from testbed.ports import free_port
