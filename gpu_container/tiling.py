@@ -1,4 +1,4 @@
-"""Where tiles lie: all of one shape, no more and no larger than needed, each exact where it answers."""
+"""Where tiles lie: all of one shape, no more and no larger than needed, each exact in what is kept of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TileSpan:
-    """One tile along one axis: it reads ``start..start+size`` and answers for ``keep_from..keep_to``."""
+    """One tile along one axis: it reads ``start..start+size``; ``keep_from..keep_to`` of it is kept."""
 
     start: int
     size: int
@@ -23,9 +23,9 @@ class TileSpan:
         return self.start + self.size
 
     def halves(self, overlap: int) -> tuple[TileSpan, TileSpan]:
-        """Two spans that together answer for the same pixels and read nothing beyond this one.
+        """Two spans that together keep the same pixels and read nothing beyond this one.
 
-        Only for a span that answers for two pixels or more.
+        Only for a span that keeps two pixels or more.
         """
         middle = (self.keep_from + self.keep_to) // 2
         first_end = min(middle + overlap, self.end)
@@ -69,7 +69,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileBand:
-    """Rows of the picture that are finished together: ``start..end``, and the tiles that answer for them."""
+    """Rows of the picture that are finished together: ``start..end``, and the tiles that fill them."""
 
     start: int
     end: int

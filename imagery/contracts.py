@@ -305,7 +305,6 @@ class GpuRequest(Message):
     job_id: str
     source: BlobRef
     target: BlobRef
-    model: str | None = None
 
 
 class GpuProgress(Message):
