@@ -21,7 +21,7 @@ from imagery.storage import get_storage
 from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
 from imagery.telemetry.logs import configure_logging, warn_of_old_settings
 
-_RESPONSE_S = 3.0
+_ANSWER_S = 3.0
 
 
 def main(arguments: list[str]) -> int:
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         access_log=False,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
-    _Server(config, app.state.stages, settings.drain_s - _RESPONSE_S).run()
+    _Server(config, app.state.stages, settings.drain_s - _ANSWER_S).run()
     return 0
 
 
@@ -60,14 +60,14 @@ class _Server(uvicorn.Server):
         self._within_s = max(0.0, within_s)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM or SIGINT: finish or hand back what runs, so that every response is still sent."""
+        """SIGTERM or SIGINT: finish or hand back what runs, so that every answer still goes out."""
         if not self._stages.admission.closed:
             drain = threading.Thread(target=self._stages.drain, args=(self._within_s,), daemon=True)
             drain.start()
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Send the last responses, then the last telemetry; then the server raises the signal again."""
+        """The last answers, then the last telemetry; the signal, raised again, ends the process behind it."""
         await super().shutdown(sockets)
         await asyncio.to_thread(shutdown_exporter)
 
@@ -75,5 +75,5 @@ class _Server(uvicorn.Server):
 if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
-    # a batch that still computes must not hold the process beyond the drain; every response has been sent
+    # a batch that still computes must not hold the process beyond the drain; every answer has been sent
     os._exit(code)

@@ -47,7 +47,7 @@ class ForbiddenError(StageError):
 
 
 class AuthUnavailableError(StageError):
-    """The issuer's keys are unavailable, so no token can be checked."""
+    """The issuer's keys can't be fetched, so no caller is admitted."""
 
     code, status = "auth_unavailable", 503
     retry_after_s = _RETRY_AFTER_S
@@ -97,12 +97,12 @@ class KeySet:
 
 def _signing_keys(url: str) -> dict[str, Any]:
     """RSA signing keys by id. Raises ``OSError`` and ``ValueError``."""
-    with urllib.request.urlopen(url, timeout=_FETCH_LIMIT_S) as response:  # noqa: S310  # a setting
-        body = response.read(_MAX_KEYS_BYTES + 1)
+    with urllib.request.urlopen(url, timeout=_FETCH_LIMIT_S) as answer:  # noqa: S310  # a setting
+        body = answer.read(_MAX_KEYS_BYTES + 1)
     if len(body) > _MAX_KEYS_BYTES:
         raise ValueError("the key set is too long")
-    document = json.loads(body)
-    listed = document.get("keys") if isinstance(document, dict) else None
+    told = json.loads(body)
+    listed = told.get("keys") if isinstance(told, dict) else None
     if not isinstance(listed, list):
         raise ValueError("no key set")
     wanted = [

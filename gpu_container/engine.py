@@ -13,7 +13,7 @@ class DeviceMemoryError(Exception):
 
 
 class NotFiniteError(Exception):
-    """The network returned NaN or infinity."""
+    """The network answered with numbers that are none."""
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,5 @@ class UpscaleEngine(Protocol):
         ...
 
     def reset_peak(self) -> None:
-        """Start ``peak`` again from the memory in use."""
+        """Reset ``peak``."""
         ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class StageError(Exception):
-    """Base. ``retry_after_s`` is set where a later request may succeed; ``headers`` are sent with it."""
+    """Base. ``retry_after_s`` is set where coming back makes sense; ``headers`` go with the response."""
 
     headers: Mapping[str, str] = {}
 

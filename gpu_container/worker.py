@@ -1,4 +1,4 @@
-"""Loads the models, owns the scheduler and its thread, and reports their state."""
+"""Loads the models, owns the scheduler and its thread, and reports the state of both."""
 
 from __future__ import annotations
 
