@@ -41,7 +41,7 @@ _DOCS_POLICY = (
 
 
 class RequestId:
-    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and answers."""
+    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -65,7 +65,7 @@ class RequestId:
 class RequestTrace:
     """Makes a request that starts a job the first span of that job's trace.
 
-    Other requests belong to no job; the host tells Application Insights of them.
+    Other requests belong to no job; the host reports them to Application Insights.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -104,7 +104,7 @@ class RequestTrace:
 
 
 class LastResort:
-    """Answers an unforeseen error with a problem.
+    """Turns an unforeseen error into a problem.
 
     A handler for ``Exception`` would answer too, but the framework raises the error once more behind it,
     and then the Functions worker throws the answer away.
@@ -170,7 +170,7 @@ def _exceeds(digits: str, most: int) -> bool:
 
 
 class SecurityHeaders:
-    """Tells browsers to take answers for what they are, to show them nowhere else, and to keep none."""
+    """Tell browsers to trust the content type, to frame responses nowhere else, and to store none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Where tiles lie: all of one shape, no more and no larger than needed, each exact where it answers."""
+"""Where tiles lie: all of one shape, no more and no larger than needed, each exact in what it yields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TileSpan:
-    """One tile along one axis: it reads ``start..start+size`` and answers for ``keep_from..keep_to``."""
+    """One tile along one axis: it reads ``start..start+size`` and yields ``keep_from..keep_to``."""
 
     start: int
     size: int
@@ -25,7 +25,7 @@ class TileSpan:
     def halves(self, overlap: int) -> tuple[TileSpan, TileSpan]:
         """Two spans that together answer for the same pixels and read nothing beyond this one.
 
-        Only for a span that answers for two pixels or more.
+        Only for a span that yields two pixels or more.
         """
         middle = (self.keep_from + self.keep_to) // 2
         first_end = min(middle + overlap, self.end)

@@ -142,7 +142,7 @@ class _Visible:
         )
 
     def in_tile(self, tile: Tile) -> bool:
-        """True when anything is visible where the tile answers, or just beside it."""
+        """True when anything is visible in the part that the tile yields, or just beside it."""
         top, left = max(0, tile.rows.keep_from - _FRINGE), max(0, tile.columns.keep_from - _FRINGE)
         height, width = self._counts.shape
         bottom = min(height - 1, tile.rows.keep_to + _FRINGE)

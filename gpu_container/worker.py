@@ -1,4 +1,4 @@
-"""Loads the models, owns the scheduler and its thread, and tells the truth about both."""
+"""Loads the models, owns the scheduler and its thread, and reports the true state of both."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class JobOptions(Message):
     image_size: ImageSize = Field(default=ImageSize.K1, description="Size class of the placed picture.")
     fresh: bool = Field(
         default=False,
-        description="Compute, and pay, anew even where an earlier job has the same result.",
+        description="Compute, and pay, again even if an earlier job has the same result.",
     )
 
 

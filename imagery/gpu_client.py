@@ -32,7 +32,7 @@ _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
 class GpuError(Exception):
     """A call to the GPU service that brought no result.
 
-    ``retryable``: a later try may succeed. ``is_outage``: it tells of the service, not of the picture.
+    ``retryable``: a later try may succeed. ``is_outage``: it is about the service, not about the picture.
     """
 
     retryable = False
@@ -108,7 +108,7 @@ class GpuClient:
         return self._call("/v1/upscale", request, deadline)
 
     def health(self) -> dict[str, Any]:
-        """What /healthz of the service tells; ``{"state": "UNREACHABLE"}`` when it does not answer."""
+        """What /healthz of the service returns; ``{"state": "UNREACHABLE"}`` if it does not respond."""
         try:
             answer = self._client.get("/healthz", timeout=_HEALTH_TIMEOUT_S, auth=None)
             told = answer.json()

@@ -1,4 +1,4 @@
-"""Words of strangers that are kept: what a database or an answer can't hold is left out."""
+"""Untrusted text that is kept: what a database or a response can't hold is left out."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class BatchWatch:
     async def resume(self, look: BatchLook) -> tuple[int, list[ImageJob]]:
         """Start the batch again with what is still open, its fan-out bounded as before.
 
-        Answers how many orchestrations were started, and the jobs that were started too often already.
+        Returns how many orchestrations were started, and the jobs that were started too often already.
         """
         jobs = await asyncio.to_thread(self._services.batches.open_jobs, look.batch_id)
         statuses = await runtime_statuses(self._client, (job.instance_id for job in jobs if look.runs(job)))

@@ -94,7 +94,7 @@ class ReconcilerTick:
         return started
 
     async def _try(self, job: ImageJob) -> int:
-        """One job that can't be looked at must not hide those after it; many mean that nothing answers."""
+        """One job that can't be looked at must not hide those after it; many mean that nothing responds."""
         try:
             return await self._look_after(job)
         except Exception as error:

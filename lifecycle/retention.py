@@ -63,7 +63,7 @@ class RetentionTick:
         return expired
 
     async def _try(self, job: ImageJob, leaving: set[str]) -> bool:
-        """One job that can't be cleared must not keep the others; many mean that nothing answers."""
+        """One job that can't be cleared must not keep the others; many mean that nothing responds."""
         try:
             return await self._clear(job, leaving)
         except Exception as error:

@@ -79,7 +79,7 @@ async def sweep(client: df.DurableOrchestrationClient) -> int:
 
 
 async def _take_in(client: df.DurableOrchestrationClient, ref: BlobRef) -> bool:
-    """As the blob's event would have; what fails for good ends as a job that tells so."""
+    """As the blob's event would have; what fails for good ends as a job that says so."""
     try:
         if not await asyncio.to_thread(_is_settled, ref):
             return False
