@@ -29,7 +29,7 @@ def batch(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[s
                 ]
             )
         except Exception:
-            # one orchestration that broke must not stop the others: the reconciler sees to its job
+            # one orchestration that broke must not stop the others: the reconciler looks after its job
             ended += len(chunk)
             continue
         ended += len(chunk)
