@@ -66,7 +66,7 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """The last answers, then the last telemetry; the signal, raised anew, ends the process behind it."""
+        """The last answers, then the last telemetry; the signal, raised again, ends the process behind it."""
         await super().shutdown(sockets)
         await asyncio.to_thread(shutdown_exporter)
 

@@ -168,7 +168,7 @@ class StageService:
         except BlobNameError:
             raise
         except (StorageError, OSError) as error:
-            raise StorageUnavailableError("Storage does not answer.") from error
+            raise StorageUnavailableError("Storage does not respond.") from error
         return GpuReport(
             output=request.target,
             width=width,
