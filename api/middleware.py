@@ -33,7 +33,7 @@ _POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class RequestId:
-    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and answers."""
+    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -57,7 +57,7 @@ class RequestId:
 class RequestTrace:
     """Makes a request that starts a job the first span of that job's trace.
 
-    Other requests belong to no job; the host tells Application Insights of them.
+    Other requests belong to no job; the host reports them to Application Insights.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -96,7 +96,7 @@ class RequestTrace:
 
 
 class LastResort:
-    """Answers an unforeseen error with a problem.
+    """Turns an unforeseen error into a problem.
 
     A handler for ``Exception`` would answer too, but the framework raises the error once more behind it,
     and then the Functions worker throws the answer away.
@@ -162,7 +162,7 @@ def _exceeds(digits: str, most: int) -> bool:
 
 
 class SecurityHeaders:
-    """Tells browsers to take answers for what they are, to show them nowhere else, and to keep none."""
+    """Tell browsers to trust the content type, to frame responses nowhere else, and to store none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -4,7 +4,7 @@
 rule            what is tried again                          how it waits           until
 =============== ============================================ ====================== =====================
 ``gpu``         a GPU stage that failed or took too long     durable retry policy   attempts, deadline
-``gpu_replica`` no replica answers (yet)                     durable timers         the job's deadline
+``gpu_replica`` no replica responds (yet)                    durable timers         the job's deadline
 ``nano_banana`` 503, no connection: certainly not charged    durable retry policy   attempts, deadline
 ``records``     our own database and storage                 durable retry policy   attempts
 ``callback``    a callback URL that did not accept it        durable timers         the callback's lifetime
