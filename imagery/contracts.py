@@ -151,7 +151,7 @@ class JobOptions(Message):
     image_size: ImageSize = Field(default=ImageSize.K1, description="Size class of the placed picture.")
     fresh: bool = Field(
         default=False,
-        description="Compute, and pay, anew even where an earlier job has the same result.",
+        description="Compute and pay again even if an earlier job has the same result.",
     )
 
 
@@ -238,7 +238,7 @@ class StageOutcome(StrEnum):
 
 
 class StageResult(Message):
-    """Answer of a stage's activity. What a plain retry may cure is raised instead."""
+    """What a stage's activity returns. What a plain retry may cure is raised instead."""
 
     stage: Stage
     outcome: StageOutcome
@@ -250,7 +250,7 @@ class StageResult(Message):
 
 
 class FinishInput(Message):
-    """Input of the ``finish_job`` activity. ``error_code`` None means: the stage's row knows."""
+    """Input of the ``finish_job`` activity. ``error_code`` None: the stage's row holds it."""
 
     job_id: str
     run: int
@@ -285,7 +285,7 @@ class CallbackInput(Message):
 
 
 class CallbackOutcome(Message):
-    """Answer of ``notify``. ``retry_after_s`` None: delivered, or given up."""
+    """What ``notify`` returns. ``retry_after_s`` None: delivered, or given up."""
 
     delivered: bool = False
     retry_after_s: float | None = None
@@ -305,11 +305,10 @@ class GpuRequest(Message):
     job_id: str
     source: BlobRef
     target: BlobRef
-    model: str | None = None
 
 
 class GpuProgress(Message):
-    """Answer of the GPU service's ``GET /v1/jobs/{job_id}``: what it is doing for a job right now.
+    """Response of the GPU service's ``GET /v1/jobs/{job_id}``: what it is doing for a job right now.
 
     ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
     while upscaling; ``tiles_total`` grows where memory forces smaller tiles.
@@ -322,7 +321,7 @@ class GpuProgress(Message):
 
 
 class GpuReport(Message):
-    """Answer of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU."""
+    """Response of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU."""
 
     output: BlobRef
     width: int

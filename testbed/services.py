@@ -18,7 +18,7 @@ _CACHES = (get_services, get_database, get_storage, get_settings)
 
 
 def forget() -> None:
-    """Read the environment anew."""
+    """Read the environment again."""
     for cache in _CACHES:
         cache.cache_clear()
 
@@ -33,7 +33,7 @@ def simulator() -> Iterator[Server]:
 
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Server) -> Iterator[Services]:
-    """The services, built anew."""
+    """Fresh services."""
     monkeypatch.setenv("ENV", "DEV")
     monkeypatch.setenv("AzureWebJobsStorage", "")
     monkeypatch.setenv("LOCAL_STORAGE_PATH", str(tmp_path / "store"))

@@ -175,7 +175,7 @@ class Jobs:
         error_code: str | None = None,
         message: str | None = None,
     ) -> ImageJob | None:
-        """End the job's run, once: a job that has ended, or runs anew, stays as it is.
+        """End the job's run, once: a job that has ended, or runs again, stays as it is.
 
         Without ``error_code`` the error of the stage's row is taken. None when there is no such job.
         """

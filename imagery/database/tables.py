@@ -109,7 +109,7 @@ class ImageJob(SQLModel, table=True):
 
 
 class Batch(SQLModel, table=True):
-    """Many jobs asked for at once. ``refused``: the items that got no job, as the API tells them."""
+    """Many jobs asked for at once. ``refused``: the items that got no job, as the API shows them."""
 
     __tablename__ = "batch"
 
@@ -170,7 +170,7 @@ class SpendEntry(SQLModel, table=True):
     """The ledger of paid calls: one row for each explicit request to pay for a stage of a job.
 
     ``day``: the UTC day (``YYYY-MM-DD``) whose budget the price is taken from. ``result_lost``: it was
-    charged but its picture never arrived, so a later explicit request may pay anew. ``result_key``: the
+    charged but its picture never arrived, so a later explicit request may pay again. ``result_key``: the
     same for calls that would bring the same picture.
     """
 
