@@ -11,8 +11,9 @@ from activities.attempt import Attempt
 from activities.stage import run_stage
 from imagery.backoff import JITTER, spread
 from imagery.contracts import JsonObject, Stage, StageResult
+from imagery.database.breakers import CircuitCall
 from imagery.database.budget import BudgetExhaustedError
-from imagery.database.circuits import CircuitCall, CircuitOpenError, GuardedDependency
+from imagery.database.circuits import CircuitOpenError, GuardedDependency
 from imagery.database.ledger import (
     AlreadySentError,
     NotPayableError,
@@ -22,14 +23,14 @@ from imagery.database.ledger import (
 from imagery.database.money import SpendState
 from imagery.database.tables import utc_now
 from imagery.png import without_personal_metadata
-from imagery.providers.nano_banana import (
+from imagery.providers.errors import (
     NanoBananaError,
     NoPictureError,
     PaymentUnknownError,
-    PlacedImage,
     RateLimitedError,
     ServiceUnavailableError,
 )
+from imagery.providers.response import PlacedImage
 
 _PNG = "image/png"
 _PAYMENT_UNKNOWN = "payment_unknown"
@@ -82,7 +83,8 @@ def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
         return _over_budget(attempt, error)
     if reservation.state is not SpendState.RESERVED:
         return _standing(attempt, reservation)
-    return _call(attempt, reservation, circuit)
+    # another job may have paid for the same picture since this attempt looked
+    return attempt.reuse(reservation) or _call(attempt, reservation, circuit)
 
 
 def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageResult:

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ApiError, answer, unexpected
+from api.errors import ApiError, problem_response, unexpected
 from imagery.database.tables import utc_now
 from imagery.telemetry.logs import log_context
 from imagery.telemetry.tracing import SpanType, record_span, start_span_id, starting_jobs
@@ -30,18 +30,10 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
-_DOCS = {"/docs", "/redoc"}
-# the documentation's page loads its viewer from these two places
-_DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "img-src 'self' data: https://fastapi.tiangolo.com"
-)
 
 
 class RequestId:
-    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and answers."""
+    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one: for log and response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -65,7 +57,7 @@ class RequestId:
 class RequestTrace:
     """Makes a request that starts a job the first span of that job's trace.
 
-    Other requests belong to no job; the host tells Application Insights of them.
+    Other requests belong to no job; the host reports them to Application Insights.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -104,10 +96,10 @@ class RequestTrace:
 
 
 class LastResort:
-    """Answers an unforeseen error with a problem.
+    """Returns a problem for an unforeseen error.
 
-    A handler for ``Exception`` would answer too, but the framework raises the error once more behind it,
-    and then the Functions worker throws the answer away.
+    A handler for ``Exception`` would do so too, but the framework raises the error again behind it, and then
+    the Functions worker drops the response.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -130,7 +122,7 @@ class LastResort:
 
 
 class BodyLimit:
-    """Refuses a body over the limit: by its declared length, and by what really comes."""
+    """Rejects a body over the limit, by its declared length and by the bytes that arrive."""
 
     def __init__(self, app: ASGIApp, max_file_bytes: int, max_json_bytes: int) -> None:
         self._app = app
@@ -146,8 +138,8 @@ class BodyLimit:
         most = self._max_file if is_form else self._max_json
         declared = headers.get("content-length", "")
         if _DIGITS.fullmatch(declared) and _exceeds(declared, most):
-            detail = f"The body has {declared[:20]} bytes, the limit is {most}."
-            await answer(ApiError(413, "body_too_large", detail))(scope, receive, send)
+            detail = f"The body has {declared[:20]} bytes, the limit is {most}. Send a smaller one."
+            await problem_response(ApiError(413, "body_too_large", detail))(scope, receive, send)
             return
         received = 0
 
@@ -157,7 +149,7 @@ class BodyLimit:
             received += len(message.get("body") or b"")
             if received > most:
                 # of the framework's own kind, which is what its parsers let through
-                raise HTTPException(413, f"The body has more than {most} bytes.")
+                raise HTTPException(413, f"The body has more than {most} bytes. Send a smaller one.")
             return message
 
         await self._app(scope, counting_receive, send)
@@ -170,7 +162,7 @@ def _exceeds(digits: str, most: int) -> bool:
 
 
 class SecurityHeaders:
-    """Tells browsers to take answers for what they are, to show them nowhere else, and to keep none."""
+    """Headers that keep a browser from guessing types, from framing a response and from storing it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -179,14 +171,13 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy = _DOCS_POLICY if scope["path"] in _DOCS else _POLICY
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", policy)
+                headers.setdefault("Content-Security-Policy", _POLICY)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""What the GPU service tells of itself, asked beside the scrape so that it can't hold it."""
+"""What the GPU service reports about itself, asked beside the scrape so that it can't hold it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class GpuReading:
         self._told_at = float("-inf")
 
     def refresh(self) -> None:
-        """Ask anew in the background, unless that is done already or the answer is fresh."""
+        """Ask again in the background, unless that is under way or the reading is fresh."""
         with self._changed:
             if self._is_asking or self._age_s() < self._fresh_s:
                 return

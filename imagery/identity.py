@@ -21,7 +21,7 @@ _NEXT_TRY_S = 15.0
 
 
 class TokenUnavailableError(Exception):
-    """No token could be had: the identity is missing, or its endpoint does not answer."""
+    """No token could be obtained: the identity is missing, or its endpoint does not respond."""
 
 
 def make_credential(settings: Settings) -> TokenCredential:

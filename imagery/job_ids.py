@@ -32,5 +32,5 @@ def keyed_batch_id(owner_id: str, key: str) -> str:
 
 
 def new_job_id() -> str:
-    """A job that nobody can ask for twice."""
+    """The id of a job that can't be asked for twice."""
     return str(uuid.uuid4())

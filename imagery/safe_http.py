@@ -169,7 +169,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Resolve, check every address, and connect to the first that answers."""
+        """Resolve, check every address, and connect to the first that accepts."""
         addresses = _resolve(host.strip("[]"), port, _remaining(self._until))
         refuse_private(addresses, allow_loopback=self._allow_loopback)
         failure: Exception = UnreachableError("the host has no address")

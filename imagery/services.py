@@ -9,9 +9,10 @@ from functools import lru_cache
 from imagery.contracts import JOBS, UPLOADS
 from imagery.database import event_watch
 from imagery.database.batches import Batches
+from imagery.database.breakers import CircuitBreakers
 from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
-from imagery.database.circuits import BreakerPolicy, CircuitBreakers
+from imagery.database.circuits import BreakerPolicy
 from imagery.database.engine import Database, get_database
 from imagery.database.event_watch import EventWatch
 from imagery.database.jobs import Jobs

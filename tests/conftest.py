@@ -15,6 +15,7 @@ from imagery.environment import read
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import Azurite, start_azurite
+from testbed.declared import Declared
 from testbed.postgres import Postgres, PostgresMissingError, is_installed, start_postgres
 from testbed.stack import Stack
 from testbed.supervised import forbidden, revive
@@ -32,14 +33,39 @@ _SERVERS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the servers that it uses, or as a unit test: ``-m unit`` chooses those."""
+    """Mark each test by the servers that it uses, or as a unit test: ``-m unit`` chooses those.
+
+    With ``-n`` the tests of a group run on one worker, so that each stack is started once; the groups that
+    take longest come first.
+    """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         for fixture in fixtures & _SERVERS.keys():
             item.add_marker(_SERVERS[fixture])
         if not any(item.get_closest_marker(mark) for mark in _SERVERS.values()):
             item.add_marker("unit")
+        item.add_marker(pytest.mark.xdist_group(_group(item, fixtures)))
+    items.sort(key=_order)
+
+
+def _group(item: pytest.Item, fixtures: set[str]) -> str:
+    """The shared stack that a test uses, or its file and the kind of its host."""
+    given: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    for kind in ("PROD", "DEV"):
+        if f"{kind.lower()}_stack" in fixtures or given.get("stack") == kind:
+            return f"stack of {kind}"
+    return f"{item.location[0]} {given.get('host', '')}"
+
+
+def _order(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    assert group is not None
+    slow = ("stack of PROD", "stack of DEV", "tests/drills/test_faults.py ")
+    if group.args[0] in slow:
+        return slow.index(group.args[0])
+    return len(slow) + (item.get_closest_marker("unit") is not None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -135,6 +161,9 @@ def _running_stack(kind: str, folder: Path, request: pytest.FixtureRequest) -> I
     running = Stack(folder, stack_environment(kind, folder, request))
     try:
         running.start()
+        document = running.client.get("/openapi.json").json()
+        # no test of the stack may see an answer that OpenAPI does not declare
+        running.client.event_hooks["response"].append(Declared(document).check)
         yield running
     finally:
         running.stop()

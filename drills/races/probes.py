@@ -7,13 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from drills.races.processes import at_once, database_of
-from imagery.database.circuits import (
-    BreakerPolicy,
-    CircuitBreakers,
-    CircuitOpenError,
-    CircuitState,
-    GuardedDependency,
-)
+from imagery.database.breakers import CircuitBreakers
+from imagery.database.circuits import BreakerPolicy, CircuitOpenError, CircuitState, GuardedDependency
 
 Span = tuple[float, float]
 

@@ -14,7 +14,7 @@ from sqlmodel import Session, col, select
 from imagery.contracts import TERMINAL_STATES, JobState
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import lock_job
+from imagery.database.job_rows import lock_job
 from imagery.database.tables import Batch, ImageJob, utc_now
 
 _CHUNK = 200

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, or_, select
+from sqlmodel import col, or_, select
 
 from imagery.contracts import OPEN_STATES, JobRequest, JobState, Stage, StageState
 from imagery.database.budget import release_reserved
@@ -14,6 +14,7 @@ from imagery.database.callbacks import add_callback, latest
 from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
+from imagery.database.job_rows import close_stage, enter, lock_job, stage_row, stages_of
 from imagery.database.quotas import Quotas
 from imagery.database.savings import count_unpaid
 from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
@@ -22,7 +23,6 @@ from imagery.text import plain
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 _MAX_TYPE = 200
 _OPEN_STAGES = frozenset({StageState.RUNNING, StageState.WAITING})
-_ORDER = {stage.value: number for number, stage in enumerate(Stage)}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Jobs:
             job = session.get(ImageJob, job_id)
             if job is None:
                 return None
-            stages = _stages(session, [job_id]).get(job_id, [])
+            stages = stages_of(session, [job_id]).get(job_id, [])
             return JobView(job, stages, latest(session, [job_id]).get(job_id))
 
     def page(
@@ -147,7 +147,7 @@ class Jobs:
             found = list(session.exec(query.limit(limit + 1)))
             jobs = found[:limit]
             ids = [job.job_id for job in jobs]
-            stages, callbacks = _stages(session, ids), latest(session, ids)
+            stages, callbacks = stages_of(session, ids), latest(session, ids)
         views = [JobView(job, stages.get(job.job_id, []), callbacks.get(job.job_id)) for job in jobs]
         more = len(found) > limit
         return JobViewPage(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
@@ -175,7 +175,7 @@ class Jobs:
         error_code: str | None = None,
         message: str | None = None,
     ) -> ImageJob | None:
-        """End the job's run, once: a job that has ended, or runs anew, stays as it is.
+        """End the job's run, once: a job that has ended, or runs again, stays as it is.
 
         Without ``error_code`` the error of the stage's row is taken. None when there is no such job.
         """
@@ -187,11 +187,11 @@ class Jobs:
             if row is not None and state is not JobState.COMPLETED:
                 error_code = error_code or row.error_code
                 message = message or row.error_message
-                _close_stage(row, state, error_code, message)
-            for other in _stages(session, [job_id]).get(job_id, []):
+                close_stage(row, state, error_code, message)
+            for other in stages_of(session, [job_id]).get(job_id, []):
                 # whoever looked which stage it is did so before the lock: the next one may have begun since
                 if other is not row and other.state in _OPEN_STAGES:
-                    _close_stage(other, state, error_code, message)
+                    close_stage(other, state, error_code, message)
             enter(session, job, state)
             job.stage = stage.value if stage else job.stage
             job.error_code = error_code
@@ -246,7 +246,7 @@ class Jobs:
             job.error_code = job.error_message = job.finished_at = job.expired_at = None
             job.run, job.instance_id, job.deadline, job.restarts = run, instance_id, deadline, 0
             job.updated_at = utc_now()
-            for row in _stages(session, [job_id]).get(job_id, []):
+            for row in stages_of(session, [job_id]).get(job_id, []):
                 if row.state != StageState.SUCCEEDED:
                     row.state = StageState.PENDING
                     row.error_code = row.error_message = None
@@ -272,47 +272,3 @@ class Jobs:
             job.updated_at = utc_now()
             record(session, job, "job_restarted", level="warning", restarts=job.restarts)
             return job.restarts
-
-
-def lock_job(session: Session, job_id: str) -> ImageJob | None:
-    """The job, locked against other writers until the transaction ends."""
-    return session.exec(select(ImageJob).where(ImageJob.job_id == job_id).with_for_update()).first()
-
-
-def enter(session: Session, job: ImageJob, state: JobState) -> None:
-    """Put the job, which the caller has locked, into ``state``, and count that it entered it."""
-    if job.state != state:
-        job.state = state
-        count(session, job.owner_id, Metric.JOBS, state.value)
-
-
-def stage_row(session: Session, job_id: str, stage: Stage) -> StageRun | None:
-    """The row of a job's stage, or None before it first began."""
-    return session.exec(
-        select(StageRun).where(StageRun.job_id == job_id, StageRun.stage == stage.value)
-    ).first()
-
-
-def _stages(session: Session, job_ids: list[str]) -> dict[str, list[StageRun]]:
-    rows: dict[str, list[StageRun]] = {}
-    for row in session.exec(select(StageRun).where(col(StageRun.job_id).in_(job_ids))):
-        rows.setdefault(row.job_id, []).append(row)
-    for found in rows.values():
-        found.sort(key=lambda row: _ORDER[row.stage])
-    return rows
-
-
-def _close_stage(row: StageRun, state: JobState, code: str | None, message: str | None) -> None:
-    if row.state == StageState.SUCCEEDED:
-        return
-    row.state = _closed(StageState(row.state), state)
-    row.error_code, row.error_message = code, message
-    row.waiting_until = None
-    row.finished_at = utc_now()
-
-
-def _closed(stage: StageState, job: JobState) -> StageState:
-    if job is JobState.CANCELLED:
-        return StageState.CANCELLED
-    is_rejected = job is JobState.REJECTED or stage is StageState.REJECTED
-    return StageState.REJECTED if is_rejected else StageState.FAILED

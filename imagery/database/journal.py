@@ -1,4 +1,4 @@
-"""What a write transaction tells of itself: log events and counts, written as its very last statements.
+"""What a write transaction records about itself: log events and counts, written as its very last statements.
 
 On PostgreSQL an id is drawn before its transaction commits, so a smaller id may become visible after a
 greater one, and a reader that has gone past it never sees it. Here events and counts are collected in

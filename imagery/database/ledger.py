@@ -17,13 +17,13 @@ from imagery.database.budget import Budgets, refund
 from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import lock_job, stage_row
+from imagery.database.job_rows import lock_job, stage_row
 from imagery.database.money import UNACCOUNTED, UNDER_WAY, SpendState, to_micro, to_usd
 from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
 
 
 class NotPayableError(Exception):
-    """The call must not be made: the job has ended, or runs anew."""
+    """The call must not be made: the job has ended, or runs again."""
 
 
 class AlreadySentError(Exception):
@@ -117,7 +117,7 @@ class Ledger:
     def settle(self, session: Session, job_id: str, stage: Stage) -> float:
         """Settle what was sent for this stage, in the caller's transaction.
 
-        Answers what the stage has cost in all its runs, USD.
+        Returns what the stage has cost in all its runs, USD.
         """
         # the job's lock comes first, as everywhere, so that two writers can't wait for each other
         lock_job(session, job_id)
@@ -147,7 +147,7 @@ class Ledger:
     def resolve(self, job_id: str, stage: Stage, *, charged: bool, by: str) -> SpendEntry:
         """Close an unknown call by what an operator found on the bill.
 
-        Charged: it counts as spent, and a retry of the job, being a new request, may pay anew. Not
+        Charged: it counts as spent, and a retry of the job, being a new request, may pay again. Not
         charged: its price goes back to the budget of its day. Raises ``NothingToResolveError``.
         """
         with self._database.write() as session:

@@ -11,7 +11,7 @@ from imagery.contracts import TERMINAL_STATES, JobState
 from imagery.database.callbacks import CallbackState
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import lock_job
+from imagery.database.job_rows import lock_job
 from imagery.database.money import UNACCOUNTED
 from imagery.database.tables import (
     CallbackDelivery,

@@ -1,4 +1,4 @@
-"""Finished stages that the same input with the same parameters takes over instead of computing them anew.
+"""Finished stages that the same input with the same parameters takes over instead of computing them again.
 
 A stage's key is a hash over the scope, the clean picture's content hash, and each step from there to this
 stage with its parameters and model version: what a stage reads is what the steps before it made of that

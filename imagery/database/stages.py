@@ -1,4 +1,4 @@
-"""Stages of a job: begun by compare-and-set, so that a job that was cancelled or runs anew is left alone."""
+"""Stages of a job: begun by compare-and-set, so that a job that was cancelled or runs again is left alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imagery.contracts import BlobRef, JobState, Stage, StageState
 from imagery.database.counters import count_latency
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.jobs import enter, lock_job, stage_row
+from imagery.database.job_rows import enter, lock_job, stage_row
 from imagery.database.ledger import Ledger
 from imagery.database.savings import count_taken_over
 from imagery.database.tables import ImageJob, StageRun, utc_now
@@ -39,7 +39,7 @@ class Stages:
     ) -> BegunStage | None:
         """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
 
-        None when the job has ended, runs anew or does not exist: the caller does nothing then.
+        None if the job has ended, runs again or does not exist: the caller does nothing then.
         """
         with self._database.write() as session:
             job = lock_job(session, job_id)

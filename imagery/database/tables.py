@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, Index, Text, UniqueConstraint
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import JSON, BigInteger, Column, Index, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
+
+from imagery.database.utc_datetime import UtcDateTime
 
 
 def utc_now() -> datetime:
@@ -18,27 +19,6 @@ def utc_now() -> datetime:
 def utc_day() -> str:
     """Today in UTC, ``YYYY-MM-DD``."""
     return utc_now().date().isoformat()
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time that comes back with its zone from SQLite too, which stores none."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store UTC; refuse a time without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone can't be stored")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the zone back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class User(SQLModel, table=True):
@@ -129,7 +109,7 @@ class ImageJob(SQLModel, table=True):
 
 
 class Batch(SQLModel, table=True):
-    """Many jobs asked for at once. ``refused``: the items that got no job, as the API tells them."""
+    """Many jobs asked for at once. ``refused``: the items that got no job, as the API shows them."""
 
     __tablename__ = "batch"
 
@@ -190,7 +170,7 @@ class SpendEntry(SQLModel, table=True):
     """The ledger of paid calls: one row for each explicit request to pay for a stage of a job.
 
     ``day``: the UTC day (``YYYY-MM-DD``) whose budget the price is taken from. ``result_lost``: it was
-    charged but its picture never arrived, so a later explicit request may pay anew. ``result_key``: the
+    charged but its picture never arrived, so a later explicit request may pay again. ``result_key``: the
     same for calls that would bring the same picture.
     """
 

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from imagery.contracts import CheckResult
-from imagery.database.circuits import CircuitBreakers, CircuitOpenError, GuardedDependency
+from imagery.database.breakers import CircuitBreakers
+from imagery.database.circuits import CircuitOpenError, GuardedDependency
 from imagery.guardrail.checks.base import failed, not_measured, passed
 from imagery.identity import make_credential
 from imagery.settings import ContentSafetyFallback, Settings

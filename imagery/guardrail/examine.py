@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from imagery.contracts import CheckResult, GuardrailReport, JobOptions
-from imagery.database.circuits import CircuitBreakers
+from imagery.database.breakers import CircuitBreakers
 from imagery.guardrail.checks import FILE_SIZE, PHASES, PROMPT_CHECKS, not_measured
 from imagery.guardrail.content_safety import PICTURE, PROMPT, ContentSafety
 from imagery.guardrail.limits import PictureLimits

@@ -1,4 +1,4 @@
-"""Reading pictures from strangers: header first, pixels only when their number is known to be fair."""
+"""Reading untrusted pictures: header first, pixels only when their number is known to be fair."""
 
 from __future__ import annotations
 

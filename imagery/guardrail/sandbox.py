@@ -1,4 +1,4 @@
-"""A few worker processes that decode strangers' pictures, killed when they exceed time or memory."""
+"""A few worker processes that decode untrusted pictures, killed when they exceed time or memory."""
 
 from __future__ import annotations
 

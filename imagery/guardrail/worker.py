@@ -1,4 +1,4 @@
-"""The process that touches strangers' bytes: ``python -m imagery.guardrail.worker FD``.
+"""The process that touches untrusted bytes: ``python -m imagery.guardrail.worker FD``.
 
 It has no secrets and a limit on its memory; its host kills it when it takes too long. Before it sees the
 first file it loads all it needs and then opens nothing any more, no file and no connection: whoever takes

@@ -7,30 +7,36 @@ was executed? Only then may anybody call again.
 from __future__ import annotations
 
 import base64
-import binascii
-import io
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from PIL import Image
 
-from imagery.bounded_picture import DECODE_ERRORS, TooManyPixelsError, open_picture
+from imagery.providers.errors import (
+    CallRejectedError,
+    NanoBananaError,
+    PaymentUnknownError,
+    RateLimitedError,
+    ServiceUnavailableError,
+)
+from imagery.providers.reference import reference_image
+from imagery.providers.response import (
+    MAX_TEXT,
+    PlacedImage,
+    google_error,
+    json_of,
+    picture_of,
+    retry_after_s_of,
+)
 from imagery.settings import Settings
 from imagery.telemetry.tracing import SpanType, span
 
 _CONNECT_TIMEOUT_S = 10.0
-_MAX_REFERENCE_BYTES = 12 * 1024 * 1024
-_WEBP_QUALITY = 92
-_MAX_TEXT = 300
 _MAX_CONNECTIONS = 100
 # a longer answer is not read to its end
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-_MAX_ANSWER_MEGAPIXELS = 100.0  # 4K at the widest aspect ratio has about 25
-_DEFAULT_RETRY_AFTER_S = 10.0
 _OK, _RATE_LIMITED, _UNAVAILABLE = 200, 429, 503
 _PERMANENT = {
     400: "nano_banana_bad_request",
@@ -39,56 +45,6 @@ _PERMANENT = {
     403: "nano_banana_forbidden",
     404: "nano_banana_model_not_found",
 }
-_SAFETY_REASONS = {"IMAGE_SAFETY", "SAFETY", "IMAGE_PROHIBITED_CONTENT", "PROHIBITED_CONTENT", "BLOCKLIST"}
-_EXTENSIONS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
-
-
-class NanoBananaError(Exception):
-    """The call brought no picture. ``code`` is stable, ``message`` fit for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-
-
-class ServiceUnavailableError(NanoBananaError):
-    """503, or no connection at all: certainly nothing was executed, so it may be called again."""
-
-
-class RateLimitedError(NanoBananaError):
-    """429: nothing was executed; the service asks to wait ``retry_after_s`` seconds."""
-
-    def __init__(self, code: str, message: str, retry_after_s: float) -> None:
-        super().__init__(code, message)
-        self.retry_after_s = retry_after_s
-
-
-class NoPictureError(NanoBananaError):
-    """The model looked at it and made no picture (safety, recitation, text only); not charged."""
-
-
-class CallRejectedError(NanoBananaError):
-    """The request, key or account is not accepted: permanent, not charged."""
-
-
-class PaymentUnknownError(NanoBananaError):
-    """The request went out and its answer was lost or unreadable: it may have been charged."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("payment_unknown", message)
-
-
-@dataclass(frozen=True)
-class PlacedImage:
-    """The model's picture as it came; ``width`` and ``height`` in pixels."""
-
-    data: bytes
-    content_type: str
-    width: int
-    height: int
-    model: str
-    text: str
 
 
 class NanoBanana:
@@ -202,11 +158,11 @@ class NanoBanana:
 
     def _read(self, status: int, headers: httpx.Headers, answer: bytes) -> PlacedImage:
         if status == _OK:
-            return _picture(_json(answer), self._settings.nano_banana.model)
-        error = _google_error(answer)
-        text = self._without_key(str(error.get("message", "")))[:_MAX_TEXT]
+            return picture_of(json_of(answer), self._settings.nano_banana.model)
+        error = google_error(answer)
+        text = self._without_key(str(error.get("message", "")))[:MAX_TEXT]
         if status == _RATE_LIMITED:
-            wait = _retry_after_s(error, headers)
+            wait = retry_after_s_of(error, headers)
             message = f"The image model's rate limit is reached. {text}".strip()
             raise RateLimitedError("nano_banana_rate_limited", message, wait)
         if status == _UNAVAILABLE:
@@ -222,39 +178,6 @@ def _is_permanent(status: int) -> bool:
     return 300 <= status < 500 and status != httpx.codes.REQUEST_TIMEOUT
 
 
-def reference_image(cutout: bytes, max_side: int, *, max_megapixels: float) -> tuple[bytes, str]:
-    """The cut-out as it is sent: no side above ``max_side`` px; bytes and content type.
-
-    PNG, or WebP where PNG would make the request too large. Raises ``CallRejectedError`` if it can't be read.
-    """
-    try:
-        with open_picture(cutout, list(_EXTENSIONS), max_megapixels) as image:
-            small = _shrink(image, max_side)
-    except TooManyPixelsError as error:
-        raise CallRejectedError("image_too_large", f"The upscaled cut-out is too large: {error}.") from error
-    except DECODE_ERRORS as error:
-        raise CallRejectedError("invalid_image", "The upscaled cut-out can't be read.") from error
-    buffer = io.BytesIO()
-    small.save(buffer, "PNG", compress_level=1)
-    if buffer.tell() <= _MAX_REFERENCE_BYTES:
-        return buffer.getvalue(), "image/png"
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=_WEBP_QUALITY)
-    return buffer.getvalue(), "image/webp"
-
-
-def _shrink(image: Image.Image, max_side: int) -> Image.Image:
-    """Scale down with alpha premultiplied, so that no colour of transparent pixels bleeds in."""
-    factor = max_side / max(image.size)
-    if factor >= 1:
-        image.load()
-        return image.copy()
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    if image.mode != "RGBA":
-        return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-    return image.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
-
-
 def _request_body(
     picture: bytes, content_type: str, prompt: str, aspect_ratio: str, image_size: str
 ) -> dict[str, Any]:
@@ -268,81 +191,3 @@ def _request_body(
             "imageConfig": {"aspectRatio": aspect_ratio, "imageSize": image_size},
         },
     }
-
-
-def _json(answer: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(answer)
-    except (ValueError, RecursionError) as error:
-        raise PaymentUnknownError("The answer is not valid JSON.") from error
-    if not isinstance(body, dict):
-        raise PaymentUnknownError("The answer is not a JSON object.")
-    return body
-
-
-def _picture(body: dict[str, Any], model: str) -> PlacedImage:
-    """The first picture of an answer of 200, which alone does not mean success."""
-    try:
-        return _first_picture(body, model)
-    except (AttributeError, TypeError, KeyError, IndexError) as error:
-        raise PaymentUnknownError("The answer does not have the documented shape.") from error
-
-
-def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
-    blocked = body.get("promptFeedback", {}).get("blockReason")
-    if blocked:
-        raise NoPictureError("nano_banana_safety", f"The image model blocked the request ({blocked}).")
-    candidates = body.get("candidates") or []
-    if not candidates:
-        raise PaymentUnknownError("The answer holds neither a picture nor a reason.")
-    candidate = candidates[0]
-    every = (candidate.get("content") or {}).get("parts") or []
-    parts = [part for part in every if not part.get("thought")]  # drafts are not the result
-    text = " ".join(part["text"] for part in parts if "text" in part)[:_MAX_TEXT]
-    inline = next((part["inlineData"] for part in parts if "inlineData" in part), None)
-    if inline is not None:
-        return _decoded(inline["data"], str(body.get("modelVersion") or model), text)
-    reason = str(candidate.get("finishReason") or "NO_IMAGE")
-    said = f" It said: {text}" if text else ""
-    if reason in _SAFETY_REASONS:
-        raise NoPictureError("nano_banana_safety", f"The image model refused the picture ({reason}).{said}")
-    raise NoPictureError("nano_banana_no_image", f"The image model made no picture ({reason}).{said}")
-
-
-def _decoded(data: str, model: str, text: str) -> PlacedImage:
-    try:
-        raw = base64.b64decode(data, validate=True)
-        with open_picture(raw, list(_EXTENSIONS), _MAX_ANSWER_MEGAPIXELS) as image:
-            image.load()
-            kind = _EXTENSIONS[str(image.format)]
-            return PlacedImage(raw, kind, image.width, image.height, model, text)
-    except (binascii.Error, *DECODE_ERRORS) as error:
-        raise PaymentUnknownError("The picture in the answer can't be decoded.") from error
-
-
-def _google_error(answer: bytes) -> dict[str, Any]:
-    try:
-        error = json.loads(answer)["error"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return error if isinstance(error, dict) else {}
-
-
-def _retry_after_s(error: dict[str, Any], headers: httpx.Headers) -> float:
-    """Seconds from RetryInfo (``"27s"``), else from Retry-After, else a default."""
-    details = error.get("details")
-    for detail in details if isinstance(details, list) else []:
-        if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
-            seconds = _seconds(str(detail.get("retryDelay", "")).removesuffix("s"))
-            if seconds is not None:
-                return seconds
-    seconds = _seconds(headers.get("Retry-After", ""))
-    return _DEFAULT_RETRY_AFTER_S if seconds is None else seconds
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None

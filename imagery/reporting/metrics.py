@@ -71,7 +71,9 @@ class SqlCollector(Collector):
 
     def _vram(self) -> Metric:
         gauge = GaugeMetricFamily(
-            "gpu_vram_usage_gauge", "GPU memory in use, GB, as the GPU service tells.", labels=["replica"]
+            "gpu_vram_usage_gauge",
+            "GPU memory in use, GB, as the service reports it.",
+            labels=["replica"],
         )
         told = self._gpu.told() if self._gpu else {}
         if "vram_used_gb" in told:

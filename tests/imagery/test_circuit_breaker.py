@@ -9,13 +9,8 @@ from datetime import timedelta
 import pytest
 
 from drills.races.probes import run as run_probes
-from imagery.database.circuits import (
-    BreakerPolicy,
-    CircuitBreakers,
-    CircuitOpenError,
-    CircuitState,
-    GuardedDependency,
-)
+from imagery.database.breakers import CircuitBreakers
+from imagery.database.circuits import BreakerPolicy, CircuitOpenError, CircuitState, GuardedDependency
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
 

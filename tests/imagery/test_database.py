@@ -12,7 +12,8 @@ from sqlmodel import SQLModel
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.batches import Batches
-from imagery.database.circuits import BreakerPolicy, CircuitBreakers, GuardedDependency
+from imagery.database.breakers import CircuitBreakers
+from imagery.database.circuits import BreakerPolicy, GuardedDependency
 from imagery.database.engine import Database, make_engine
 from imagery.database.events import newest_event
 from imagery.database.jobs import Jobs
