@@ -44,7 +44,8 @@ def test_a_host_killed_in_a_gpu_stage_goes_on_and_pays_once(stack: Stack, stage:
     assert (bill["calls"], bill["billed"], status["cost_usd"]) == (1, 1, 0.08)
 
 
-@pytest.mark.parametrize("activity", ["guardrail", "remove_background", "upscale", "place", "finish_job"])
+# every other point is struck by make drill NAME=faults
+@pytest.mark.parametrize("activity", ["remove_background", "place"])
 def test_a_host_killed_before_a_result_is_recorded_pays_once(
     stack: Stack, photo: bytes, tmp_path: Path, activity: str
 ) -> None:
