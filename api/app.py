@@ -12,6 +12,7 @@ from api.v1 import open_router, router
 from imagery import __version__
 from imagery.settings import get_settings
 
+TITLE = "Imagery Guardrail & Hybrid Pipeline"
 # longest body that is no file, such as a batch
 _MAX_JSON_BYTES = 4 * 1024 * 1024
 _DESCRIPTION = (
@@ -23,7 +24,7 @@ _DESCRIPTION = (
 def create_app() -> FastAPI:
     """The app that the HTTP function serves."""
     app = FastAPI(
-        title="Imagery Guardrail & Hybrid Pipeline",
+        title=TITLE,
         version=__version__,
         description=_DESCRIPTION,
         generate_unique_id_function=openapi.operation_id,

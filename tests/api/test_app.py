@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from typing import Any
 
 import azure.functions as func
@@ -12,17 +13,18 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api.app import create_app
+from api.app import TITLE, create_app
 from imagery.principal import Role
 from imagery.services import Services, get_services
 from imagery.settings import get_settings
+from testbed.declared import Declared
 
 
 @pytest.fixture
 def app(services: Services) -> Iterator[FastAPI]:
     app = create_app()
 
-    @app.get("/broken")
+    @app.get("/broken", include_in_schema=False)
     async def broken() -> None:
         raise RuntimeError("a secret detail")
 
@@ -36,6 +38,12 @@ def key_of() -> str:
     return get_services().users.create(uuid.uuid4().hex, Role.USER)[1]
 
 
+@cache
+def declared() -> Declared:
+    """What OpenAPI says that the app returns."""
+    return Declared(create_app().openapi())
+
+
 def call(app: FastAPI, method: str, path: str, **more: Any) -> httpx.Response:
     given = more.pop("headers", {})
     headers = given if "X-API-Key" in given else {"X-API-Key": key_of(), **given}
@@ -43,6 +51,8 @@ def call(app: FastAPI, method: str, path: str, **more: Any) -> httpx.Response:
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            if app.title == TITLE:
+                client.event_hooks["response"].append(declared().check_async)
             return await client.request(method, path, headers=headers, **more)
 
     return asyncio.run(go())

@@ -9,6 +9,7 @@ import pytest
 from imagery.database.engine import make_engine
 from imagery.database.migrate import upgrade
 from testbed.azurite import Azurite
+from testbed.declared import Declared
 from testbed.postgres import Postgres, is_installed
 from testbed.stack import PHOTO, Stack
 from tests.conftest import new_database
@@ -39,6 +40,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     running = Stack(folder, environment_of(request.param, request, str(folder / "store")))
     try:
         running.start()
+        document = running.client.get("/openapi.json").json()
+        # no test of the stack may see an answer that OpenAPI does not declare
+        running.client.event_hooks["response"].append(Declared(document).check)
         yield running
     finally:
         running.stop()
