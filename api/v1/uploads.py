@@ -13,7 +13,7 @@ from pydantic import Field
 from api.auth import Caller
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.intake import CALLBACK_DESCRIPTION, checked_callback, refuse_prompt
+from api.intake import CALLBACK_DESCRIPTION, check_prompt, checked_callback
 from api.problems import problems
 from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
@@ -49,7 +49,7 @@ async def create_upload(request: UploadRequest, caller: Caller) -> UploadLink:
     most = services.settings.guardrail.max_upload_bytes
     if request.size > most:
         raise ApiError(413, "file_too_large", f"The file has {request.size} bytes, the limit is {most}.")
-    refuse_prompt(request.prompt)
+    check_prompt(request.prompt)
     return await in_waiting_thread(_ticket, services, request, caller.user_id)
 
 

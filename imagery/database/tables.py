@@ -109,7 +109,7 @@ class ImageJob(SQLModel, table=True):
 
 
 class Batch(SQLModel, table=True):
-    """Many jobs asked for at once. ``refused``: the items that got no job, as the API tells them."""
+    """Many jobs asked for at once. ``refused``: the items that got no job, as the API reports them."""
 
     __tablename__ = "batch"
 
@@ -170,7 +170,7 @@ class SpendEntry(SQLModel, table=True):
     """The ledger of paid calls: one row for each explicit request to pay for a stage of a job.
 
     ``day``: the UTC day (``YYYY-MM-DD``) whose budget the price is taken from. ``result_lost``: it was
-    charged but its picture never arrived, so a later explicit request may pay anew. ``result_key``: the
+    charged but its picture never arrived, so a later explicit request may pay again. ``result_key``: the
     same for calls that would bring the same picture.
     """
 
@@ -282,7 +282,7 @@ class MetricCount(SQLModel, table=True):
 
 
 class CallbackDelivery(SQLModel, table=True):
-    """What a callback URL is told of the end of one run of a job, and how telling it went."""
+    """The message to a callback URL about the end of one run of a job, and how its delivery went."""
 
     __tablename__ = "callback_delivery"
     __table_args__ = (Index("ix_callback_delivery_due", "state", "next_attempt_at"),)

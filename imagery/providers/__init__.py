@@ -1,1 +1,1 @@
-"""The paid image models, each behind the classification of its answers."""
+"""The paid image models, each behind the classification of its responses."""

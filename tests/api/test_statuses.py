@@ -137,7 +137,7 @@ def world(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         configure_logging("ERROR")
         services = get_services()
         keys = {role: services.users.create(role.value, role)[1] for role in Role}
-        with with_client(DurableClient()):  # type: ignore[arg-type]  # no more of a client is needed
+        with with_client(DurableClient()):
             yield World(create_app(), services, keys)
         services.guardrail.close()
         services.database.engine.dispose()
