@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from imagery.contracts import BlobRef, JobOptions, Stage, StageInput, StageOutcome, StageResult, stage_output
 from imagery.database.circuits import CircuitOpenError
+from imagery.database.ledger import Reservation
 from imagery.database.stages import BegunStage
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import Services
@@ -87,8 +88,9 @@ class Attempt:
     def settle(self) -> StageResult:
         """Record that the result was paid and stands at ``target``, and keep it for later jobs."""
         services = self.services
-        cost_usd = services.stages.succeed_paid(services.ledger, self.job_id, self.stage, self.target)
+        # kept first: once it is settled, a job that wants the same picture finds it or pays
         self.keep()
+        cost_usd = services.stages.succeed_paid(services.ledger, self.job_id, self.stage, self.target)
         return self.stands_at(self.target, cost_usd)
 
     def stands_at(self, output: BlobRef, cost_usd: float = 0.0) -> StageResult:
@@ -130,8 +132,11 @@ class Attempt:
         self.services.stages.wait(self.job_id, self.stage, code, message)
         return TransientStageError(code, message)
 
-    def reuse(self) -> StageResult | None:
-        """Take over what an earlier job made of the same input. Returns None if there is nothing to take."""
+    def reuse(self, reservation: Reservation | None = None) -> StageResult | None:
+        """Take over what an earlier job made of the same input. Returns None if there is nothing to take.
+
+        A ``reservation`` for what is taken over is released.
+        """
         cache, key = self.services.stage_cache, self.services.stage_cache.key(self.job, self.stage)
         if key is None or self.options.fresh:
             return None
@@ -148,6 +153,8 @@ class Attempt:
             # a cache that does not work costs time or money, never the job
             _log.warning("cache_copy_failed", error=str(error))
             return None
+        if reservation is not None:
+            self.services.ledger.release(reservation.entry_id, "an earlier job has paid for the same picture")
         outcome = self.succeed(cached=True)
         cache.used(key, self.job_id, self.target)
         return outcome

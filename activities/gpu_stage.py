@@ -54,7 +54,7 @@ def _failed(attempt: Attempt, error: GpuError) -> StageResult:
     if isinstance(error, GpuBusyError):
         return attempt.later(error.code, error.message, error.retry_after_s)
     if isinstance(error, GpuNoReplicaError):
-        # nothing failed, there is nobody (yet): that is waited for, not counted as an attempt
+        # nothing failed, no replica is up yet: the job waits, and this attempt does not count against it
         policy = RetryRules.of(attempt.services.settings).gpu_replica
         return attempt.later(error.code, error.message, wait_s(policy, attempt.begun.attempt, attempt.job_id))
     if isinstance(error, GpuRejectedError):

@@ -1,4 +1,4 @@
-"""Tell a callback URL how a job ended: one attempt."""
+"""Report to a callback URL how a job ended: one attempt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GONE = 410
 
 
 def notify(message: JsonObject) -> JsonObject:
-    """Activity: one attempt to deliver a callback. Its outcome says when to try again, if at all."""
+    """Activity: one attempt to deliver a callback. Returns when to try again, if at all."""
     order = CallbackOrder.from_json(message)
     services = get_services()
     hold = timedelta(seconds=services.settings.callbacks.retry.timeout_s + _HOLD_MARGIN_S)

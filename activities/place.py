@@ -83,7 +83,8 @@ def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
         return _over_budget(attempt, error)
     if reservation.state is not SpendState.RESERVED:
         return _standing(attempt, reservation)
-    return _call(attempt, reservation, circuit)
+    # another job may have paid for the same picture since this attempt looked
+    return attempt.reuse(reservation) or _call(attempt, reservation, circuit)
 
 
 def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageResult:

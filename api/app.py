@@ -27,6 +27,9 @@ def create_app() -> FastAPI:
         title=TITLE,
         version=__version__,
         description=_DESCRIPTION,
+        # /docs is a page of the dashboard's files: the framework's own loads its viewer from other hosts
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=openapi.operation_id,
     )
     errors.install(app)

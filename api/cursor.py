@@ -24,6 +24,6 @@ def parse_cursor(cursor: str) -> tuple[datetime, str]:
         if moment.utcoffset() != timedelta(0) or not is_id(last_id):
             raise ValueError(cursor)
     except (ValueError, TypeError, RecursionError, binascii.Error):
-        detail = "The cursor is not one that this API gave out; leave it off to begin anew."
+        detail = "The cursor is not one that this API gave out; leave it out to start with the first page."
         raise ApiError(422, "invalid_cursor", detail) from None
     return moment, last_id

@@ -1,4 +1,4 @@
-"""The dashboard: the built files of ``frontend/``, and its first page for every address of its own."""
+"""The built files of ``frontend/``: the pages of the dashboard, and the API's documentation at ``/docs``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from imagery.services import get_services
 
 BUILT = Path(__file__).parent.parent / "frontend" / "dist"
 _FIRST_PAGE = "index.html"
-# the routes below these answer for themselves, also methods that they do not have
+# the API's: below these nothing is a page, whatever the method
 _OTHERS = ("api", "runtime", "admin", "healthz")
-_FILES = ("assets", "samples")
+_FILES = ("assets", "docs", "samples")
+_PAGES = {"docs": "docs/index.html"}
 # names under assets/ change with their content
 _FOR_EVER = "public, max-age=31536000, immutable"
 _LOOK_EACH_TIME = "no-cache"
@@ -28,36 +29,36 @@ _NOT_FOUND = 404
 
 
 def install(app: FastAPI, built: Path = BUILT) -> None:
-    """Serve the dashboard at ``/``, after all other routes; without built files ``/`` leads to the API's."""
+    """Serve the files at ``/``, after all other routes; without them ``/`` leads to the API's description."""
     if (built / _FIRST_PAGE).is_file():
         app.router.routes.append(_Pages("/", GZipMiddleware(Dashboard(built), minimum_size=1000)))
         return
 
     @app.get("/", include_in_schema=False)
     def home() -> RedirectResponse:
-        return RedirectResponse("/docs")
+        return RedirectResponse("/openapi.json")
 
 
 class _Pages(Mount):
-    """Everything that is nobody else's."""
+    """Every address that is not the API's."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Nothing below the addresses of others."""
+        """Match no address of the API."""
         if _first(scope["path"].lstrip("/")) in _OTHERS:
             return Match.NONE, {}
         return super().matches(scope)
 
 
 class Dashboard(StaticFiles):
-    """Files of the build; any other address that looks like a page is for the app in the browser."""
+    """Files of the build. Any other address of a page returns the first page: the browser's app shows it."""
 
     def __init__(self, built: Path) -> None:
         super().__init__(directory=built, html=True)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, or the first page. Raises ``HTTPException`` 404, 405."""
+        """Return the file or the first page. Raises ``HTTPException`` 404, 405."""
         try:
-            response = await super().get_response(path, scope)
+            response = await super().get_response(_PAGES.get(path, path), scope)
         except HTTPException as error:
             if error.status_code != _NOT_FOUND or not _is_page(path, scope):
                 raise
@@ -69,7 +70,7 @@ class Dashboard(StaticFiles):
 
 
 def _is_page(path: str, scope: Scope) -> bool:
-    """True for a browser that goes to an address which is no file's."""
+    """True when a browser opens an address that is not a file."""
     return _first(path) not in _FILES and "text/html" in Headers(scope=scope).get("accept", "")
 
 
@@ -78,7 +79,7 @@ def _first(path: str) -> str:
 
 
 def policy(pictures_from: str | None) -> str:
-    """What the pages may load: themselves and, where links lead to a blob store, its pictures."""
+    """The content security policy: the page's origin and, where links lead there, the store's pictures."""
     pictures = " ".join(["'self'", "blob:", "data:", *([pictures_from] if pictures_from else [])])
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {pictures}; connect-src 'self'; "

@@ -13,7 +13,7 @@ _client: ContextVar[df.DurableOrchestrationClient | None] = ContextVar("durable_
 
 @contextmanager
 def with_client(client: df.DurableOrchestrationClient) -> Iterator[None]:
-    """Make ``client`` the one that ``durable_client()`` answers inside the block."""
+    """Make ``client`` the one that ``durable_client()`` returns inside the block."""
     token = _client.set(client)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Threads for what waits for strangers: for a worker that reads their file, or for their name server.
+"""Threads for what waits for outsiders: for a worker that reads their file, or for their name server.
 
 The loop's own threads are few, and every request needs one for its key: if uploads waited there, nobody
 could even ask how a job is doing.

@@ -30,18 +30,10 @@ _SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
-_DOCS = {"/docs", "/redoc"}
-# the documentation's page loads its viewer from these two places
-_DOCS_POLICY = (
-    "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "img-src 'self' data: https://fastapi.tiangolo.com"
-)
 
 
 class RequestId:
-    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and answers."""
+    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and responses."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -65,7 +57,7 @@ class RequestId:
 class RequestTrace:
     """Makes a request that starts a job the first span of that job's trace.
 
-    Other requests belong to no job; the host tells Application Insights of them.
+    Other requests belong to no job; the host reports them to Application Insights.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -104,7 +96,7 @@ class RequestTrace:
 
 
 class LastResort:
-    """Answers an unforeseen error with a problem.
+    """Turns an unforeseen error into a problem.
 
     A handler for ``Exception`` would answer too, but the framework raises the error once more behind it,
     and then the Functions worker throws the answer away.
@@ -170,7 +162,7 @@ def _exceeds(digits: str, most: int) -> bool:
 
 
 class SecurityHeaders:
-    """Tells browsers to take answers for what they are, to show them nowhere else, and to keep none."""
+    """Tell browsers to trust the content type, to frame responses nowhere else, and to store none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -179,14 +171,13 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy = _DOCS_POLICY if scope["path"] in _DOCS else _POLICY
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", policy)
+                headers.setdefault("Content-Security-Policy", _POLICY)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -1,4 +1,4 @@
-"""How jobs look from outside: the shapes of the answers."""
+"""How jobs look from outside: the shapes of the responses."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def accepted(job: ImageJob) -> AcceptedJob:
 
 
 def guardrail_verdict(row: GuardrailLog, job_id: str) -> GuardrailVerdict:
-    """A kept verdict as the API tells it."""
+    """A kept verdict as the API shows it."""
     return GuardrailVerdict.model_validate(
         {**row.model_dump(exclude={"job_id"}), "job_id": job_id, "checked_at": row.created_at}
     )

@@ -19,12 +19,12 @@ _BAD_START = 2
 
 
 def main(arguments: list[str]) -> int:
-    """Load the app and serve it until SIGTERM or Ctrl-C: 0, or 2 with one line when it can't start."""
+    """Serve the app until SIGTERM or Ctrl-C. Returns 0, or 2 after one line on stderr if it can't start."""
     given = _parser().parse_args(arguments)
-    # one handler, installed first: the app only gives it a formatter, and no line is written twice
+    # one handler, installed first: the app only sets its formatter, and no line is written twice
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     if not _is_usable(given.host):
-        return _refuse(f"--host {given.host}: the durable API needs a loopback address, or all with 0.0.0.0")
+        return _refuse(f"--host {given.host}: the durable API needs a loopback address, or 0.0.0.0 for all")
     try:
         listener = listen(given.host, given.port)
     except OSError as error:
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         listener.close()
         return _refuse(str(error))
     Server(host).run(sockets=[listener])
-    # what activities are still doing is given up, as when an instance is taken away
+    # activities that still run are abandoned, as when the platform removes an instance
     logging.shutdown()
     sys.stdout.flush()
     return 0
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m devhost", description="Runs function_app.py without Azure Functions Core Tools."
+        prog="python -m devhost", description="Run function_app.py without Azure Functions Core Tools."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=7071, help="0 takes a free one (default %(default)s)")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _is_usable(host: str) -> bool:
-    """The app reaches the durable API by this address, and that API answers loopback only."""
+    """The app calls the durable API at this address, and that API serves loopback addresses only."""
     if host == "localhost":
         return True
     try:

@@ -24,8 +24,6 @@ HANDLED = {
     "activityTrigger",
     "entityTrigger",
 }
-
-
 _OTHER_BINDINGS = {"durableClient", "http"}
 
 
@@ -47,7 +45,7 @@ class Function:
 
     @property
     def is_async(self) -> bool:
-        """True when the handler must be awaited."""
+        """True if the handler must be awaited."""
         return inspect.iscoroutinefunction(self.handler)
 
 
@@ -79,7 +77,7 @@ def load(folder: Path) -> App:
 
 
 def index(app: func.FunctionRegister) -> App:
-    """Sort the functions of ``app``; the SDK allows it once an app. Raises ``LoadError``."""
+    """Sort the functions of ``app``; the SDK allows that once per app. Raises ``LoadError``."""
     functions: dict[str, dict[str, Function]] = {}
     for each in app.get_functions():
         function = _function(each)
@@ -100,11 +98,11 @@ def _function(built: Any) -> Function:
     trigger = built.get_trigger()
     kind = str(trigger.type)
     if kind not in HANDLED:
-        raise LoadError(f"function {built.get_function_name()}: this host does not serve {kind}")
+        raise LoadError(f"function {built.get_function_name()}: this host has no {kind}")
     handler = built.get_user_function()
     others = {str(binding.type) for binding in built.get_bindings()} - {kind} - _OTHER_BINDINGS
     if others:
-        raise LoadError(f"function {built.get_function_name()}: this host does not serve {sorted(others)}")
+        raise LoadError(f"function {built.get_function_name()}: this host has no bindings {sorted(others)}")
     clients = [binding.name for binding in built.get_bindings() if binding.type == "durableClient"]
     return Function(
         name=built.get_function_name(),
@@ -118,7 +116,7 @@ def _function(built: Any) -> Function:
 
 
 def _key(function: Function) -> str:
-    """Durable functions are called by the name their trigger gives them, if it gives one."""
+    """Durable functions are called by the name in their trigger, if it has one."""
     for name in ("orchestration", "activity", "entityName", "entity_name"):
         if function.properties.get(name):
             return str(function.properties[name])

@@ -12,7 +12,7 @@ from durabletask.testing import InMemoryOrchestrationBackend
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import StringValue
 
-# events of one execution: it is failed before the backend would refuse its next episode
+# events of one execution: the host fails it before the backend would refuse its next episode
 HISTORY_LIMIT = 10_000
 
 STATUS_NAMES = {
@@ -41,8 +41,8 @@ class BackendError(Exception):
         self.code = code
 
 
-class _Call:
-    """Stands for the gRPC context of a call that does not go over the network."""
+class _CallContext:
+    """The gRPC context of a call that stays in this process."""
 
     def __init__(self) -> None:
         self.active = True
@@ -52,7 +52,7 @@ class _Call:
         return self.active
 
     def abort(self, code: Any, message: str) -> NoReturn:
-        """What a gRPC server answers as an error."""
+        """Raise ``BackendError`` where a gRPC server would send an error."""
         raise BackendError(code, message)
 
 
@@ -61,10 +61,10 @@ class Backend:
 
     def __init__(self) -> None:
         self._service = InMemoryOrchestrationBackend(max_history_size=2 * HISTORY_LIMIT)
-        self._stream = _Call()
+        self._stream = _CallContext()
 
     def work_items(self) -> Iterator[pb.WorkItem]:
-        """Work as it comes up, until ``stop``."""
+        """Yield work items as they come up, until ``stop``."""
         items: Iterator[pb.WorkItem] = self._service.GetWorkItems(pb.GetWorkItemsRequest(), self._stream)
         return items
 
@@ -73,7 +73,7 @@ class Backend:
         self._stream.active = False
 
     def start(self, name: str, instance_id: str, input_json: str | None, version: str | None) -> str:
-        """Start an instance; one that has ended is run anew. Raises ``BackendError`` (ALREADY_EXISTS)."""
+        """Start an instance; one that has ended runs again. Raises ``BackendError`` (ALREADY_EXISTS)."""
         request = pb.CreateInstanceRequest(
             instanceId=instance_id,
             name=name,
@@ -81,13 +81,13 @@ class Backend:
             version=StringValue(value=version) if version else None,
             orchestrationIdReusePolicy=pb.OrchestrationIdReusePolicy(replaceableStatus=list(ENDED)),
         )
-        return str(self._service.StartInstance(request, _Call()).instanceId)
+        return str(self._service.StartInstance(request, _CallContext()).instanceId)
 
     def get(self, instance_id: str) -> pb.OrchestrationState | None:
-        """The state of an instance, None when there is none."""
+        """Returns the state of an instance, None if it does not exist."""
         request = pb.GetInstanceRequest(instanceId=instance_id, getInputsAndOutputs=True)
-        answer = self._service.GetInstance(request, _Call())
-        return answer.orchestrationState if answer.exists else None
+        response = self._service.GetInstance(request, _CallContext())
+        return response.orchestrationState if response.exists else None
 
     def query(
         self,
@@ -97,7 +97,7 @@ class Backend:
         prefix: str | None,
         most: int,
     ) -> list[pb.OrchestrationState]:
-        """Instances that match, at most ``most``."""
+        """Returns at most ``most`` instances that match."""
         query = pb.InstanceQuery(
             runtimeStatus=statuses,
             createdTimeFrom=_stamp(created_from),
@@ -106,76 +106,78 @@ class Backend:
             maxInstanceCount=most,
             fetchInputsAndOutputs=True,
         )
-        answer = self._service.QueryInstances(pb.QueryInstancesRequest(query=query), _Call())
-        return list(answer.orchestrationState)
+        response = self._service.QueryInstances(pb.QueryInstancesRequest(query=query), _CallContext())
+        return list(response.orchestrationState)
 
     def raise_event(self, instance_id: str, name: str, data_json: str | None) -> None:
         """Deliver an external event."""
         data = StringValue(value=data_json) if data_json is not None else None
         request = pb.RaiseEventRequest(instanceId=instance_id, name=name, input=data)
-        self._service.RaiseEvent(request, _Call())
+        self._service.RaiseEvent(request, _CallContext())
 
     def terminate(self, instance_id: str, reason: str) -> None:
         """End an instance; its children go on, as in the cloud."""
         output = StringValue(value=reason)
         request = pb.TerminateRequest(instanceId=instance_id, output=output)
-        self._service.TerminateInstance(request, _Call())
+        self._service.TerminateInstance(request, _CallContext())
 
     def suspend(self, instance_id: str, reason: str) -> None:
-        """Hold an instance."""
+        """Suspend an instance."""
         text = StringValue(value=reason)
-        self._service.SuspendInstance(pb.SuspendRequest(instanceId=instance_id, reason=text), _Call())
+        self._service.SuspendInstance(pb.SuspendRequest(instanceId=instance_id, reason=text), _CallContext())
 
     def resume(self, instance_id: str, reason: str) -> None:
-        """Let a held instance go on."""
+        """Resume a suspended instance."""
         text = StringValue(value=reason)
-        self._service.ResumeInstance(pb.ResumeRequest(instanceId=instance_id, reason=text), _Call())
+        self._service.ResumeInstance(pb.ResumeRequest(instanceId=instance_id, reason=text), _CallContext())
 
     def rewind(self, instance_id: str, reason: str) -> None:
         """Run a failed instance again from its failed tasks."""
         text = StringValue(value=reason)
-        self._service.RewindInstance(pb.RewindInstanceRequest(instanceId=instance_id, reason=text), _Call())
+        self._service.RewindInstance(
+            pb.RewindInstanceRequest(instanceId=instance_id, reason=text), _CallContext()
+        )
 
     def restart(self, instance_id: str, *, new_id: bool) -> str:
         """Run an ended instance again from its input."""
         request = pb.RestartInstanceRequest(instanceId=instance_id, restartWithNewInstanceId=new_id)
-        return str(self._service.RestartInstance(request, _Call()).instanceId)
+        return str(self._service.RestartInstance(request, _CallContext()).instanceId)
 
     def purge(self, instance_id: str) -> int:
-        """Forget an ended instance; how many were forgotten."""
+        """Purge an ended instance. Returns how many were purged."""
         request = pb.PurgeInstancesRequest(instanceId=instance_id)
-        return int(self._service.PurgeInstances(request, _Call()).deletedInstanceCount)
+        return int(self._service.PurgeInstances(request, _CallContext()).deletedInstanceCount)
 
     def signal_entity(self, entity_id: str, operation: str, input_json: str | None) -> None:
         """Send an operation to an entity without waiting."""
         given = StringValue(value=input_json) if input_json is not None else None
         request = pb.SignalEntityRequest(instanceId=entity_id, name=operation, input=given)
-        self._service.SignalEntity(request, _Call())
+        self._service.SignalEntity(request, _CallContext())
 
     def entity_state(self, entity_id: str) -> str | None:
-        """The state of an entity as JSON, None when it does not exist."""
+        """Returns the state of an entity as JSON, None if it does not exist."""
         request = pb.GetEntityRequest(instanceId=entity_id, includeState=True)
-        answer = self._service.GetEntity(request, _Call())
-        return str(answer.entity.serializedState.value) if answer.exists else None
+        response = self._service.GetEntity(request, _CallContext())
+        return str(response.entity.serializedState.value) if response.exists else None
 
-    def complete_orchestrator(self, answer: pb.OrchestratorResponse) -> None:
-        """Hand in an episode."""
-        self._service.CompleteOrchestratorTask(answer, _Call())
-        # events that came in meanwhile wait for this; the backend would look for them 0.1 s later
+    def complete_orchestrator(self, response: pb.OrchestratorResponse) -> None:
+        """Complete an episode."""
+        self._service.CompleteOrchestratorTask(response, _CallContext())
+        # events that came in meanwhile wait for this; without it the backend would notice them 0.1 s later
         self._service._work_available.set()
 
     def abandon_orchestrator(self, completion_token: str) -> None:
-        """Give an episode back, to be delivered again."""
+        """Abandon an episode: it is delivered again."""
         request = pb.AbandonOrchestrationTaskRequest(completionToken=completion_token)
-        self._service.AbandonTaskOrchestratorWorkItem(request, _Call())
+        self._service.AbandonTaskOrchestratorWorkItem(request, _CallContext())
 
-    def complete_activity(self, answer: pb.ActivityResponse) -> None:
-        """Hand in an activity's result."""
-        self._service.CompleteActivityTask(answer, _Call())
+    def complete_activity(self, response: pb.ActivityResponse) -> None:
+        """Complete an activity."""
+        self._service.CompleteActivityTask(response, _CallContext())
 
-    def complete_entity(self, answer: pb.EntityBatchResult) -> None:
-        """Hand in a batch of entity operations."""
-        self._service.CompleteEntityTask(answer, _Call())
+    def complete_entity(self, response: pb.EntityBatchResult) -> None:
+        """Complete a batch of entity operations."""
+        self._service.CompleteEntityTask(response, _CallContext())
 
 
 def _stamp(moment: datetime | None) -> Timestamp | None:
@@ -187,5 +189,5 @@ def _stamp(moment: datetime | None) -> Timestamp | None:
 
 
 def is_conflict(error: BackendError) -> bool:
-    """True when an instance of this id is still running."""
+    """True if an instance of this id is still running."""
     return bool(error.code == grpc.StatusCode.ALREADY_EXISTS)

@@ -1,4 +1,4 @@
-"""Where blobs are looked for: a storage account or Azurite, or a folder."""
+"""Where the host looks for blobs: a storage account, Azurite, or a folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from azure.storage.blob import BlobClient, BlobServiceClient
 
 _CONNECT_S = 2
 _READ_S = 30
-# a file that is copied in grows for a while: it counts when it has been left alone this long
+# a file that is being copied grows for a while: it counts when it has not changed for this long
 _SETTLE_S = 0.25
 
 
@@ -37,19 +37,19 @@ class BlobSource(Protocol):
         ...
 
     def blobs(self, container: str) -> Iterator[BlobVersion]:
-        """What is in the container now."""
+        """List the blobs in the container now."""
         ...
 
     def client(self, blob: BlobVersion) -> BlobClient:
-        """A client that names the blob."""
+        """Returns a client that names the blob."""
         ...
 
     def read(self, blob: BlobVersion) -> bytes:
-        """The content now."""
+        """Returns the current content."""
         ...
 
     def exists(self, blob: BlobVersion) -> bool:
-        """True when a blob of this name is there now, in any version."""
+        """True if a blob of this name exists now, in any version."""
         ...
 
 
@@ -58,7 +58,7 @@ class AzureBlobs:
 
     def __init__(self, connection_string: str) -> None:
         self._service = BlobServiceClient.from_connection_string(connection_string)
-        # the next poll is the retry: a storage that is away must not hold the poller for minutes
+        # the next poll is the retry: unreachable storage must not hold the poller for minutes
         self._listing = BlobServiceClient.from_connection_string(
             connection_string, retry_total=0, connection_timeout=_CONNECT_S, read_timeout=_READ_S
         )
@@ -71,21 +71,21 @@ class AzureBlobs:
             return
 
     def blobs(self, container: str) -> Iterator[BlobVersion]:
-        """What is in the container now."""
+        """List the blobs in the container now."""
         for each in self._listing.get_container_client(container).list_blobs():
             yield BlobVersion(container, each.name, str(each.etag).strip('"'), each.size)
 
     def client(self, blob: BlobVersion) -> BlobClient:
-        """A client that names the blob."""
+        """Returns a client that names the blob."""
         return self._service.get_blob_client(blob.container, blob.name)
 
     def read(self, blob: BlobVersion) -> bytes:
-        """The content now."""
+        """Returns the current content."""
         data: bytes = self.client(blob).download_blob().readall()
         return data
 
     def exists(self, blob: BlobVersion) -> bool:
-        """True when a blob of this name is there now, in any version."""
+        """True if a blob of this name exists now, in any version."""
         return bool(self._listing.get_blob_client(blob.container, blob.name).exists())
 
 
@@ -100,9 +100,9 @@ class FolderBlobs:
         (self._root / container).mkdir(parents=True, exist_ok=True)
 
     def blobs(self, container: str) -> Iterator[BlobVersion]:
-        """Files that are there now: hidden ones and those still being written are left out.
+        """List the files that exist now, without hidden ones and those still being written.
 
-        Raises ``FileNotFoundError`` when there is no such folder.
+        Raises ``FileNotFoundError`` if the folder does not exist.
         """
         base = self._root / container
         if not base.is_dir():
@@ -121,15 +121,15 @@ class FolderBlobs:
                 yield BlobVersion(container, relative.as_posix(), etag, stat.st_size)
 
     def client(self, blob: BlobVersion) -> BlobClient:
-        """A client that only carries the names: there is no service behind a folder."""
+        """Returns a client that only carries the names: a folder has no service behind it."""
         return BlobClient.from_blob_url(f"http://127.0.0.1/folder/{blob.container}/{quote(blob.name)}")
 
     def read(self, blob: BlobVersion) -> bytes:
-        """The content now."""
+        """Returns the current content."""
         return self._path(blob).read_bytes()
 
     def exists(self, blob: BlobVersion) -> bool:
-        """True when a file of this name is there now, in any version."""
+        """True if a file of this name exists now, in any version."""
         return self._path(blob).is_file()
 
     def _path(self, blob: BlobVersion) -> Path:

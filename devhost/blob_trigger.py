@@ -1,4 +1,4 @@
-"""Blob triggers by polling: each version of a blob once, retried with growing waits, then poison."""
+"""Blob triggers by polling: each version of a blob once, retried with growing waits, then given up."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class BlobTrigger:
         try:
             self.source: BlobSource = AzureBlobs(connection) if connection else FolderBlobs(folder)
         except ValueError as error:
-            raise SettingsError(f"the setting {name} is no connection string: {error}") from error
+            raise SettingsError(f"the setting {name} is not a connection string: {error}") from error
         hint = get_type_hints(function.handler).get(function.trigger_name)
         self._wants_client = isinstance(hint, type) and issubclass(hint, BlobClient)
 
     def matches(self, name: str) -> bool:
-        """True when the path pattern fits."""
+        """True if the path pattern matches."""
         return self._pattern.fullmatch(name) is not None
 
     def value(self, blob: BlobVersion) -> Any:
-        """What the handler's parameter is bound to: a client, or a stream of the content."""
+        """Returns the handler's argument: a client, or a stream of the content."""
         if self._wants_client:
             return self.source.client(blob)
         data = self.source.read(blob)
@@ -60,7 +60,7 @@ class BlobTrigger:
 
 
 class BlobPoller:
-    """Looks into the containers again and again."""
+    """Polls the containers."""
 
     def __init__(self, settings: HostSettings, app: App, invoker: Invoker) -> None:
         self._triggers = [BlobTrigger(each) for each in app.of("blobTrigger").values()]
@@ -75,12 +75,12 @@ class BlobPoller:
         self._thread = threading.Thread(target=self._main, name="blobs", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to poll."""
         if self._triggers:
             self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; what is being delivered goes on."""
+        """Stop polling; deliveries under way go on."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
@@ -95,15 +95,15 @@ class BlobPoller:
             problem = self._round()
             if problem is None:
                 if failures:
-                    _log.info("blob storage answers again")
+                    _log.info("blob storage responds again")
                 failures = 0
             else:
                 if not failures:
-                    _log.warning("blob storage can't be listed, trying on: %s", problem)
+                    _log.warning("blob storage can't be listed, trying again: %s", problem)
                 failures = min(failures + 1, 10)
 
     def _round(self) -> Exception | None:
-        """Look once; storage that is away for a while must not end the triggers."""
+        """Poll once; storage that is unreachable for a while must not end the triggers."""
         problem = None
         for trigger in self._triggers:
             try:
@@ -126,7 +126,7 @@ class BlobPoller:
     def _offer(self, trigger: BlobTrigger, blob: BlobVersion) -> None:
         key = (trigger.function.name, blob.container, blob.name, blob.etag)
         with self._changed:
-            # a full queue holds up the listing, which comes back to what it has not reached
+            # a full queue holds up the listing; the next one reaches the rest
             self._changed.wait_for(lambda: len(self._running) < self._most_waiting or self._stopping.is_set())
             if key in self._running or self._stopping.is_set() or not self._receipts.is_due(key):
                 return
@@ -147,11 +147,11 @@ class BlobPoller:
     def _failed(self, trigger: BlobTrigger, blob: BlobVersion, key: Key, error: Exception) -> None:
         missing = isinstance(error, ResourceNotFoundError | FileNotFoundError)
         if missing and not self._exists(trigger, blob):
-            _log.info("%s/%s was gone before its turn", blob.container, blob.name)
+            _log.info("%s/%s was deleted before its turn", blob.container, blob.name)
             return
         limit = self._settings.poison_after
         attempts = self._receipts.failed(key, limit)
-        # the traceback is passed by hand: logged here, outside the except block
+        # outside the except block, so the traceback is passed explicitly
         _log.error(
             "%s failed for %s/%s (attempt %s of %s)",
             trigger.function.name,
@@ -172,7 +172,7 @@ class BlobPoller:
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    """``{name}`` stands for anything, slashes too, as in the real host."""
+    """``{name}`` matches anything, slashes too, as in the real host."""
     parts = re.split(r"(\{\w+\})", pattern)
     text = "".join(".+" if part.startswith("{") else re.escape(part) for part in parts)
     return re.compile(text, re.DOTALL)

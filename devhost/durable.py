@@ -29,7 +29,7 @@ _CONVERTERS: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call] 
 
 
 class DurableWorker:
-    """Takes work items from the backend and hands their results in, so many at a time."""
+    """Takes work items from the backend and completes them, a limited number at a time."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class DurableWorker:
         self._thread = threading.Thread(target=self._main, name="durable", daemon=True)
 
     def start(self) -> None:
-        """Begin to take work."""
+        """Begin to take work items."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more work; what runs is given up, as when an instance is taken away."""
+        """Take no more work items; running ones are abandoned, as when the platform removes an instance."""
         self._backend.stop()
         if self._thread.is_alive():
             self._thread.join(_STOP_S)
@@ -76,16 +76,16 @@ class DurableWorker:
             self._backend.abandon_orchestrator(item.completionToken)
             return
         try:
-            answer = episode.run(self._app.of("orchestrationTrigger"))
+            response = episode.run(self._app.of("orchestrationTrigger"))
         except Exception as error:
-            # an instance that the host can't go on with must end, or it would run for ever
+            # an instance that the host can't continue must end, or it would run forever
             _log.exception("orchestrator %s broke the host", episode.name)
-            answer = episode.fail(str(error))
+            response = episode.fail(str(error))
         if self._faults.strike("after_episode", episode.name, len(episode.events)):
             self._backend.abandon_orchestrator(item.completionToken)
             return
-        answer.completionToken = item.completionToken
-        self._backend.complete_orchestrator(answer)
+        response.completionToken = item.completionToken
+        self._backend.complete_orchestrator(response)
 
     def _activity(self, item: pb.WorkItem) -> None:
         request = item.activityRequest
@@ -93,19 +93,19 @@ class DurableWorker:
         if self._faults.strike("before_activity", request.name, number):
             self._redeliver(item)
             return
-        answer = self._run_activity(request)
+        response = self._run_activity(request)
         if self._faults.strike("after_activity", request.name, number):
             self._redeliver(item)
             return
-        answer.completionToken = item.completionToken
-        self._backend.complete_activity(answer)
+        response.completionToken = item.completionToken
+        self._backend.complete_activity(response)
 
     def _redeliver(self, item: pb.WorkItem) -> None:
-        """As after a lost lease; the backend itself has no way to give an activity back."""
+        """As after a lost lease; the backend itself can't take an activity back."""
         self._activities.submit(_logged, self._activity, item)
 
     def _run_activity(self, request: pb.ActivityRequest) -> pb.ActivityResponse:
-        answer = pb.ActivityResponse(
+        response = pb.ActivityResponse(
             instanceId=request.orchestrationInstance.instanceId, taskId=request.taskId
         )
         function = self._app.of("activityTrigger").get(request.name)
@@ -115,7 +115,7 @@ class DurableWorker:
             result = self._call_activity(function, request)
         except Exception as error:
             _log.warning("activity %s failed: %s: %s", request.name, type(error).__name__, error)
-            details = answer.failureDetails
+            details = response.failureDetails
             details.errorType = type(error).__name__
             # the extension's words around the worker's
             details.errorMessage = (
@@ -123,8 +123,8 @@ class DurableWorker:
             )
             details.stackTrace.value = "".join(traceback.format_exception(error))
         else:
-            answer.result.CopyFrom(StringValue(value=result))
-        return answer
+            response.result.CopyFrom(StringValue(value=result))
+        return response
 
     def _call_activity(self, function: Function, request: pb.ActivityRequest) -> str:
         converter = _CONVERTERS.get("activityTrigger")
@@ -134,9 +134,9 @@ class DurableWorker:
         return str(converter.encode(result, expected_type=None).value)
 
     def _entity(self, item: pb.WorkItem) -> None:
-        answer = entities.run(self._app.of("entityTrigger"), item.entityRequestV2)
-        answer.completionToken = item.completionToken
-        self._backend.complete_entity(answer)
+        response = entities.run(self._app.of("entityTrigger"), item.entityRequestV2)
+        response.completionToken = item.completionToken
+        self._backend.complete_entity(response)
 
 
 def _logged(work: Callable[[pb.WorkItem], None], item: pb.WorkItem) -> None:

@@ -10,11 +10,11 @@ import durabletask.internal.orchestrator_service_pb2 as pb
 from google.protobuf.wrappers_pb2 import StringValue
 
 from devhost.app import Function
-from devhost.replay import Scheduled
+from devhost.replay import ScheduledAction
 
 
-def message(each: Scheduled, number: int, parent_id: str, request_id: str) -> pb.OrchestratorAction:
-    """The action ``number`` that sends an operation to an entity, with or without an answer."""
+def message(each: ScheduledAction, number: int, parent_id: str, request_id: str) -> pb.OrchestratorAction:
+    """The action ``number`` that sends an operation to an entity, with or without an response."""
     # as in the cloud an operation's input is a JSON value: the SDK's text becomes a JSON string
     given = StringValue(value=json.dumps(each.input)) if each.input is not None else None
     common = {
@@ -45,11 +45,11 @@ def run(functions: dict[str, Function], request: pb.EntityRequest) -> pb.EntityB
         if function is None:
             raise LookupError(f"there is no entity '{name}'")
         state = request.entityState.value if request.HasField("entityState") else None
-        answer = json.loads(function.handler(func.EntityContext(_context(name, key, state, operations))))
+        response = json.loads(function.handler(func.EntityContext(_context(name, key, state, operations))))
     except Exception as error:
         _fail_all(result, operations, error)
         return result
-    _fill(result, answer, operations)
+    _fill(result, response, operations)
     return result
 
 
@@ -75,13 +75,13 @@ def _context(name: str, key: str, state: str | None, operations: list[dict[str, 
     )
 
 
-def _fill(result: pb.EntityBatchResult, answer: dict[str, Any], operations: list[dict[str, Any]]) -> None:
-    state = answer.get("entityState")
-    if answer.get("entityExists") and state is not None:
+def _fill(result: pb.EntityBatchResult, response: dict[str, Any], operations: list[dict[str, Any]]) -> None:
+    state = response.get("entityState")
+    if response.get("entityExists") and state is not None:
         result.entityState.value = state if isinstance(state, str) else json.dumps(state)
     else:
         result.ClearField("entityState")
-    for each, operation in zip(answer.get("results", []), operations, strict=False):
+    for each, operation in zip(response.get("results", []), operations, strict=False):
         value = each.get("result")
         text = value if isinstance(value, str) else json.dumps(value)
         if each.get("isError"):

@@ -15,8 +15,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from devhost import entities
 from devhost.app import Function
 from devhost.backend import HISTORY_LIMIT
-from devhost.history import IDS_PER_EXECUTION, Event, Kind, id_base, to_sdk
-from devhost.replay import ActionError, NonDeterminismError, Replay, Scheduled, entity_request_id
+from devhost.history import IDS_PER_EXECUTION, Event, EventKind, id_base, to_sdk
+from devhost.replay import ActionError, NonDeterminismError, Replay, ScheduledAction, entity_request_id
 
 _log = logging.getLogger(__name__)
 _STATE_MARK = "\n\n$OutOfProcData$:"
@@ -35,15 +35,15 @@ class Episode:
 
     @property
     def execution_id(self) -> str:
-        """Unlike the instance id another one each time the instance is run."""
+        """A new id each time the instance runs, unlike the instance id."""
         return f"{self.instance_id}:{self.base // IDS_PER_EXECUTION:05x}"
 
     def run(self, functions: dict[str, Function]) -> pb.OrchestratorResponse:
-        """Let the orchestrator go on as far as its history reaches."""
+        """Run the orchestrator as far as its history reaches."""
         if self._is_rewind:
             return self._respond([_rewound(self.events)])
         for event in self.history:
-            if event["EventType"] == Kind.EXECUTION_TERMINATED:
+            if event["EventType"] == EventKind.EXECUTION_TERMINATED:
                 reason = json.dumps(event["Input"])
                 return self._respond([_ended(pb.ORCHESTRATION_STATUS_TERMINATED, reason)])
         function = functions.get(self.name)
@@ -56,7 +56,7 @@ class Episode:
             replay = Replay(self.execution_id, self.history, state["actions"][0] if state["actions"] else [])
         except (ActionError, NonDeterminismError) as problem:
             return self.fail(str(problem))
-        return self._answer(replay, state, error)
+        return self._response_of(replay, state, error)
 
     def fail(self, message: str) -> pb.OrchestratorResponse:
         """End the instance as failed, as the extension words it."""
@@ -64,13 +64,15 @@ class Episode:
         _log.error("%s (instance %s)", text, self.instance_id)
         return self._respond([_failed(text)])
 
-    def _answer(self, replay: Replay, state: dict[str, Any], error: str | None) -> pb.OrchestratorResponse:
+    def _response_of(
+        self, replay: Replay, state: dict[str, Any], error: str | None
+    ) -> pb.OrchestratorResponse:
         if any(each.id >= IDS_PER_EXECUTION for each in replay.new):
-            return self.fail(f"it asked for more than {IDS_PER_EXECUTION} tasks")
+            return self.fail(f"it scheduled more than {IDS_PER_EXECUTION} tasks")
         for name in replay.timed_out:
             _log.warning(
-                "the retry time-out of '%s' in instance %s is over: the extension schedules no more attempts,"
-                " and the Python SDK waits for ever",
+                "the retry time-out of '%s' in instance %s has passed: the extension gives up,"
+                " and the Python SDK waits forever",
                 name,
                 self.instance_id,
             )
@@ -92,7 +94,7 @@ class Episode:
         status = StringValue(value=json.dumps(custom_status)) if custom_status is not None else None
         return pb.OrchestratorResponse(instanceId=self.instance_id, actions=actions, customStatus=status)
 
-    def _action(self, each: Scheduled) -> pb.OrchestratorAction:
+    def _action(self, each: ScheduledAction) -> pb.OrchestratorAction:
         number = self.base + each.id
         given = StringValue(value=each.input) if each.input is not None else None
         if each.kind == "activity":
@@ -114,9 +116,9 @@ class Episode:
 def run_orchestrator(
     function: Function, instance_id: str, history: list[Event]
 ) -> tuple[dict[str, Any], str | None]:
-    """Let the SDK replay the orchestrator over ``history``: its state, and its error if it raised."""
+    """Let the SDK replay the orchestrator over ``history``. Returns its state, and its error if it raised."""
     given = _started(history)["Input"]
-    # no timer durations: as with the providers that have no limit, a timer is one timer
+    # no timer durations: as with back ends without a limit, a long timer is one timer
     body = {
         "history": history,
         "input": json.loads(given) if given else None,
@@ -127,17 +129,17 @@ def run_orchestrator(
         "upperSchemaVersionNew": 2,
     }
     try:
-        answer = function.handler(func.OrchestrationContext(json.dumps(body)))
+        response = function.handler(func.OrchestrationContext(json.dumps(body)))
     except Exception as error:
         message, mark, state = str(error).partition(_STATE_MARK)
         empty: dict[str, Any] = {"isDone": False, "actions": []}
         return (json.loads(state) if mark else empty), message
-    parsed: dict[str, Any] = json.loads(answer)
+    parsed: dict[str, Any] = json.loads(response)
     return parsed, None
 
 
 def _started(history: list[Event]) -> Event:
-    return next(event for event in history if event["EventType"] == Kind.EXECUTION_STARTED)
+    return next(event for event in history if event["EventType"] == EventKind.EXECUTION_STARTED)
 
 
 def _ended(status: pb.OrchestrationStatus, result: str) -> pb.OrchestratorAction:

@@ -8,21 +8,21 @@
     ``before_episode`` and ``after_episode`` of an orchestrator; ``before_activity``; ``after_activity``:
     it ran, but its completion is not recorded yet. The points of ``side_effects.py``.
 ``name``
-    Of the orchestrator, activity or side effect.
+    Name of the orchestrator, activity or side effect.
 ``at``
     Orchestrators: the number of a history event, from 1; the fault fires at the first episode that sees
-    it. All others: how often the point was reached in this host process, from 1. What comes later counts
+    it. All others: how often the point was reached in this host process, from 1. Later ones count
     too.
 ``action``
     ``kill`` ends the host's process at once with exit code 137. ``replay`` throws the work item's result
     away, so that it is delivered again: the activity or the episode runs once more. ``hold`` waits until
-    there is a file ``faults-released`` in the state folder, at most a minute. ``record`` (of the point
+    the state folder holds a file ``faults-released``, at most a minute. ``record`` (of the point
     ``*`` with the name ``*``) writes each point that is passed to ``faults-passed.jsonl`` there.
 ``times``
-    How often it fires, 1 if not given.
+    How often it fires; 1 by default.
 
-What fired is written to ``faults-fired.json`` in the state folder before it happens, so that a host that
-is started again does not fire it again. In a test: ``FaultInjector([Fault(...)], file)``.
+``faults-fired.json`` in the state folder names each fault before it fires, so that a restarted host does not
+fire it again. In a test: ``FaultInjector([Fault(...)], file)``.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ class Fault:
 
     @property
     def key(self) -> str:
-        """Names the fault in the record of what fired."""
+        """The fault's name in the file of faults that fired."""
         return f"{self.point}/{self.name}/{self.at}/{self.action}"
 
 
 class FaultInjector:
-    """Knows which faults are to come, and how often each activity was called."""
+    """Fires faults, and counts how often each point was reached."""
 
     def __init__(self, faults: list[Fault], fired_file: Path) -> None:
         self._lock = threading.Lock()
@@ -96,21 +96,21 @@ class FaultInjector:
         return cls(faults, state_dir / FIRED_FILE)
 
     def count(self, name: str) -> int:
-        """Count a call of an activity, or a side effect, and answer its number, from 1."""
+        """Count a call of an activity, or a side effect. Returns its number, from 1."""
         with self._lock:
             self._calls[name] += 1
             return self._calls[name]
 
     def reach(self, point: str, name: str) -> None:
-        """Count a point that is no work item, and fire what stands for it."""
+        """Count a point that is not a work item, and fire its fault."""
         self.strike(point, name, self.count(f"{point}/{name}"))
 
     def strike(self, point: str, name: str, reached: int) -> bool:
-        """Fire what stands for this point; True when the work item must be delivered again."""
+        """Fire the fault of this point. Returns True if the work item must be delivered again."""
         with self._lock:
             if self._records:
                 self._record(point, name, reached)
-            fault = next((each for each in self._faults if self._stands(each, point, name, reached)), None)
+            fault = next((each for each in self._faults if self._matches(each, point, name, reached)), None)
             if fault is None:
                 return False
             self._fired[fault.key] += 1
@@ -134,7 +134,7 @@ class FaultInjector:
         while time.monotonic() < until and not (self._folder / RELEASE_FILE).exists():
             time.sleep(_HOLD_STEP_S)
 
-    def _stands(self, fault: Fault, point: str, name: str, reached: int) -> bool:
+    def _matches(self, fault: Fault, point: str, name: str, reached: int) -> bool:
         here = (fault.point, fault.name) == (point, name) and reached >= fault.at
         return here and self._fired[fault.key] < fault.times
 

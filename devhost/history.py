@@ -17,7 +17,7 @@ from typing import Any
 import durabletask.internal.orchestrator_service_pb2 as pb
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """Numbers of the SDK's ``HistoryEventType``."""
 
     EXECUTION_STARTED = 0
@@ -40,12 +40,12 @@ class Kind(IntEnum):
 
 
 _INCOMING = {
-    Kind.TASK_COMPLETED,
-    Kind.TASK_FAILED,
-    Kind.SUB_COMPLETED,
-    Kind.SUB_FAILED,
-    Kind.TIMER_FIRED,
-    Kind.EVENT_RAISED,
+    EventKind.TASK_COMPLETED,
+    EventKind.TASK_FAILED,
+    EventKind.SUB_COMPLETED,
+    EventKind.SUB_FAILED,
+    EventKind.TIMER_FIRED,
+    EventKind.EVENT_RAISED,
 }
 Event = dict[str, Any]
 
@@ -56,7 +56,7 @@ _ID_FIELDS = ("TaskScheduledId", "TimerId")
 
 
 def id_base(events: list[pb.HistoryEvent]) -> int:
-    """The first id of this execution, told by the microsecond it began in."""
+    """The first id of this execution, derived from the microsecond it began in."""
     began_us = int(events[0].timestamp.ToMicroseconds())
     return began_us % _RANGES * IDS_PER_EXECUTION
 
@@ -73,7 +73,7 @@ def to_sdk(events: list[pb.HistoryEvent]) -> list[Event]:
 
 
 def _renumber(event: Event, base: int) -> bool:
-    """Count from 0 as the SDK does; False for an event of an earlier execution."""
+    """Count from 0 as the SDK does. Returns False for an event of an earlier execution."""
     if event["EventId"] >= 0:
         event["EventId"] -= base
     for name in _ID_FIELDS:
@@ -84,15 +84,15 @@ def _renumber(event: Event, base: int) -> bool:
 
 
 def _held_back(events: list[Event]) -> list[Event]:
-    """While an instance is suspended nothing that comes in is seen before its resume."""
+    """A suspended instance sees nothing that comes in until it is resumed."""
     seen: list[Event] = []
     waiting: list[Event] = []
     suspended = False
     for event in events:
         kind = event["EventType"]
-        if kind == Kind.SUSPENDED:
+        if kind == EventKind.SUSPENDED:
             suspended = True
-        elif kind == Kind.RESUMED:
+        elif kind == EventKind.RESUMED:
             suspended = False
             seen += waiting
             waiting.clear()
@@ -120,7 +120,7 @@ def _text(message: Any, name: str) -> str | None:
 def _started(event: pb.HistoryEvent) -> Event:
     body = event.executionStarted
     return {
-        "EventType": Kind.EXECUTION_STARTED,
+        "EventType": EventKind.EXECUTION_STARTED,
         "Name": body.name,
         "Input": _text(body, "input"),
         "Version": _text(body, "version") or "",
@@ -128,24 +128,29 @@ def _started(event: pb.HistoryEvent) -> Event:
 
 
 def _terminated(event: pb.HistoryEvent) -> Event:
-    return {"EventType": Kind.EXECUTION_TERMINATED, "Input": _text(event.executionTerminated, "input")}
+    return {"EventType": EventKind.EXECUTION_TERMINATED, "Input": _text(event.executionTerminated, "input")}
 
 
 def _scheduled(event: pb.HistoryEvent) -> Event:
     body = event.taskScheduled
-    return {"EventType": Kind.TASK_SCHEDULED, "Name": body.name, "Input": _text(body, "input"), "Version": ""}
+    return {
+        "EventType": EventKind.TASK_SCHEDULED,
+        "Name": body.name,
+        "Input": _text(body, "input"),
+        "Version": "",
+    }
 
 
 def _completed(event: pb.HistoryEvent) -> Event:
     body = event.taskCompleted
     return {
-        "EventType": Kind.TASK_COMPLETED,
+        "EventType": EventKind.TASK_COMPLETED,
         "TaskScheduledId": body.taskScheduledId,
         "Result": _text(body, "result"),
     }
 
 
-def _failure(kind: Kind, body: Any) -> Event:
+def _failure(kind: EventKind, body: Any) -> Event:
     details = body.failureDetails
     return {
         "EventType": kind,
@@ -158,7 +163,7 @@ def _failure(kind: Kind, body: Any) -> Event:
 def _sub_created(event: pb.HistoryEvent) -> Event:
     body = event.subOrchestrationInstanceCreated
     return {
-        "EventType": Kind.SUB_CREATED,
+        "EventType": EventKind.SUB_CREATED,
         "Name": body.name,
         "InstanceId": body.instanceId,
         "Input": _text(body, "input"),
@@ -169,30 +174,30 @@ def _sub_created(event: pb.HistoryEvent) -> Event:
 def _sub_completed(event: pb.HistoryEvent) -> Event:
     body = event.subOrchestrationInstanceCompleted
     return {
-        "EventType": Kind.SUB_COMPLETED,
+        "EventType": EventKind.SUB_COMPLETED,
         "TaskScheduledId": body.taskScheduledId,
         "Result": _text(body, "result"),
     }
 
 
 def _timer_created(event: pb.HistoryEvent) -> Event:
-    return {"EventType": Kind.TIMER_CREATED, "FireAt": time_of(event.timerCreated.fireAt)}
+    return {"EventType": EventKind.TIMER_CREATED, "FireAt": time_of(event.timerCreated.fireAt)}
 
 
 def _timer_fired(event: pb.HistoryEvent) -> Event:
     body = event.timerFired
-    return {"EventType": Kind.TIMER_FIRED, "TimerId": body.timerId, "FireAt": time_of(body.fireAt)}
+    return {"EventType": EventKind.TIMER_FIRED, "TimerId": body.timerId, "FireAt": time_of(body.fireAt)}
 
 
 def _raised(event: pb.HistoryEvent) -> Event:
     body = event.eventRaised
-    return {"EventType": Kind.EVENT_RAISED, "Name": body.name, "Input": _text(body, "input")}
+    return {"EventType": EventKind.EVENT_RAISED, "Name": body.name, "Input": _text(body, "input")}
 
 
 def _sent(event: pb.HistoryEvent) -> Event:
     body = event.eventSent
     return {
-        "EventType": Kind.EVENT_SENT,
+        "EventType": EventKind.EVENT_SENT,
         "Name": body.name,
         "InstanceId": body.instanceId,
         "Input": _text(body, "input"),
@@ -202,26 +207,26 @@ def _sent(event: pb.HistoryEvent) -> Event:
 def _entity_called(event: pb.HistoryEvent) -> Event:
     body = event.entityOperationCalled
     request = json.dumps({"id": body.requestId})
-    return {"EventType": Kind.EVENT_SENT, "Name": body.operation, "InstanceId": "", "Input": request}
+    return {"EventType": EventKind.EVENT_SENT, "Name": body.operation, "InstanceId": "", "Input": request}
 
 
 def _entity_signaled(event: pb.HistoryEvent) -> Event:
     body = event.entityOperationSignaled
     request = json.dumps({"id": body.requestId, "signal": True})
-    return {"EventType": Kind.EVENT_SENT, "Name": body.operation, "InstanceId": "", "Input": request}
+    return {"EventType": EventKind.EVENT_SENT, "Name": body.operation, "InstanceId": "", "Input": request}
 
 
-def _entity_answered(event: pb.HistoryEvent) -> Event:
+def _entity_responded(event: pb.HistoryEvent) -> Event:
     body = event.entityOperationCompleted
-    answer = json.dumps({"result": _text(body, "output")})
-    return {"EventType": Kind.EVENT_RAISED, "Name": body.requestId, "Input": answer}
+    response = json.dumps({"result": _text(body, "output")})
+    return {"EventType": EventKind.EVENT_RAISED, "Name": body.requestId, "Input": response}
 
 
 def _entity_failed(event: pb.HistoryEvent) -> Event:
     body = event.entityOperationFailed
     message = body.failureDetails.errorMessage
-    answer = json.dumps({"result": json.dumps(message), "exceptionType": "Exception"})
-    return {"EventType": Kind.EVENT_RAISED, "Name": body.requestId, "Input": answer}
+    response = json.dumps({"result": json.dumps(message), "exceptionType": "Exception"})
+    return {"EventType": EventKind.EVENT_RAISED, "Name": body.requestId, "Input": response}
 
 
 _CONVERTERS: dict[str, Callable[[Any], Event]] = {
@@ -229,22 +234,22 @@ _CONVERTERS: dict[str, Callable[[Any], Event]] = {
     "executionTerminated": _terminated,
     "taskScheduled": _scheduled,
     "taskCompleted": _completed,
-    "taskFailed": lambda event: _failure(Kind.TASK_FAILED, event.taskFailed),
+    "taskFailed": lambda event: _failure(EventKind.TASK_FAILED, event.taskFailed),
     "subOrchestrationInstanceCreated": _sub_created,
     "subOrchestrationInstanceCompleted": _sub_completed,
     "subOrchestrationInstanceFailed": lambda event: _failure(
-        Kind.SUB_FAILED, event.subOrchestrationInstanceFailed
+        EventKind.SUB_FAILED, event.subOrchestrationInstanceFailed
     ),
     "timerCreated": _timer_created,
     "timerFired": _timer_fired,
-    "orchestratorStarted": lambda _: {"EventType": Kind.ORCHESTRATOR_STARTED},
-    "orchestratorCompleted": lambda _: {"EventType": Kind.ORCHESTRATOR_COMPLETED},
+    "orchestratorStarted": lambda _: {"EventType": EventKind.ORCHESTRATOR_STARTED},
+    "orchestratorCompleted": lambda _: {"EventType": EventKind.ORCHESTRATOR_COMPLETED},
     "eventRaised": _raised,
     "eventSent": _sent,
     "entityOperationCalled": _entity_called,
     "entityOperationSignaled": _entity_signaled,
-    "entityOperationCompleted": _entity_answered,
+    "entityOperationCompleted": _entity_responded,
     "entityOperationFailed": _entity_failed,
-    "executionSuspended": lambda _: {"EventType": Kind.SUSPENDED},
-    "executionResumed": lambda _: {"EventType": Kind.RESUMED},
+    "executionSuspended": lambda _: {"EventType": EventKind.SUSPENDED},
+    "executionResumed": lambda _: {"EventType": EventKind.RESUMED},
 }

@@ -88,7 +88,7 @@ class HttpTriggers:
         self._routes = sorted(routes, key=lambda route: route.precedence)
 
     async def handle(self, request: Request) -> Response:
-        """Answer: 404 without a route, 405, 401 without a key, 413, 429 when busy, 500 on an exception."""
+        """Call the function. Returns 404, 405, 401 without a key, 413, 429 when busy, or 500 if it raises."""
         path = raw_path(request).lstrip("/")
         matches = [(each, match) for each in self._routes if (match := each.pattern.fullmatch(path))]
         if not matches:
@@ -114,7 +114,7 @@ class HttpTriggers:
             value = _request(request, await self._body(request), match)
             return _response(await self._invoker.call(function, value))
         except BodyTooLargeError:
-            # what is still under way is not read: the connection can't be used for another request
+            # the rest of the body is not read, so the connection can't be used for another request
             return problem(413, f"the body exceeds {self._max_body} bytes", {"Connection": "close"})
         except ClientDisconnect:
             return problem(400, "the client went away")
@@ -140,14 +140,14 @@ class HttpTriggers:
 
 
 def function_key(state_dir: Path) -> str:
-    """The key of functions that are not anonymous, made once and kept for the user alone."""
+    """The key of functions that are not anonymous, made once, in a file that only its owner can read."""
     path = state_dir / "function.key"
     known = path.read_text().strip() if path.exists() else ""
     if known:
         return known
     state_dir.mkdir(parents=True, exist_ok=True)
     key = secrets.token_urlsafe(32)
-    # complete before it has its name: a half-written key would let anybody in
+    # written whole before it gets its name: a half-written key would let anybody in
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     temporary.touch(mode=0o600)
@@ -179,7 +179,7 @@ def _route(function: Function, prefix: str) -> HttpRoute:
         function=function,
         pattern=compile_route(f"{prefix}/{template}" if prefix else template),
         methods=frozenset(str(getattr(method, "value", method)).upper() for method in methods),
-        # as in the real host a function that says nothing is not open to everybody
+        # as in the real host, a function without an auth level is not open to everybody
         level=str(getattr(level, "value", level) or "function").lower(),
     )
 
@@ -193,7 +193,7 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, meta.Datum]:
 
 
 def _decoded(text: str) -> str:
-    """Unescaped once, but for slashes, which the real host leaves as they were sent."""
+    """Unescaped once, except for slashes, which the real host leaves as they were sent."""
     return unquote(_SLASH.sub(lambda match: f"%25{match[0][1:]}", text))
 
 

@@ -18,7 +18,7 @@ from devhost.settings import HostSettings
 
 
 class InvocationContext(func.Context):
-    """What a function may ask about its invocation."""
+    """What a function can learn about its invocation."""
 
     def __init__(self, function: Function, directory: str) -> None:
         self._function = function
@@ -28,17 +28,17 @@ class InvocationContext(func.Context):
 
     @property
     def invocation_id(self) -> str:
-        """Of this call."""
+        """Id of this call."""
         return self._id
 
     @property
     def function_name(self) -> str:
-        """Of the function."""
+        """Name of the function."""
         return self._function.name
 
     @property
     def function_directory(self) -> str:
-        """Of the app."""
+        """Folder of the app."""
         return self._directory
 
     @property
@@ -48,12 +48,12 @@ class InvocationContext(func.Context):
 
     @property
     def trace_context(self) -> Any:
-        """There is no trace here."""
+        """None: this host has no trace."""
         return None
 
     @property
     def retry_context(self) -> Any:
-        """There is no function level retry here."""
+        """None: this host has no function-level retry."""
         return None
 
 

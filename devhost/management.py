@@ -26,7 +26,7 @@ _LONGEST_ID = 100
 _NUMBERS = {name.lower(): number for number, name in STATUS_NAMES.items()}
 # these can't be rewound: only what failed can
 _NOT_REWOUND = ENDED - {pb.ORCHESTRATION_STATUS_FAILED}
-_GRPC_ANSWERS = {
+_HTTP_STATUS_OF = {
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.ALREADY_EXISTS: 409,
     grpc.StatusCode.FAILED_PRECONDITION: 410,
@@ -35,7 +35,7 @@ _Handler = Callable[[Request], Awaitable[Response]]
 
 
 class BadRequestError(Exception):
-    """The call is malformed; ``status`` is the answer's."""
+    """The call is malformed; ``status`` is the HTTP status of the response."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class BadRequestError(Exception):
 
 
 class Management:
-    """Routes over the backend."""
+    """The HTTP routes of the management API over the backend."""
 
     def __init__(self, app: App, backend: Backend) -> None:
         self._app = app
@@ -66,7 +66,7 @@ class Management:
             ("POST", "/entities/{name}/{key}", self.signal),
         ]
         routes = [Route(PREFIX + path, _local(handler), methods=[method]) for method, path, handler in table]
-        # whatever else is asked for here must not reach the app's functions
+        # no other path below the prefix may reach the app's functions
         return [*routes, Route(PREFIX + "/{rest:path}", _local(_nothing), methods=_ALL_METHODS)]
 
     async def start(self, request: Request) -> Response:
@@ -86,7 +86,7 @@ class Management:
         return JSONResponse({"id": instance_id}, 202)
 
     async def status(self, request: Request) -> Response:
-        """One instance: 202 while it runs, 200 when it has ended, 404."""
+        """Status of one instance: 202 while it runs, 200 when it has ended, 404."""
         state = self._backend.get(request.path_params["instance_id"])
         if state is None:
             return _message("No instance with this id was found.", 404)
@@ -102,11 +102,11 @@ class Management:
         return JSONResponse([_state(state, show_input=shown) for state in found])
 
     async def purge(self, request: Request) -> Response:
-        """Forget one ended instance."""
+        """Purge one ended instance."""
         return _purged(self._purge_ended([request.path_params["instance_id"]]))
 
     async def purge_many(self, request: Request) -> Response:
-        """Forget the ended instances of a time span."""
+        """Purge the ended instances of a time span."""
         found = self._find(request, None)
         return _purged(self._purge_ended([state.instanceId for state in found]))
 
@@ -120,7 +120,7 @@ class Management:
         return JSONResponse(None, 202)
 
     async def act(self, request: Request) -> Response:
-        """terminate, suspend, resume, rewind, restart."""
+        """Terminate, suspend, resume, rewind or restart an instance."""
         instance_id, verb = request.path_params["instance_id"], request.path_params["verb"]
         reason = request.query_params.get("reason", "")
         if verb == "restart":
@@ -182,18 +182,18 @@ class Management:
 
 
 def _local(handler: _Handler) -> _Handler:
-    """Answer only callers on this machine, and every error as JSON: the SDK parses each body."""
+    """Serve only callers on this machine, and return every error as JSON: the SDK parses each body."""
 
     async def guarded(request: Request) -> Response:
-        # the Host header too: a page in a browser can make a name of its own point to this machine
+        # the Host header too: a web page can make a name of its own point to this machine
         if not (request.client and _is_loopback(request.client.host) and _is_loopback(request.url.hostname)):
-            return _message("Only callers on this machine are answered.", 403)
+            return _message("Only callers on this machine are served.", 403)
         try:
             return await handler(request)
         except BadRequestError as error:
             return _message(str(error), error.status)
         except BackendError as error:
-            return _message(str(error), _GRPC_ANSWERS.get(error.code, 500))
+            return _message(str(error), _HTTP_STATUS_OF.get(error.code, 500))
 
     return guarded
 
@@ -218,11 +218,11 @@ def _message(text: str, status: int) -> Response:
 
 
 def _checked_id(instance_id: str) -> str:
-    """What the cloud refuses is refused here. Raises ``BadRequestError``."""
+    """Refuse what the cloud refuses. Raises ``BadRequestError``."""
     if len(instance_id) > _LONGEST_ID or instance_id.startswith("@"):
         raise BadRequestError(f"An instance id has at most {_LONGEST_ID} characters and no leading '@'.")
     if any(character in "/\\#?" or not character.isprintable() for character in instance_id):
-        raise BadRequestError("An instance id has no '/', '\\', '#', '?' and no control characters.")
+        raise BadRequestError("An instance id must not contain '/', '\\', '#', '?' or control characters.")
     return instance_id
 
 
@@ -230,7 +230,7 @@ def _statuses(text: str) -> list[pb.OrchestrationStatus]:
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in _NUMBERS]
     if unknown:
-        # left out it would match every instance, and a purge would take them all
+        # ignored, it would match every instance, and a purge would delete them all
         raise BadRequestError(f"There is no runtime status '{unknown[0]}'.")
     return [_NUMBERS[name] for name in names]
 
@@ -289,7 +289,7 @@ def _time(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
-        raise BadRequestError(f"'{text}' is no ISO 8601 time.") from error
+        raise BadRequestError(f"'{text}' is not an ISO 8601 time.") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -21,7 +21,7 @@ _LONGEST_WAIT_S = 60.0
 
 
 class Receipts:
-    """A row for each version that was tried; all of them are held in memory, since each poll asks."""
+    """A row for each version that was tried; all are kept in memory, because each poll reads them."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,17 +35,17 @@ class Receipts:
         }
 
     def is_due(self, key: Key) -> bool:
-        """True when this version was never tried, or failed and its next try has come."""
+        """True if this version was never tried, or failed and its next try is due."""
         with self._lock:
             state, _, due = self._known.get(key, ("new", 0, 0.0))
         return state == "new" or (state == "failed" and due <= time.time())
 
     def done(self, key: Key) -> None:
-        """It was handled."""
+        """Record that it was handled."""
         self._write(key, "done", 0, 0.0)
 
     def failed(self, key: Key, poison_after: int) -> int:
-        """It failed once more: how often by now; at ``poison_after`` it is never tried again."""
+        """Record a failure. Returns the number of failures; at ``poison_after`` it is never tried again."""
         with self._lock:
             attempts = self._known.get(key, ("new", 0, 0.0))[1] + 1
         wait = min(_FIRST_WAIT_S * 2 ** (attempts - 1), _LONGEST_WAIT_S)

@@ -1,6 +1,6 @@
 """From the SDK's cumulative action list to the actions that are new.
 
-The SDK answers each episode with every action since the beginning. The extension runs that list against
+The SDK returns, for each episode, every action since the beginning. The extension runs that list against
 the history: it schedules an action, waits until the history shows its end, and goes on to the next.
 Ids are handed out in the order of scheduling; a retry takes one for its timer and one for the task that
 is scheduled again, in the moment its failure is processed. The same is done here, and only actions whose
@@ -15,22 +15,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from devhost.history import Event, Kind
+from devhost.history import Event, EventKind
 
 Action = dict[str, Any]
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class ActionError(Exception):
-    """The orchestrator asks for something that this host does not do."""
+    """The orchestrator requests something that this host does not support."""
 
 
 class NonDeterminismError(Exception):
-    """A replay asks for something else than the history holds."""
+    """A replay requests something else than the history holds."""
 
 
 @dataclass(frozen=True)
-class Scheduled:
+class ScheduledAction:
     """One thing to schedule with the backend under ``id``."""
 
     id: int
@@ -47,7 +47,7 @@ class Node(Protocol):
 
     @property
     def done(self) -> bool:
-        """True when the wait is over."""
+        """True when the wait has ended."""
         ...
 
 
@@ -60,20 +60,20 @@ class Leaf:
 
 @dataclass
 class Group:
-    """Several at once: all of them, or any."""
+    """Waits for all of its children, or for any of them."""
 
     children: list[Node]
     needs_all: bool
 
     @property
     def done(self) -> bool:
-        """Over for all, or for one."""
+        """True when all have ended, or one has."""
         ends = [child.done for child in self.children]
         return all(ends) if self.needs_all else any(ends)
 
 
 @dataclass
-class Retry(Leaf):
+class RetriedCall(Leaf):
     """A task that is scheduled again after failures."""
 
     action: Action = field(default_factory=dict)
@@ -87,15 +87,15 @@ _RETRIED_CALLS = {1: "activity", 3: "sub"}
 _CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _SIGNAL_ENTITY = 4, 5, 6, 7, 9
 _ANY, _ALL = 11, 12
 _CREATED = {
-    Kind.TASK_SCHEDULED: {"activity"},
-    Kind.SUB_CREATED: {"sub"},
-    Kind.TIMER_CREATED: {"timer"},
-    Kind.EVENT_SENT: {"call", "signal"},
+    EventKind.TASK_SCHEDULED: {"activity"},
+    EventKind.SUB_CREATED: {"sub"},
+    EventKind.TIMER_CREATED: {"timer"},
+    EventKind.EVENT_SENT: {"call", "signal"},
 }
 # the extension's cap where the policy has none
 _LONGEST_RETRY = timedelta(days=6)
-_SUCCEEDED = {Kind.TASK_COMPLETED: "TaskScheduledId", Kind.SUB_COMPLETED: "TaskScheduledId"}
-_FAILED = {Kind.TASK_FAILED: "TaskScheduledId", Kind.SUB_FAILED: "TaskScheduledId"}
+_SUCCEEDED = {EventKind.TASK_COMPLETED: "TaskScheduledId", EventKind.SUB_COMPLETED: "TaskScheduledId"}
+_FAILED = {EventKind.TASK_FAILED: "TaskScheduledId", EventKind.SUB_FAILED: "TaskScheduledId"}
 
 
 class Replay:
@@ -115,7 +115,7 @@ class Replay:
         self._events: dict[str, deque[Leaf]] = defaultdict(deque)
         self._buffered: dict[str, int] = defaultdict(int)
         self._current: Node | None = None
-        self.new: list[Scheduled] = []
+        self.new: list[ScheduledAction] = []
         self.continued: Action | None = None
         self.timed_out: set[str] = set()
         for event in history:
@@ -128,18 +128,18 @@ class Replay:
 
     def _process(self, event: Event) -> None:
         kind = event["EventType"]
-        if kind == Kind.ORCHESTRATOR_STARTED:
+        if kind == EventKind.ORCHESTRATOR_STARTED:
             self._now = max(self._now, datetime.fromisoformat(event["Timestamp"]))
             return
         if kind in _SUCCEEDED:
             self._succeed(event[_SUCCEEDED[kind]])
         elif kind in _FAILED:
             self._fail(event[_FAILED[kind]])
-        elif kind == Kind.TIMER_FIRED:
+        elif kind == EventKind.TIMER_FIRED:
             self._fire(event["TimerId"])
-        elif kind == Kind.EVENT_RAISED:
+        elif kind == EventKind.EVENT_RAISED:
             self._raise(event["Name"])
-        elif kind != Kind.EXECUTION_STARTED:
+        elif kind != EventKind.EXECUTION_STARTED:
             return
         self._advance()
 
@@ -152,7 +152,7 @@ class Replay:
         if kind in _CALLS:
             return self._wait(self._emit_call(_CALLS[kind], action), Leaf())
         if kind in _RETRIED_CALLS:
-            retry = Retry(action=action, first_attempt=self._now)
+            retry = RetriedCall(action=action, first_attempt=self._now)
             return self._wait(self._emit_call(_RETRIED_CALLS[kind], action), retry)
         others: dict[int, Callable[[Action], Node]] = {
             _TIMER: self._timer,
@@ -208,7 +208,7 @@ class Replay:
         elif not skip:
             if kind == "sub" and not values.get("instance_id"):
                 values["instance_id"] = f"{self._execution_id}:{number}"
-            self.new.append(Scheduled(number, kind, **values))
+            self.new.append(ScheduledAction(number, kind, **values))
         return number
 
     def _wait(self, number: int, leaf: Leaf) -> Leaf:
@@ -226,7 +226,7 @@ class Replay:
         return leaf
 
     def _call_entity(self, action: Action) -> Node:
-        """The answer comes back as an event named after the request."""
+        """The response comes back as an event named after the request."""
         number = self._emit_entity("call", action)
         return self._await_event(entity_request_id(self._execution_id, number))
 
@@ -244,7 +244,7 @@ class Replay:
 
     def _fail(self, number: int) -> None:
         leaf = self._waiting.pop(number, None)
-        if not isinstance(leaf, Retry):
+        if not isinstance(leaf, RetriedCall):
             if leaf is not None:
                 leaf.done = True
             return
@@ -265,7 +265,7 @@ class Replay:
         leaf = self._waiting.pop(number, None)
         if leaf is None:
             return
-        if not isinstance(leaf, Retry) or leaf.exhausted:
+        if not isinstance(leaf, RetriedCall) or leaf.exhausted:
             leaf.done = True
             return
         leaf.attempt += 1
@@ -275,7 +275,7 @@ class Replay:
 def retry_delay(options: dict[str, Any], attempt: int, since_first: timedelta = timedelta()) -> timedelta:
     """The wait after the ``attempt``-th failure: first interval x coefficient^(n-1), capped.
 
-    Zero, for no more attempts, when ``since_first`` (the time since the first one) has reached
+    Zero, for no more attempts, if ``since_first`` (the time since the first one) has reached
     ``retryTimeoutInMilliseconds``.
     """
     timeout_ms = options.get("retryTimeoutInMilliseconds")
@@ -298,9 +298,9 @@ def entity_request_id(execution_id: str, number: int) -> str:
 
 
 def _compare(known: Event, number: int, kind: str, name: str | None) -> None:
-    """The history's task ``number`` must be what the replay asks for now."""
+    """The history's task ``number`` must be what the replay requests now."""
     if kind not in _CREATED[known["EventType"]]:
-        was = Kind(known["EventType"]).name.lower()
+        was = EventKind(known["EventType"]).name.lower()
         raise NonDeterminismError(
             f"non-deterministic orchestrator: task {number} is {was} in the history, and now a {kind}"
         )

@@ -33,7 +33,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Host:
-    """Everything that runs. Raises ``SettingsError`` and ``ValueError`` for triggers it can't serve."""
+    """All triggers of one app. Raises ``SettingsError`` and ``ValueError`` for triggers it can't serve."""
 
     def __init__(self, settings: HostSettings, app: App, faults: FaultInjector) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class Host:
         self.asgi.router.default = self._serve
 
     async def stop_triggers(self) -> None:
-        """Blobs and timers start nothing any more."""
+        """Stop the blob and timer triggers."""
         await asyncio.gather(self._timers.stop(), asyncio.to_thread(self._poller.stop))
 
     @contextlib.asynccontextmanager
@@ -59,7 +59,7 @@ class Host:
         self._timers.start()
         _log.info("host is listening on %s", self._settings.base_url)
         yield
-        # last: requests that are drained may still start and ask for orchestrations
+        # last: requests that are drained may still start and query orchestrations
         await asyncio.to_thread(self._worker.stop)
         self._invoker.stop()
 
@@ -81,7 +81,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """A signal that ended the server is dealt with: it is not raised once more, the exit code is 0."""
+        """Don't raise the signal that ended the server again: the exit code is 0."""
         before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
         try:
             yield
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 takes any free one. Raises ``OSError``."""
+    """Returns a listening socket; port 0 takes any free one. Raises ``OSError``."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:

@@ -42,7 +42,7 @@ class HostSettings:
 
     @property
     def base_url(self) -> str:
-        """Where the host answers on this machine."""
+        """The host's address on this machine."""
         address = _WILDCARDS.get(self.address, self.address)
         return f"http://[{address}]:{self.port}" if ":" in address else f"http://{address}:{self.port}"
 
@@ -50,7 +50,7 @@ class HostSettings:
 def load(app_dir: Path, state_dir: Path, address: str, port: int, faults_file: Path | None) -> HostSettings:
     """Read all three sources; ``Values`` of ``local.settings.json`` are put into the environment.
 
-    What the environment has already wins, as with Core Tools. Raises ``SettingsError``.
+    Variables that are already set win, as with Core Tools. Raises ``SettingsError``.
     """
     for name, value in _section(_read_json(app_dir / "local.settings.json"), "Values").items():
         os.environ.setdefault(name, str(value))
@@ -80,7 +80,7 @@ def load(app_dir: Path, state_dir: Path, address: str, port: int, faults_file: P
 
 
 def time_span(text: str) -> timedelta | None:
-    """``[d.]hh:mm:ss``; None when the text has another form."""
+    """Parse ``[d.]hh:mm:ss``. Returns None if the text has another form."""
     span = _SPAN.fullmatch(text.strip())
     if span is None:
         return None
@@ -89,7 +89,7 @@ def time_span(text: str) -> timedelta | None:
 
 
 def setting(name: str) -> str | None:
-    """One app setting, None when it is missing or empty."""
+    """Returns one app setting, None if it is missing or empty."""
     return os.environ.get(name) or None
 
 
@@ -110,12 +110,12 @@ def _timeout(text: str) -> timedelta | None:
         return None
     span = time_span(text)
     if not span:
-        raise SettingsError(f"functionTimeout in host.json is no time span: {text}")
+        raise SettingsError(f"functionTimeout in host.json is not a time span: {text}")
     return span
 
 
 def _positive(section: dict[str, Any], name: str, default: int) -> int:
-    """A bound from host.json; -1 asks for none there, and gets the default here: all is bounded."""
+    """A limit from host.json; -1, which means no limit there, gets the default here."""
     value = section.get(name, default)
     if value == -1:
         return default

@@ -1,18 +1,18 @@
 """Points before and after what the app does to the world, for the faults of ``faults.py``.
 
-They lie at the borders of libraries, so that the app needs no hooks and no test knows its insides:
+They lie at the borders of libraries, so that the app needs no hooks and no test depends on its internals:
 
 ``before_commit``, ``after_commit``
-    A transaction that writes; its name are the tables written to, such as
+    A transaction that writes; its name lists the tables, such as
     ``image_job+job_event+metric_count``.
 ``before_request``, ``sent_request``, ``after_request``
     An HTTP call that changes something (no GET or HEAD), such as ``POST /v1/upscale``: before it goes
-    out, when all of it is sent, and when the head of its answer is there. Calls to Azure Storage have no
+    out, when all of it is sent, and when the head of its response has arrived. Calls to Azure Storage have no
     ``sent_request``. Ids in the path are written ``{id}``.
 ``before_file``, ``after_file``
     A file that gets its name in the folder of blobs, such as ``jobs/{id}/0-guardrail.png``.
 
-Which of them a run passes is told by the action ``record``.
+The action ``record`` lists the points that a run passes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def install(injector: FaultInjector, blobs: Path) -> None:
 
 
 def _watch_commits(injector: FaultInjector) -> None:
-    # a session tells of its commit when its connection is gone already
+    # a session reports its commit when its connection has already been returned
     committed = threading.local()
 
     def written(connection: Connection, *rest: Any) -> None:
@@ -125,7 +125,7 @@ def _plain(url: str) -> str:
 
 
 def _wrap(owner: Any, name: str, around: Callable[..., AbstractContextManager[None]]) -> None:
-    """Put ``around`` around a function of a library."""
+    """Wrap a function of a library in ``around``."""
     original = getattr(owner, name)
 
     @functools.wraps(original)

@@ -24,7 +24,7 @@ _CONVERTERS: Any = meta.get_binding_registry()  # type: ignore[no-untyped-call] 
 
 
 class Schedule:
-    """When a timer is due. Raises ``SettingsError`` for text that is neither form."""
+    """When a timer is due. Raises ``SettingsError`` if the text is neither form."""
 
     def __init__(self, text: str) -> None:
         self._text = text.strip()
@@ -39,7 +39,7 @@ class Schedule:
         return self._following(moment)
 
     def _following(self, moment: datetime) -> datetime:
-        # NCRONTAB wants day of month and day of week to fit, where cron is content with one of them
+        # NCRONTAB requires day of month and day of week to match; cron requires one of them
         cron = croniter(self._text, moment, second_at_beginning=True, day_or=False)
         following: datetime = cron.get_next(datetime)
         return following
@@ -65,12 +65,12 @@ class Timers:
         self._stopping = asyncio.Event()
 
     def start(self) -> None:
-        """Begin; call on the event loop."""
+        """Start the timers; call on the event loop."""
         for function, schedule in zip(self._functions, self._schedules, strict=True):
             self._tasks.append(asyncio.create_task(self._main(function, schedule)))
 
     async def stop(self) -> None:
-        """No more runs; one that is under way gets a moment to end."""
+        """Start no more runs; one under way gets a moment to end."""
         self._stopping.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_DRAIN_S)
@@ -84,13 +84,13 @@ class Timers:
         while not await self._stops_before(due):
             late = datetime.now(UTC) - due > _PAST_DUE_AFTER
             await self._run(function, past_due=late)
-            # what fell due while the function was running is left out, not made up for
+            # runs that fell due while the function was running are skipped
             due = schedule.after(max(due, datetime.now(UTC)))
 
     async def _stops_before(self, due: datetime) -> bool:
-        """Wait for ``due``: False then, True when the host stops first."""
+        """Wait for ``due``. Returns True if the host stops first."""
         while (wait := (due - datetime.now(UTC)).total_seconds()) > 0 and not self._stopping.is_set():
-            # in parts, so that a clock that is set or a machine that slept is noticed
+            # in parts, to notice a changed clock or a machine that slept
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(wait, _LONGEST_NAP_S))
         return self._stopping.is_set()

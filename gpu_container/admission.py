@@ -42,7 +42,7 @@ class Admission:
         return self._closed.is_set()
 
     def close(self) -> None:
-        """Admit nobody any more."""
+        """Admit no more requests."""
         self._closed.set()
 
     def check(self, running: int) -> None:

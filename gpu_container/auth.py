@@ -47,7 +47,7 @@ class ForbiddenError(StageError):
 
 
 class AuthUnavailableError(StageError):
-    """The issuer's keys can't be had, so nobody can be let in."""
+    """The issuer's keys can't be fetched, so no caller is admitted."""
 
     code, status = "auth_unavailable", 503
     retry_after_s = _RETRY_AFTER_S

@@ -31,7 +31,7 @@ class _DeviceSession:
     """Stands before an onnxruntime session: runs it on the device's thread and keeps the raw prediction.
 
     So rembg prepares and finishes pictures in the callers' threads, and only the network waits for the
-    device. rembg stretches every prediction to 0..1: afterwards nobody can tell a subject from noise.
+    device. rembg stretches every prediction to 0..1: afterwards a subject looks like noise.
     """
 
     def __init__(self, session: Any, on_device: OnDevice) -> None:
@@ -91,7 +91,7 @@ class BackgroundRemover:
         if picture.mode == "RGBA":
             # what was transparent before stays so
             mask = np.minimum(mask, np.asarray(picture.getchannel("A")))
-        # what nobody sees must not be handed on, and empty areas compress to nothing
+        # what is invisible must not be handed on, and empty areas compress to nothing
         cutout: np.ndarray = cv2.cvtColor(cv2.copyTo(colour, mask), cv2.COLOR_RGB2RGBA)
         cutout[..., 3] = mask
         return cutout

@@ -64,5 +64,5 @@ class UpscaleEngine(Protocol):
         ...
 
     def reset_peak(self) -> None:
-        """Let ``peak`` begin anew."""
+        """Reset ``peak``."""
         ...

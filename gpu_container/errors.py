@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class StageError(Exception):
-    """Base. ``retry_after_s`` is set where coming back makes sense; ``headers`` go with the answer."""
+    """Base. ``retry_after_s`` is set where coming back makes sense; ``headers`` go with the response."""
 
     headers: Mapping[str, str] = {}
 
@@ -40,7 +40,7 @@ class SourceNotFoundError(StageError):
 
 
 class StorageUnavailableError(StageError):
-    """Storage does not answer."""
+    """Storage does not respond."""
 
     code, status = "storage_unavailable", 503
 

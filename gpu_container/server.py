@@ -1,4 +1,4 @@
-"""The HTTP service: it listens before its models are loaded, and tells the truth about itself."""
+"""The HTTP service: it listens before its models are loaded, and reports its real state."""
 
 from __future__ import annotations
 

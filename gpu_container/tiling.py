@@ -1,4 +1,4 @@
-"""Where tiles lie: all of one shape, no more and no larger than needed, each exact where it answers."""
+"""Where tiles lie: one shape, no more and no larger than needed, each exact in the pixels that it keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TileSpan:
-    """One tile along one axis: it reads ``start..start+size`` and answers for ``keep_from..keep_to``."""
+    """One tile along one axis: it reads ``start..start+size`` and keeps ``keep_from..keep_to``."""
 
     start: int
     size: int
@@ -23,9 +23,9 @@ class TileSpan:
         return self.start + self.size
 
     def halves(self, overlap: int) -> tuple[TileSpan, TileSpan]:
-        """Two spans that together answer for the same pixels and read nothing beyond this one.
+        """Two spans that together keep the same pixels and read nothing beyond this one.
 
-        Only for a span that answers for two pixels or more.
+        Only for a span that keeps two pixels or more.
         """
         middle = (self.keep_from + self.keep_to) // 2
         first_end = min(middle + overlap, self.end)
@@ -69,7 +69,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileBand:
-    """Rows of the picture that are finished together: ``start..end``, and the tiles that answer for them."""
+    """Rows of the picture that are finished together: ``start..end``, and the tiles that compute them."""
 
     start: int
     end: int
@@ -122,7 +122,7 @@ def spans(length: int, grid: TileGrid, offset: int = 0) -> list[TileSpan]:
 
 
 def bands(
-    height: int, width: int, grid: TileGrid, region: TileRegion | None, needed: Callable[[Tile], bool]
+    height: int, grid: TileGrid, region: TileRegion | None, needed: Callable[[Tile], bool]
 ) -> list[TileBand]:
     """The picture from top to bottom in bands of at most ``grid.tile`` rows.
 

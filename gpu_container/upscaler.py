@@ -109,12 +109,11 @@ class Upscaler:
         largest = max(smallest, min(self._settings.memory.tile, fitting))
         if channels != _CHANNELS_WITH_ALPHA:
             whole = TileRegion(0, height, 0, width)
-            return bands(height, width, TileGrid(largest, overlap, step), whole, lambda _: True)
+            return bands(height, TileGrid(largest, overlap, step), whole, lambda _: True)
         visible = _Visible(pixels[..., 3], overlap)
         sizes = [size for size in (largest, largest // 2, largest // 4) if size >= smallest]
         plans = [
-            bands(height, width, TileGrid(size, overlap, step), visible.region, visible.in_tile)
-            for size in sizes
+            bands(height, TileGrid(size, overlap, step), visible.region, visible.in_tile) for size in sizes
         ]
         return min(plans, key=lambda plan: sum(tile.pixels for band in plan for tile in band.tiles))
 
@@ -142,7 +141,7 @@ class _Visible:
         )
 
     def in_tile(self, tile: Tile) -> bool:
-        """True when anything is visible where the tile answers, or just beside it."""
+        """True when anything is visible in the pixels that the tile keeps, or just beside them."""
         top, left = max(0, tile.rows.keep_from - _FRINGE), max(0, tile.columns.keep_from - _FRINGE)
         height, width = self._counts.shape
         bottom = min(height - 1, tile.rows.keep_to + _FRINGE)

@@ -1,4 +1,4 @@
-"""Loads the models, owns the scheduler and its thread, and tells the truth about both."""
+"""Loads the models, owns the scheduler and its thread, and reports the state of both."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class GpuWorker:
     def _load_upscaler(self) -> None:
         model = choose_model(self.settings, self.device)
         engine = make_engine(model, model.load(self.settings.model_cache), self.settings, self.device)
-        # the first batch compiles kernels: let nobody's picture wait for it
+        # the first batch compiles kernels: no picture should wait for that
         engine.start(np.zeros((1, _WARM_UP_SIDE, _WARM_UP_SIDE, model.channels), np.uint8)).result()
         self._loaded.upscaler = Upscaler(model, engine, self.scheduler, self.settings)
 

@@ -7,7 +7,7 @@ rule            what is tried again                          how it waits       
 ``gpu_replica`` no replica responds (yet)                    durable timers         the job's deadline
 ``nano_banana`` 503, no connection: certainly not charged    durable retry policy   attempts, deadline
 ``records``     our own database and storage                 durable retry policy   attempts
-``callback``    a callback URL that does not take it         durable timers         the callback's lifetime
+``callback``    a callback URL that did not accept it        durable timers         the callback's lifetime
 =============== ============================================ ====================== =====================
 
 A wait that a server asks for (429, Retry-After) is kept as it is, on a durable timer. What may have been

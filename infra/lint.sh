@@ -22,7 +22,7 @@ install() {
     cp infra/requirements.txt "$stamp"
 }
 
-# check NAME PROGRAM ARGUMENT...: runs it, tells how it went
+# check NAME PROGRAM ARGUMENT...: runs it, reports how it went
 check() {
     name=$1 program=$2
     shift 2

@@ -20,7 +20,7 @@ _CANCELLED = "cancelled"
 async def start_batch(client: df.DurableOrchestrationClient, batch_id: str, jobs: list[ImageJob]) -> bool:
     """Start one orchestration over jobs whose rows exist, in their order.
 
-    False, and a log line, when the durable backend does not take it: the reconciler sees to it.
+    False, and a log line, when the durable backend does not accept it: the reconciler starts it later.
     """
     settings = get_services().settings
     message = BatchInput(

@@ -1,4 +1,4 @@
-"""The reconciler's look at batches: one question a batch and tick, and one orchestration where it is lost."""
+"""The reconciler's look at batches: one query a batch and tick, and one orchestration where it is lost."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class BatchWatch:
         self._looks: dict[str, BatchLook] = {}
 
     async def of(self, job: ImageJob) -> BatchLook | None:
-        """The batch that runs this job; None for a job that runs by itself."""
+        """The batch that runs this job; Returns None for a job that runs by itself."""
         if job.batch_id is None:
             return None
         if job.batch_id not in self._looks:
@@ -75,7 +75,7 @@ class BatchWatch:
     async def resume(self, look: BatchLook) -> tuple[int, list[ImageJob]]:
         """Start the batch again with what is still open, its fan-out bounded as before.
 
-        Answers how many orchestrations were started, and the jobs that were started too often already.
+        Returns how many orchestrations were started, and the jobs that were started too often already.
         """
         jobs = await asyncio.to_thread(self._services.batches.open_jobs, look.batch_id)
         statuses = await runtime_statuses(self._client, (job.instance_id for job in jobs if look.runs(job)))

@@ -10,7 +10,7 @@ import azure.durable_functions as df
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-# Suspended too: somebody may resume it, and the job's deadline bounds how long that may take
+# Suspended too: an operator may resume it, and the job's deadline bounds how long that may take
 ALIVE = frozenset({"Pending", "Running", "Suspended"})
 ENDED_BY_HAND = frozenset({"Terminated", "Canceled"})
 _AT_ONCE = 16
@@ -42,7 +42,7 @@ async def runtime_status(client: df.DurableOrchestrationClient, instance_id: str
 async def runtime_statuses(
     client: df.DurableOrchestrationClient, instance_ids: Iterable[str]
 ) -> dict[str, str | None]:
-    """``runtime_status`` of many, so many questions at a time."""
+    """``runtime_status`` of many, a bounded number at a time."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(instance_id: str) -> tuple[str, str | None]:
@@ -55,7 +55,7 @@ async def runtime_statuses(
 async def terminate_all(
     client: df.DurableOrchestrationClient, instance_ids: Iterable[str], reason: str
 ) -> None:
-    """End instances as far as they can be reached: the rows are what counts, and they say so already."""
+    """End instances as far as they can be reached: the rows count, and they say so already."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def end(instance_id: str) -> None:

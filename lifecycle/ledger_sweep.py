@@ -11,7 +11,7 @@ _DIED = "its process died before an answer was recorded"
 
 
 def close_lost_calls(services: Services, limit: int) -> int:
-    """Close up to ``limit`` calls that nobody waits for any more; how many there were."""
+    """Close up to ``limit`` calls that no process waits for any more. Returns how many there were."""
     overdue = services.ledger.overdue(limit)
     for entry in overdue:
         with log_context(job_id=entry.job_id, stage=entry.stage):

@@ -44,12 +44,12 @@ _PAGE = 500
 
 
 async def reconcile(client: df.DurableOrchestrationClient) -> int:
-    """One tick: how many jobs were started again or ended."""
+    """One tick. Returns how many jobs were started again or ended."""
     return await ReconcilerTick(client).run()
 
 
 class ReconcilerTick:
-    """One look at every job that nobody has touched for a while."""
+    """One look at every job that has not changed for a while."""
 
     def __init__(self, client: df.DurableOrchestrationClient) -> None:
         self._client = client
@@ -81,7 +81,7 @@ class ReconcilerTick:
         return repaired
 
     async def _deliver_callbacks(self) -> int:
-        """Start what should deliver a callback that is due; what is due has nobody that waits for it."""
+        """Start the delivery of each callback that is due and that no orchestration waits to send."""
         started = 0
         due = await asyncio.to_thread(
             self._services.callbacks.due, self._services.settings.upkeep.reconcile.starts
@@ -94,7 +94,7 @@ class ReconcilerTick:
         return started
 
     async def _try(self, job: ImageJob) -> int:
-        """One job that can't be looked at must not hide those after it; many mean that nothing answers."""
+        """One job that can't be looked at must not hide those after it; many mean that a service is down."""
         try:
             return await self._look_after(job)
         except Exception as error:

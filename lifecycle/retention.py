@@ -27,12 +27,12 @@ MAX_JOBS = 500
 
 
 async def retain(client: df.DurableOrchestrationClient) -> int:
-    """One tick: how many jobs were cleared."""
+    """One tick. Returns how many jobs were cleared."""
     services = get_services()
     try:
         expired = await RetentionTick(client).run()
     finally:
-        # no matter what stands in the way of deleting, no image stays lost
+        # even if deleting fails, lost uploads are taken in
         await sweep(client)
     before = utc_now() - timedelta(days=services.settings.upkeep.retention.events_days)
     events = await asyncio.to_thread(services.retention.delete_events, before, _EVENT_CHUNKS)
@@ -63,7 +63,7 @@ class RetentionTick:
         return expired
 
     async def _try(self, job: ImageJob, leaving: set[str]) -> bool:
-        """One job that can't be cleared must not keep the others; many mean that nothing answers."""
+        """One job that can't be cleared must not keep the others; many mean that a service is down."""
         try:
             return await self._clear(job, leaving)
         except Exception as error:

@@ -35,7 +35,7 @@ def pipeline_input(job: ImageJob, settings: Settings) -> PipelineInput:
 
 
 async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> tuple[ImageJob, bool]:
-    """Create the job and start it; a job that exists is answered as it is (False).
+    """Create the job and start it; a job that exists is returned as it is (False).
 
     If the orchestration can't be started now the job stays QUEUED, and the reconciler starts it.
     Raises ``QuotaExceededError``.
@@ -48,7 +48,7 @@ async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> 
 
 
 async def submit_upload(client: df.DurableOrchestrationClient, request: JobRequest) -> tuple[ImageJob, bool]:
-    """``submit`` for what nobody waits for an answer to: over its quota it is a failed job, to be retried."""
+    """``submit`` without a caller who waits: an upload over its owner's quota becomes a failed job."""
     try:
         return await submit(client, request)
     except QuotaExceededError as error:

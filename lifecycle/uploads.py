@@ -1,6 +1,6 @@
 """Blobs in ``uploads``: one job for each version of each, by the blob's event or by the sweep.
 
-The sweep finds what no event told of, or whose event failed too often: the queue
+The sweep finds uploads without an event, or whose event failed too often: the queue
 ``webjobs-blobtrigger-poison``, into which Azure puts the latter, needs no reader.
 """
 
@@ -61,7 +61,7 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
 
 
 async def sweep(client: df.DurableOrchestrationClient) -> int:
-    """Take in uploads that have no job: how many.
+    """Take in uploads that have no job. Returns how many.
 
     Each tick looks at a new random choice of ``SWEPT_BLOBS`` uploads, all of them where there
     are no more, and starts at most ``starts`` (RECONCILE) jobs.
@@ -79,7 +79,7 @@ async def sweep(client: df.DurableOrchestrationClient) -> int:
 
 
 async def _take_in(client: df.DurableOrchestrationClient, ref: BlobRef) -> bool:
-    """As the blob's event would have; what fails for good ends as a job that tells so."""
+    """As the blob's event would have; what fails for good becomes a failed job."""
     try:
         if not await asyncio.to_thread(_is_settled, ref):
             return False
@@ -96,7 +96,7 @@ async def _take_in(client: df.DurableOrchestrationClient, ref: BlobRef) -> bool:
 
 
 def _may_pass(error: Exception) -> bool:
-    """True for what the next tick may find cured: storage or database that do not answer."""
+    """True for what the next tick may find cured: storage or a database that does not respond."""
     if isinstance(error, BlobNameError):
         return False
     return isinstance(

@@ -18,16 +18,16 @@ _SKIPPED = "skipped: the database of vulnerabilities can't be reached from here"
 
 
 class NoDatabaseError(Exception):
-    """Nothing could be looked up."""
+    """The database of vulnerabilities could not be reached."""
 
 
 def python_findings(report: dict[str, Any]) -> list[str]:
-    """What pip-audit's report names, a line each. Raises ``NoDatabaseError`` when it knew no package."""
+    """One line for each finding of pip-audit. Raises ``NoDatabaseError`` if it knew no package."""
     packages = report.get("dependencies", [])
     if packages and all("skip_reason" in package for package in packages):
         raise NoDatabaseError
     return [
-        f"{package['name']} {package['version']}: {found['id']}, mended in "
+        f"{package['name']} {package['version']}: {found['id']}, fixed in "
         f"{', '.join(found.get('fix_versions', [])) or 'no version yet'}"
         for package in packages
         for found in package.get("vulns", [])
@@ -35,7 +35,7 @@ def python_findings(report: dict[str, Any]) -> list[str]:
 
 
 def node_findings(report: dict[str, Any]) -> list[str]:
-    """What npm audit's report names, a line each. Raises ``NoDatabaseError`` when there was no answer."""
+    """One line for each finding of npm audit. Raises ``NoDatabaseError`` without a response."""
     if "vulnerabilities" not in report:
         raise NoDatabaseError
     return [f"{name}: {found.get('severity')}" for name, found in report["vulnerabilities"].items()]
@@ -49,7 +49,7 @@ def audit_python(requirements: Path) -> list[str]:
 
 
 def node_folders(root: Path) -> list[Path]:
-    """Every folder of the project with a lock file of npm, down to two below ``root``."""
+    """Folders of the project with an npm lock file, at most two levels below ``root``."""
     found = (*root.glob("*/package-lock.json"), *root.glob("*/*/package-lock.json"))
     return sorted(file.parent for file in found if "node_modules" not in file.parts)
 
@@ -63,7 +63,7 @@ def audit_node(folder: Path) -> list[str]:
 
 
 def _ask(command: list[str], folder: Path) -> dict[str, Any]:
-    """The JSON that a tool prints: both end with an error when they find something."""
+    """Returns the JSON that a tool prints; both tools exit with an error if they find something."""
     try:
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=_LIMIT_S, check=False
@@ -77,7 +77,7 @@ def _ask(command: list[str], folder: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Audit everything. The exit code: 1 when something is known to be vulnerable."""
+    """Audit everything. Returns 1 if a package is known to be vulnerable."""
     audits: list[tuple[str, Callable[[], list[str]]]] = []
     for name in _REQUIREMENTS:
         audits.append((name, lambda name=name: audit_python(ROOT / name)))  # type: ignore[misc]

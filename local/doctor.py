@@ -1,6 +1,6 @@
-"""``make doctor``: what is missing on this machine, and how to mend it.
+"""``make doctor``: what is missing on this machine, and how to fix it.
 
-Standard library only, and good for Pythons older than the project's: it runs before anything is installed.
+Standard library only, and works with Pythons older than the project's: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; ``mend`` says what to do when it is not ``ok``."""
+    """One thing that was checked; ``fix`` says what to do if it is not ``ok``."""
 
     name: str
     ok: bool
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 class Doctor:
@@ -61,7 +61,7 @@ class Doctor:
         self._environment = environment
 
     def look(self, names: list[str]) -> list[Finding]:
-        """The named checks, or all; one that breaks is a finding of its own."""
+        """Run the named checks, or all; a check that raises becomes a finding."""
         checks: dict[str, Callable[[], Finding]] = {
             "python": self.python,
             "venv": self.venv_module,
@@ -83,51 +83,47 @@ class Doctor:
     def python(self) -> Finding:
         """The Python that runs this."""
         wanted = f"{_dotted(_OLDEST)} to {_dotted(_NEWEST)}"
-        mend = (
-            f"install Python {wanted} and name it: make PYTHON=python3.11 (Debian: apt-get install python3)"
-        )
+        fix = f"install Python {wanted} and name it: make PYTHON=python3.11 (Debian: apt-get install python3)"
         current = sys.version_info[:2]
-        return Finding(
-            "python", _OLDEST <= current <= _NEWEST, f"{_dotted(current)} ({sys.executable})", mend
-        )
+        return Finding("python", _OLDEST <= current <= _NEWEST, f"{_dotted(current)} ({sys.executable})", fix)
 
     def venv_module(self) -> Finding:
         """Virtual environments can be made."""
         missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
-        found = f"missing {', '.join(missing)}" if missing else "there"
+        found = f"missing {', '.join(missing)}" if missing else "available"
         return Finding("venv", not missing, found, "apt-get install python3-venv")
 
     def node(self) -> Finding:
         """node and npm, for Azurite."""
-        mend = f"install node {_NODE} or newer, with npm"
+        fix = f"install node {_NODE} or newer, with npm"
         node, npm = self._which("node"), self._which("npm")
         if node is None or npm is None:
-            return Finding("node", False, f"{'npm' if node else 'node'} is missing", mend)
+            return Finding("node", False, f"{'npm' if node else 'node'} is missing", fix)
         text = self._run([node, "--version"]).stdout.strip()
         major = text.lstrip("v").split(".")[0]
-        return Finding("node", major.isdigit() and int(major) >= _NODE, text or "does not run", mend)
+        return Finding("node", major.isdigit() and int(major) >= _NODE, text or "does not run", fix)
 
     def make(self) -> Finding:
         """GNU make."""
         binary = self._which("make")
-        mend = "install GNU make (Debian: apt-get install make)"
+        fix = "install GNU make (Debian: apt-get install make)"
         if binary is None:
-            return Finding("make", False, "missing", mend)
+            return Finding("make", False, "missing", fix)
         first = (self._run([binary, "--version"]).stdout.splitlines() or ["does not run"])[0]
-        return Finding("make", "GNU Make" in first, first, mend)
+        return Finding("make", "GNU Make" in first, first, fix)
 
     def disk(self) -> Finding:
         """Room for packages and models."""
         free = shutil.disk_usage(self._root).free / 1e9
         needed = _DISK_SET_UP_GB if (self._root / ".venv/.packages").exists() else _DISK_GB
-        mend = f"free {needed - free:.1f} GB: packages, models and pictures need {needed:.0f} GB here"
-        return Finding("disk", free >= needed, f"{free:.1f} GB free, {needed:.0f} GB needed", mend)
+        fix = f"free {needed - free:.1f} GB: packages, models and pictures need {needed:.0f} GB here"
+        return Finding("disk", free >= needed, f"{free:.1f} GB free, {needed:.0f} GB needed", fix)
 
     def memory(self) -> Finding:
         """Memory for the networks."""
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-        mend = f"use a machine with {_MEMORY_GB:.0f} GB or more: the networks need it"
-        return Finding("memory", total >= _MEMORY_GB, f"{total:.1f} GB", mend)
+        fix = f"use a machine with {_MEMORY_GB:.0f} GB or more: the networks need it"
+        return Finding("memory", total >= _MEMORY_GB, f"{total:.1f} GB", fix)
 
     def proxy(self) -> Finding:
         """The proxy that pip and npm would go through, if any, can be reached."""
@@ -138,41 +134,41 @@ class Doctor:
         parts = urlsplit(address if "//" in address else f"//{address}")
         # a proxy's address may hold a password
         shown = f"{name} is {parts.hostname}"
-        mend = f"unset {name}, or set it to a proxy that works: pip and npm go through it"
+        fix = f"unset {name}, or set it to a proxy that works: pip and npm go through it"
         try:
             port = parts.port or (443 if parts.scheme == "https" else 80)
             socket.create_connection((parts.hostname or "", port), timeout=_PROXY_LIMIT_S).close()
         except (OSError, ValueError) as error:
-            return Finding("proxy", False, f"{shown}, which can't be reached ({error})", mend)
+            return Finding("proxy", False, f"{shown}, which can't be reached ({error})", fix)
         return Finding("proxy", True, f"{shown}; the pieces talk to each other around it")
 
     def packages(self) -> Finding:
-        """The virtual environment holds what the requirements pin."""
+        """The virtual environment contains what the requirements pin."""
         python = self._venv_python()
         if python is None:
             return Finding("packages", False, "no virtual environment", "make setup")
-        mend = "rm -rf .venv; make setup"
+        fix = "rm -rf .venv; make setup"
         pins = pinned(self._root)
         try:
             version, wrong = installed(python, pins, self._environment)
         except (DoesNotRunError, OSError) as error:
-            return Finding("packages", False, f"the virtual environment does not run: {error}", mend)
+            return Finding("packages", False, f"the virtual environment does not run: {error}", fix)
         if not _OLDEST <= version <= _NEWEST:
-            return Finding("packages", False, f"the virtual environment has Python {_dotted(version)}", mend)
+            return Finding("packages", False, f"the virtual environment has Python {_dotted(version)}", fix)
         if wrong:
             more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-            return Finding("packages", False, "; ".join(wrong[:_SHOWN]) + more, mend)
+            return Finding("packages", False, "; ".join(wrong[:_SHOWN]) + more, fix)
         return Finding("packages", True, f"{len(pins)} pinned packages, Python {_dotted(version)}")
 
     def models(self) -> Finding:
-        """The model files are there and right, by sha256."""
+        """The model files exist and have the right sha256."""
         python = self._venv_python()
         if python is None:
-            return Finding("models", False, "not looked at: no virtual environment", "make setup")
+            return Finding("models", False, "not checked: no virtual environment", "make setup")
         done = self._run([str(python), "-m", "gpu_container.fetch_models", "--check"])
         lines = (done.stdout.strip() or done.stderr.strip()[-300:]).splitlines()
-        mend = ".venv/bin/python -m gpu_container.fetch_models"
-        return Finding("models", done.returncode == 0, "; ".join(lines), mend)
+        fix = ".venv/bin/python -m gpu_container.fetch_models"
+        return Finding("models", done.returncode == 0, "; ".join(lines), fix)
 
     def azurite(self) -> Finding:
         """Azurite is installed, in the version that the lock file names."""
@@ -186,25 +182,25 @@ class Doctor:
         return Finding("azurite", installed == wanted, found, "rm -rf local/azurite/node_modules; make setup")
 
     def stack(self) -> Finding:
-        """No state of a stack that is gone."""
+        """No state of a stack that has ended."""
         pid = self._state().get("pids", {}).get("stack")
         if not isinstance(pid, int):
             return Finding("stack", True, "not running")
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
-            found = f".run/state.json names pid {pid}, which is gone"
+            found = f".run/state.json names pid {pid}, which has ended"
             return Finding("stack", False, found, "make run cleans it up; or remove .run/state.json")
         except PermissionError:
-            # it runs, under another user
+            # it runs under another user
             pass
         return Finding("stack", True, f"running (pid {pid})")
 
     def port(self, name: str, default: int) -> Finding:
-        """A port that the stack will want is free, or held by this folder's own stack."""
+        """A port of the stack is free, or used by this folder's own stack."""
         wish = self._environment.get(name) or str(default)
         if not wish.isdigit() or not 0 < int(wish) < 65536:
-            return Finding(f"port {wish}", False, f"{name} is no port", f"set {name} to 1 to 65535")
+            return Finding(f"port {wish}", False, f"{name} is not a port", f"set {name} to 1 to 65535")
         number = int(wish)
         if is_free(number):
             return Finding(f"port {number}", True, f"free ({name})")
@@ -243,7 +239,7 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return Finding(name, False, f"could not be looked at: {error}", "see the reason on the left")
+        return Finding(name, False, f"could not be checked: {error}", "see the reason on the left")
 
 
 def _dotted(version: Any) -> str:
@@ -260,10 +256,10 @@ def _version(file: Path, *keys: str) -> str | None:
 
 
 def main(arguments: list[str]) -> int:
-    """Look, tell, and exit 1 when something has to be mended."""
-    parser = argparse.ArgumentParser(prog="make doctor", description="What is missing, and how to mend it.")
-    parser.add_argument("names", nargs="*", help="what to look at, such as node or ports; all by default")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    """Print the findings. Returns 1 if something must be fixed."""
+    parser = argparse.ArgumentParser(prog="make doctor", description="What is missing, and how to fix it.")
+    parser.add_argument("names", nargs="*", help="what to check, such as node or ports; all by default")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument(
         "--root", type=Path, default=Path(__file__).resolve().parent.parent, help="folder of the project"
     )
@@ -271,15 +267,15 @@ def main(arguments: list[str]) -> int:
     findings = Doctor(given.root.resolve(), dict(os.environ)).look(given.names)
     problems = [each for each in findings if not each.ok]
     if not findings:
-        parser.error(f"there is nothing called {' '.join(given.names)} to look at")
+        parser.error(f"there is no check called {' '.join(given.names)}")
     if given.json:
         sys.stdout.write(json.dumps([asdict(each) for each in findings], indent=2) + "\n")
         return 1 if problems else 0
     for each in findings:
         sys.stdout.write(f"{'OK     ' if each.ok else 'PROBLEM'}  {each.name:12} {each.found}\n")
         if not each.ok:
-            sys.stdout.write(f"         {'':12} -> {each.mend}\n")
-    sys.stdout.write(f"{len(problems)} to mend\n" if problems else "all is well\n")
+            sys.stdout.write(f"         {'':12} -> {each.fix}\n")
+    sys.stdout.write(f"{len(problems)} to fix\n" if problems else "everything is fine\n")
     return 1 if problems else 0
 
 

@@ -1,4 +1,4 @@
-"""What the virtual environment holds against what the requirements pin. Standard library only."""
+"""Compares the virtual environment with what the requirements pin. Standard library only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DoesNotRunError(Exception):
 
 
 def pinned(root: Path) -> dict[str, str]:
-    """Version by package name, of every requirements file that ``make setup`` installs."""
+    """Version by package name, from every requirements file that ``make setup`` installs."""
     pins = {}
     for file in _REQUIREMENTS:
         for line in (root / file).read_text().splitlines():
@@ -56,7 +56,7 @@ def pinned(root: Path) -> dict[str, str]:
 def installed(
     python: Path, pins: dict[str, str], environment: dict[str, str]
 ) -> tuple[tuple[int, int], list[str]]:
-    """The environment's Python version, and what is wrong with its packages. Raises ``DoesNotRunError``."""
+    """Returns the Python version and one line for each wrong package. Raises ``DoesNotRunError``."""
     question = json.dumps({"packages": list(pins), "imports": _IMPORTS})
     done = subprocess.run(
         [str(python), "-c", _ASK, question],
@@ -68,11 +68,11 @@ def installed(
     )
     if done.returncode != 0:
         raise DoesNotRunError(done.stderr.strip()[-200:])
-    told = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     wrong = [
-        f"{name} is {told['versions'][name] or 'missing'}, not {version}"
+        f"{name} is {report['versions'][name] or 'missing'}, not {version}"
         for name, version in pins.items()
-        if told["versions"][name] != version
+        if report["versions"][name] != version
     ]
-    wrong += [f"{name} can't be imported" for name in told["missing"]]
-    return (told["python"][0], told["python"][1]), wrong
+    wrong += [f"{name} can't be imported" for name in report["missing"]]
+    return (report["python"][0], report["python"][1]), wrong

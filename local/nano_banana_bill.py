@@ -1,4 +1,4 @@
-"""What the simulator counts: calls and bills, by job; kept in a file if asked to."""
+"""What the simulator counts: calls and billed pictures by job, kept in a file if one is named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Bill:
                 self._jobs = json.loads(path.read_text())
 
     def call(self, job_id: str) -> None:
-        """A request arrived."""
+        """Count a request."""
         with self._lock:
             job = self._job(job_id)
             job["calls"] += 1
@@ -33,7 +33,7 @@ class Bill:
             self._save()
 
     def charge(self, job_id: str) -> None:
-        """A picture was made."""
+        """Count a billed picture."""
         with self._lock:
             self._job(job_id)["billed"] += 1
             self._save()

@@ -22,19 +22,19 @@ _MOST_PENDING = 10_000
 
 
 class FaultError(ValueError):
-    """The order of faults is not one."""
+    """The requested faults are malformed."""
 
 
 @dataclass(frozen=True)
-class Fault:
-    """A fault that the present call has to show."""
+class ProviderFault:
+    """The fault of one call."""
 
     kind: str
     retry_delay_s: float
 
 
-class Faults:
-    """What is pending; safe between threads."""
+class ProviderFaults:
+    """The pending faults; safe between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,22 +65,22 @@ class Faults:
                 self._random = random.Random(body.get("seed", 0))  # noqa: S311
 
     def clear(self) -> None:
-        """Nothing is pending any more."""
+        """Drop all pending faults."""
         with self._lock:
             self._next.clear()
             self._rate, self._kinds = 0.0, []
 
-    def take(self) -> Fault | None:
-        """The fault of the present call, if it has one."""
+    def take(self) -> ProviderFault | None:
+        """Returns the fault of this call, None if it has none."""
         with self._lock:
             if self._next:
-                return Fault(self._next.popleft(), self._retry_delay_s)
+                return ProviderFault(self._next.popleft(), self._retry_delay_s)
             if self._rate and self._random.random() < self._rate:
-                return Fault(self._random.choice(self._kinds), self._retry_delay_s)
+                return ProviderFault(self._random.choice(self._kinds), self._retry_delay_s)
             return None
 
     def report(self) -> dict[str, Any]:
-        """What is pending."""
+        """The pending faults as JSON."""
         with self._lock:
             return {"next": list(self._next), "rate": self._rate, "kinds": list(self._kinds)}
 

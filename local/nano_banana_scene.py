@@ -41,7 +41,7 @@ def compose(cutout: Image.Image, prompt: str, size: tuple[int, int]) -> bytes:
 
 @lru_cache(maxsize=2)
 def _empty_scene(prompt: str, size: tuple[int, int]) -> Image.Image:
-    """Kept, because many jobs ask for the same scene, and it is half of the work."""
+    """Cached, because many jobs use the same scene, and it is half of the work."""
     seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
     return _background(np.random.default_rng(seed), size)
 

@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local.nano_banana_bill import Bill
-from local.nano_banana_faults import Fault, FaultError, Faults
+from local.nano_banana_faults import FaultError, ProviderFault, ProviderFaults
 from local.nano_banana_scene import compose, scene_size
 
 _MAX_BODY = 20 * 1024 * 1024
@@ -39,11 +39,11 @@ _SAID = "Here is the subject in the scene (simulated)."
 
 
 class BadRequestError(Exception):
-    """The request is not one that the real API would take."""
+    """The real API would refuse this request."""
 
 
 @dataclass(frozen=True)
-class Order:
+class PictureOrder:
     """A valid request."""
 
     prompt: str
@@ -52,7 +52,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Options:
+class SimulatorOptions:
     """How the simulator behaves; ``hang_s`` bounds the time-out faults."""
 
     price_usd: float = 0.08
@@ -65,10 +65,10 @@ class Options:
 class Simulator:
     """The routes and what they share."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: SimulatorOptions) -> None:
         self._options = options
         self._bill = Bill(options.price_usd, options.bill_file)
-        self._faults = Faults()
+        self._faults = ProviderFaults()
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="compose")
 
     def app(self) -> Starlette:
@@ -114,7 +114,7 @@ class Simulator:
             return _error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
         fault = self._faults.take()
         try:
-            # read to its end before any answer: a server that answers early cuts the sender off
+            # read to its end before any response: a server that responds early cuts the sender off
             body = await _body(request)
             refusal = await self._before_billing(request, fault)
             if refusal is not None:
@@ -128,7 +128,7 @@ class Simulator:
         self._bill.charge(job_id)
         return await self._after_billing(request, fault, _answer(model, picture))
 
-    async def _before_billing(self, request: Request, fault: Fault | None) -> Response | None:
+    async def _before_billing(self, request: Request, fault: ProviderFault | None) -> Response | None:
         kind = fault.kind if fault else None
         if kind == "503":
             return _error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.")
@@ -145,7 +145,9 @@ class Simulator:
             return Response(status_code=504)
         return None
 
-    async def _after_billing(self, request: Request, fault: Fault | None, answer: dict[str, Any]) -> Response:
+    async def _after_billing(
+        self, request: Request, fault: ProviderFault | None, answer: dict[str, Any]
+    ) -> Response:
         kind = fault.kind if fault else None
         body = json.dumps(answer).encode()
         if kind == "timeout_after_billing":
@@ -159,7 +161,7 @@ class Simulator:
         return Response(body, media_type="application/json")
 
     async def _hang(self, request: Request) -> None:
-        """Say nothing until the client goes away, or the bound is reached."""
+        """Send nothing until the client disconnects, or ``hang_s`` has passed."""
         step_s, waited = 0.2, 0.0
         while waited < self._options.hang_s and not await request.is_disconnected():
             await asyncio.sleep(step_s)
@@ -183,14 +185,14 @@ async def _body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _read(body: bytes) -> Order:
+def _read(body: bytes) -> PictureOrder:
     try:
         return _order(json.loads(body))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise BadRequestError(f"Invalid JSON payload received: {error}") from error
 
 
-def _order(body: dict[str, Any]) -> Order:
+def _order(body: dict[str, Any]) -> PictureOrder:
     parts = body["contents"][0]["parts"]
     prompt = " ".join(part["text"] for part in parts if "text" in part)
     inline = [part["inlineData"] for part in parts if "inlineData" in part]
@@ -200,7 +202,7 @@ def _order(body: dict[str, Any]) -> Order:
     ratio, size = config.get("aspectRatio", "1:1"), config.get("imageSize", "1K")
     if ratio not in _RATIOS or size not in _SIZES:
         raise BadRequestError(f"unsupported imageConfig: aspectRatio {ratio!r}, imageSize {size!r}")
-    return Order(prompt, _image(inline[0]["data"]), scene_size(ratio, size))
+    return PictureOrder(prompt, _image(inline[0]["data"]), scene_size(ratio, size))
 
 
 def _image(data: str) -> Image.Image:
@@ -246,10 +248,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--price-usd", type=float, default=0.08, help="price of a picture")
     parser.add_argument("--latency-s", type=float, default=0.5, help="time a picture takes")
-    parser.add_argument("--hang-s", type=float, default=600.0, help="longest silence of a time-out fault")
+    parser.add_argument("--hang-s", type=float, default=600.0, help="longest wait of a time-out fault")
     parser.add_argument("--bill-file", type=Path, help="keep the bill in this file")
     given = parser.parse_args(arguments)
-    options = Options(given.price_usd, given.latency_s, given.hang_s, given.bill_file)
+    options = SimulatorOptions(given.price_usd, given.latency_s, given.hang_s, given.bill_file)
     uvicorn.run(Simulator(options).app(), host=given.host, port=given.port, log_level="warning")
     return 0
 

@@ -1,4 +1,4 @@
-"""What the user chose for the stack: command line first, then environment, then defaults."""
+"""The options of the stack: command line first, then environment, then defaults."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PORTS = {
 
 
 @dataclass(frozen=True)
-class Options:
-    """The choices."""
+class StackOptions:
+    """What the user chose."""
 
     image: Path
     once: bool
@@ -39,8 +39,8 @@ class Options:
     environment: dict[str, str]
 
 
-def parse(arguments: list[str]) -> Options:
-    """Read the command line and the environment. Exits with code 2 and a word where they are wrong."""
+def parse(arguments: list[str]) -> StackOptions:
+    """Read the command line and the environment. Exits with code 2 and a message if they are wrong."""
     environment = dict(os.environ)
     parser = argparse.ArgumentParser(
         prog="python -m local.stack",
@@ -69,7 +69,7 @@ def parse(arguments: list[str]) -> Options:
         parser.error(f"ENV is {env!r}: it must be DEV or PROD")
     if env == "PROD" and given.storage == "local":
         parser.error("ENV=PROD stores in Azure Blob Storage: use STORAGE=azurite, or ENV=DEV")
-    return Options(
+    return StackOptions(
         image=(given.image or SAMPLE).expanduser().resolve(),
         once=given.once,
         sample=not given.no_sample,
@@ -90,7 +90,7 @@ def _port(
     if not wish:
         return PortWish(name, _PORTS[name][0], explicit=False)
     if not wish.isdecimal():
-        parser.error(f"{name}={wish} is no port")
+        parser.error(f"{name}={wish} is not a port")
     return PortWish(name, int(wish), explicit=True)
 
 

@@ -1,4 +1,4 @@
-"""Children that outlived a killed stack: known by pid and start time, so that no stranger is ended."""
+"""Children that outlived a killed stack: known by pid and start time, so that no other process is ended."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _PS_LIMIT_S = 10
 
 
 def start_mark(pid: int) -> str | None:
-    """When the process started, as its system writes it; None when there is no such process.
+    """When the process started, as its system writes it; None if the process does not exist.
 
-    Pids come again, a pid together with its start time does not.
+    Pids are reused; a pid together with its start time is not.
     """
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         with contextlib.suppress(OSError):
-            # the command's name stands in brackets and may hold anything, so count from behind it
+            # the command's name is in brackets and may contain anything, so count from behind it
             fields = stat.read_text().rpartition(")")[2].split()
             return None if fields[0] == "Z" else fields[_FIELDS_BEFORE_START]
         return None
@@ -33,7 +33,7 @@ def start_mark(pid: int) -> str | None:
 
 
 def end_orphans(state: dict[str, Any], limit_s: float) -> list[str]:
-    """End the processes that a stale ``state`` names and that still run; their names."""
+    """End the processes that a stale ``state`` names and that still run. Returns their names."""
     found = {name: each for name, each in _recorded(state).items() if start_mark(each[0]) == each[1]}
     _signal(found, signal.SIGTERM)
     until = time.monotonic() + limit_s
@@ -44,7 +44,7 @@ def end_orphans(state: dict[str, Any], limit_s: float) -> list[str]:
 
 
 def _recorded(state: dict[str, Any]) -> dict[str, tuple[int, str]]:
-    """Pid and start mark by name; whatever is not of that shape is left out."""
+    """Pid and start mark by name; anything of another shape is skipped."""
     processes = state.get("processes")
     recorded = {}
     for name, process in processes.items() if isinstance(processes, dict) else ():

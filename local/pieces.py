@@ -1,4 +1,4 @@
-"""The pieces of the stack: how each is started, with which settings, and how it tells that it is ready."""
+"""The pieces of the stack: how each is started, with which settings, and when it is ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local.options import ROOT, Options
+from local.options import ROOT, StackOptions
 from local.processes import Child, StartError
 
 # the development account that every Azurite has; public, no secret
@@ -26,7 +26,7 @@ _WORDS = {
 
 
 def connection_string(ports: dict[str, int]) -> str:
-    """Of Azurite, for the Azure SDK and its tools."""
+    """Azurite's connection string, for the Azure SDK and its tools."""
     services = {"Blob": "AZURITE_BLOB_PORT", "Queue": "AZURITE_QUEUE_PORT", "Table": "AZURITE_TABLE_PORT"}
     endpoints = ";".join(
         f"{service}Endpoint=http://127.0.0.1:{ports[name]}/{_ACCOUNT}" for service, name in services.items()
@@ -34,13 +34,13 @@ def connection_string(ports: dict[str, int]) -> str:
     return f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};{endpoints};"
 
 
-def is_simulated(options: Options) -> bool:
-    """True unless the user brought a key of the paid service."""
+def is_simulated(options: StackOptions) -> bool:
+    """True unless the user set a key of the paid service."""
     return not options.environment.get("NANO_BANANA_API_KEY")
 
 
-def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
-    """The environment of every piece; what the user has set already wins, but for addresses."""
+def settings(options: StackOptions, ports: dict[str, int]) -> dict[str, str]:
+    """The environment of every piece; the user's variables win, except for addresses."""
     defaults = {
         "ENV": "DEV",
         "LOCAL_STORAGE_PATH": str(options.run_dir / "storage"),
@@ -67,22 +67,22 @@ def settings(options: Options, ports: dict[str, int]) -> dict[str, str]:
 
 
 def _around_proxies(given: dict[str, str]) -> dict[str, str]:
-    """The pieces talk to each other on this machine, which no proxy can reach."""
+    """The pieces call each other on this machine, where no proxy can reach them."""
     known = given.get("no_proxy") or given.get("NO_PROXY") or ""
     exceptions = ",".join(part for part in (known, "127.0.0.1", "localhost") if part)
     return {"NO_PROXY": exceptions, "no_proxy": exceptions}
 
 
-def migrate(options: Options, ports: dict[str, int]) -> Child:
-    """What brings the database's schema up to date, once, before the host starts."""
+def migrate(options: StackOptions, ports: dict[str, int]) -> Child:
+    """Returns the process that upgrades the database's schema, once, before the host starts."""
     command = [sys.executable, "-m", "imagery.database", "upgrade"]
     child = _child(options, "database", command, settings(options, ports), url="")
-    child.hint = "Is DATABASE_URL right, and does that database run?"
+    child.hint = "Is DATABASE_URL right, and is that database running?"
     return child
 
 
-def development_key(options: Options, ports: dict[str, int]) -> tuple[str, bool]:
-    """The key of this machine's developer, and whether it was made just now. Raises ``StartError``."""
+def development_key(options: StackOptions, ports: dict[str, int]) -> tuple[str, bool]:
+    """Returns the developer's key, and whether it is new. Raises ``StartError``."""
     given = options.environment.get("API_KEY")
     if given:
         return given, False
@@ -101,11 +101,11 @@ def development_key(options: Options, ports: dict[str, int]) -> tuple[str, bool]
         return file.read_text().strip(), bool(done.stdout.strip())
     except (OSError, subprocess.SubprocessError) as error:
         told = getattr(error, "stderr", None) or str(error)
-        raise StartError(f"the development key could not be made: {str(told).strip()[-500:]}") from error
+        raise StartError(f"the developer's key could not be made: {str(told).strip()[-500:]}") from error
 
 
 def _kept_secret(file: Path) -> str:
-    """A random secret that stays the same as long as its file stands."""
+    """A random secret that stays the same as long as its file exists."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)
@@ -113,8 +113,8 @@ def _kept_secret(file: Path) -> str:
     return file.read_text().strip()
 
 
-def pieces(options: Options, ports: dict[str, int]) -> list[Child]:
-    """Every child that is watched, the host last."""
+def pieces(options: StackOptions, ports: dict[str, int]) -> list[Child]:
+    """Returns every child that is watched, the host last."""
     environment = settings(options, ports)
     children = [_azurite(options, ports, environment)] if options.storage == "azurite" else []
     children.append(_gpu(options, ports, environment))
@@ -124,7 +124,7 @@ def pieces(options: Options, ports: dict[str, int]) -> list[Child]:
     return children
 
 
-def _azurite(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+def _azurite(options: StackOptions, ports: dict[str, int], environment: dict[str, str]) -> Child:
     binary = ROOT / "local/azurite/node_modules/.bin/azurite"
     folder = options.run_dir / "azurite"
     command = [str(binary), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
@@ -133,34 +133,34 @@ def _azurite(options: Options, ports: dict[str, int], environment: dict[str, str
         command += [f"--{service}Port", str(ports[f"AZURITE_{service.upper()}_PORT"])]
     url = f"http://127.0.0.1:{ports['AZURITE_BLOB_PORT']}/{_ACCOUNT}?comp=list"
     child = _child(options, "azurite", command, environment, url)
-    # it refuses who does not sign, and is ready
+    # a 403 for the unsigned request means that it is ready
     child.ready_below = 500
     return child
 
 
-def _gpu(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+def _gpu(options: StackOptions, ports: dict[str, int], environment: dict[str, str]) -> Child:
     port = ports["GPU_PORT"]
     command = [sys.executable, "-m", "gpu_container", "--host", "127.0.0.1", "--port", str(port)]
     child = _child(options, "gpu", command, environment, f"http://127.0.0.1:{port}/readyz")
-    child.hint = "'.venv/bin/python -m gpu_container.fetch_models' mends the models; 'make doctor' says more."
+    child.hint = "'.venv/bin/python -m gpu_container.fetch_models' fetches the models; see 'make doctor'."
     child.health_url = f"http://127.0.0.1:{port}/healthz"
     return child
 
 
-def _simulator(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+def _simulator(options: StackOptions, ports: dict[str, int], environment: dict[str, str]) -> Child:
     port = ports["NANO_BANANA_PORT"]
     command = [sys.executable, "-m", "local.nano_banana_simulator", "--port", str(port)]
     command += ["--bill-file", str(options.run_dir / "nano-banana-bill.json")]
     return _child(options, "simulator", command, environment, f"http://127.0.0.1:{port}/healthz")
 
 
-def _host(options: Options, ports: dict[str, int], environment: dict[str, str]) -> Child:
+def _host(options: StackOptions, ports: dict[str, int], environment: dict[str, str]) -> Child:
     port = ports["PORT"]
     if options.host == "func":
         if shutil.which("func") is None:
             raise StartError("'func' is not installed: npm install -g azure-functions-core-tools@4")
         command = ["func", "start", "--port", str(port)]
-        # Core Tools take the Python of the active virtual environment
+        # Core Tools uses the Python of the active virtual environment
         binaries = Path(sys.executable).parent
         path = f"{binaries}{os.pathsep}{environment.get('PATH', '')}"
         environment = environment | {"VIRTUAL_ENV": str(binaries.parent), "PATH": path}
@@ -170,6 +170,8 @@ def _host(options: Options, ports: dict[str, int], environment: dict[str, str]) 
     return _child(options, "host", command, environment, f"http://127.0.0.1:{port}/healthz")
 
 
-def _child(options: Options, name: str, command: list[str], environment: dict[str, str], url: str) -> Child:
+def _child(
+    options: StackOptions, name: str, command: list[str], environment: dict[str, str], url: str
+) -> Child:
     log = options.run_dir / "logs" / f"{name}.log"
     return Child(name, command, environment, url, log, hint=_SETUP)

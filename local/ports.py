@@ -1,4 +1,4 @@
-"""TCP ports: the asked ones, or free ones where only defaults are taken. Standard library only."""
+"""TCP ports: the requested ones, or free ones in place of defaults that are taken. Standard library only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SPARE = range(20000, 32000)
 
 
 class PortTakenError(Exception):
-    """A port that was asked for is in use, or is no port."""
+    """A requested port is in use, or is not a port."""
 
 
 @dataclass(frozen=True)
 class PortWish:
-    """A port somebody wants; ``explicit`` when the user named it."""
+    """A wanted port; ``explicit`` if the user named it."""
 
     name: str
     number: int
@@ -32,7 +32,7 @@ class PortWish:
 
 
 def is_free(number: int) -> bool:
-    """True when this machine could listen on the port now."""
+    """True if this machine could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -45,7 +45,7 @@ def is_free(number: int) -> bool:
 def choose(wishes: list[PortWish]) -> dict[str, int]:
     """A port for each wish, all different, by name: the wished one, or another where a default is taken.
 
-    Raises ``PortTakenError`` for an explicit wish that can't be had.
+    Raises ``PortTakenError`` if an explicit wish can't be met.
     """
     chosen: dict[str, int] = {}
     for wish in sorted(wishes, key=lambda each: not each.explicit):
@@ -59,7 +59,7 @@ def choose(wishes: list[PortWish]) -> dict[str, int]:
 
 
 def holder(number: int) -> str | None:
-    """Who listens on the port, as ``pid 12 (node)``, where /proc tells this user."""
+    """Returns who listens on the port, as ``pid 12 (node)``; None if /proc does not show it."""
     inodes = set(_listening_inodes(number))
     if not inodes:
         return None
@@ -75,10 +75,10 @@ def _is_usable(number: int) -> bool:
 
 
 def any_free(taken: AbstractSet[int] = frozenset()) -> int:
-    """A free port that is none of ``taken``. Raises ``PortTakenError`` when there is none.
+    """Returns a free port that is not in ``taken``. Raises ``PortTakenError`` if there is none.
 
-    It lies below those that systems give to outgoing connections, so that nobody gets it by chance before
-    it is listened on, and at random, so that two stacks that start together get different ones.
+    It lies below the range of outgoing connections, so that none of them takes it before somebody listens,
+    and is random, so that two stacks that start together get different ports.
     """
     for _ in range(_ATTEMPTS):
         number = secrets.choice(_SPARE)
@@ -89,7 +89,7 @@ def any_free(taken: AbstractSet[int] = frozenset()) -> int:
 
 def _refusal(wish: PortWish, chosen: dict[str, int]) -> str:
     if not 0 < wish.number <= _LARGEST:
-        return f"{wish.name}={wish.number} is no port: 1 to {_LARGEST}"
+        return f"{wish.name}={wish.number} is not a port: it must be 1 to {_LARGEST}"
     rivals = [name for name, number in chosen.items() if number == wish.number]
     who = rivals[0] if rivals else holder(wish.number) or "another program"
     return f"{wish.name}={wish.number} is taken by {who}: set {wish.name} to another port, or free it"
@@ -106,6 +106,6 @@ def _listening_inodes(number: int) -> Iterator[str]:
 
 def _socket_inode(link: Path) -> str | None:
     with contextlib.suppress(OSError):
-        found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))  # noqa: PTH115 - it is no path
+        found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(link))  # noqa: PTH115  # not a path
         return found.group(1) if found else None
     return None

@@ -22,20 +22,20 @@ from local.orphans import start_mark
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 4000
 _LOOK_EVERY_S = 0.1
-_ANSWER_LIMIT_S = 5.0
+_RESPONSE_LIMIT_S = 5.0
 _SETUP_FAILED = "SETUP_FAILED"
 
 
 class StartError(Exception):
-    """A piece did not become healthy; the message has the end of its log and the way out."""
+    """A piece did not become healthy; the message has the end of its log and what to do."""
 
 
 @dataclass
 class Child:
     """One piece of the stack.
 
-    ``ready_url`` answers below ``ready_below`` once it is ready. A piece that can't ever become ready says so
-    there with the state SETUP_FAILED, and gives its reasons at ``health_url``.
+    ``ready_url`` returns a status below ``ready_below`` once it is ready. A piece that can never become ready
+    returns the state SETUP_FAILED there, and its reasons at ``health_url``.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Process id once it was started."""
+        """Process id, None before the start."""
         return self.process.pid if self.process else None
 
     @property
@@ -80,13 +80,13 @@ class Child:
         self.started = start_mark(self.process.pid)
 
     def wait_ready(self, limit_s: float, look: Callable[[], None]) -> None:
-        """Wait until it is ready; ``look`` is called between tries and may raise. Raises ``StartError``."""
+        """Wait until it is ready, and call ``look`` between tries. Raises ``StartError``."""
         until = time.monotonic() + limit_s
         # nothing here leaves the machine, so no proxy
-        with httpx.Client(timeout=_ANSWER_LIMIT_S, trust_env=False) as client:
+        with httpx.Client(timeout=_RESPONSE_LIMIT_S, trust_env=False) as client:
             while time.monotonic() < until:
                 look()
-                if self._answers(client):
+                if self._is_ready(client):
                     return
                 if not self.is_running:
                     raise StartError(f"{self.name} {self.end} while it was starting.\n{self._tail()}")
@@ -114,7 +114,7 @@ class Child:
             self._signal_session(number)
 
     def stop(self, limit_s: float) -> None:
-        """Wait until it has ended after SIGTERM; then force it, and what is left of its session, to end."""
+        """Wait for its end after SIGTERM, then kill what is left of its session."""
         if self.process is None:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -122,7 +122,7 @@ class Child:
         self._signal_session(signal.SIGKILL)
         self.process.wait()
 
-    def _answers(self, client: httpx.Client) -> bool:
+    def _is_ready(self, client: httpx.Client) -> bool:
         try:
             answer = client.get(self.ready_url)
         except httpx.HTTPError:
@@ -130,8 +130,8 @@ class Child:
         if self.health_url and _json(answer).get("state") == _SETUP_FAILED:
             with contextlib.suppress(httpx.HTTPError):
                 answer = client.get(self.health_url)
-            raise StartError(f"{self.name} can't work: {answer.text}\n{self.hint}")
-        # an answer of another program on that port does not count
+            raise StartError(f"{self.name} can't run: {answer.text}\n{self.hint}")
+        # another program on that port does not count
         return answer.status_code < self.ready_below and self.is_running
 
     def _signal_session(self, number: int) -> None:
@@ -140,7 +140,7 @@ class Child:
                 os.killpg(self.process.pid, number)
 
     def _begin_log(self) -> None:
-        """Keep the log of the run before as ``.old``."""
+        """Keep the log of the previous run as ``.old``."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             self.log.replace(self.log.with_suffix(".old"))
@@ -156,7 +156,7 @@ class Child:
 
 
 class Supervisor:
-    """Restarts children that end, with growing waits, so many times in a span."""
+    """Restarts children that end, with growing waits, up to a number of times in a span."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Supervisor:
         self._due: dict[str, float] = {}
 
     def look(self) -> bool:
-        """One look at all children; True when one was started anew. Raises ``StartError`` at the bound."""
+        """Look at all children. Returns True if one was started again. Raises ``StartError`` at the limit."""
         started = False
         for child in self._children:
             if child.is_running or child.process is None:
@@ -201,14 +201,14 @@ class Supervisor:
         if len(child.restarts) >= self._most:
             raise StartError(
                 f"{child.name} {child.end}, and was started again {self._most} times within "
-                f"{self._span_s:.0f} s already: see {child.log}"
+                f"{self._span_s:.0f} s: see {child.log}"
             )
         wait_s = self._first_wait_s * 2 ** len(child.restarts)
         return float(min(wait_s, self._longest_wait_s))
 
 
 def stop_all(children: list[Child], limit_s: float = 10.0) -> None:
-    """End every child: all asked at once, then forced after ``limit_s`` together."""
+    """End every child: SIGTERM to all, then SIGKILL to those left after ``limit_s`` in all."""
     for child in reversed(children):
         child.signal(signal.SIGTERM)
     until = time.monotonic() + limit_s

@@ -26,7 +26,7 @@ _MARKS = {
 }
 _FILES = {"rembg": "1-rembg.png", "realesrgan": "2-realesrgan.png", "nano_banana": "3-nano-banana.png"}
 _POLL_WAIT_S = 1
-_ANSWER_LIMIT_S = 10.0
+_RESPONSE_LIMIT_S = 10.0
 _RETRY_S = 0.5
 _SHOWN_CHARS = 300
 Status = dict[str, Any]
@@ -37,7 +37,7 @@ class JobFailedError(Exception):
 
 
 def submit(client: httpx.Client, image: Path) -> str:
-    """Post the picture; the job's id. Raises ``JobFailedError`` with the API's own words."""
+    """Post the picture. Returns the job's id. Raises ``JobFailedError`` with the API's reason."""
     with image.open("rb") as file:
         answer = client.post("/api/v1/process", files={"file": (image.name, file)})
     body = _body(answer)
@@ -71,7 +71,7 @@ def follow(
 
 
 def download(client: httpx.Client, job_id: str, folder: Path) -> list[Path]:
-    """Fetch the job's pictures into ``folder``; the files that exist."""
+    """Download the job's pictures into ``folder``. Returns the files that exist."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for stage, name in _FILES.items():
@@ -85,17 +85,17 @@ def download(client: httpx.Client, job_id: str, folder: Path) -> list[Path]:
 
 
 def _from_store(client: httpx.Client, link: str) -> httpx.Response:
-    """Follow a link to the store: it is signed by itself, and the key is none of the store's business."""
+    """Follow a signed link to the store, which must not get the API key."""
     request = client.build_request("GET", link)
     request.headers.pop("X-API-Key", None)
     return client.send(request)
 
 
 def _ask(client: httpx.Client, job_id: str) -> Status | None:
-    """The job's status; None where there is no answer now. Raises ``JobFailedError`` for an unknown job."""
+    """Returns the job's status, None without a response. Raises ``JobFailedError`` for an unknown job."""
     try:
         answer = client.get(
-            f"/api/v1/status/{job_id}", params={"wait": _POLL_WAIT_S}, timeout=_ANSWER_LIMIT_S
+            f"/api/v1/status/{job_id}", params={"wait": _POLL_WAIT_S}, timeout=_RESPONSE_LIMIT_S
         )
     except httpx.HTTPError:
         return None
@@ -118,7 +118,7 @@ def _table(status: Status) -> Table:
     for heading in ("", "stage", "state", "attempt", "seconds", "cost", ""):
         table.add_column(heading)
     for stage in status["stages"]:
-        # only the mark is markup; errors are the words of others
+        # only the mark is markup; error texts are untrusted
         table.add_row(_MARKS.get(stage["state"], ""), *map(Text, _row(stage)))
     return table
 

@@ -14,26 +14,26 @@ import httpx
 from rich.console import Console
 
 from local import progress
-from local.options import ROOT, Options, parse
+from local.options import ROOT, StackOptions, parse
 from local.pieces import connection_string, development_key, is_simulated, migrate, pieces, settings
 from local.ports import PortTakenError, choose, holder
 from local.processes import Child, StartError, Supervisor, stop_all
 from local.state import AlreadyRunningError, RunFolder
 
 _LOOK_EVERY_S = 0.5
-_TELL_EVERY_S = 15.0
+_REPORT_EVERY_S = 15.0
 _FAILED = 1
 _BAD_START = 2
 
 
 class StoppedError(Exception):
-    """The user, or the system, asked to stop."""
+    """A signal asked the stack to stop."""
 
 
 class Stack:
     """One run of the stack."""
 
-    def __init__(self, options: Options, folder: RunFolder, console: Console) -> None:
+    def __init__(self, options: StackOptions, folder: RunFolder, console: Console) -> None:
         self._options = options
         self._folder = folder
         self._console = console
@@ -48,7 +48,7 @@ class Stack:
         self._started_at = time.time()
 
     def run(self) -> int:
-        """Until the picture is done (``--once``) or somebody stops it: the exit code."""
+        """Run until the picture is done (``--once``) or a signal comes. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         # under nohup it stays ignored
@@ -57,7 +57,7 @@ class Stack:
         try:
             return self._start_and_serve()
         except StoppedError:
-            # asked to end after the picture, and there is none: that is no success
+            # --once promised a picture, and there is none
             return _FAILED if self._options.once else 0
         except StartError as error:
             self._complain(str(error))
@@ -76,7 +76,7 @@ class Stack:
         return 0
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """The first one ends at the next look; a second one at once, should the look never come."""
+        """The first signal ends the stack at its next look, a second one at once."""
         if self._stopping.is_set() and not self._ending:
             raise StoppedError
         self._stopping.set()
@@ -94,8 +94,8 @@ class Stack:
 
     def _start(self) -> None:
         if self._folder.orphans:
-            self._say(f"ended what a killed stack had left: {', '.join(self._folder.orphans)}")
-        self._say(_money(self._options))
+            self._say(f"ended processes that a killed stack left: {', '.join(self._folder.orphans)}")
+        self._say(_cost_line(self._options))
         *before, host = self._children
         for child in before:
             child.start()
@@ -105,7 +105,7 @@ class Stack:
         self._key, is_new = development_key(self._options, self._ports)
         if is_new:
             kept = self._folder.path / "api.key"
-            self._say(f"API key of this machine's developer (kept in {kept}):")
+            self._say(f"new API key for you (kept in {kept}):")
             self._console.print(f"  {self._key}", markup=False, highlight=False, soft_wrap=True)
         for child in before:
             if child.name == "azurite":
@@ -126,15 +126,15 @@ class Stack:
 
     def _wait(self, child: Child) -> None:
         started = time.monotonic()
-        told = started
+        reported = started
 
         def look() -> None:
-            nonlocal told
+            nonlocal reported
             self._stop_if_asked()
-            if time.monotonic() - told >= _TELL_EVERY_S:
-                told = time.monotonic()
-                # the very first start compiles, which takes a minute or so
-                self._say(f"{child.name} is still starting ({told - started:.0f} s; log: {child.log})")
+            if time.monotonic() - reported >= _REPORT_EVERY_S:
+                reported = time.monotonic()
+                # the very first start compiles for about a minute
+                self._say(f"{child.name} is still starting ({reported - started:.0f} s; log: {child.log})")
 
         child.wait_ready(self._options.start_limit_s, look)
         self._say(f"{child.name} is healthy ({time.monotonic() - started:.1f} s, pid {child.pid})")
@@ -190,7 +190,7 @@ class Stack:
             self._stopping.wait(_LOOK_EVERY_S)
 
     def _look(self) -> None:
-        """Restart what died, and stop when asked to."""
+        """Restart pieces that died, and stop after a signal."""
         self._stop_if_asked()
         if self._supervisor.look():
             self._write_state()
@@ -231,7 +231,7 @@ class Stack:
         self._console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _money(options: Options) -> str:
+def _cost_line(options: StackOptions) -> str:
     if is_simulated(options):
         return "Nano Banana: SIMULATED (no NANO_BANANA_API_KEY) - no money is spent"
     price = float(options.environment.get("NANO_BANANA_PRICE_USD") or 0.08)
@@ -239,10 +239,10 @@ def _money(options: Options) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the stack. The exit code: 0 ended well, 1 a piece or the picture failed, 2 could not begin."""
+    """Run the stack. Returns 0 if all went well, 1 if a piece or the picture failed, 2 without a start."""
     options, console = parse(arguments), Console()
     if options.sample and not options.image.is_file():
-        console.print(f"there is no picture {options.image}", style="red", markup=False, soft_wrap=True)
+        console.print(f"there is no file {options.image}", style="red", markup=False, soft_wrap=True)
         return _BAD_START
     os.chdir(ROOT)
     try:

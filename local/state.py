@@ -1,4 +1,4 @@
-"""``.run``: the lock of the running stack and ``state.json``, which tells tools where everything is."""
+"""``.run``: the lock of the running stack and ``state.json``, which shows tools where everything is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AlreadyRunningError(Exception):
 class RunFolder:
     """The folder of one stack; entering takes its lock, leaving removes the state.
 
-    ``orphans``: names of children that a killed stack had left running and that entering has ended.
+    ``orphans``: names of children that a killed stack left running and that entering ended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class RunFolder:
 
     @property
     def state_file(self) -> Path:
-        """Where the state stands."""
+        """The file of the state."""
         return self.path / "state.json"
 
     @property
@@ -55,7 +55,7 @@ class RunFolder:
                 f"a stack is already running in this folder (pid {pid}): stop it with Ctrl-C or kill {pid}"
             ) from None
         self._lock = lock
-        # whatever stands there was left by a stack that could not clean up
+        # a state that is still there was left by a stack that could not clean up
         self.orphans = end_orphans(self.read(), _END_LIMIT_S)
         self.state_file.unlink(missing_ok=True)
         return self
@@ -74,7 +74,7 @@ class RunFolder:
         temporary.replace(self.state_file)
 
     def read(self) -> dict[str, Any]:
-        """The state that stands there, empty if none."""
+        """Returns the state, empty if there is none."""
         with contextlib.suppress(OSError, ValueError):
             state = json.loads(self.state_file.read_text())
             if isinstance(state, dict):

@@ -12,7 +12,7 @@ from imagery.contracts import BatchInput, PipelineInput
 
 
 def batch(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[str, int]]:
-    """Input ``BatchInput``; output ``{"items", "ended"}``. Each job's row tells how it ended."""
+    """Input ``BatchInput``; output ``{"items", "ended"}``. Each job's row says how it ended."""
     order = BatchInput.from_json(context.get_input())
     ended = 0
     for start in range(0, len(order.pipelines), order.parallel):
@@ -29,7 +29,7 @@ def batch(context: df.DurableOrchestrationContext) -> Generator[Any, Any, dict[s
                 ]
             )
         except Exception:
-            # one orchestration that broke must not stop the others: the reconciler sees to its job
+            # one orchestration that broke must not stop the others: the reconciler looks after its job
             ended += len(chunk)
             continue
         ended += len(chunk)

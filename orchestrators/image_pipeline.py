@@ -1,4 +1,4 @@
-"""One image through all stages. A stage that fails ends the job: the paid stage is beyond reach then."""
+"""One image through all stages. A stage that fails ends the job: the paid stage is then out of reach."""
 
 from __future__ import annotations
 
@@ -122,11 +122,11 @@ def _finish(
 
 
 def _first_callback(context: df.DurableOrchestrationContext, delivery: str) -> Steps:
-    """Tell the callback URL at once; further attempts, if it needs any, are an orchestration of their own."""
+    """Call the callback URL at once; further attempts, if it needs any, are an orchestration of their own."""
     try:
         yield context.call_activity("notify", CallbackOrder(delivery_id=delivery).to_json())
     except Exception:
-        # the delivery stays due, and the reconciler sees to it
+        # the delivery stays due, and the reconciler sends it
         return
 
 

@@ -13,7 +13,7 @@ class ExponentialRetryOptions(df.RetryOptions):
 
     The extension reads ``backoffCoefficient`` and ``maxRetryIntervalInMilliseconds`` from the same JSON
     (its ``RetryOptionsConverter``); a total time-out is left out on purpose, because the SDK counts
-    attempts only and would wait for ever for one that the extension does not schedule.
+    attempts only and would wait for ever for one that the extension never schedules.
     """
 
     def __init__(self, policy: RetryPolicy, seed: str) -> None:

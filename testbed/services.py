@@ -11,14 +11,14 @@ from imagery.database.engine import get_database
 from imagery.services import Services, get_services
 from imagery.settings import get_settings
 from imagery.storage import get_storage
-from local.nano_banana_simulator import Options, Simulator
+from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.servers import Server
 
 _CACHES = (get_services, get_database, get_storage, get_settings)
 
 
 def forget() -> None:
-    """Read the environment anew."""
+    """Read the environment again."""
     for cache in _CACHES:
         cache.cache_clear()
 
@@ -26,14 +26,14 @@ def forget() -> None:
 @pytest.fixture
 def simulator() -> Iterator[Server]:
     """A simulator that takes a second for a picture."""
-    server = Server(Simulator(Options(latency_s=1.0, hang_s=5.0)).app())
+    server = Server(Simulator(SimulatorOptions(latency_s=1.0, hang_s=5.0)).app())
     yield server
     server.stop()
 
 
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Server) -> Iterator[Services]:
-    """The services, built anew."""
+    """Fresh services."""
     monkeypatch.setenv("ENV", "DEV")
     monkeypatch.setenv("AzureWebJobsStorage", "")
     monkeypatch.setenv("LOCAL_STORAGE_PATH", str(tmp_path / "store"))

@@ -188,7 +188,7 @@ def _picture(container: str, name: str, job_id: str, stage: PictureName, width: 
 
 
 def _has_source(job: ImageJob) -> bool:
-    """True when an expired job could begin anew: its upload is there, because another job has it too."""
+    """True when an expired job could run again: its upload is there, because another job has it too."""
     ref = BlobRef(container=job.source_container, name=job.source_name)
     try:
         return get_services().storage.properties(ref).etag == job.source_etag

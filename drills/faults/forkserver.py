@@ -1,7 +1,7 @@
 """Hosts by fork: one process imports everything once, and each host is a copy of it.
 
-``python -m drills.faults.forkserver`` reads orders from its input, a JSON object a line, and answers on
-its output. A host that was forked has no thread, connection or engine yet, and reads its settings anew.
+``python -m drills.faults.forkserver`` reads orders from its input, a JSON object a line, and replies on
+its output. A host that was forked has no thread, connection or engine yet, and reads its settings again.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _import_everything() -> None:
     for name in (_APP, *_LATER):
         importlib.import_module(name)
     configure_mappers()
-    # the app itself is made anew in each host, from settings read anew
+    # the app itself is made again in each host, from settings read again
     del sys.modules[_APP]
     get_settings.cache_clear()
     logging.getLogger().handlers.clear()

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drills.faults.cancelled import cancellations
-from drills.faults.invariants import Kind, Violation
+from drills.faults.invariants import Violation, ViolationKind
 from drills.faults.points import Point, Way, worth_a_run
-from drills.faults.run import Report, Run
+from drills.faults.run import FaultRun, RunReport
 from drills.faults.scenarios import HAPPY, SCENARIOS, Entrance, Scenario
 from drills.faults.verdict import violations
 from drills.faults.world import Lane, World
@@ -25,9 +25,9 @@ _ATTEMPTS = 3
 _MOST_UNSTEADY = 0.01
 Order = tuple[Scenario, Point | None]
 _STATED = {
-    "billed_twice": Kind.BILLED_TWICE,
-    "lost_images": Kind.LOST_IMAGE,
-    "stuck_jobs": Kind.STUCK_JOB,
+    "billed_twice": ViolationKind.BILLED_TWICE,
+    "lost_images": ViolationKind.LOST_IMAGE,
+    "stuck_jobs": ViolationKind.STUCK_JOB,
 }
 
 
@@ -81,12 +81,12 @@ class Harness:
             self.tally.violations += self.tally.unsteady
         self.tally.seconds = time.monotonic() - began
 
-    def perform(self, orders: list[Order]) -> list[Report]:
+    def perform(self, orders: list[Order]) -> list[RunReport]:
         """Do the runs, over all lanes; their reports in order. What is wrong is in the tally."""
         waiting: queue.SimpleQueue[tuple[int, Order]] = queue.SimpleQueue()
         for numbered in enumerate(orders):
             waiting.put(numbered)
-        reports: dict[int, Report] = {}
+        reports: dict[int, RunReport] = {}
         threads = [
             threading.Thread(target=self._work, args=(lane, waiting, reports)) for lane in self._world.lanes
         ]
@@ -96,7 +96,7 @@ class Harness:
             thread.join()
         return [reports[number] for number in sorted(reports)]
 
-    def _work(self, lane: Lane, waiting: Any, reports: dict[int, Report]) -> None:
+    def _work(self, lane: Lane, waiting: Any, reports: dict[int, RunReport]) -> None:
         while True:
             try:
                 number, order = waiting.get_nowait()
@@ -108,9 +108,9 @@ class Harness:
                 # one run that breaks must not end the others; it counts as a violation
                 scenario, point = order
                 where = f"{scenario.name}: {point or 'nobody dies'}"
-                self._note_all([Violation(Kind.BROKEN, where, f"{type(error).__name__}: {error}")])
+                self._note_all([Violation(ViolationKind.BROKEN, where, f"{type(error).__name__}: {error}")])
 
-    def _perform(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
+    def _perform(self, lane: Lane, scenario: Scenario, point: Point | None) -> RunReport:
         """A point that was not reached is tried again: threads do not always meet in the same way."""
         for _ in range(_ATTEMPTS):
             report = self._run(lane, scenario, point)
@@ -118,27 +118,27 @@ class Harness:
             if point is None or report.struck:
                 self._note(report, found)
                 return report
-            self._note(report, [each for each in found if each.kind is not Kind.NOT_STRUCK])
+            self._note(report, [each for each in found if each.kind is not ViolationKind.NOT_STRUCK])
         with self._lock:
-            self.tally.unsteady += [each for each in found if each.kind is Kind.NOT_STRUCK]
+            self.tally.unsteady += [each for each in found if each.kind is ViolationKind.NOT_STRUCK]
         return report
 
-    def _violations(self, report: Report) -> list[Violation]:
+    def _violations(self, report: RunReport) -> list[Violation]:
         site = self._world.production if report.scenario.production else self._world.site
         return list(violations(report, site.storage))
 
-    def _run(self, lane: Lane, scenario: Scenario, point: Point | None) -> Report:
+    def _run(self, lane: Lane, scenario: Scenario, point: Point | None) -> RunReport:
         with self._lock:
             self._runs += 1
             folder = self._world.folder / f"run-{self._runs:04}"
-        run = Run(self._world, lane, scenario, point, folder)
+        run = FaultRun(self._world, lane, scenario, point, folder)
         if scenario.entrance is not Entrance.UPLOAD:
             return run.perform()
         # every host that looks for uploads would find them
         with self._world.uploads:
             return run.perform()
 
-    def _note(self, report: Report, found: list[Violation]) -> None:
+    def _note(self, report: RunReport, found: list[Violation]) -> None:
         if report.point is not None and report.struck:
             with self._lock:
                 self.tally.struck[report.scenario.name] += 1

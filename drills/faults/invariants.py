@@ -20,7 +20,7 @@ _OPEN_STAGES = {StageState.RUNNING, StageState.WAITING}
 _OPEN_SPEND = {SpendState.RESERVED, SpendState.SENT}
 
 
-class Kind(Enum):
+class ViolationKind(Enum):
     """What a violation means to the one whose picture it is."""
 
     BILLED_TWICE = "billed twice"
@@ -36,7 +36,7 @@ class Kind(Enum):
 class Violation:
     """One thing that is not as it must be, and where."""
 
-    kind: Kind
+    kind: ViolationKind
     where: str
     what: str
 
@@ -59,13 +59,15 @@ def check_job(where: str, facts: Facts, storage: Storage) -> Iterator[Violation]
     """Everything that holds for any job that has ended."""
     job = facts.record.job
     if not JobState(job.state).is_terminal:
-        yield Violation(Kind.STUCK_JOB, where, f"{job.state} in {job.stage}")
+        yield Violation(ViolationKind.STUCK_JOB, where, f"{job.state} in {job.stage}")
         return
     if facts.billed > job.run:
-        yield Violation(Kind.BILLED_TWICE, where, f"{facts.billed} pictures for {job.run} requests")
+        yield Violation(ViolationKind.BILLED_TWICE, where, f"{facts.billed} pictures for {job.run} requests")
     for row in facts.record.stages:
         if row.state in _OPEN_STAGES:
-            yield Violation(Kind.STUCK_JOB, where, f"job is {job.state}, its stage {row.stage} {row.state}")
+            yield Violation(
+                ViolationKind.STUCK_JOB, where, f"job is {job.state}, its stage {row.stage} {row.state}"
+            )
     yield from _check_ledger(where, facts)
     if job.state == JobState.COMPLETED:
         yield from _check_pictures(where, facts.record, storage)
@@ -78,17 +80,17 @@ def _check_ledger(where: str, facts: Facts) -> Iterator[Violation]:
     told = f"settled {len(settled)}, unknown {len(unknown)}, billed {facts.billed}, calls {facts.calls}"
     for entry in entries:
         if entry.state in _OPEN_SPEND:
-            yield Violation(Kind.LEDGER, where, f"an entry is left {entry.state} at the job's end")
+            yield Violation(ViolationKind.LEDGER, where, f"an entry is left {entry.state} at the job's end")
     if unknown and not facts.lost_answer:
-        yield Violation(Kind.LEDGER, where, f"unknown although no answer was lost: {told}")
+        yield Violation(ViolationKind.LEDGER, where, f"unknown although no answer was lost: {told}")
     if not len(settled) <= facts.billed <= len(settled) + len(unknown):
-        yield Violation(Kind.LEDGER, where, told)
+        yield Violation(ViolationKind.LEDGER, where, told)
     if not unknown and to_micro(facts.billed_usd) != _price(settled):
-        yield Violation(Kind.LEDGER, where, f"{told}: the prices differ")
+        yield Violation(ViolationKind.LEDGER, where, f"{told}: the prices differ")
     if facts.calls > sum(entry.calls for entry in entries):
-        yield Violation(Kind.LEDGER, where, f"a call came in that the ledger does not have: {told}")
+        yield Violation(ViolationKind.LEDGER, where, f"a call came in that the ledger does not have: {told}")
     if facts.record.job.state == JobState.COMPLETED and not settled:
-        yield Violation(Kind.LEDGER, where, f"completed without a settled entry: {told}")
+        yield Violation(ViolationKind.LEDGER, where, f"completed without a settled entry: {told}")
 
 
 def _price(entries: list[SpendEntry]) -> int:
@@ -99,17 +101,19 @@ def _check_pictures(where: str, record: Record, storage: Storage) -> Iterator[Vi
     done = {row.stage for row in record.stages if row.state == StageState.SUCCEEDED}
     for stage in Stage:
         if stage.value not in done:
-            yield Violation(Kind.LOST_IMAGE, where, f"completed, but {stage.value} did not succeed")
+            yield Violation(ViolationKind.LOST_IMAGE, where, f"completed, but {stage.value} did not succeed")
             continue
         try:
             with Image.open(io.BytesIO(storage.read(stage_output(record.job.job_id, stage)))) as image:
                 image.load()
         except (BlobNotFoundError, OSError, SyntaxError, ValueError) as error:
-            yield Violation(Kind.LOST_IMAGE, where, f"{stage.value}: {type(error).__name__}: {error}")
+            yield Violation(
+                ViolationKind.LOST_IMAGE, where, f"{stage.value}: {type(error).__name__}: {error}"
+            )
 
 
 def check_end(where: str, record: Record, expected: set[tuple[str, str | None]]) -> Iterator[Violation]:
     """How the job ended; without a code in ``expected`` any will do."""
     end = (record.job.state, record.job.error_code)
     if end not in expected and (end[0], None) not in expected:
-        yield Violation(Kind.WRONG_END, where, f"{end[0]} {end[1]}: {record.job.error_message}")
+        yield Violation(ViolationKind.WRONG_END, where, f"{end[0]} {end[1]}: {record.job.error_message}")

@@ -13,7 +13,7 @@ from testbed.servers import Server
 
 
 class Receiver:
-    """Answers with ``statuses`` one after the other, then with 204."""
+    """Responds with ``statuses`` one after the other, then with 204."""
 
     def __init__(self, statuses: tuple[int, ...]) -> None:
         self._statuses = deque(statuses)

@@ -30,7 +30,7 @@ _LOOKS_FOR_UPLOADS = {"AzureWebJobs.uploads.Disabled": "false", "HOST_BLOB_POLL_
 
 
 @dataclass
-class Report:
+class RunReport:
     """How a run went. ``lost_answer``: it died between the paid call and the storing of its picture."""
 
     scenario: Scenario
@@ -57,7 +57,7 @@ class Report:
             self.calls, self.billed, self.billed_usd = bill["calls"], bill["billed"], bill["usd"]
 
 
-class Run:
+class FaultRun:
     """One run in a database and a state folder of its own."""
 
     def __init__(
@@ -74,12 +74,12 @@ class Run:
         self._faults = FaultsFile(folder)
         self._client = Client(self._site, scenario, lane.port, settings_of(self._environment))
         self._receiver = Receiver(scenario.callbacks) if scenario.callbacks else None
-        self._report = Report(scenario, point, folder)
+        self._report = RunReport(scenario, point, folder)
         self._cancelled = False
         self._grown_at = 0.0
         self._host: Host | None = None
 
-    def perform(self) -> Report:
+    def perform(self) -> RunReport:
         """Do it, and leave no process behind."""
         began = time.monotonic()
         scenario = self._scenario

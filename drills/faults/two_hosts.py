@@ -17,7 +17,7 @@ from pathlib import Path
 from drills.faults.client import Client, settings_of
 from drills.faults.forkserver import Host
 from drills.faults.gateway import Gateway
-from drills.faults.invariants import Facts, Kind, Violation, check_end, check_job
+from drills.faults.invariants import Facts, Violation, ViolationKind, check_end, check_job
 from drills.faults.records import Record, Records
 from drills.faults.scenarios import HAPPY, Entrance, Scenario
 from drills.faults.world import World, host_environment
@@ -47,7 +47,7 @@ _ENDS: set[tuple[str, str | None]] = {
 
 
 @dataclass
-class Outcome:
+class TwoHostsOutcome:
     """What came of it. ``ends`` counts the jobs by how they ended."""
 
     jobs: int = 0
@@ -79,9 +79,9 @@ class TwoHosts:
         self._environments = [host_environment(self._site, lane, url, _SETTINGS) for lane in self._lanes]
         self._hosts: list[Host | None] = [None, None]
         self._clients: list[tuple[Client, Client]] = []
-        self.outcome = Outcome()
+        self.outcome = TwoHostsOutcome()
 
-    def run(self) -> Outcome:
+    def run(self) -> TwoHostsOutcome:
         """Do it, and leave no process behind."""
         began = time.monotonic()
         bill = self._lanes[0].bill
@@ -134,7 +134,7 @@ class TwoHosts:
                 time.sleep(0.2)
         if first.job_ids != second.job_ids:
             what = f"one key became {len(first.job_ids | second.job_ids)} jobs"
-            self.outcome.violations.append(Violation(Kind.LOST_IMAGE, "two hosts", what))
+            self.outcome.violations.append(Violation(ViolationKind.LOST_IMAGE, "two hosts", what))
 
     def _kill_in_turn(self) -> None:
         for count in range(_KILLS):
@@ -167,7 +167,7 @@ class TwoHosts:
         outcome.jobs = len(records)
         if len(records) != _KEYED + _UPLOADED + _ROWS:
             what = f"{_KEYED + _UPLOADED + _ROWS} requests became {len(records)} jobs"
-            outcome.violations.append(Violation(Kind.LOST_IMAGE, "two hosts", what))
+            outcome.violations.append(Violation(ViolationKind.LOST_IMAGE, "two hosts", what))
         bill = self._lanes[0].bill.get("/_simulator/bill").json()["by_job"]
         for record in records:
             end = f"{record.job.state} {record.job.error_code or ''}".strip()

@@ -36,7 +36,7 @@ _DISTANCE_S = 0.015
 _ODD_SIZES = ((522, 389), (1000, 37))
 
 
-class Report:
+class BenchReport:
     """Prints as it goes, and keeps what goes into the file."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     configure_logging("ERROR")
     # the same rows on every machine; one with CUDA adds its own
     settings = get_gpu_settings().model_copy(update={"device": Device.CPU})
-    report = Report()
+    report = BenchReport()
     report.found |= _machine(given.quick, given.rounds)
     report.tell(f"{report.found['device']}, medians of {given.rounds}")
     _compact_rows(report, settings, given.rounds, given.quick)
@@ -111,7 +111,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _compact_rows(report: Report, settings: GpuSettings, rounds: int, quick: bool) -> None:
+def _compact_rows(report: BenchReport, settings: GpuSettings, rounds: int, quick: bool) -> None:
     peer = Peer(_COMPACT, settings, "cpu")
     ours = Ours(settings.model_copy(update={"upscale_model": _COMPACT.name}))
 
@@ -138,7 +138,7 @@ def _compact_rows(report: Report, settings: GpuSettings, rounds: int, quick: boo
     ours.stop()
 
 
-def _compact_quality(report: Report, settings: GpuSettings, ours: Ours) -> None:
+def _compact_quality(report: BenchReport, settings: GpuSettings, ours: Ours) -> None:
     picture = photo(_QUICK_SIDE, _QUICK_SIDE)
     reference = Reference(settings, _COMPACT).untiled(np.asarray(picture))
     result = decoded(ours.upscale(encoded(picture)))
@@ -169,7 +169,7 @@ class Reference:
         return whole
 
 
-def _x4plus_rows(report: Report, settings: GpuSettings, rounds: int, side: int) -> None:
+def _x4plus_rows(report: BenchReport, settings: GpuSettings, rounds: int, side: int) -> None:
     peer = Peer(_X4PLUS, settings, "cpu")
     ours = Ours(settings.model_copy(update={"upscale_model": _X4PLUS.name}))
     pixels = np.asarray(photo(side, side))
@@ -184,7 +184,7 @@ def _x4plus_rows(report: Report, settings: GpuSettings, rounds: int, side: int) 
 
 
 def _concurrency_rows(
-    report: Report, settings: GpuSettings, rounds: int, counts: list[int], kinds: list[str]
+    report: BenchReport, settings: GpuSettings, rounds: int, counts: list[int], kinds: list[str]
 ) -> None:
     for jobs in counts:
         for kind, found in concurrency.measure(settings, jobs, rounds, kinds).items():
@@ -199,7 +199,7 @@ def _concurrency_rows(
     ]
 
 
-def _concurrency_row(report: Report, key: str, title: str, found: concurrency.Concurrency) -> None:
+def _concurrency_row(report: BenchReport, key: str, title: str, found: concurrency.Concurrency) -> None:
     report.found |= {
         f"concurrency_{key}_ratio": round(found.ratio, 3),
         f"concurrency_{key}_slowest_over_median": round(found.slowest_over_median, 3),
@@ -212,7 +212,7 @@ def _concurrency_row(report: Report, key: str, title: str, found: concurrency.Co
     )
 
 
-def _memory_rows(report: Report, modes: list[str]) -> None:
+def _memory_rows(report: BenchReport, modes: list[str]) -> None:
     for mode in modes:
         command = [sys.executable, "-m", "drills.gpu_bench.peak", "4096", mode]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PEAK_LIMIT_S, check=True)

@@ -56,8 +56,8 @@ def problems(target: Target, statuses: dict[str, dict[str, Any]]) -> list[str]:
             found.append(f"{job_id} says ${now['cost_usd']} and was billed {billed} times")
         if status["state"] == "COMPLETED":
             found += [f"{job_id} {stage}: no picture" for stage in _missing(target.api, job_id)]
-    strangers = [job_id for job_id in set(bill) - set(statuses) if bill[job_id]["billed"]]
-    return found + [f"{job_id} was billed and is no job of this load" for job_id in strangers]
+    unknown = [job_id for job_id in set(bill) - set(statuses) if bill[job_id]["billed"]]
+    return found + [f"{job_id} was billed and is no job of this load" for job_id in unknown]
 
 
 def _missing(api: httpx.Client, job_id: str) -> list[str]:

@@ -105,7 +105,7 @@ def _cancel(api: httpx.Client, job_id: str) -> None:
 
 
 def wait_for_all(api: httpx.Client, log: Log, limit_s: float) -> dict[str, dict[str, Any]]:
-    """Every job's last status, by id, once all are terminal or the time is over; stderr tells how many."""
+    """Every job's last status, by id, once all are terminal or the time is over; stderr shows how many."""
     sent, last = {each.job_id for each in log.sent}, dict[str, dict[str, Any]]()
     until = time.monotonic() + limit_s
     while time.monotonic() < until:

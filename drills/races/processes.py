@@ -14,7 +14,7 @@ _LIMIT_S = 540.0
 
 
 def at_once(work: Callable[..., Any], orders: list[tuple[Any, ...]]) -> list[Any]:
-    """The answers of ``work(*order)`` of one process an order, none of which begins before all are ready.
+    """The results of ``work(*order)`` of one process an order, none of which begins before all are ready.
 
     No engine is inherited.
     """

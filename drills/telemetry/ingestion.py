@@ -76,8 +76,8 @@ class Item:
 
 
 class Ingestion:
-    """Listens on a port. ``status`` other than 200 is what it answers instead of taking the items; while
-    it ``holds`` it answers nothing.
+    """Listens on a port. ``status`` other than 200 is what it returns instead of taking the items; while
+    it ``holds`` it sends no response.
     """
 
     def __init__(self) -> None:

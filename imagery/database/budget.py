@@ -43,13 +43,13 @@ class Budgets:
         if not _take(session, entry, EVERYBODY, self.usd_per_day):
             message = (
                 f"The budget of ${self.usd_per_day:.2f} a day for all jobs is used up. "
-                "It is renewed at 00:00 UTC; an operator can raise BUDGET_USD_PER_DAY."
+                "It resets at 00:00 UTC; an operator can raise BUDGET_USD_PER_DAY."
             )
             raise BudgetExhaustedError("budget_usd_per_day", message)
         user = session.get(User, entry.owner_id)
         limit = usd_per_day(user, self.user_usd_per_day)
         if user is not None and not _take(session, entry, entry.owner_id, limit):
-            message = f"Your budget of ${limit:.2f} a day is spent or reserved. It is renewed at 00:00 UTC."
+            message = f"Your budget of ${limit:.2f} a day is spent or reserved. It resets at 00:00 UTC."
             raise BudgetExhaustedError("quota_usd_per_day", message)
 
 

@@ -100,7 +100,7 @@ class Quotas:
         if usage.usd_today + self.price_usd > usage.usd_per_day + 1e-9:
             message = (
                 f"Another job would exceed your ${usage.usd_per_day:.2f} a day "
-                f"(${usage.usd_today:.2f} are spent or reserved). It is renewed at 00:00 UTC."
+                f"(${usage.usd_today:.2f} are spent or reserved). It resets at 00:00 UTC."
             )
             wait = (_midnight(now) + timedelta(days=1) - now).total_seconds()
             raise QuotaExceededError("quota_usd_per_day", message, wait, is_money=True)

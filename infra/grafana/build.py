@@ -150,7 +150,7 @@ ROWS = (
                 "Scraped",
                 {"{{job}}": "min by (job) (up)"},
                 kind="state-timeline",
-                states=(("silent", "red"), ("answers", "green")),
+                states=(("silent", "red"), ("responds", "green")),
             ),
         ),
     ),

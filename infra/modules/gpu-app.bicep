@@ -31,7 +31,7 @@ var sizes = {
     memory: '220Gi'
   }
 }
-// the placeholder of the first provisioning answers on no path of ours
+// the placeholder of the first provisioning responds on no path of ours
 var isPlaceholder = startsWith(image, 'mcr.microsoft.com/')
 var probes = [
   {

@@ -45,7 +45,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
 }
 
 resource nanoBanana 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(nanoBananaApiKey)) {
-  // checkov:skip=CKV_AZURE_41:the provider sets no end; docs/operations.md tells how to rotate it
+  // checkov:skip=CKV_AZURE_41:the provider sets no end; docs/operations.md says how to rotate it
   // checkov:skip=CKV_AZURE_114:contentType is set in properties
   parent: vault
   name: nanoBananaSecret
@@ -57,7 +57,7 @@ resource nanoBanana 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(
 }
 
 resource webhook 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(webhookSigningKey)) {
-  // checkov:skip=CKV_AZURE_41:an end would stop all callbacks; docs/operations.md tells how to rotate it
+  // checkov:skip=CKV_AZURE_41:an end would stop all callbacks; docs/operations.md says how to rotate it
   // checkov:skip=CKV_AZURE_114:contentType is set in properties
   parent: vault
   name: webhookSecret

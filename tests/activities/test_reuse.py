@@ -6,12 +6,15 @@ import io
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from PIL import Image
+from sqlmodel import select
 
 from activities.guardrail import guardrail
 from activities.place import place
@@ -29,8 +32,11 @@ from imagery.contracts import (
     stage_output,
 )
 from imagery.database.counters import Metric, read_counts
+from imagery.database.money import SpendState
 from imagery.database.savings import avoided
-from imagery.database.tables import ImageJob, utc_now
+from imagery.database.stage_cache import StageCache
+from imagery.database.stages import Stages
+from imagery.database.tables import ImageJob, SpendEntry, StageCacheEntry, utc_now
 from imagery.environment import read
 from imagery.services import Services
 from imagery.settings import Settings
@@ -193,6 +199,63 @@ def test_jobs_for_the_same_picture_at_once_pay_once(services: Services, simulato
     with ThreadPoolExecutor(len(jobs)) as pool:
         list(pool.map(until_done, jobs))
     assert sum(billed(simulator, job_id)[1] for job_id in jobs) == 1
+
+
+class Between:
+    """A repository that lets something happen in the middle of another's work."""
+
+    def __init__(self, repository: Any, **steps: Callable[..., Any]) -> None:
+        self._repository = repository
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        return self._steps.get(name) or getattr(self._repository, name)
+
+
+def test_a_picture_paid_and_kept_since_this_job_looked_is_not_paid_again(
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_job(services, picture()), make_job(services, picture())
+    for job_id in (first, second):
+        finish_gpu_stages(services, job_id)
+    looks: list[StageCacheEntry | None] = []
+
+    def find(key: str) -> StageCacheEntry | None:
+        looks.append(services.stage_cache.find(key))
+        if len(looks) == 1:
+            with monkeypatch.context() as patch:
+                patch.setattr("activities.stage.get_services", lambda: services)
+                assert run(first, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
+        return looks[-1]
+
+    slow = replace(services, stage_cache=cast(StageCache, Between(services.stage_cache, find=find)))
+    monkeypatch.setattr("activities.stage.get_services", lambda: slow)
+    assert run(second, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
+    assert looks[0] is None, "there was nothing when it looked"
+    assert (billed(simulator, first), billed(simulator, second)) == ((1, 1), (0, 0))
+    with services.database.read() as session:
+        entries = session.exec(select(SpendEntry).where(SpendEntry.job_id == second)).all()
+        assert [entry.state for entry in entries] == [SpendState.RELEASED], "nothing stays reserved"
+
+
+def test_a_picture_is_kept_before_its_payment_counts_as_settled(
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_job(services, picture()), make_job(services, picture())
+    for job_id in (first, second):
+        finish_gpu_stages(services, job_id)
+
+    def succeed_paid(*given: Any) -> float:
+        cost_usd = services.stages.succeed_paid(*given)
+        with monkeypatch.context() as patch:
+            patch.setattr("activities.stage.get_services", lambda: services)
+            assert run(second, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
+        return cost_usd
+
+    slow = replace(services, stages=cast(Stages, Between(services.stages, succeed_paid=succeed_paid)))
+    monkeypatch.setattr("activities.stage.get_services", lambda: slow)
+    assert run(first, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
+    assert (billed(simulator, first), billed(simulator, second)) == ((1, 1), (0, 0))
 
 
 def test_a_twin_whose_call_fails_lets_the_other_pay(services: Services, simulator: Server) -> None:

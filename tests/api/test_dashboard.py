@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from api import errors
-from api.dashboard import install, policy
+from api.app import create_app
+from api.dashboard import BUILT, install, policy
 from api.middleware import SecurityHeaders
 from imagery.services import Services
 from tests.api.test_app import call
@@ -92,8 +94,29 @@ def test_pictures_may_come_from_the_blob_store() -> None:
     assert "img-src 'self' blob: data:;" in policy(None)
 
 
-def test_without_a_build_the_first_page_is_the_documentation(services: Services, tmp_path: Path) -> None:
+def test_without_a_build_the_first_page_is_the_apis_description(services: Services, tmp_path: Path) -> None:
     app = FastAPI()
     install(app, tmp_path / "nothing")
     answer = page(app, "/")
-    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/openapi.json")
+
+
+def test_the_documentation_loads_nothing_from_another_host(services: Services) -> None:
+    assert (BUILT / "docs/index.html").is_file(), "the dashboard is not built: make setup"
+    app = create_app()
+    answer = page(app, "/docs")
+    assert answer.status_code == 200
+    assert "unsafe-inline" not in answer.headers["content-security-policy"]
+    assert "http" not in answer.headers["content-security-policy"]
+    assert re.findall(r"<script[^>]*>[^<]+|<style| style=", answer.text) == []
+    urls = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    urls += re.findall(r"url: '([^']+)'", call(app, "GET", "/docs/start.js").text)
+    assert len(urls) == 5
+    for url in urls:
+        assert url.startswith("/"), url
+        assert not url.startswith("//"), url
+        assert call(app, "GET", url).status_code == 200, url
+
+
+def test_what_is_no_file_of_the_documentation_is_no_page(services: Services) -> None:
+    assert page(create_app(), "/docs/nothing.js").status_code == 404

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fastapi.routing
@@ -16,6 +16,7 @@ from jsonschema import ValidationError
 
 from api.app import create_app
 from api.durable import with_client
+from api.v1 import me
 from imagery.contracts import UPLOADS, BlobRef, JobState, Stage
 from imagery.database.tables import ImageJob, utc_now
 from imagery.principal import Role
@@ -129,15 +130,15 @@ def world(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("AzureWebJobsStorage", azurite.connection_string)
         patch.setenv("DATABASE_URL", f"sqlite:///{folder / 'imagery.db'}")
         patch.setenv("WEBHOOK_SIGNING_KEY", "a signing key of the tests, long enough")
-        patch.setenv("LOGS_WAIT_S", "0")
-        patch.setenv("QUOTA_JOBS_PER_MINUTE", "100000")
+        patch.setenv("LONG_POLL", "logs_s=0")
+        patch.setenv("QUOTA", "jobs_per_minute=100000")
         patch.setenv("GPU_SERVICE_URL", "http://127.0.0.1:9")
         forget()
         # unconfigured, the log draws each error with the values of all variables, for seconds
         configure_logging("ERROR")
         services = get_services()
         keys = {role: services.users.create(role.value, role)[1] for role in Role}
-        with with_client(DurableClient()):
+        with with_client(DurableClient()):  # no more of a client is needed
             yield World(create_app(), services, keys)
         services.guardrail.close()
         services.database.engine.dispose()
@@ -178,8 +179,10 @@ def without_links(world: World) -> httpx.Response:
 
 
 def without_signing_key(world: World) -> httpx.Response:
+    whole = world.services.settings
+    without = whole.model_copy(update={"callbacks": whole.callbacks.model_copy(update={"signing_key": None})})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.services.settings, "webhook_signing_key", None)
+        patch.setattr(me, "get_services", lambda: replace(world.services, settings=without))
         return world.get("/me/webhook-secret")
 
 

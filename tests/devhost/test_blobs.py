@@ -50,7 +50,7 @@ def test_a_file_that_is_still_being_written_waits(host: HostProcess) -> None:
 
 def test_a_blob_that_vanishes_before_its_turn_is_no_error(host: HostProcess) -> None:
     host.put("incoming", "vanishing", b"x")
-    log = host.wait_logged("incoming/vanishing was gone before its turn")
+    log = host.wait_logged("incoming/vanishing was deleted before its turn")
     assert "failed for incoming/vanishing" not in log
 
 

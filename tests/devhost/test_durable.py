@@ -63,7 +63,7 @@ def test_a_retry_gives_up_after_its_last_attempt(host: HostProcess) -> None:
 def test_no_attempt_is_made_after_the_retry_time_out(host: HostProcess) -> None:
     key = uuid.uuid4().hex
     instance_id = host.begin("limited", {"key": key, "succeed_at": 99})
-    host.wait_logged(f"the retry time-out of 'flaky' in instance {instance_id} is over")
+    host.wait_logged(f"the retry time-out of 'flaky' in instance {instance_id} has passed")
     time.sleep(0.6)
     # at 0 s, at 0.4 s, and at 0.8 s, which is past 0.6 s: the failure there is the last
     assert len(host.noted("flaky", key=key)) == 3

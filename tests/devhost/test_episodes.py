@@ -19,7 +19,7 @@ from devhost import app as functions
 from devhost import entities
 from devhost.backend import HISTORY_LIMIT, Backend
 from devhost.episodes import Episode
-from devhost.history import IDS_PER_EXECUTION, Kind, id_base, to_sdk
+from devhost.history import IDS_PER_EXECUTION, EventKind, id_base, to_sdk
 
 app = df.DFApp()
 _LIMIT_S = 20.0
@@ -267,6 +267,6 @@ def test_what_comes_while_suspended_is_seen_at_the_resume() -> None:
     raised = pb.HistoryEvent(eventRaised=pb.EventRaisedEvent(name="x"))
     stop = pb.HistoryEvent(executionTerminated=pb.ExecutionTerminatedEvent())
     held = [event["EventType"] for event in to_sdk(list(_events(suspend, raised, stop)))][2:]
-    assert held == [Kind.EXECUTION_TERMINATED]
+    assert held == [EventKind.EXECUTION_TERMINATED]
     seen = [event["EventType"] for event in to_sdk(list(_events(suspend, raised, stop, resume)))][2:]
-    assert seen == [Kind.EXECUTION_TERMINATED, Kind.EVENT_RAISED]
+    assert seen == [EventKind.EXECUTION_TERMINATED, EventKind.EVENT_RAISED]

@@ -122,7 +122,7 @@ def test_on_all_addresses_the_durable_client_uses_loopback(make_host: MakeHost) 
             "function_app.py",
             "import azure.functions as func\napp = func.FunctionApp()\n"
             "@app.queue_trigger(arg_name='m', queue_name='q', connection='c')\ndef q(m): ...\n",
-            "does not serve queueTrigger",
+            "has no queueTrigger",
         ),
     ],
 )

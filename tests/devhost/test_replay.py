@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devhost.history import Event, Kind
+from devhost.history import Event, EventKind
 from devhost.replay import ActionError, NonDeterminismError, Replay, retry_delay
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,33 +21,33 @@ class History:
         self.events: list[Event] = []
         self.now = START
         self.turn()
-        self.add(Kind.EXECUTION_STARTED, Name="o")
+        self.add(EventKind.EXECUTION_STARTED, Name="o")
 
-    def add(self, kind: Kind, number: int = -1, **values: Any) -> None:
+    def add(self, kind: EventKind, number: int = -1, **values: Any) -> None:
         stamp = self.now.isoformat()
         self.events.append({"EventType": kind, "EventId": number, "Timestamp": stamp, **values})
 
     def turn(self) -> None:
         self.now += timedelta(seconds=1)
-        self.add(Kind.ORCHESTRATOR_STARTED)
+        self.add(EventKind.ORCHESTRATOR_STARTED)
 
     def scheduled(self, number: int) -> None:
-        self.add(Kind.TASK_SCHEDULED, number)
+        self.add(EventKind.TASK_SCHEDULED, number)
 
     def completed(self, number: int) -> None:
         self.turn()
-        self.add(Kind.TASK_COMPLETED, TaskScheduledId=number)
+        self.add(EventKind.TASK_COMPLETED, TaskScheduledId=number)
 
     def failed(self, number: int) -> None:
         self.turn()
-        self.add(Kind.TASK_FAILED, TaskScheduledId=number)
+        self.add(EventKind.TASK_FAILED, TaskScheduledId=number)
 
     def timer(self, number: int) -> None:
-        self.add(Kind.TIMER_CREATED, number)
+        self.add(EventKind.TIMER_CREATED, number)
 
     def fired(self, number: int) -> None:
         self.turn()
-        self.add(Kind.TIMER_FIRED, TimerId=number)
+        self.add(EventKind.TIMER_FIRED, TimerId=number)
 
 
 def call(name: str) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def test_an_event_counts_whenever_it_comes() -> None:
     actions = [call("a"), {"actionType": 6, "externalEventName": "Go", "reason": "x"}]
     history.scheduled(0)
     history.turn()
-    history.add(Kind.EVENT_RAISED, Name="go")
+    history.add(EventKind.EVENT_RAISED, Name="go")
     history.completed(0)
     assert Replay("i", history.events, actions).finished
 
@@ -212,7 +212,7 @@ def test_a_retry_that_timed_out_asks_for_no_timer_and_is_told() -> None:
 )
 def test_a_replay_that_asks_for_something_else_is_an_error(action: dict[str, Any], message: str) -> None:
     history = History()
-    history.add(Kind.TASK_SCHEDULED, 0, Name="a")
+    history.add(EventKind.TASK_SCHEDULED, 0, Name="a")
     with pytest.raises(NonDeterminismError, match=message):
         Replay("i", history.events, [action])
 
@@ -230,9 +230,9 @@ def test_children_without_an_id_and_entity_calls_are_named_after_the_execution()
     history = History()
     replay = Replay("i:0a", history.events, actions)
     assert [(each.kind, each.instance_id) for each in replay.new] == [("sub", "i:0a:0"), ("call", "@e@k")]
-    history.add(Kind.SUB_CREATED, 0, Name="child")
-    history.add(Kind.EVENT_SENT, 1)
+    history.add(EventKind.SUB_CREATED, 0, Name="child")
+    history.add(EventKind.EVENT_SENT, 1)
     history.turn()
-    history.add(Kind.SUB_COMPLETED, TaskScheduledId=0)
-    history.add(Kind.EVENT_RAISED, Name="i:0a:1")
+    history.add(EventKind.SUB_COMPLETED, TaskScheduledId=0)
+    history.add(EventKind.EVENT_RAISED, Name="i:0a:1")
     assert Replay("i:0a", history.events, actions).finished

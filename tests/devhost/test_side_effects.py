@@ -21,8 +21,7 @@ PROGRAM = f"""
 import json, sys
 from pathlib import Path
 import httpx
-from sqlmodel import Field, Session, SQLModel, select
-from imagery.database.engine import make_engine
+from sqlmodel import Field, Session, SQLModel, create_engine, select
 from devhost import side_effects
 from devhost.faults import FaultInjector
 
@@ -32,7 +31,7 @@ class Thing(SQLModel, table=True):
 folder, url = Path(sys.argv[1]), sys.argv[2]
 injector = FaultInjector.from_file(folder / "faults.json", folder)
 side_effects.install(injector, folder / "blobs")
-engine = make_engine(f"sqlite:///{{folder / 'test.db'}}")
+engine = create_engine(f"sqlite:///{{folder / 'test.db'}}")
 SQLModel.metadata.create_all(engine)
 with Session(engine) as session:
     session.add(Thing())

@@ -87,6 +87,9 @@ class Checkout:
             target.parent.mkdir(parents=True, exist_ok=True)
             # with their times, by which make decides what is due
             shutil.copy2(ROOT / path, target)
+        # some tests and commands ask git which files there are
+        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+        subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
         for path in _BUILT:
             (folder / path).symlink_to((ROOT / path).resolve())
         self._bin = folder / ".run" / "bin"

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from drills.faults.harness import LANES, Harness
-from drills.faults.invariants import Kind
+from drills.faults.invariants import ViolationKind
 from drills.faults.photos import photo
 from drills.faults.points import Point
-from drills.faults.run import Report, Run
+from drills.faults.run import FaultRun, RunReport
 from drills.faults.scenarios import HAPPY
-from drills.faults.two_hosts import Outcome, TwoHosts
+from drills.faults.two_hosts import TwoHosts, TwoHostsOutcome
 from drills.faults.verdict import violations
 from drills.faults.world import World
 from imagery.contracts import JobState, Stage, StageState, stage_output
@@ -39,31 +39,31 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def two_hosts(world: World) -> Iterator[Future[Outcome]]:
+def two_hosts(world: World) -> Iterator[Future[TwoHostsOutcome]]:
     """Two hosts that are killed in turn, beside what else is done: most of it is waiting."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(TwoHosts(world).run)
 
 
 @pytest.fixture
-def completed(world: World, tmp_path: Path) -> Report:
+def completed(world: World, tmp_path: Path) -> RunReport:
     """A run in which nobody dies and nothing is wrong."""
-    report = Run(world, world.lanes[0], HAPPY, None, tmp_path / "run").perform()
+    report = FaultRun(world, world.lanes[0], HAPPY, None, tmp_path / "run").perform()
     assert kinds(world, report) == set()
     return report
 
 
-def kinds(world: World, report: Report) -> set[Kind]:
+def kinds(world: World, report: RunReport) -> set[ViolationKind]:
     """What is wrong with a run."""
     return {each.kind for each in violations(report, world.site.storage)}
 
 
-def job_id(report: Report) -> str:
+def job_id(report: RunReport) -> str:
     assert report.record is not None
     return report.record.job.job_id
 
 
-def test_a_second_picture_on_the_bill_is_noticed(world: World, completed: Report) -> None:
+def test_a_second_picture_on_the_bill_is_noticed(world: World, completed: RunReport) -> None:
     picture = base64.b64encode(photo("subject")).decode()
     parts = [{"text": "again"}, {"inlineData": {"mimeType": "image/png", "data": picture}}]
     answer = world.lanes[0].bill.post(
@@ -73,55 +73,55 @@ def test_a_second_picture_on_the_bill_is_noticed(world: World, completed: Report
     )
     assert answer.status_code == 200
     completed.read_bill(world.lanes[0].bill)
-    assert kinds(world, completed) == {Kind.BILLED_TWICE, Kind.LEDGER}
+    assert kinds(world, completed) == {ViolationKind.BILLED_TWICE, ViolationKind.LEDGER}
 
 
 @pytest.mark.parametrize("stage", [Stage.REMBG, Stage.NANO_BANANA])
-def test_a_missing_or_damaged_picture_is_noticed(world: World, completed: Report, stage: Stage) -> None:
+def test_a_missing_or_damaged_picture_is_noticed(world: World, completed: RunReport, stage: Stage) -> None:
     blob = stage_output(job_id(completed), stage)
     data = world.site.storage.read(blob)
     world.site.storage.write(blob, data[: len(data) // 2], "image/png")
-    assert kinds(world, completed) == {Kind.LOST_IMAGE}
+    assert kinds(world, completed) == {ViolationKind.LOST_IMAGE}
     world.site.storage.delete(blob)
-    assert kinds(world, completed) == {Kind.LOST_IMAGE}
+    assert kinds(world, completed) == {ViolationKind.LOST_IMAGE}
 
 
-def test_what_is_left_running_is_noticed(world: World, completed: Report) -> None:
+def test_what_is_left_running_is_noticed(world: World, completed: RunReport) -> None:
     assert completed.record is not None
     completed.record.stages[0].state = StageState.RUNNING
-    assert Kind.STUCK_JOB in kinds(world, completed)
+    assert ViolationKind.STUCK_JOB in kinds(world, completed)
     completed.record.job.state = JobState.RUNNING
-    assert Kind.STUCK_JOB in kinds(world, completed)
+    assert ViolationKind.STUCK_JOB in kinds(world, completed)
 
 
 @pytest.mark.parametrize("state", [SpendState.RELEASED, SpendState.SENT, SpendState.UNKNOWN])
 def test_a_ledger_that_differs_from_the_bill_is_noticed(
-    world: World, completed: Report, state: SpendState
+    world: World, completed: RunReport, state: SpendState
 ) -> None:
     assert completed.record is not None
     completed.record.spend[0].state = state
-    assert kinds(world, completed) == {Kind.LEDGER}
+    assert kinds(world, completed) == {ViolationKind.LEDGER}
 
 
-def test_a_wrong_end_is_noticed(world: World, completed: Report) -> None:
+def test_a_wrong_end_is_noticed(world: World, completed: RunReport) -> None:
     assert completed.record is not None
     completed.record.job.state, completed.record.job.error_code = JobState.FAILED, "internal_error"
-    assert kinds(world, completed) == {Kind.WRONG_END}
+    assert kinds(world, completed) == {ViolationKind.WRONG_END}
 
 
 def test_a_point_that_is_never_reached_is_noticed(world: World, tmp_path: Path) -> None:
     never = Point("before_activity", "place", 99)
-    report = Run(world, world.lanes[0], HAPPY, never, tmp_path / "run").perform()
-    assert kinds(world, report) == {Kind.NOT_STRUCK}
+    report = FaultRun(world, world.lanes[0], HAPPY, never, tmp_path / "run").perform()
+    assert kinds(world, report) == {ViolationKind.NOT_STRUCK}
 
 
-def test_a_second_job_of_one_request_is_noticed(world: World, completed: Report) -> None:
+def test_a_second_job_of_one_request_is_noticed(world: World, completed: RunReport) -> None:
     completed.job_ids.add("another")
-    assert kinds(world, completed) == {Kind.LOST_IMAGE}
+    assert kinds(world, completed) == {ViolationKind.LOST_IMAGE}
 
 
 @pytest.mark.timeout(1500)
-def test_a_host_may_die_at_any_point(world: World, two_hosts: Future[Outcome]) -> None:
+def test_a_host_may_die_at_any_point(world: World, two_hosts: Future[TwoHostsOutcome]) -> None:
     harness = Harness(world)
     harness.run(every=EVERY)
     assert [str(each) for each in harness.tally.violations] == []
@@ -129,7 +129,7 @@ def test_a_host_may_die_at_any_point(world: World, two_hosts: Future[Outcome]) -
 
 
 @pytest.mark.timeout(600)
-def test_two_hosts_may_do_the_same_and_die_in_turn(two_hosts: Future[Outcome]) -> None:
+def test_two_hosts_may_do_the_same_and_die_in_turn(two_hosts: Future[TwoHostsOutcome]) -> None:
     outcome = two_hosts.result()
     assert [str(each) for each in outcome.violations] == []
     assert outcome.ends["COMPLETED"] > outcome.jobs // 3

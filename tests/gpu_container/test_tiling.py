@@ -104,7 +104,7 @@ def test_the_smallest_tile_is_not_halved() -> None:
 def test_bands_cover_the_picture_from_top_to_bottom(height: int, width: int, top: int, rows: int) -> None:
     top = min(top, height - 1)
     region = TileRegion(top, min(height, top + rows), 0, width)
-    made = bands(height, width, TileGrid(64, 4, 8), region, lambda _: True)
+    made = bands(height, TileGrid(64, 4, 8), region, lambda _: True)
     assert made[0].start == 0
     assert made[-1].end == height
     assert all(before.end == after.start for before, after in itertools.pairwise(made))
@@ -112,7 +112,7 @@ def test_bands_cover_the_picture_from_top_to_bottom(height: int, width: int, top
 
 
 def test_nothing_is_computed_where_nothing_is_visible() -> None:
-    assert bands(130, 90, TileGrid(64, 4, 8), None, lambda _: True) == [
+    assert bands(130, TileGrid(64, 4, 8), None, lambda _: True) == [
         TileBand(0, 64, ()),
         TileBand(64, 128, ()),
         TileBand(128, 130, ()),

@@ -31,14 +31,14 @@ from imagery.providers.nano_banana import NanoBanana
 from imagery.providers.reference import reference_image
 from imagery.providers.response import PlacedImage
 from imagery.settings import Settings
-from local.nano_banana_simulator import Options, Simulator
+from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.ports import free_port
 from testbed.servers import Server
 
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Server]:
-    server = Server(Simulator(Options(latency_s=0.0, hang_s=10.0)).app())
+    server = Server(Simulator(SimulatorOptions(latency_s=0.0, hang_s=10.0)).app())
     yield server
     server.stop()
 

@@ -13,8 +13,8 @@ BAD = {"name": "pillow", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_vers
 UNKNOWN = {"name": "x", "skip_reason": "Dependency not found"}
 
 
-def test_a_vulnerable_package_is_named_with_its_mend() -> None:
-    assert python_findings({"dependencies": [CLEAN, UNKNOWN, BAD]}) == ["pillow 1.0: PYSEC-1, mended in 1.1"]
+def test_a_vulnerable_package_is_named_with_its_fix() -> None:
+    assert python_findings({"dependencies": [CLEAN, UNKNOWN, BAD]}) == ["pillow 1.0: PYSEC-1, fixed in 1.1"]
     assert python_findings({"dependencies": [CLEAN]}) == []
     assert node_findings({"vulnerabilities": {"left-pad": {"severity": "high"}}}) == ["left-pad: high"]
     assert node_findings({"vulnerabilities": {}}) == []

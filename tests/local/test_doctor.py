@@ -1,4 +1,4 @@
-"""``make doctor`` in made-up projects: each broken thing is named together with the way to mend it."""
+"""``make doctor`` in made-up projects: each broken thing is named together with the way to fix it."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class Project:
         return findings
 
     def problem(self, name: str, kind: str = "") -> str:
-        """What was found, and the way to mend it, of something that must be a problem."""
+        """What was found, and the way to fix it, of something that must be a problem."""
         finding = self.look(kind or name)[name]
         assert not finding["ok"], finding
-        assert finding["mend"]
-        return f"{finding['found']} -> {finding['mend']}"
+        assert finding["fix"]
+        return f"{finding['found']} -> {finding['fix']}"
 
 
 @pytest.fixture
@@ -112,20 +112,20 @@ def test_the_text_says_ok_or_problem_a_line_and_how_to_mend_it(project: Project)
     assert done.returncode == 1
     assert re.search(r"^OK +make +GNU Make 4.3$", done.stdout, re.MULTILINE)
     assert re.search(r"^PROBLEM +node +npm is missing\n +-> install node 20", done.stdout, re.MULTILINE)
-    assert done.stdout.endswith("1 to mend\n")
+    assert done.stdout.endswith("1 to fix\n")
 
 
 def test_a_check_that_does_not_exist_is_refused(project: Project) -> None:
     done = project.run("kettle")
     assert done.returncode == 2
-    assert "nothing called kettle" in done.stderr
+    assert "no check called kettle" in done.stderr
 
 
 def test_nothing_installed_names_what_make_setup_would_bring(project: Project) -> None:
     shutil.rmtree(project.root / ".venv")
     shutil.rmtree(project.root / "local/azurite/node_modules")
     findings = project.look()
-    problems = {name: each["mend"] for name, each in findings.items() if not each["ok"]}
+    problems = {name: each["fix"] for name, each in findings.items() if not each["ok"]}
     assert problems == {"packages": "make setup", "models": "make setup", "azurite": "make setup"}
 
 
@@ -164,14 +164,14 @@ def test_a_port_of_the_running_stack_is_no_problem(project: Project, listener: i
 
 def test_a_number_that_is_no_port_is_a_problem(project: Project) -> None:
     project.environment["PORT"] = "70000"
-    assert "PORT is no port" in project.problem("port 70000", "ports")
+    assert "PORT is not a port" in project.problem("port 70000", "ports")
 
 
 def test_the_state_of_a_stack_that_is_gone_is_a_problem(project: Project) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
     project.write(".run/state.json", json.dumps({"pids": {"stack": gone.pid}}))
-    assert f"pid {gone.pid}, which is gone" in project.problem("stack")
+    assert f"pid {gone.pid}, which has ended" in project.problem("stack")
 
 
 def test_a_state_that_is_not_json_does_not_stop_the_doctor(project: Project) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from local.nano_banana_simulator import Options, Simulator
+from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.servers import Server
 
 PATH = "/v1beta/models/gemini-test:generateContent"
@@ -20,7 +20,7 @@ PATH = "/v1beta/models/gemini-test:generateContent"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    running = Server(Simulator(Options(latency_s=0.0, bill_file=tmp_path / "bill.json")).app())
+    running = Server(Simulator(SimulatorOptions(latency_s=0.0, bill_file=tmp_path / "bill.json")).app())
     yield running
     running.stop()
 
@@ -76,7 +76,7 @@ def test_the_bill_counts_by_job_and_outlives_a_restart(server: Server, tmp_path:
     call(server, {}, job="b")
     report = server.client.get("/_simulator/bill").json()
     assert (report["calls"], report["billed"], report["usd"]) == (3, 2, 0.16)
-    again = Server(Simulator(Options(bill_file=tmp_path / "bill.json")).app())
+    again = Server(Simulator(SimulatorOptions(bill_file=tmp_path / "bill.json")).app())
     assert again.client.get("/_simulator/bill").json() == report
     again.stop()
     assert server.client.delete("/_simulator/bill").json()["calls"] == 0

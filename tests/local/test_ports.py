@@ -62,7 +62,7 @@ def test_two_explicit_wishes_for_one_port_are_refused() -> None:
 
 @pytest.mark.parametrize("number", [0, 65536, 100000])
 def test_a_number_that_is_no_port_is_refused(number: int) -> None:
-    with pytest.raises(PortTakenError, match="is no port"):
+    with pytest.raises(PortTakenError, match="is not a port"):
         choose([PortWish("PORT", number, explicit=True)])
 
 

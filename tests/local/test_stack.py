@@ -242,7 +242,7 @@ def test_a_missing_model_ends_the_start_at_once_with_the_way_out(
 ) -> None:
     run = start("--no-sample", "--storage", "local", GPU_MODEL_CACHE=str(tmp_path / "empty"))
     assert run.end() == 1, run.text
-    assert "gpu can't work" in run.text
+    assert "gpu can't run" in run.text
     assert "gpu_container.fetch_models" in run.text
 
 
@@ -260,8 +260,8 @@ def test_a_database_that_is_not_there_ends_the_start_with_the_reason(start: Call
         (["--image", "no/such.jpg"], {}, "there is no picture"),
         (["--storage", "local"], {"ENV": "PROD"}, "ENV=PROD stores in Azure Blob Storage"),
         ([], {"ENV": "TEST"}, "ENV is 'TEST'"),
-        ([], {"PORT": "seven"}, "PORT=seven is no port"),
-        ([], {"PORT": "99999"}, "PORT=99999 is no port"),
+        ([], {"PORT": "seven"}, "PORT=seven is not a port"),
+        ([], {"PORT": "99999"}, "PORT=99999 is not a port"),
         ([], {"PORT": "9000", "GPU_PORT": "9000"}, "GPU_PORT=9000 is taken by PORT"),
         (["--host", "func"], {"PATH": ""}, "'func' is not installed"),
     ],

@@ -10,8 +10,8 @@ from typing import Any
 
 from devhost import app as functions
 from devhost.durable import run_orchestrator
-from devhost.history import Event, Kind
-from devhost.replay import Replay, Scheduled
+from devhost.history import Event, EventKind
+from devhost.replay import Replay, ScheduledAction
 
 ROOT = Path(__file__).parent.parent.parent
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,10 +45,10 @@ class Run:
         self._script = script
         self.now = START
         self.history: list[Event] = []
-        self.scheduled: list[Scheduled] = []
-        self.episodes: list[tuple[int, dict[str, Any], list[Scheduled]]] = []
+        self.scheduled: list[ScheduledAction] = []
+        self.episodes: list[tuple[int, dict[str, Any], list[ScheduledAction]]] = []
         self._turn()
-        self._add(Kind.EXECUTION_STARTED, Name=name, Input=json.dumps(json.dumps(given)), Version="")
+        self._add(EventKind.EXECUTION_STARTED, Name=name, Input=json.dumps(json.dumps(given)), Version="")
         for _ in range(_MOST_EPISODES):
             state, replay = self.episode(len(self.history))
             self.episodes.append((len(self.history), state, replay.new))
@@ -71,11 +71,11 @@ class Run:
         """Names of the activities in the order of scheduling."""
         return [each.name for each in self.scheduled if each.kind == "activity"]
 
-    def timers(self) -> list[Scheduled]:
+    def timers(self) -> list[ScheduledAction]:
         """The timers in the order of scheduling."""
         return [each for each in self.scheduled if each.kind == "timer"]
 
-    def _add(self, kind: Kind, number: int = -1, **values: Any) -> None:
+    def _add(self, kind: EventKind, number: int = -1, **values: Any) -> None:
         stamp = self.now.isoformat()
         self.history.append(
             {"EventType": kind, "EventId": number, "IsPlayed": False, "Timestamp": stamp, **values}
@@ -83,32 +83,32 @@ class Run:
 
     def _turn(self) -> None:
         self.now += timedelta(seconds=1)
-        self._add(Kind.ORCHESTRATOR_STARTED)
+        self._add(EventKind.ORCHESTRATOR_STARTED)
 
-    def _schedule(self, each: Scheduled) -> None:
+    def _schedule(self, each: ScheduledAction) -> None:
         self.scheduled.append(each)
-        kinds = {"activity": Kind.TASK_SCHEDULED, "sub": Kind.SUB_CREATED}
+        kinds = {"activity": EventKind.TASK_SCHEDULED, "sub": EventKind.SUB_CREATED}
         if each.kind == "timer":
-            self._add(Kind.TIMER_CREATED, each.id, FireAt=(each.fire_at or self.now).isoformat())
+            self._add(EventKind.TIMER_CREATED, each.id, FireAt=(each.fire_at or self.now).isoformat())
             return
         more = {"InstanceId": each.instance_id} if each.kind == "sub" else {}
         self._add(kinds[each.kind], each.id, Name=each.name, Input=each.input, Version="", **more)
 
     def _complete(self) -> None:
         """Let what was scheduled last, and is still open, come to its end."""
-        self._add(Kind.ORCHESTRATOR_COMPLETED)
+        self._add(EventKind.ORCHESTRATOR_COMPLETED)
         ended = {event.get("TaskScheduledId", event.get("TimerId")) for event in self.history}
         each = next(each for each in self.scheduled if each.id not in ended)
         if each.kind == "timer":
             self.now = max(self.now, each.fire_at or self.now)
             self._turn()
-            self._add(Kind.TIMER_FIRED, TimerId=each.id, FireAt=self.now.isoformat())
+            self._add(EventKind.TIMER_FIRED, TimerId=each.id, FireAt=self.now.isoformat())
             return
         self._turn()
         completed, failed = (
-            (Kind.SUB_COMPLETED, Kind.SUB_FAILED)
+            (EventKind.SUB_COMPLETED, EventKind.SUB_FAILED)
             if each.kind == "sub"
-            else (Kind.TASK_COMPLETED, Kind.TASK_FAILED)
+            else (EventKind.TASK_COMPLETED, EventKind.TASK_FAILED)
         )
         try:
             result = self._script(each.name, json.loads(each.input or "null"))

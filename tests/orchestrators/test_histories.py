@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from devhost.durable import run_orchestrator
-from devhost.history import Event, Kind
-from devhost.replay import Replay, Scheduled
+from devhost.history import Event, EventKind
+from devhost.replay import Replay, ScheduledAction
 from tests.orchestrators.record import HISTORIES, main, record
 from tests.orchestrators.replay import load_app
 
@@ -32,9 +32,13 @@ _TIMES = {
     "backoffCoefficient",
     "maxRetryIntervalInMilliseconds",
 }
-_TRIGGERS = {"orchestrationTrigger": {Kind.SUB_CREATED}, "activityTrigger": {Kind.TASK_SCHEDULED}}
+_TRIGGERS = {"orchestrationTrigger": {EventKind.SUB_CREATED}, "activityTrigger": {EventKind.TASK_SCHEDULED}}
 
-_CREATED = {Kind.TASK_SCHEDULED: "activity", Kind.SUB_CREATED: "sub", Kind.TIMER_CREATED: "timer"}
+_CREATED = {
+    EventKind.TASK_SCHEDULED: "activity",
+    EventKind.SUB_CREATED: "sub",
+    EventKind.TIMER_CREATED: "timer",
+}
 # replaying every episode of the longest history takes time that grows with its square
 _MOST_EPISODES = 30
 
@@ -94,7 +98,8 @@ def test_the_host_goes_on_from_a_recorded_history(file: Path) -> None:
         created = {
             event["EventId"]: event.get("Name", "")
             for event in told["history"][episode["events"] : following["events"]]
-            if event["EventType"] in {Kind.TASK_SCHEDULED, Kind.SUB_CREATED, Kind.TIMER_CREATED}
+            if event["EventType"]
+            in {EventKind.TASK_SCHEDULED, EventKind.SUB_CREATED, EventKind.TIMER_CREATED}
         }
         assert {each.id: each.name for each in new} == created
 
@@ -123,7 +128,7 @@ class Episode:
 
     # what the orchestrator had to go by, and what it asked for
     seen: list[Event]
-    asked: list[Scheduled]
+    asked: list[ScheduledAction]
     result: str | None
 
 
@@ -131,14 +136,14 @@ def episodes(history: list[Event]) -> Iterator[Episode]:
     """The turns in which the extension let the orchestrator run: not while suspended or terminated."""
     start, runs = 0, True
     for end, event in enumerate(history, 1):
-        if event["EventType"] in {Kind.SUSPENDED, Kind.RESUMED}:
-            runs = event["EventType"] == Kind.RESUMED
-        elif event["EventType"] == Kind.EXECUTION_TERMINATED:
+        if event["EventType"] in {EventKind.SUSPENDED, EventKind.RESUMED}:
+            runs = event["EventType"] == EventKind.RESUMED
+        elif event["EventType"] == EventKind.EXECUTION_TERMINATED:
             return
-        if event["EventType"] != Kind.ORCHESTRATOR_COMPLETED:
+        if event["EventType"] != EventKind.ORCHESTRATOR_COMPLETED:
             continue
         turn = history[start:end]
-        told = [each for each in turn if each["EventType"] in {*_CREATED, Kind.EXECUTION_COMPLETED}]
+        told = [each for each in turn if each["EventType"] in {*_CREATED, EventKind.EXECUTION_COMPLETED}]
         if runs:
             seen = history[: start + next((turn.index(each) for each in told), len(turn))]
             asked = [_asked(each) for each in told if each["EventType"] in _CREATED]
@@ -146,8 +151,8 @@ def episodes(history: list[Event]) -> Iterator[Episode]:
         start = end
 
 
-def _asked(event: Event) -> Scheduled:
-    return Scheduled(
+def _asked(event: Event) -> ScheduledAction:
+    return ScheduledAction(
         event["EventId"],
         _CREATED[event["EventType"]],
         name=event.get("Name", ""),
@@ -157,7 +162,7 @@ def _asked(event: Event) -> Scheduled:
     )
 
 
-def without_inputs(asked: list[Scheduled]) -> list[Scheduled]:
+def without_inputs(asked: list[ScheduledAction]) -> list[ScheduledAction]:
     """As the extension's history has it."""
     return [replace(each, input=None) for each in asked]
 
@@ -166,7 +171,12 @@ def test_histories_of_the_extension_are_there() -> None:
     assert len(EXTENSION_FILES) == 14
     histories = [json.loads(file.read_text())["history"] for file in EXTENSION_FILES]
     kinds = {event["EventType"] for history in histories for event in history}
-    assert {Kind.TIMER_FIRED, Kind.SUB_COMPLETED, Kind.SUSPENDED, Kind.EXECUTION_TERMINATED} <= kinds
+    assert {
+        EventKind.TIMER_FIRED,
+        EventKind.SUB_COMPLETED,
+        EventKind.SUSPENDED,
+        EventKind.EXECUTION_TERMINATED,
+    } <= kinds
 
 
 @pytest.mark.parametrize("file", EXTENSION_FILES, ids=lambda file: file.stem)

@@ -711,7 +711,7 @@ export interface components {
              */
             image_size: components["schemas"]["ImageSize"];
             /**
-             * @description Compute, and pay, anew even where an earlier job has the same result.
+             * @description Compute and pay again even if an earlier job has the same result.
              * @default false
              */
             fresh: boolean;
@@ -741,7 +741,7 @@ export interface components {
              */
             image_size: components["schemas"]["ImageSize"];
             /**
-             * @description Compute, and pay, anew even where an earlier job has the same result.
+             * @description Compute and pay again even if an earlier job has the same result.
              * @default false
              */
             fresh: boolean;
@@ -974,7 +974,7 @@ export interface components {
              */
             image_size: components["schemas"]["ImageSize"];
             /**
-             * @description Compute, and pay, anew even where an earlier job has the same result.
+             * @description Compute and pay again even if an earlier job has the same result.
              * @default false
              */
             fresh: boolean;

@@ -115,8 +115,8 @@ export class Uploads {
     }
   }
 
-  #accepted(id: string, answer: AcceptedJob): void {
-    this.#change(id, { state: 'accepted', progress: 1, jobId: answer.job_id });
+  #accepted(id: string, job: AcceptedJob): void {
+    this.#change(id, { state: 'accepted', progress: 1, jobId: job.job_id });
   }
 
   #failed(id: string, error: unknown): void {
