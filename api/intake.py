@@ -133,7 +133,7 @@ async def _read_form(request: Request) -> Submission:
     async with request.form(max_files=1, max_fields=20) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise ApiError(422, "missing_file", "The form has no file in its field 'file'.")
+            raise ApiError(422, "missing_file", "The form has no file. Send it in the field 'file'.")
         fields = {name: form[name] for name in JobOptions.model_fields if form.get(name)}
         data = await file.read()
         options = _options(fields)
@@ -152,7 +152,9 @@ async def _read_json(request: Request, caller: Principal) -> Submission:
     try:
         body = json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise ApiError(400, "invalid_json", "The body is not valid JSON.") from None
+        raise ApiError(
+            400, "invalid_json", "The body is not valid JSON. Send an object with a field 'blob'."
+        ) from None
     if not isinstance(body, dict):
         raise ApiError(422, "validation_error", "The body must be a JSON object with a field 'blob'.")
     blob = body.get("blob")
@@ -174,7 +176,7 @@ async def _read_json(request: Request, caller: Principal) -> Submission:
 
 
 def uploaded(blob: str, caller: Principal) -> BlobRef:
-    """The blob that a caller names: only uploads that the caller may see can be named."""
+    """The blob that a caller names. Raises ``BlobNameError``; ``BlobNotFoundError`` for another user's."""
     container, _, name = blob.partition("/")
     if container != UPLOADS:
         raise BlobNameError(f"it must begin with '{UPLOADS}/'")
@@ -193,7 +195,7 @@ def check_prompt(prompt: str) -> None:
 
 
 def checked_callback(url: str | None) -> str | None:
-    """The callback URL as it will be called. Raises ``RefusedUrlError``, ``SigningKeyError``."""
+    """The callback URL as it will be called, or None. Raises ``RefusedUrlError``, ``SigningKeyError``."""
     if not url:
         return None
     settings = get_services().settings
@@ -203,7 +205,9 @@ def checked_callback(url: str | None) -> str | None:
 
 async def _callback(given: object) -> str | None:
     if given is not None and not isinstance(given, str):
-        raise ApiError(422, "validation_error", "callback_url: it must be a string")
+        raise ApiError(
+            422, "validation_error", "The field 'callback_url' is not a string. Send a URL, or leave it out."
+        )
     return await in_waiting_thread(checked_callback, given)
 
 
