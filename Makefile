@@ -111,10 +111,13 @@ $(VENV)/bin/python:
 	$(call need,$(PYTHON),install Python 3.11 to 3.13)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): it must be 3.11 to 3.13, such as make PYTHON=python3.11"; exit 1; }
+	@echo "First run: this installs about 3.3 GB into this folder (Python packages 2.5 GB, more with CUDA; Azurite"
+	@echo "0.4 GB; the dashboard's packages 0.3 GB) and 40 MB of models into your cache. On a fast connection it takes"
+	@echo "about 2 minutes; later runs start at once. The log is $(LOG)."
 	$(call step,virtual environment,$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; })
 
 $(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/install.sh | $(VENV)/bin/python
-	$(call step,packages of the GPU service (torch is large),sh gpu_container/install.sh $(BIN)/python)
+	$(call step,packages of the GPU service (PyTorch: 0.8 GB, several GB with CUDA),sh gpu_container/install.sh $(BIN)/python)
 	$(call step,packages of the app and the host,$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-local.txt -e ./client)
 	@touch $@
 
@@ -123,17 +126,17 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
 	@touch $@
 
 $(VENV)/.models: gpu_container/models.py gpu_container/fetch_models.py $(VENV)/.packages
-	$(call step,models,$(BIN)/python -m gpu_container.fetch_models)
+	$(call step,models (40 MB),$(BIN)/python -m gpu_container.fetch_models)
 	@touch $@
 
 local/azurite/node_modules/.installed: local/azurite/package.json local/azurite/package-lock.json
 	$(need_node)
-	$(call step,Azurite,cd local/azurite && npm ci --no-progress)
+	$(call step,Azurite (0.4 GB),cd local/azurite && npm ci --no-progress)
 	@touch $@
 
 frontend/node_modules/.installed: frontend/package.json frontend/package-lock.json
 	$(need_node)
-	$(call step,packages of the dashboard,cd frontend && npm ci --no-progress)
+	$(call step,packages of the dashboard (0.3 GB),cd frontend && npm ci --no-progress)
 	@touch $@
 
 frontend/dist/.built: frontend/node_modules/.installed $(FRONTEND)

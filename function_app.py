@@ -15,7 +15,7 @@ from api.durable import with_client
 from imagery.reporting.push import push_metrics
 from imagery.settings import BlobTriggerSource, get_settings
 from imagery.telemetry.exporters.azure_monitor import configure_exporter
-from imagery.telemetry.logs import configure_logging
+from imagery.telemetry.logs import configure_logging, warn_of_old_settings
 from lifecycle.reconciler import reconcile
 from lifecycle.retention import retain
 from lifecycle.uploads import on_upload
@@ -25,6 +25,7 @@ from orchestrators.image_pipeline import image_pipeline
 
 settings = get_settings()
 configure_logging(settings.log_level)
+warn_of_old_settings()
 configure_exporter(settings)
 
 app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)

@@ -1,4 +1,4 @@
-"""Who is calling: an API key, or a sign-in that the platform vouches for."""
+"""Who is calling: the owner of an API key, or a user whom the platform has signed in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ApiError, answer
+from api.errors import ApiError, problem_response
 from imagery.principal import Principal, Role
 from imagery.services import get_services
 from imagery.settings import get_settings
@@ -35,15 +35,15 @@ _NAME = ("name", "preferred_username")
 _MAX_PRINCIPAL = 16 * 1024
 _MAX_NAME = 200
 _HEADERS = {"WWW-Authenticate": "Bearer"}
-_NO_KEY = "An API key is needed: send it as 'X-API-Key: ...' or 'Authorization: Bearer ...'."
+_NO_KEY = "The request has no API key. Send it as 'X-API-Key: ...' or 'Authorization: Bearer ...'."
 _READING = {"GET", "HEAD", "OPTIONS"}
-_CROSS_SITE = "A page of another site sent this request in your name; it was not carried out."
-_NO_ANSWER = "The key can't be checked now. Try again in a moment."
-_BAD_KEY = "The API key is not valid: it is wrong, revoked, expired, or its user is disabled."
+_CROSS_SITE = "A page of another site sent this request in your name. Use this site, or an API key."
+_NOT_NOW = "The API key can't be checked now. Try again in a moment."
+_BAD_KEY = "The API key is wrong, revoked or expired, or its user is disabled. Ask for a new one."
 
 
 def invalid_key() -> ApiError:
-    """The answer to a key that is not valid."""
+    """The error of a key that is not valid."""
     return ApiError(401, "invalid_api_key", _BAD_KEY, headers=_HEADERS)
 
 
@@ -52,7 +52,7 @@ def _missing_key() -> ApiError:
 
 
 class Authentication:
-    """Lets nobody without a valid credential reach /api/, before a byte of the body is looked at."""
+    """Rejects requests to /api/ without a valid credential before it reads a byte of the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -68,19 +68,21 @@ class Authentication:
         try:
             caller = await asyncio.to_thread(authenticate, headers)
         except Exception as error:
-            # health must be told also, and above all, while the database is down
+            # /healthz must report above all when the database is down
             _log.error("authentication_failed", exc_info=error)
             if is_protected:
-                await answer(ApiError(503, "authentication_unavailable", _NO_ANSWER))(scope, receive, send)
+                await problem_response(ApiError(503, "authentication_unavailable", _NOT_NOW))(
+                    scope, receive, send
+                )
                 return
         if caller is None and is_protected:
             given = _any_key(headers) is not None or _signed_in(headers)
             refusal = invalid_key() if given else _missing_key()
             _log.info("authentication_refused", code=refusal.problem.code)
-            await answer(refusal)(scope, receive, send)
+            await problem_response(refusal)(scope, receive, send)
             return
         if (caller is not None or path == SESSION_PATH) and is_forged(scope["method"], headers):
-            await answer(ApiError(403, "cross_site_request", _CROSS_SITE))(scope, receive, send)
+            await problem_response(ApiError(403, "cross_site_request", _CROSS_SITE))(scope, receive, send)
             return
         scope.setdefault("state", {})[_CALLER] = caller
         with log_context(caller=caller.user_id if caller else None):
@@ -96,7 +98,7 @@ def authenticate(headers: Headers) -> Principal | None:
 
 
 def optional_caller(request: Request) -> Principal | None:
-    """The caller where one is known: for routes that are open to everybody."""
+    """Return the caller, or None: for routes that need no credential."""
     caller: Principal | None = request.scope.get("state", {}).get(_CALLER)
     return caller
 
@@ -113,7 +115,7 @@ def require_admin(request: Request) -> Principal:
     """The caller, who must be an admin."""
     caller = current_caller(request)
     if caller.role is not Role.ADMIN:
-        raise ApiError(403, "admin_only", "Only administrators may do this.")
+        raise ApiError(403, "admin_only", "Only administrators may do this. Ask one of them.")
     return caller
 
 
@@ -121,7 +123,7 @@ def require_operator(request: Request) -> Principal:
     """The caller, who must be an operator or an admin."""
     caller = current_caller(request)
     if not caller.sees_everything:
-        raise ApiError(403, "operator_only", "Only operators may do this.")
+        raise ApiError(403, "operator_only", "Only operators may do this. Ask one of them.")
     return caller
 
 
@@ -138,9 +140,9 @@ SECURITY = (
 
 
 def is_forged(method: str, headers: Headers) -> bool:
-    """True for a change that another site's page asks for with somebody's sign-in or session.
+    """True for a change that a page of another site requests with the user's sign-in or session.
 
-    Browsers send those along by themselves; a key in a header they do not send.
+    Browsers send those along by themselves, but never a key in a header.
     """
     if method in _READING or _given_key(headers) is not None:
         return False
@@ -166,7 +168,7 @@ def _any_key(headers: Headers) -> str | None:
 
 
 def _signed_in(headers: Headers) -> bool:
-    """True when the platform has signed somebody in. Without the platform anybody could send the header."""
+    """True when the platform has signed a user in. Without the platform anyone could send the header."""
     return get_settings().api.easy_auth and "x-ms-client-principal" in headers
 
 
@@ -175,9 +177,9 @@ def _by_sign_in(encoded: str) -> Principal | None:
     if len(encoded) > _MAX_PRINCIPAL:
         return None
     try:
-        told: Any = json.loads(base64.b64decode(encoded, validate=True))
-        claims = [(str(each["typ"]), str(each["val"])) for each in told["claims"]]
-        role_type = str(told.get("role_typ") or "roles")
+        principal: Any = json.loads(base64.b64decode(encoded, validate=True))
+        claims = [(str(each["typ"]), str(each["val"])) for each in principal["claims"]]
+        role_type = str(principal.get("role_typ") or "roles")
     except (binascii.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     user_id = next((value for kind, value in claims if kind in _OBJECT_ID), "")

@@ -1,4 +1,4 @@
-"""Cursors of lists that are newest first: a moment and an id, opaque to callers."""
+"""Cursors of lists that are sorted newest first: a time and an id, opaque to callers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def parse_cursor(cursor: str) -> tuple[datetime, str]:
         if moment.utcoffset() != timedelta(0) or not is_id(last_id):
             raise ValueError(cursor)
     except (ValueError, TypeError, RecursionError, binascii.Error):
-        detail = "The cursor is not one that this API gave out; leave it out to start with the first page."
+        detail = "The cursor does not come from this API. Leave it out to start with the first page."
         raise ApiError(422, "invalid_cursor", detail) from None
     return moment, last_id

@@ -26,7 +26,7 @@ from imagery.webhooks import SigningKeyError
 _log = get_logger(__name__)
 _TRY_AGAIN_S = "5"
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
-_REFUSAL_STATUS = {
+_REJECTION_STATUS = {
     "file_too_large": 413,
     "too_many_pixels": 413,
     "image_too_large": 413,
@@ -36,7 +36,7 @@ _REFUSAL_STATUS = {
 
 
 class ApiError(Exception):
-    """An answer other than success: ``status``, a stable ``code``, and a sentence with the way out."""
+    """An error for the caller: HTTP ``status``, a stable ``code``, what is wrong and what to do about it."""
 
     def __init__(
         self,
@@ -65,15 +65,15 @@ class ApiError(Exception):
         return self.problem.code
 
 
-def refusal(report: GuardrailReport) -> ApiError:
-    """The error of an image that the guardrail refused."""
+def rejection(report: GuardrailReport) -> ApiError:
+    """The error of an image that the guardrail rejected."""
     code = report.code or "rejected"
     checks = [check.to_json() for check in report.checks if check.passed is False]
-    return ApiError(_REFUSAL_STATUS.get(code, 422), code, report.message, errors=checks)
+    return ApiError(_REJECTION_STATUS.get(code, 422), code, report.message, errors=checks)
 
 
 def invalid(found: Sequence[Mapping[str, Any]]) -> ApiError:
-    """The error of fields that pydantic refuses: its ``errors()``, each with ``loc`` and ``msg``."""
+    """The error of fields that pydantic rejects: its ``errors()``, each with ``loc`` and ``msg``."""
     errors = [
         {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"]} for each in found
     ]
@@ -82,25 +82,25 @@ def invalid(found: Sequence[Mapping[str, Any]]) -> ApiError:
 
 
 def job_not_found(job_id: str) -> ApiError:
-    """There is no such job, or it is somebody else's."""
+    """The error of a job that does not exist, or that another user owns."""
     return ApiError(404, "job_not_found", f"There is no job '{job_id[:100]}'.")
 
 
-def answer(error: ApiError) -> JSONResponse:
-    """The problem as it is sent."""
+def problem_response(error: ApiError) -> JSONResponse:
+    """The response that carries the problem of ``error``."""
     body = error.problem.model_dump(mode="json", exclude_none=True)
     return JSONResponse(body, error.problem.status, headers=error.headers, media_type=PROBLEM_JSON)
 
 
 async def _api_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ApiError)
-    return answer(error)
+    return problem_response(error)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # the first part says where the field was: in the body, the query, the path or a header
-    return answer(invalid([{**each, "loc": each["loc"][1:]} for each in error.errors()]))
+    return problem_response(invalid([{**each, "loc": each["loc"][1:]} for each in error.errors()]))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
@@ -109,11 +109,11 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     headers = dict(error.headers) if error.headers else {}
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {"Allow": ", ".join(_methods(request) or ["GET"])}
-    return answer(ApiError(error.status_code, code, str(error.detail), headers=headers or None))
+    return problem_response(ApiError(error.status_code, code, str(error.detail), headers=headers or None))
 
 
 def _methods(request: Request) -> list[str]:
-    """The methods of the request's address: the framework names those of its first route alone."""
+    """All methods of the request's path: the framework names only those of the first route."""
     path, found = request.scope["path"], set[str]()
     for route in iter_route_contexts(request.app.routes):
         if route.path and route.methods and compile_path(str(route.path))[0].match(path):
@@ -123,38 +123,46 @@ def _methods(request: Request) -> list[str]:
 
 async def _storage(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, BlobNameError):
-        return answer(ApiError(422, error.code, f"The blob name is not accepted: {error}."))
+        return problem_response(ApiError(422, error.code, f"The blob name is not valid: {error}."))
     if isinstance(error, BlobNotFoundError):
-        return answer(ApiError(404, error.code, "The blob does not exist."))
+        return problem_response(ApiError(404, error.code, "The blob does not exist. Upload it first."))
     _log.error("storage_error", error=str(error))
-    return answer(ApiError(503, "storage_unavailable", "Storage does not answer. Try again."))
+    return problem_response(
+        ApiError(503, "storage_unavailable", "The storage is not available. Try again in a moment.")
+    )
 
 
 async def _quota(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, QuotaExceededError)
     headers = {"Retry-After": str(math.ceil(error.retry_after_s))}
-    return answer(ApiError(402 if error.is_money else 429, error.code, str(error), headers=headers))
+    return problem_response(ApiError(402 if error.is_money else 429, error.code, str(error), headers=headers))
 
 
 async def _guardrail(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SandboxError | ContentSafetyUnavailableError)
-    return answer(ApiError(503, error.code, str(error), headers={"Retry-After": _TRY_AGAIN_S}))
+    return problem_response(ApiError(503, error.code, str(error), headers={"Retry-After": _TRY_AGAIN_S}))
 
 
 async def _callback(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RefusedUrlError):
-        return answer(ApiError(422, error.code, f"The callback URL is refused: {error}."))
-    return answer(ApiError(422, SigningKeyError.code, str(error)))
+        return problem_response(ApiError(422, error.code, f"The callback URL is not accepted: {error}."))
+    return problem_response(ApiError(422, SigningKeyError.code, str(error)))
 
 
 def unexpected(error: Exception) -> JSONResponse:
-    """The answer to what nobody foresaw: logged in full, told without internals."""
+    """The response to an unforeseen error, which is logged in full and described without internals."""
     _log.error("internal_error", exc_info=error)
-    return answer(ApiError(500, "internal_error", "Something went wrong on our side. Try again."))
+    return problem_response(
+        ApiError(
+            500,
+            "internal_error",
+            "The server failed on this request. Try again; if it fails again, report the X-Request-Id.",
+        )
+    )
 
 
 def install(app: FastAPI) -> None:
-    """Make every foreseen error of ``app`` a problem; ``middleware.LastResort`` sees to the others."""
+    """Make every foreseen error of ``app`` a problem; ``middleware.LastResort`` handles the others."""
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -1,7 +1,7 @@
-"""Threads for what waits for outsiders: for a worker that reads their file, or for their name server.
+"""Threads for work that waits for others: for a worker that reads an untrusted file, or for a name server.
 
-The loop's own threads are few, and every request needs one for its key: if uploads waited there, nobody
-could even ask how a job is doing.
+The loop's own threads are few, and every request needs one for its key: if uploads waited there, no
+caller could even get the status of a job.
 """
 
 from __future__ import annotations

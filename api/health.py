@@ -61,8 +61,8 @@ async def get_health(response: Response, caller: MaybeCaller) -> HealthReport:
         "content_safety": lambda: asyncio.to_thread(_content_safety),
     }
     found = await asyncio.gather(*(_limited(check) for check in checks.values()))
-    told = found if caller else [each.model_copy(update={"reason": None}) for each in found]
-    dependencies = dict(zip(checks, told, strict=True))
+    shown = found if caller else [each.model_copy(update={"reason": None}) for each in found]
+    dependencies = dict(zip(checks, shown, strict=True))
     status: State = "ok"
     if any(each.state == "down" for each in found):
         status = "down"
@@ -77,7 +77,7 @@ async def _limited(check: Callable[[], Awaitable[DependencyHealth]]) -> Dependen
     try:
         found = await asyncio.wait_for(check(), _LIMIT_S)
     except TimeoutError:
-        found = DependencyHealth(state="down", reason=f"no answer within {_LIMIT_S:.0f} s")
+        found = DependencyHealth(state="down", reason=f"no response within {_LIMIT_S:.0f} s")
     except Exception as error:
         found = DependencyHealth(state="down", reason=type(error).__name__)
     return found.model_copy(update={"duration_ms": round((time.perf_counter() - started) * 1000, 1)})
@@ -121,8 +121,8 @@ def _gpu() -> DependencyHealth:
     broken = _circuit(GuardedDependency.GPU)
     if broken:
         return broken
-    told: dict[str, Any] = get_services().gpu.health()
-    state = told.get("state", "UNREACHABLE")
+    report: dict[str, Any] = get_services().gpu.health()
+    state = report.get("state", "UNREACHABLE")
     if state in {"READY", "BUSY"}:
         return DependencyHealth(state="ok")
     return DependencyHealth(state="degraded", reason=f"GPU service is {state}; jobs wait at their GPU stage")

@@ -13,7 +13,7 @@ from fastapi import Request
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
-from api.errors import ApiError, invalid, refusal
+from api.errors import ApiError, invalid, rejection
 from api.guarded import in_waiting_thread
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
@@ -117,7 +117,7 @@ def batch_job_request(
 ) -> JobRequest:
     """The request of an item's job. Raises ``ApiError``, ``StorageError``, and as ``check_callback`` does."""
     source = uploaded(item.blob, caller)
-    refuse_prompt(item.prompt)
+    check_prompt(item.prompt)
     url = check_callback(item.callback_url)
     properties = get_services().storage.properties(source)
     return blob_request(
@@ -133,7 +133,7 @@ async def _read_form(request: Request) -> Submission:
     async with request.form(max_files=1, max_fields=20) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
-            raise ApiError(422, "missing_file", "The form has no file in its field 'file'.")
+            raise ApiError(422, "missing_file", "The form has no file. Send it in the field 'file'.")
         fields = {name: form[name] for name in JobOptions.model_fields if form.get(name)}
         data = await file.read()
         options = _options(fields)
@@ -152,7 +152,9 @@ async def _read_json(request: Request, caller: Principal) -> Submission:
     try:
         body = json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise ApiError(400, "invalid_json", "The body is not valid JSON.") from None
+        raise ApiError(
+            400, "invalid_json", "The body is not valid JSON. Send an object with a field 'blob'."
+        ) from None
     if not isinstance(body, dict):
         raise ApiError(422, "validation_error", "The body must be a JSON object with a field 'blob'.")
     blob = body.get("blob")
@@ -160,7 +162,7 @@ async def _read_json(request: Request, caller: Principal) -> Submission:
         raise ApiError(422, "missing_field", "The field 'blob' is missing: send \"uploads/<name>\".")
     source = await asyncio.to_thread(uploaded, blob, caller)
     options = _options({name: body[name] for name in JobOptions.model_fields if name in body})
-    refuse_prompt(options.prompt)
+    check_prompt(options.prompt)
     url = await _callback(body.get("callback_url"))
     properties = await asyncio.to_thread(get_services().storage.properties, source)
     version = pinned(source, properties)
@@ -174,7 +176,7 @@ async def _read_json(request: Request, caller: Principal) -> Submission:
 
 
 def uploaded(blob: str, caller: Principal) -> BlobRef:
-    """The blob that a caller names: only uploads that the caller may see can be named."""
+    """The blob that a caller names. Raises ``BlobNameError``; ``BlobNotFoundError`` for another user's."""
     container, _, name = blob.partition("/")
     if container != UPLOADS:
         raise BlobNameError(f"it must begin with '{UPLOADS}/'")
@@ -184,7 +186,7 @@ def uploaded(blob: str, caller: Principal) -> BlobRef:
     return ref
 
 
-def refuse_prompt(prompt: str) -> None:
+def check_prompt(prompt: str) -> None:
     """Raise ``ApiError`` 422 for a prompt that the guardrail rejects, before anything is uploaded for it."""
     failed = [check for check in get_services().guardrail.check_prompt(prompt) if check.passed is False]
     if failed:
@@ -193,7 +195,7 @@ def refuse_prompt(prompt: str) -> None:
 
 
 def checked_callback(url: str | None) -> str | None:
-    """The callback URL as it will be called. Raises ``RefusedUrlError``, ``SigningKeyError``."""
+    """The callback URL as it will be called, or None. Raises ``RefusedUrlError``, ``SigningKeyError``."""
     if not url:
         return None
     settings = get_services().settings
@@ -203,7 +205,9 @@ def checked_callback(url: str | None) -> str | None:
 
 async def _callback(given: object) -> str | None:
     if given is not None and not isinstance(given, str):
-        raise ApiError(422, "validation_error", "callback_url: it must be a string")
+        raise ApiError(
+            422, "validation_error", "The field 'callback_url' is not a string. Send a URL, or leave it out."
+        )
     return await in_waiting_thread(checked_callback, given)
 
 
@@ -231,7 +235,7 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     admitted_job = job_id if report.admitted else None
     log_verdict(services.database, report, owner_id=owner, size_bytes=len(data), job_id=admitted_job)
     if found.picture is None:
-        raise refusal(report)
+        raise rejection(report)
     # the fingerprint keeps a second body under the same key from replacing the first one's bytes
     name = f"{job_id}/source-{submission.fingerprint[:16]}.png"
     return services.storage.write(BlobRef(container=JOBS, name=name), found.picture, "image/png")

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import ApiError, answer, unexpected
+from api.errors import ApiError, problem_response, unexpected
 from imagery.database.tables import utc_now
 from imagery.telemetry.logs import log_context
 from imagery.telemetry.tracing import SpanType, record_span, start_span_id, starting_jobs
@@ -33,7 +33,7 @@ _POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class RequestId:
-    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one, for logs and responses."""
+    """Takes the caller's ``X-Request-Id`` if it is a plain word, else makes one: for log and response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -96,10 +96,10 @@ class RequestTrace:
 
 
 class LastResort:
-    """Turns an unforeseen error into a problem.
+    """Returns a problem for an unforeseen error.
 
-    A handler for ``Exception`` would answer too, but the framework raises the error once more behind it,
-    and then the Functions worker throws the answer away.
+    A handler for ``Exception`` would do so too, but the framework raises the error again behind it, and then
+    the Functions worker drops the response.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -122,7 +122,7 @@ class LastResort:
 
 
 class BodyLimit:
-    """Refuses a body over the limit: by its declared length, and by what really comes."""
+    """Rejects a body over the limit, by its declared length and by the bytes that arrive."""
 
     def __init__(self, app: ASGIApp, max_file_bytes: int, max_json_bytes: int) -> None:
         self._app = app
@@ -138,8 +138,8 @@ class BodyLimit:
         most = self._max_file if is_form else self._max_json
         declared = headers.get("content-length", "")
         if _DIGITS.fullmatch(declared) and _exceeds(declared, most):
-            detail = f"The body has {declared[:20]} bytes, the limit is {most}."
-            await answer(ApiError(413, "body_too_large", detail))(scope, receive, send)
+            detail = f"The body has {declared[:20]} bytes, the limit is {most}. Send a smaller one."
+            await problem_response(ApiError(413, "body_too_large", detail))(scope, receive, send)
             return
         received = 0
 
@@ -149,7 +149,7 @@ class BodyLimit:
             received += len(message.get("body") or b"")
             if received > most:
                 # of the framework's own kind, which is what its parsers let through
-                raise HTTPException(413, f"The body has more than {most} bytes.")
+                raise HTTPException(413, f"The body has more than {most} bytes. Send a smaller one.")
             return message
 
         await self._app(scope, counting_receive, send)
@@ -162,7 +162,7 @@ def _exceeds(digits: str, most: int) -> bool:
 
 
 class SecurityHeaders:
-    """Tell browsers to trust the content type, to frame responses nowhere else, and to store none."""
+    """Headers that keep a browser from guessing types, from framing a response and from storing it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

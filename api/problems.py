@@ -48,7 +48,7 @@ class ProblemEntry(BaseModel):
 
 
 def problems(*statuses: int) -> Responses:
-    """The ``responses`` of a route that returns these statuses with a problem (RFC 9457)."""
+    """The ``responses`` of a route that returns a problem (RFC 9457) with these statuses."""
     return {status: _problem(status) for status in statuses}
 
 

@@ -1,4 +1,4 @@
-"""How jobs look from outside: the shapes of the responses."""
+"""How the API shows jobs: the models of its responses."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def links(job_id: str, *, completed: bool) -> JobLinks:
 
 
 def accepted(job: ImageJob) -> AcceptedJob:
-    """The short answer."""
+    """The short form of a job."""
     state = JobState(job.state)
     has_result = state is JobState.COMPLETED and job.expired_at is None
     where = links(job.job_id, completed=has_result)
@@ -159,14 +159,14 @@ def accepted(job: ImageJob) -> AcceptedJob:
 
 
 def guardrail_verdict(row: GuardrailLog, job_id: str) -> GuardrailVerdict:
-    """A kept verdict as the API shows it."""
+    """A stored verdict as the API shows it."""
     return GuardrailVerdict.model_validate(
         {**row.model_dump(exclude={"job_id"}), "job_id": job_id, "checked_at": row.created_at}
     )
 
 
 def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
-    """The long answer: every stage stands in it, also those that have not begun."""
+    """The long form of a job, with every stage, also those that have not begun."""
     job, rows = view.job, {row.stage: row for row in view.stages}
     state = JobState(job.state)
     options = JobOptions.model_validate(job.options)

@@ -12,50 +12,54 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Drill:
-    """One program: what it does, how long it takes on two cores, and how it is started."""
+    """One program: what it does, its minutes on two cores (None if not timed), and how it is started."""
 
     summary: str
-    takes: str
+    minutes: int | None
     module: str
     arguments: tuple[str, ...] = ()
 
 
 DRILLS: dict[str, Drill] = {
-    "faults": Drill("kill the host at every point of every way a job can take", "20 min", "drills.faults"),
-    "load": Drill("200 jobs at once while a fifth of the paid calls fail", "5 min", "drills.load"),
+    "faults": Drill("kill the host at every point of every way a job can take", None, "drills.faults"),
+    "load": Drill("200 jobs at once while a fifth of the paid calls fail", None, "drills.load"),
     "chaos": Drill(
         "the same while each process of the stack is killed 20 times",
-        "10 min",
+        None,
         "drills.load",
         ("--kills", "20", "--pause-s", "20"),
     ),
-    "soak": Drill("20 clients follow the log while the host is killed twice", "30 min", "drills.soak"),
-    "races": Drill("8 processes against one budget and one circuit", "1 min", "drills.races"),
-    "hostile": Drill("hostile and odd files: verdict, memory and time of each", "5 min", "drills.hostile"),
-    "fuzz": Drill("look for files that break the guardrail", "10 min", "drills.fuzz"),
-    "contract": Drill("generated requests against every route (schemathesis)", "10 min", "drills.contract"),
-    "telemetry": Drill("what Application Insights gets of one job", "1 min", "drills.telemetry"),
-    "gpu-bench": Drill("the GPU stages against the usual script", "30 min", "drills.gpu_bench"),
+    "soak": Drill("20 clients follow the log while the host is killed twice", 30, "drills.soak"),
+    "races": Drill("8 processes against one budget and one circuit", None, "drills.races"),
+    "hostile": Drill("hostile and odd files: verdict, memory and time of each", 8, "drills.hostile"),
+    "fuzz": Drill("look for files that break the guardrail", 10, "drills.fuzz"),
+    "contract": Drill("generated requests against every route (schemathesis)", None, "drills.contract"),
+    "telemetry": Drill("what Application Insights gets of one job", 2, "drills.telemetry"),
+    "gpu-bench": Drill("the GPU stages against the usual script", None, "drills.gpu_bench"),
     "bench-guardrail": Drill(
-        "the guardrail's response time against the bare decoding", "2 min", "drills.bench_guardrail"
+        "the guardrail's response time against the bare decoding", 4, "drills.bench_guardrail"
     ),
     "bench-metrics": Drill(
-        "/api/v1/metrics with 100,000 jobs in SQLite and PostgreSQL", "5 min", "drills.bench_metrics"
+        "/api/v1/metrics with 100,000 jobs in SQLite and PostgreSQL", 4, "drills.bench_metrics"
     ),
 }
 
 
 def listing() -> str:
     """One line a drill, then how to run one."""
-    lines = [f"  {name:17}{drill.takes:>7}   {drill.summary}" for name, drill in DRILLS.items()]
+    lines = [f"  {name:17}{_time(drill):>7}   {drill.summary}" for name, drill in DRILLS.items()]
     return "\n".join(
         [
-            "Drills, with about the time each takes on two cores:",
+            "Drills, and about how long each takes on two cores (-: not timed):",
             *lines,
             'Run one with make drill NAME=faults; its options: make drill NAME=faults ARGS="--help".',
             "",
         ]
     )
+
+
+def _time(drill: Drill) -> str:
+    return "-" if drill.minutes is None else f"{drill.minutes} min"
 
 
 def main(arguments: list[str]) -> int:

@@ -19,13 +19,15 @@ from imagery.contracts import JOBS
 from imagery.settings import get_settings
 from imagery.storage import get_storage
 from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
-from imagery.telemetry.logs import configure_logging
+from imagery.telemetry.logs import configure_logging, warn_of_old_settings
 
 _ANSWER_S = 3.0
 
 
 def main(arguments: list[str]) -> int:
     """Serve."""
+    configure_logging(get_settings().log_level)
+    warn_of_old_settings()
     settings = get_gpu_settings()
     parser = argparse.ArgumentParser(
         prog="python -m gpu_container", description="Background removal and upscaling over HTTP."
@@ -33,7 +35,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--host", default=settings.host)
     parser.add_argument("--port", type=int, default=settings.port)
     given = parser.parse_args(arguments)
-    configure_logging(get_settings().log_level)
     configure_exporter(get_settings(), "imagery-gpu")
     storage = get_storage()
     storage.ensure_containers(JOBS)

@@ -13,7 +13,7 @@ from imagery.telemetry.logs import log_context
 from imagery.telemetry.tracing import SpanType, parent_of, span
 
 _JOB_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-_UNANSWERED = 500
+_NO_RESPONSE = 500
 _FIRST_FAILURE = 400
 
 
@@ -30,7 +30,7 @@ class JobTrace:
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
-        status = _UNANSWERED
+        status = _NO_RESPONSE
 
         async def noting_send(message: MutableMapping[str, Any]) -> None:
             nonlocal status

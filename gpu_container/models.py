@@ -1,4 +1,4 @@
-"""Models as values that say what they need: where the file comes from, how to load and tile it."""
+"""The models: where the file of each comes from, how it is loaded and tiled."""
 
 from __future__ import annotations
 

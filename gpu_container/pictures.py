@@ -1,4 +1,4 @@
-"""Pictures in and out of blobs: whatever comes in leaves as upright 8-bit sRGB."""
+"""Reads and writes pictures: every input becomes upright 8-bit sRGB."""
 
 from __future__ import annotations
 

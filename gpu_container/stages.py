@@ -83,7 +83,7 @@ class StageService:
     def submit(self, stage: Stage, request: GpuRequest, deadline: float) -> Future[GpuReport]:
         """Start the stage, or join the run that is writing the same target already.
 
-        A caller's connection may end before the work does; the caller comes back and joins it.
+        A caller's connection may end before the work does; a repeated request joins it.
         Raises ``ServiceStartingError``, ``ServiceBusyError``, ``ServiceStoppingError``.
         """
         with self._lock:

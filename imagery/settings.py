@@ -6,7 +6,6 @@ its use. ``docs/settings.md`` is written from this file: ``python -m infra.setti
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -498,8 +497,6 @@ def layered(*environments: Mapping[str, str]) -> dict[str, str]:
     return merged
 
 
-def warn_of_old_settings() -> None:
-    """Log one line if variables with names of an earlier version are set. Call it once logging works."""
-    text = complaint(os.environ)
-    if text:
-        logging.getLogger(__name__).warning("old_settings: %s", text)
+def old_settings() -> str | None:
+    """What this process's variables with old names are called now. Returns None if there are none."""
+    return complaint(os.environ)

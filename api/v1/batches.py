@@ -142,10 +142,10 @@ async def cancel_batch(batch_id: str, caller: Caller) -> BatchStatus:
 
 def _check_size(request: BatchRequest) -> None:
     if len(request.items) > _MAX_ITEMS:
-        raise ApiError(422, "batch_too_large", f"A batch takes up to {_MAX_ITEMS} items.")
+        raise ApiError(422, "batch_too_large", f"A batch takes up to {_MAX_ITEMS} items. Split it.")
     different = {item.callback_url for item in request.items}
     if len(different) > _MAX_CALLBACK_URLS:
-        detail = f"A batch takes up to {_MAX_CALLBACK_URLS} different callback URLs."
+        detail = f"A batch takes up to {_MAX_CALLBACK_URLS} different callback URLs. Split the batch."
         raise ApiError(422, "too_many_callback_urls", detail)
 
 
@@ -174,7 +174,12 @@ async def _start(batch: Batch, caller: Principal, request: BatchRequest) -> None
     errors = [item.model_dump() for item in refused]
     if len(refused) == len(request.items):
         await asyncio.to_thread(batches.forget, batch.batch_id)
-        raise ApiError(422, "batch_empty", "None of the items can be processed.", errors=errors)
+        raise ApiError(
+            422,
+            "batch_empty",
+            "None of the items can be processed. Each entry of `errors` says why.",
+            errors=errors,
+        )
     await asyncio.to_thread(batches.refuse, batch.batch_id, errors)
     current = await asyncio.to_thread(batches.get, batch.batch_id)
     if current is not None and current.cancelled_at is not None:

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/circuit-breakers", tags=["operations"])
 
 
 class CircuitStatus(View):
-    """One circuit. While it is open nobody calls the dependency; jobs wait for the next probe."""
+    """One circuit. While it is open the dependency is not called, and jobs wait for the next probe."""
 
     dependency: GuardedDependency
     state: CircuitState

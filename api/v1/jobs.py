@@ -125,15 +125,20 @@ async def retry_job(job_id: str, caller: Caller) -> JobStatus:
         raise ApiError(409, "job_not_retryable", detail, job_id=job_id)
     if await asyncio.to_thread(get_services().ledger.has_unknown, job_id):
         detail = (
-            "A paid call of this job may have been charged although its answer was lost. "
-            "It is not repeated before an operator has settled it."
+            "A paid call of this job may have been charged although its response was lost. "
+            "Ask an operator to settle it; then retry the job."
         )
         raise ApiError(409, "payment_unknown", detail, job_id=job_id)
     if view.job.expired_at is not None and not await asyncio.to_thread(_has_source, view.job):
         detail = "The job's pictures were deleted because of their age. Upload the image again."
         raise ApiError(409, "job_expired", detail, job_id=job_id)
     if await rerun(durable_client(), view.job) is None:
-        raise ApiError(409, "job_not_retryable", "Another request retried the job first.", job_id=job_id)
+        raise ApiError(
+            409,
+            "job_not_retryable",
+            "Another request has retried the job already. Look at its status.",
+            job_id=job_id,
+        )
     return job_status(await load(job_id, caller))
 
 
@@ -143,7 +148,7 @@ async def get_guardrail_verdict(job_id: str, caller: Caller) -> GuardrailVerdict
     await load(job_id, caller)
     row = await asyncio.to_thread(latest_verdict, get_services().database, job_id)
     if row is None:
-        detail = "The guardrail has not looked at this job's picture yet."
+        detail = "The guardrail has not examined this job's picture yet. Try again in a moment."
         raise ApiError(404, "guardrail_report_not_found", detail, job_id=job_id)
     return guardrail_verdict(row, job_id)
 
@@ -188,7 +193,7 @@ def _picture(container: str, name: str, job_id: str, stage: PictureName, width: 
 
 
 def _has_source(job: ImageJob) -> bool:
-    """True when an expired job could run again: its upload is there, because another job has it too."""
+    """True when an expired job can run again: its upload is still there, because another job uses it too."""
     ref = BlobRef(container=job.source_container, name=job.source_name)
     try:
         return get_services().storage.properties(ref).etag == job.source_etag
@@ -206,12 +211,12 @@ def _source(blob: str) -> tuple[str, str]:
 def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Response:
     services = get_services()
     if not services.storage.exists(ref):
-        detail = "This picture does not exist (yet): its stage has not finished."
+        detail = "This picture does not exist: its stage has not finished. Look at the job's status."
         raise ApiError(404, "image_not_found", detail, job_id=job_id)
     if width is not None:
         return _thumbnail(ref, width, job_id)
     kind = services.storage.properties(ref).content_type
-    # what a stranger has uploaded under any type must not be opened as a page
+    # an untrusted upload may claim any type, and must not be opened as a page
     safe = kind if kind in _PICTURE_TYPES else _UNKNOWN_TYPE
     try:
         link = services.storage.read_link(ref, LINK_LIFETIME_S, filename, safe)
@@ -225,7 +230,7 @@ def _thumbnail(ref: BlobRef, width: int, job_id: str) -> Response:
     try:
         small = _small(get_services(), ref, width)
     except (NoThumbnailError, BlobTooLargeError):
-        detail = "There is no thumbnail: the blob is no picture, or too large a one."
+        detail = "The blob is too large for a thumbnail or not a picture. Leave `width` out to get the blob."
         raise ApiError(422, "no_thumbnail", detail, job_id=job_id) from None
     return Response(small, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 

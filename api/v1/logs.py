@@ -1,7 +1,7 @@
 """``GET /logs``: what happened, as Server-Sent Events that end and resume, or as JSON lines.
 
-Hosts that buffer an answer hand it on when it is complete, so each one ends: with the first events that
-come, or after the longest wait. ``id:`` lines tell where the next one begins.
+A host that buffers a response delivers it when it is complete. So each response ends with the first events
+that come, or after the longest wait; its ``id:`` lines say where the next one begins.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ async def submit_job(
     if idempotency_key and job.request_hash != submission.fingerprint:
         detail = "This Idempotency-Key was used with another body. Use a new key for a new request."
         raise ApiError(409, "idempotency_key_reused", detail, job_id=job_id)
-    answer = accepted(job)
+    body = accepted(job)
     response.status_code = 202 if created else 200
-    response.headers["Location"] = answer.links.self
+    response.headers["Location"] = body.links.self
     response.headers["Retry-After"] = _RETRY_AFTER_S
-    return answer
+    return body

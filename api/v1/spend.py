@@ -1,4 +1,4 @@
-"""``GET /spend``: what was paid and what was not; ``POST /jobs/{id}/spend/resolve`` for lost answers."""
+"""``GET /spend``: what was paid and what was not; ``POST /jobs/{id}/spend/resolve`` for lost responses."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class PaymentResolution(BaseModel):
 def get_spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) -> SpendReport:
     """Get what was spent, and what was not.
 
-    Operators see the spend of everybody, others their own.
+    Operators see the spend of all users, others their own.
     """
     services, scope = get_services(), caller.scope
     since = (utc_now() - timedelta(days=days - 1)).date().isoformat()
@@ -134,7 +134,7 @@ async def resolve_payment(job_id: str, resolution: PaymentResolution, caller: Op
             by=caller.user_id,
         )
     except NothingToResolveError:
-        detail = "No paid call of this job has an unknown outcome."
+        detail = "No paid call of this job has an unknown outcome. There is nothing to settle."
         raise ApiError(409, "nothing_to_resolve", detail, job_id=job_id) from None
     return job_status(await load(job_id, caller))
 

@@ -1,4 +1,4 @@
-"""``GET /status/{job_id}``: where a job stands; ``?wait=`` holds the answer until something changes."""
+"""``GET /status/{job_id}``: where a job stands; ``?wait=`` holds the response until something changes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from api.auth import Caller
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.intake import CALLBACK_DESCRIPTION, checked_callback, refuse_prompt
+from api.intake import CALLBACK_DESCRIPTION, check_prompt, checked_callback
 from api.problems import problems
 from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
@@ -48,8 +48,12 @@ async def create_upload(request: UploadRequest, caller: Caller) -> UploadLink:
     services = get_services()
     most = services.settings.guardrail.max_upload_bytes
     if request.size > most:
-        raise ApiError(413, "file_too_large", f"The file has {request.size} bytes, the limit is {most}.")
-    refuse_prompt(request.prompt)
+        raise ApiError(
+            413,
+            "file_too_large",
+            f"The file has {request.size} bytes, the limit is {most}. Send a smaller one.",
+        )
+    check_prompt(request.prompt)
     return await in_waiting_thread(_ticket, services, request, caller.user_id)
 
 
@@ -62,7 +66,7 @@ def _ticket(services: Services, request: UploadRequest, owner_id: str) -> Upload
     try:
         link = services.storage.write_link(ref, LINK_LIFETIME_S)
     except LinkUnsupportedError:
-        detail = "This storage hands out no links. Send the file to POST /api/v1/process instead."
+        detail = "This storage can't make links. Send the file to POST /api/v1/process instead."
         raise ApiError(409, "link_unsupported", detail) from None
     ticket = services.tickets.add(
         ticket_id,

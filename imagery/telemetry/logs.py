@@ -16,6 +16,7 @@ import structlog
 from structlog.contextvars import bind_contextvars, bound_contextvars, merge_contextvars
 
 from imagery import __version__
+from imagery.settings import old_settings
 from imagery.telemetry.redaction import redact_line
 
 _FIRST_KEYS = ("timestamp", "level", "event", "job_id", "version", "stage", "duration_ms", "vram_used_gb")
@@ -81,6 +82,13 @@ def configure_logging(level: str = "INFO", *, handler: logging.Handler | None = 
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def warn_of_old_settings() -> None:
+    """Log one line if variables with names of an earlier version are set. Call it once, at start."""
+    detail = old_settings()
+    if detail:
+        get_logger(__name__).warning("old_settings", detail=detail)
+
+
 def line_of(record: logging.LogRecord) -> dict[str, Any]:
     """The line of ``record`` as a mapping, redacted; called by the thread that logs, whose context it has."""
     if isinstance(record.msg, dict):
@@ -107,4 +115,4 @@ def log_context(**values: Any) -> Iterator[None]:
         yield
 
 
-__all__ = ["bind_contextvars", "configure_logging", "get_logger", "log_context"]
+__all__ = ["bind_contextvars", "configure_logging", "get_logger", "log_context", "warn_of_old_settings"]

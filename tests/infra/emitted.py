@@ -15,7 +15,7 @@ from imagery.database.circuits import CircuitState
 from imagery.database.money import SpendState
 
 ROOT = Path(__file__).parent.parent.parent
-_FOLDERS = ("activities", "api", "gpu_container", "imagery", "orchestrators")
+_FOLDERS = ("activities", "api", "gpu_container", "imagery", "lifecycle", "orchestrators")
 _TELLING = {"record", "_tell", "debug", "info", "warning", "error", "exception"}
 _ENUMS = [
     *(state.value.lower() for state in JobState),

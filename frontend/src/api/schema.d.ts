@@ -150,7 +150,7 @@ export interface paths {
         };
         /**
          * Get what was spent, and what was not.
-         * @description Operators see the spend of everybody, others their own.
+         * @description Operators see the spend of all users, others their own.
          */
         get: operations["get_spend"];
         put?: never;
@@ -602,7 +602,7 @@ export interface components {
          * @enum {string}
          */
         CircuitState: "closed" | "half_open" | "open";
-        /** @description One circuit. While it is open nobody calls the dependency; jobs wait for the next probe. */
+        /** @description One circuit. While it is open the dependency is not called, and jobs wait for the next probe. */
         CircuitStatus: {
             dependency: components["schemas"]["GuardedDependency"];
             state: components["schemas"]["CircuitState"];
@@ -2665,7 +2665,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description One circuit. While it is open nobody calls the dependency; jobs wait for the next probe. */
+            /** @description One circuit. While it is open the dependency is not called, and jobs wait for the next probe. */
             200: {
                 headers: {
                     [name: string]: unknown;

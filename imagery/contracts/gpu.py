@@ -1,0 +1,42 @@
+"""What the app and the GPU service send each other."""
+
+from __future__ import annotations
+
+from imagery.contracts.jobs import BlobRef, Stage
+from imagery.contracts.message import Message
+
+
+class GpuRequest(Message):
+    """Body of the GPU service's ``POST /v1/remove-background`` and ``POST /v1/upscale``."""
+
+    job_id: str
+    source: BlobRef
+    target: BlobRef
+
+
+class GpuProgress(Message):
+    """Response of the GPU service's ``GET /v1/jobs/{job_id}``: what it is doing for a job right now.
+
+    ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
+    while upscaling; ``tiles_total`` grows where memory forces smaller tiles.
+    """
+
+    stage: Stage
+    ahead: int = 0
+    tiles_done: int | None = None
+    tiles_total: int | None = None
+
+
+class GpuReport(Message):
+    """Response of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU."""
+
+    output: BlobRef
+    width: int
+    height: int
+    duration_ms: float
+    vram_used_gb: float
+    vram_peak_gb: float
+    device: str
+    model: str
+    tiles: int = 0
+    reused: bool = False

@@ -1,0 +1,146 @@
+"""Jobs: their stages and states, what a caller may choose, and where pictures lie."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from imagery.contracts.message import Message
+
+
+class Stage(StrEnum):
+    """The four steps of a job, in order."""
+
+    GUARDRAIL = "guardrail"
+    REMBG = "rembg"
+    REALESRGAN = "realesrgan"
+    NANO_BANANA = "nano_banana"
+
+
+class JobState(StrEnum):
+    """State of a job, kept in SQL."""
+
+    QUEUED = "QUEUED"
+    VALIDATING = "VALIDATING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the job will not change any more without an explicit request."""
+        return self in TERMINAL_STATES
+
+
+TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.REJECTED, JobState.FAILED, JobState.CANCELLED})
+
+
+OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
+
+
+class StageState(StrEnum):
+    """State of one stage of one job. REJECTED: its input was judged unusable, so a repeat is no cure."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    SUCCEEDED = "SUCCEEDED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @classmethod
+    def _missing_(cls, value: object) -> StageState | None:
+        # an instance of the previous version may still write the former word during a deployment
+        return cls.REJECTED if value == "REFUSED" else None
+
+
+class BlobRef(Message):
+    """The address of one blob. ``etag`` pins a version where it matters."""
+
+    container: str
+    name: str
+    etag: str | None = None
+
+    @property
+    def path(self) -> str:
+        """``container/name``."""
+        return f"{self.container}/{self.name}"
+
+
+UPLOADS = "uploads"
+
+
+JOBS = "jobs"
+
+
+_OUTPUT_NAMES = {
+    Stage.GUARDRAIL: "0-guardrail.png",
+    Stage.REMBG: "1-rembg.png",
+    Stage.REALESRGAN: "2-realesrgan.png",
+    Stage.NANO_BANANA: "3-nano-banana.png",
+}
+
+
+def stage_output(job_id: str, stage: Stage) -> BlobRef:
+    """Where a stage of a job writes to: a name that depends on nothing else."""
+    return BlobRef(container=JOBS, name=f"{job_id}/{_OUTPUT_NAMES[stage]}")
+
+
+class AspectRatio(StrEnum):
+    """Aspect ratios of the placed picture that the image model accepts."""
+
+    SQUARE = "1:1"
+    PORTRAIT_2_3 = "2:3"
+    LANDSCAPE_3_2 = "3:2"
+    PORTRAIT_3_4 = "3:4"
+    LANDSCAPE_4_3 = "4:3"
+    PORTRAIT_4_5 = "4:5"
+    LANDSCAPE_5_4 = "5:4"
+    PORTRAIT_9_16 = "9:16"
+    LANDSCAPE_16_9 = "16:9"
+    CINEMA_21_9 = "21:9"
+
+
+class ImageSize(StrEnum):
+    """Size classes of the placed picture that the image model accepts."""
+
+    K1 = "1K"
+    K2 = "2K"
+    K4 = "4K"
+
+
+DEFAULT_PROMPT = (
+    "Place the subject on a light oak table in a bright room with soft daylight from the left, "
+    "with a natural contact shadow. Keep the subject unchanged."
+)
+
+
+class JobOptions(Message):
+    """What a caller may choose for a job."""
+
+    prompt: str = Field(default=DEFAULT_PROMPT, description="The scene in which the cut-out is placed.")
+    aspect_ratio: AspectRatio = Field(
+        default=AspectRatio.SQUARE, description="Aspect ratio of the placed picture."
+    )
+    image_size: ImageSize = Field(default=ImageSize.K1, description="Size class of the placed picture.")
+    fresh: bool = Field(
+        default=False,
+        description="Compute and pay again even if an earlier job has the same result.",
+    )
+
+
+class JobRequest(Message):
+    """What every entrance (blob upload, HTTP, batch) reduces to."""
+
+    job_id: str
+    source: BlobRef
+    owner_id: str
+    options: JobOptions = JobOptions()
+    content_type: str | None = None
+    request_hash: str = ""
+    batch_id: str | None = None
+    callback_url: str | None = None
