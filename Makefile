@@ -50,13 +50,30 @@ run: setup ## set everything up, start the stack, run a picture, keep serving un
 .PHONY: setup
 setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed frontend/dist/.built ## packages, models, Azurite and the dashboard
 
+# workers of pytest: more than processors, since tests also wait
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+DEV := setup $(VENV)/.dev tests/infra/kusto/node_modules/.installed
+
+.PHONY: check
+check: $(DEV) ## for every save: lint, types, and the tests that need no server, in two minutes
+	@$(MAKE) --no-print-directory -j3 --output-sync=target lint frontend-lint unit
+
+.PHONY: unit
+unit: $(DEV) ## the quick tests that need no server
+	$(PYTEST) -q -n 2 -m "unit and not slow" $(PYTEST_ARGS)
+
 .PHONY: test
-test: setup $(VENV)/.dev tests/infra/kusto/node_modules/.installed lint lint-infra frontend-test ## all checks and all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(DEV) lint lint-infra frontend-test ## all checks and all tests
+	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
+
+.PHONY: frontend-lint
+frontend-lint: frontend/dist/.built ## eslint and prettier
+	cd frontend && npm run --silent lint
 
 .PHONY: frontend-test
-frontend-test: frontend/dist/.built ## lint, unit tests and size of the dashboard
-	cd frontend && npm run --silent lint && npm run --silent test && npm run --silent size
+frontend-test: frontend-lint ## lint, unit tests and size of the dashboard
+	cd frontend && npm run --silent test && npm run --silent size
 
 .PHONY: e2e
 e2e: setup $(VENV)/.dev ## the dashboard in a real browser; leaves its screenshots in docs/images

@@ -32,6 +32,9 @@ DRILLS: dict[str, Drill] = {
     "soak": Drill("20 clients follow the log while the host is killed twice", 30, "drills.soak"),
     "races": Drill("8 processes against one budget and one circuit", None, "drills.races"),
     "hostile": Drill("hostile and odd files: verdict, memory and time of each", 8, "drills.hostile"),
+    "tiling": Drill(
+        "200 sizes of pictures upscaled in tiles and at once, by both engines", None, "drills.tiling"
+    ),
     "fuzz": Drill("look for files that break the guardrail", 10, "drills.fuzz"),
     "contract": Drill("generated requests against every route (schemathesis)", None, "drills.contract"),
     "telemetry": Drill("what Application Insights gets of one job", 2, "drills.telemetry"),

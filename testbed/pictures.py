@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+SAMPLE = Path(__file__).parent.parent / "local/samples/coffee.jpg"
 
 
 def picture(width: int = 64, height: int = 48, mode: str = "RGB", seed: int = 1) -> Image.Image:
@@ -18,6 +21,15 @@ def picture(width: int = 64, height: int = 48, mode: str = "RGB", seed: int = 1)
     base[disc] = (230, 200, 60)
     grain = np.random.default_rng(seed).normal(0, 6, base.shape)
     return Image.fromarray(np.clip(base + grain, 0, 255).astype(np.uint8)).convert(mode)
+
+
+def small_photo() -> bytes:
+    """The bundled photo, 160 pixels wide: a JPEG that costs the networks a fifth of the time."""
+    with Image.open(SAMPLE) as whole:
+        small = whole.convert("RGB").resize((160, 107), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
 
 
 def encoded(kind: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (64, 48), **save: Any) -> bytes:

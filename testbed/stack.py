@@ -38,6 +38,10 @@ class Piece:
     folder: Path
     ready_url: str
     process: subprocess.Popen[bytes] | None = None
+    running_with: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._first = dict(self.environment)
 
     @property
     def log(self) -> Path:
@@ -46,6 +50,7 @@ class Piece:
     def start(self) -> None:
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
         keep(self)
+        self.running_with = dict(self.environment)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -75,6 +80,17 @@ class Piece:
     def revive(self) -> None:
         self.start()
         self.wait_ready()
+
+    def restart(self, **more: str) -> None:
+        """Start it, ended or not, with the settings that it had at first and these."""
+        self.stop()
+        self.environment = {**self._first, **more}
+        self.revive()
+
+    def put_back(self) -> None:
+        """As it was started first, whatever a test did to it."""
+        if not self.is_alive() or self.running_with != self._first:
+            self.restart()
 
     def stop(self, signal_number: int = signal.SIGTERM) -> None:
         release(self)
@@ -120,6 +136,7 @@ class Stack:
             "QUOTA": "jobs_per_minute=100000 usd_per_day=100000",
             "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
             "CALLBACK_RETRY": "first_s=0.5 timeout_s=2",
+            "LONG_POLL": "logs_s=2",
         }
         state = ["--state-dir", str(self.folder / "host")]
         self.gpu = self._piece(
@@ -174,6 +191,12 @@ class Stack:
     def stop(self) -> None:
         for piece in (self.host, self.simulator, self.gpu):
             piece.stop()
+
+    def put_back(self) -> None:
+        """No faults pending, and all pieces running with their first settings."""
+        for piece in (self.gpu, self.simulator, self.host):
+            piece.put_back()
+        self.bill_client.delete("/_simulator/faults")
 
     def submit(self, data: bytes, *, key: str | None = None, **fields: str) -> str:
         headers = {"Idempotency-Key": key} if key else {}

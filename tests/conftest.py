@@ -15,7 +15,9 @@ from imagery.environment import read
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import Azurite, start_azurite
-from testbed.postgres import Postgres, PostgresMissingError, start_postgres
+from testbed.declared import Declared
+from testbed.postgres import Postgres, PostgresMissingError, is_installed, start_postgres
+from testbed.stack import Stack
 from testbed.supervised import forbidden, revive
 
 # what a fixture starts; a test that uses none of these is a unit test
@@ -31,14 +33,39 @@ _SERVERS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the servers that it uses, or as a unit test: ``-m unit`` chooses those."""
+    """Mark each test by the servers that it uses, or as a unit test: ``-m unit`` chooses those.
+
+    With ``-n`` the tests of a group run on one worker, so that each stack is started once; the groups that
+    take longest come first.
+    """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         for fixture in fixtures & _SERVERS.keys():
             item.add_marker(_SERVERS[fixture])
         if not any(item.get_closest_marker(mark) for mark in _SERVERS.values()):
             item.add_marker("unit")
+        item.add_marker(pytest.mark.xdist_group(_group(item, fixtures)))
+    items.sort(key=_order)
+
+
+def _group(item: pytest.Item, fixtures: set[str]) -> str:
+    """The shared stack that a test uses, or its file and the kind of its host."""
+    given: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    for kind in ("PROD", "DEV"):
+        if f"{kind.lower()}_stack" in fixtures or given.get("stack") == kind:
+            return f"stack of {kind}"
+    return f"{item.location[0]} {given.get('host', '')}"
+
+
+def _order(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    assert group is not None
+    slow = ("stack of PROD", "stack of DEV", "tests/drills/test_faults.py ")
+    if group.args[0] in slow:
+        return slow.index(group.args[0])
+    return len(slow) + (item.get_closest_marker("unit") is not None)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -108,6 +135,50 @@ def database(database_url: str) -> Iterator[Database]:
     upgrade(engine)
     yield Database(engine)
     engine.dispose()
+
+
+def stack_environment(
+    kind: str, folder: Path, request: pytest.FixtureRequest, azurite: Azurite | None = None
+) -> dict[str, str]:
+    """PROD: Azurite, shared if none is given, and PostgreSQL (SQLite where none is installed); DEV: files
+    and SQLite. Variables only.
+    """
+    if kind == "DEV":
+        return {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(folder / "store")}
+    azurite = azurite or request.getfixturevalue("azurite")
+    assert azurite is not None
+    production = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string}
+    if not is_installed():
+        return production
+    url = new_database(request.getfixturevalue("postgres"))
+    engine = make_engine(url)
+    upgrade(engine)
+    engine.dispose()
+    return production | {"DATABASE_URL": url}
+
+
+def _running_stack(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    running = Stack(folder, stack_environment(kind, folder, request))
+    try:
+        running.start()
+        document = running.client.get("/openapi.json").json()
+        # no test of the stack may see an answer that OpenAPI does not declare
+        running.client.event_hooks["response"].append(Declared(document).check)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def prod_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """GPU service, simulator and host over Azurite and PostgreSQL: one for all tests of a worker."""
+    yield from _running_stack("PROD", tmp_path_factory.mktemp("stack-prod"), request)
+
+
+@pytest.fixture(scope="session")
+def dev_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The same over files and SQLite."""
+    yield from _running_stack("DEV", tmp_path_factory.mktemp("stack-dev"), request)
 
 
 def settings_for(kind: str, request: pytest.FixtureRequest, folder: Path) -> Settings:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drills.telemetry.ingestion import Ingestion
-from testbed.stack import PHOTO, Stack
+from testbed.pictures import small_photo
+from testbed.stack import Stack
 
 MODEL = "gemini-3.1-flash-image"
 NANO_BANANA_KEY = "AIzaTestKeyOfTheSimulator_0123456789abcdef"
@@ -44,7 +45,7 @@ def run_one_job(exporter: str, folder: Path) -> Recorded:
     stack = Stack(folder, environment)
     try:
         stack.start()
-        job_id = stack.submit(PHOTO.read_bytes(), prompt=PROMPT)
+        job_id = stack.submit(small_photo(), prompt=PROMPT)
         state = str(stack.wait_for_end(job_id)["state"])
         ingestion.wait(_told_of_the_end)
     finally:

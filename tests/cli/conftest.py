@@ -56,17 +56,11 @@ class Cli:
         )
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture
+def stack(dev_stack: Stack) -> Iterator[Stack]:
     """All pieces, with files and SQLite."""
-    folder = tmp_path_factory.mktemp("stack-cli")
-    store = {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(folder / "store")}
-    running = Stack(folder, {**store, "LONG_POLL": "logs_s=2"})
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    yield dev_stack
+    dev_stack.put_back()
 
 
 @pytest.fixture

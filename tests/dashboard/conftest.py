@@ -16,7 +16,6 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, exp
 from api.dashboard import BUILT
 from imagery.principal import Role
 from testbed.stack import PHOTO, Stack
-from tests.e2e.conftest import environment_of
 
 _ARGUMENTS = [
     "--no-sandbox",
@@ -58,16 +57,10 @@ class ConsoleErrors:
 
 
 @pytest.fixture(scope="package")
-def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(prod_stack: Stack) -> Stack:
     """The running stack with the built dashboard."""
     assert (BUILT / "index.html").is_file(), "the dashboard is not built: make setup"
-    folder = tmp_path_factory.mktemp("dashboard")
-    running = Stack(folder, environment_of("PROD", request, str(folder / "store")))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    return prod_stack
 
 
 @pytest.fixture(scope="package")
@@ -129,6 +122,7 @@ def completed(stack: Stack) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_faults(stack: Stack) -> Iterator[None]:
+def put_back(stack: Stack) -> Iterator[None]:
+    """What one test did to the stack must not reach the next."""
     yield
-    stack.bill_client.delete("/_simulator/faults")
+    stack.put_back()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
-from testbed.pictures import encoded
+from testbed.pictures import encoded, small_photo
 from testbed.stack import PHOTO, Stack
 from tests.dashboard.conftest import Pictures
 
@@ -16,10 +17,12 @@ STAGES = ("guardrail", "rembg", "realesrgan", "nano_banana")
 _JOB_LIMIT_MS = 90_000
 
 
-def new_job(page: Page, prompt: str = "") -> str:
-    """Upload the photo through the page. Returns the job's id once its page is open."""
+def new_job(page: Page, prompt: str = "", photo: bytes | None = None) -> str:
+    """Upload a photo, the small one by default. Returns the job's id once its page is open."""
     page.goto("/")
-    page.get_by_test_id("file-input").set_input_files(PHOTO)
+    page.get_by_test_id("file-input").set_input_files(
+        {"name": "coffee.jpg", "mimeType": "image/jpeg", "buffer": photo or small_photo()}
+    )
     if prompt:
         page.get_by_test_id("prompt").fill(prompt)
     page.get_by_test_id("submit").click()
@@ -49,7 +52,8 @@ def shown(locator: Locator) -> bytes:
 
 
 def test_a_photo_is_followed_through_all_four_steps(page: Page, stack: Stack, pictures: Pictures) -> None:
-    job_id = new_job(page, "on a rustic wooden table, warm morning light")
+    prompt = "on a rustic wooden table, warm morning light"
+    job_id = new_job(page, prompt, PHOTO.read_bytes())
     seen: set[str] = set()
     until = time.monotonic() + _JOB_LIMIT_MS / 1000
     while state(page).get_attribute("data-state") != "COMPLETED" and time.monotonic() < until:
@@ -150,7 +154,7 @@ def test_the_sample_needs_no_file(page: Page) -> None:
 def test_several_photos_are_followed_side_by_side(page: Page) -> None:
     page.goto("/")
     photos: list[FilePayload] = [
-        {"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": PHOTO.read_bytes()} for name in "abc"
+        {"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": small_photo()} for name in "abc"
     ]
     page.get_by_test_id("file-input").set_input_files(photos)
     page.get_by_test_id("prompt").fill("all three at once")
@@ -162,29 +166,23 @@ def test_several_photos_are_followed_side_by_side(page: Page) -> None:
 
 
 @pytest.fixture
-def no_gpu(stack: Stack) -> Stack:
-    """The stack without the GPU service; the test starts it again."""
-    stack.gpu.stop()
-    return stack
-
-
-def gpu_again(stack: Stack) -> None:
-    stack.gpu.start()
-    stack.gpu.wait_ready()
+def no_gpu(stack: Stack) -> Iterator[Stack]:
+    """An operator holds all calls of the GPU service back."""
+    circuit = "/api/v1/circuit-breakers/gpu"
+    assert stack.client.post(circuit, json={"state": "open"}).status_code == 200
+    yield stack
+    stack.client.post(circuit, json={"state": "closed"})
 
 
 def test_a_waiting_job_shows_why_survives_a_reload_and_is_cancelled(page: Page, no_gpu: Stack) -> None:
-    try:
-        job_id = new_job(page, "waiting for a GPU")
-        expect(step(page, "rembg")).to_have_attribute("data-state", "WAITING", timeout=30_000)
-        expect(step(page, "rembg")).to_contain_text(re.compile("GPU|circuit", re.I))
-        page.reload()
-        expect(step(page, "rembg")).to_have_attribute("data-state", re.compile("WAITING|RUNNING"))
-        page.get_by_test_id("cancel").first.click()
-        expect(state(page)).to_have_attribute("data-state", "CANCELLED", timeout=30_000)
-        assert no_gpu.bill(job_id)["billed"] == 0
-    finally:
-        gpu_again(no_gpu)
+    job_id = new_job(page, "waiting for a GPU")
+    expect(step(page, "rembg")).to_have_attribute("data-state", "WAITING", timeout=30_000)
+    expect(step(page, "rembg")).to_contain_text(re.compile("GPU|circuit", re.I))
+    page.reload()
+    expect(step(page, "rembg")).to_have_attribute("data-state", re.compile("WAITING|RUNNING"))
+    page.get_by_test_id("cancel").first.click()
+    expect(state(page)).to_have_attribute("data-state", "CANCELLED", timeout=30_000)
+    assert no_gpu.bill(job_id)["billed"] == 0
 
 
 def test_a_failed_job_is_retried_from_where_it_stopped(page: Page, stack: Stack, pictures: Pictures) -> None:

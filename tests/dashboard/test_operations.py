@@ -8,7 +8,8 @@ import uuid
 from playwright.sync_api import Page, expect
 
 from imagery.principal import Role
-from testbed.stack import PHOTO, Stack
+from testbed.pictures import small_photo
+from testbed.stack import Stack
 from tests.dashboard.conftest import Pictures
 from tests.e2e.hosts import put_upload
 
@@ -62,7 +63,7 @@ def test_logs_are_filtered_and_followed_live(
     expect(rows).to_have_count(0)
     page.get_by_test_id("log-level").select_option("info")
     page.get_by_test_id("log-job").fill("")
-    job_id = stack.submit(PHOTO.read_bytes(), prompt="seen in the log")
+    job_id = stack.submit(small_photo(), prompt="seen in the log")
     page.get_by_test_id("log-job").fill(job_id)
     expect(rows.filter(has_text="job_completed").first).to_be_visible(timeout=60_000)
     ids = rows.evaluate_all("rows => rows.map(row => row.dataset.eventId)")
@@ -101,7 +102,7 @@ def test_users_see_only_their_own_jobs(visitor: Page, stack: Stack, completed: s
 
 def test_a_batch_is_followed_item_by_item(page: Page, stack: Stack, pictures: Pictures) -> None:
     names = [f"storage/{uuid.uuid4()}/p{number}.jpg" for number in range(3)]
-    items = [{"blob": put_upload(stack, name, PHOTO.read_bytes()), "prompt": name[-6:]} for name in names]
+    items = [{"blob": put_upload(stack, name, small_photo()), "prompt": name[-6:]} for name in names]
     made = stack.client.post("/api/v1/batches", json={"items": [*items, {"blob": "uploads/gone.jpg"}]})
     assert made.status_code == 202, made.text
     page.goto("/batches")

@@ -11,6 +11,7 @@ from imagery.guardrail import Guardrail
 from tests.imagery.guardrail.conftest import guardrail
 
 __all__ = ["guardrail"]
+pytestmark = pytest.mark.slow
 LISTED = [each for each in inputs() if not each.name.startswith("truncated")]
 
 

@@ -12,9 +12,8 @@ from imagery.environment import read
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import start_azurite
-from testbed.postgres import Postgres, is_installed
 from testbed.stack import Stack
-from tests.conftest import new_database
+from tests.conftest import stack_environment
 
 MANAGEMENT = "/runtime/webhooks/durabletask"
 QUIET = {
@@ -34,14 +33,9 @@ def host_alone(
 ) -> Iterator[Stack]:
     """PROD: an Azurite of its own and PostgreSQL; DEV: files and SQLite."""
     folder = tmp_path_factory.mktemp(f"host-{kind.lower()}")
-    environment = {"ENV": kind, "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(folder / "store")}
-    azurite = None
-    if kind == "PROD":
-        azurite = start_azurite(tmp_path_factory.mktemp("azurite-alone"))
-        environment["AzureWebJobsStorage"] = azurite.connection_string
-        if is_installed():
-            postgres: Postgres = request.getfixturevalue("postgres")
-            environment["DATABASE_URL"] = new_database(postgres)
+    # other hosts watch the uploads of the shared one
+    azurite = start_azurite(tmp_path_factory.mktemp("azurite-alone")) if kind == "PROD" else None
+    environment = stack_environment(kind, folder, request, azurite)
     running = Stack(folder, environment | QUIET | settings)
     try:
         running.start_host()

@@ -20,7 +20,6 @@ from testbed.servers import Server
 from testbed.stack import SIGNING_KEY, Stack
 from tests.activities.test_notify import Receiver
 from tests.e2e.test_pipeline import job_of
-from tests.e2e.test_recovery import restart_host
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def test_a_callback_that_fails_is_sent_again_also_after_the_host_was_lost(
     while len(receiver.messages) < 2 and time.monotonic() < until:
         time.sleep(0.05)
     stack.host.stop(signal.SIGKILL)
-    restart_host(stack)
+    stack.host.restart()
     callback = wait_for_callback(stack, job_id, "delivered", limit_s=60)
     assert callback["attempts"] >= 4
     assert len({headers["webhook-id"] for headers, _ in receiver.messages}) == 1

@@ -9,19 +9,9 @@ import pytest
 
 from imagery.principal import Role
 from testbed.stack import Stack
-from tests.e2e.test_recovery import circuit_of, restart_host
+from tests.e2e.test_recovery import circuit_of
 
 pytestmark = pytest.mark.parametrize("stack", ["PROD"], indirect=True)
-
-
-@pytest.fixture
-def with_cache(stack: Stack) -> Iterator[Stack]:
-    """The stack with the stage cache on."""
-    stack.host.stop()
-    restart_host(stack, STAGE_CACHE="user")
-    yield stack
-    stack.host.stop()
-    restart_host(stack, STAGE_CACHE="off")
 
 
 @pytest.fixture
@@ -34,8 +24,8 @@ def user(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_the_same_photo_a_second_time_costs_nothing(with_cache: Stack, photo: bytes) -> None:
-    stack = with_cache
+def test_the_same_photo_a_second_time_costs_nothing(stack: Stack, photo: bytes) -> None:
+    stack.host.restart(STAGE_CACHE="user")
     first = stack.submit(photo, prompt="on a cached shelf")
     paid = stack.wait_for_end(first)
     assert (paid["state"], paid["cost_usd"]) == ("COMPLETED", 0.08), paid
@@ -105,15 +95,10 @@ def test_an_operator_stops_all_paid_calls_and_lets_them_go_on(stack: Stack, phot
 
 
 def test_over_the_budget_a_job_fails_unpaid_and_is_told_so(stack: Stack, photo: bytes) -> None:
-    stack.host.stop()
-    restart_host(stack, BUDGET_USD_PER_DAY="0")
-    try:
-        job_id = stack.submit(photo)
-        status = stack.wait_for_end(job_id)
-        assert status["error"]["code"] == "budget_usd_per_day", status
-        assert stack.bill(job_id)["calls"] == 0
-        reasons = {each["reason"] for each in stack.client.get("/api/v1/spend").json()["avoided"]}
-        assert "budget" in reasons
-    finally:
-        stack.host.stop()
-        restart_host(stack, BUDGET_USD_PER_DAY="100000")
+    stack.host.restart(BUDGET_USD_PER_DAY="0")
+    job_id = stack.submit(photo)
+    status = stack.wait_for_end(job_id)
+    assert status["error"]["code"] == "budget_usd_per_day", status
+    assert stack.bill(job_id)["calls"] == 0
+    reasons = {each["reason"] for each in stack.client.get("/api/v1/spend").json()["avoided"]}
+    assert "budget" in reasons

@@ -15,7 +15,7 @@ from PIL import Image
 
 from imagery.contracts import UPLOADS, BlobRef
 from imagery.storage import LocalStorage
-from testbed.stack import Stack
+from testbed.stack import PHOTO, Stack
 
 
 def picture(stack: Stack, job_id: str, stage: str) -> Image.Image:
@@ -54,7 +54,8 @@ def log_lines(stack: Stack, job_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def test_a_photo_comes_back_cut_out_upscaled_and_placed(stack: Stack, photo: bytes) -> None:
+def test_a_photo_comes_back_cut_out_upscaled_and_placed(stack: Stack) -> None:
+    photo = PHOTO.read_bytes()
     job_id = stack.submit(photo, prompt="on a marble counter")
     status = stack.wait_for_end(job_id)
     assert status["state"] == "COMPLETED", status

@@ -13,18 +13,12 @@ from typing import Any
 
 import pytest
 
-from testbed.stack import Stack
+from testbed.ports import free_port
+from testbed.stack import PHOTO, Stack
 from tests.e2e.test_pipeline import job_of, upload
 
 # what dies and comes back is the same with either storage
 pytestmark = pytest.mark.parametrize("stack", ["PROD"], indirect=True)
-
-
-def restart_host(stack: Stack, **environment: str) -> None:
-    stack.host.environment.pop("HOST_FAULTS_FILE", None)
-    stack.host.environment.update(environment)
-    stack.host.start()
-    stack.host.wait_ready()
 
 
 def wait_for_stage(stack: Stack, job_id: str, stage: str, limit_s: float = 30) -> None:
@@ -38,11 +32,12 @@ def wait_for_stage(stack: Stack, job_id: str, stage: str, limit_s: float = 30) -
 
 
 @pytest.mark.parametrize("stage", ["rembg", "realesrgan"])
-def test_a_host_killed_in_a_gpu_stage_goes_on_and_pays_once(stack: Stack, photo: bytes, stage: str) -> None:
-    job_id = stack.submit(photo)
+def test_a_host_killed_in_a_gpu_stage_goes_on_and_pays_once(stack: Stack, stage: str) -> None:
+    # large, so that the stage takes a while
+    job_id = stack.submit(PHOTO.read_bytes())
     wait_for_stage(stack, job_id, stage)
     stack.host.stop(signal.SIGKILL)
-    restart_host(stack)
+    stack.host.restart()
     status = stack.wait_for_end(job_id)
     assert status["state"] == "COMPLETED", status
     bill = stack.bill(job_id)
@@ -56,12 +51,11 @@ def test_a_host_killed_before_a_result_is_recorded_pays_once(
     fault = {"point": "after_activity", "name": activity, "at": 1, "action": "kill"}
     (tmp_path / "faults.json").write_text(json.dumps([fault]))
     (stack.folder / "host/faults-fired.json").unlink(missing_ok=True)
-    stack.host.stop()
-    restart_host(stack, HOST_FAULTS_FILE=str(tmp_path / "faults.json"))
+    stack.host.restart(HOST_FAULTS_FILE=str(tmp_path / "faults.json"))
     job_id = stack.submit(photo)
     assert stack.host.process is not None
     assert stack.host.process.wait(60) == 137
-    restart_host(stack)
+    stack.host.restart()
     status = stack.wait_for_end(job_id)
     assert status["state"] == "COMPLETED", status
     bill = stack.bill(job_id)
@@ -88,19 +82,14 @@ def test_a_job_waits_for_a_gpu_service_that_is_gone_and_goes_on_by_itself(stack:
 
 
 def test_a_job_that_waits_in_vain_fails_at_its_deadline_before_it_costs(stack: Stack, photo: bytes) -> None:
-    stack.host.stop()
-    restart_host(stack, JOB_DEADLINE_S="6")
-    stack.gpu.stop(signal.SIGKILL)
+    stack.host.restart(JOB_DEADLINE_S="6", GPU_SERVICE_URL=f"http://127.0.0.1:{free_port()}")
     job_id = stack.submit(photo)
     status = stack.wait_for_end(job_id)
     assert (status["state"], status["stage"]) == ("FAILED", "rembg"), status
     assert status["error"]["code"] == "deadline_exceeded"
     assert "GPU service" in status["error"]["message"] or "gpu" in status["error"]["message"]
     assert stack.bill(job_id)["calls"] == 0
-    stack.gpu.start()
-    stack.gpu.wait_ready()
-    stack.host.stop()
-    restart_host(stack, JOB_DEADLINE_S="3600")
+    stack.host.restart()
     assert stack.client.post(f"/api/v1/jobs/{job_id}/retry").status_code == 202
     status = stack.wait_for_end(job_id)
     assert (status["state"], status["stages"][0]["attempt"]) == ("COMPLETED", 1), status
@@ -132,7 +121,7 @@ def test_an_event_that_is_delivered_again_is_the_same_job(stack: Stack, photo: b
     receipts.commit()
     receipts.close()
     assert deleted == 1
-    restart_host(stack)
+    stack.host.restart()
     until = time.monotonic() + 10
     while not _known_again(stack, job_id) and time.monotonic() < until:
         time.sleep(0.2)
@@ -154,7 +143,7 @@ def test_a_host_killed_in_the_paid_call_never_pays_twice(stack: Stack, photo: by
     while stack.bill(job_id)["billed"] == 0 and time.monotonic() < until:
         time.sleep(0.02)
     stack.host.stop(signal.SIGKILL)
-    restart_host(stack)
+    stack.host.restart()
     status: dict[str, Any] = stack.wait_for_end(job_id)
     assert (status["state"], status["error"]["code"]) == ("FAILED", "payment_unknown"), status
     bill = stack.bill(job_id)

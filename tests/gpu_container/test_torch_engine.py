@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from drills.tiling import difference, picture
 from gpu_container.engine import DeviceMemoryError, NotFiniteError
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.settings import Precision
 from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine, TorchPlatform
-from tests.gpu_container.test_upscaler import difference, picture
 
 COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

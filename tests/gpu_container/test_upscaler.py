@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from torch import nn
 
+from drills.tiling import difference, picture, sizes, untiled
 from gpu_container import upscaler as upscaler_module
 from gpu_container.engine import UpscaleEngine
 from gpu_container.errors import (
@@ -36,28 +35,6 @@ COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
 X4PLUS = UPSCALE_MODELS["realesrgan-x4plus"]
 
 Make = Callable[..., Upscaler]
-
-
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth colour with edges and noise, (H, W, 3) uint8."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width]
-    waves = [np.sin(x / 7 + y / 11), np.cos(x / 13), np.sign(np.sin((x + y) / 17))]
-    base = np.stack([127 + 90 * wave for wave in waves], axis=-1)
-    return np.clip(base + random.normal(0, 12, base.shape), 0, 255).astype(np.uint8)
-
-
-def untiled(engine: UpscaleEngine, colour: np.ndarray) -> np.ndarray:
-    """The network on the whole picture at once; what has fewer than 4 rows or columns in a frame of 10."""
-    if min(colour.shape[:2]) >= 4:
-        return engine.start(colour[None]).result()[0].copy()
-    framed = np.pad(colour, ((10, 10), (10, 10), (0, 0)), mode="edge")
-    return engine.start(framed[None]).result()[0][40:-40, 40:-40].copy()
-
-
-def difference(one: np.ndarray, other: np.ndarray) -> int:
-    assert one.shape == other.shape
-    return int(np.abs(one.astype(int) - other).max())
 
 
 def torch_engine(network: nn.Module) -> TorchEngine:
@@ -100,17 +77,17 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         scheduler.cancel_all(ServiceStoppingError("the test is over"))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(height=st.integers(1, 200), width=st.integers(1, 200), seed=st.integers(0, 9))
-def test_tiled_equals_untiled_everywhere(
-    make: Make, engine: UpscaleEngine, height: int, width: int, seed: int
-) -> None:
-    pixels = picture(height, width, seed)
+# ``make drill NAME=tiling`` takes 200 sizes
+@pytest.mark.slow
+@pytest.mark.parametrize(("height", "width"), sizes(10, seed=1))
+def test_tiled_equals_untiled_everywhere(make: Make, engine: UpscaleEngine, height: int, width: int) -> None:
+    pixels = picture(height, width)
     tiled = make(engine).upscale(pixels, FOREVER).pixels
     assert difference(tiled, untiled(engine, pixels)) <= 1
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (64, 65), (1, 10_000)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (64, 65), (1, 3_000)])
 def test_odd_shapes_equal_the_untiled_network(
     make: Make, engine: UpscaleEngine, height: int, width: int
 ) -> None:
@@ -126,6 +103,7 @@ def test_a_few_pixels_keep_their_colour(make: Make, engine: UpscaleEngine, size:
         assert np.abs(result.astype(int) - colour).mean() < 6
 
 
+@pytest.mark.slow
 def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
     pixels = picture(90, 70)
     reference = untiled(torch_engine(compact), pixels)
@@ -140,10 +118,12 @@ def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
     assert 10 * math.log10(255**2 / max(1e-9, (error**2).mean())) > 50, "PSNR in dB"
 
 
+@pytest.mark.slow
 def test_x4plus_tiles_equal_the_untiled_network(make: Make, cache: Path) -> None:
-    settings = GpuSettings(networks=NetworkWords(precision=Precision.FP32))
+    settings = GpuSettings(networks=NetworkWords(runtime=Runtime.TORCH, precision=Precision.FP32))
     engine = make_engine(X4PLUS, X4PLUS.load(cache), settings, "cpu")
-    pixels = picture(24, 176)
+    # no larger than two tiles must be: each pixel costs this network a hundred million operations
+    pixels = picture(6, 176)
     result = make(engine, X4PLUS, tile=160).upscale(pixels, FOREVER)
     assert result.tiles == 2
     assert difference(result.pixels, untiled(engine, pixels)) <= 1

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from drills.telemetry.ingestion import KEY, Ingestion
-from testbed.stack import PHOTO, Stack
+from testbed.pictures import small_photo
+from testbed.stack import Stack
 from tests.telemetry.conftest import EXPORTERS
 
 pytestmark = pytest.mark.stack
@@ -35,7 +36,7 @@ def test_a_job_completes_while_the_endpoint_is_away(
     stack = Stack(tmp_path, environment)
     try:
         stack.start()
-        assert stack.wait_for_end(stack.submit(PHOTO.read_bytes()))["state"] == "COMPLETED"
+        assert stack.wait_for_end(stack.submit(small_photo()))["state"] == "COMPLETED"
         begun = time.monotonic()
         stack.host.stop()
         stack.gpu.stop()
