@@ -20,7 +20,7 @@ from testbed.postgres import Postgres, PostgresMissingError, is_installed, start
 from testbed.stack import Stack
 from testbed.supervised import forbidden, revive
 
-# what a fixture starts; a test that uses none of these is a unit test
+# what a fixture starts or loads; a test that uses none of these is a unit test
 _SERVERS = {
     "postgres": "postgres",
     "azurite": "azurite",
@@ -30,6 +30,8 @@ _SERVERS = {
     "host": "stack",
     "make_host": "stack",
     "world": "stack",
+    "checkout": "stack",
+    "cache": "models",
 }
 
 

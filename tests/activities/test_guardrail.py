@@ -133,6 +133,7 @@ def test_what_was_examined_at_the_door_is_not_examined_again(services: Services)
     assert services.guardrail.sandbox.pids == [], "no worker was needed"
 
 
+@pytest.mark.slow
 def test_a_busy_guardrail_makes_the_job_wait(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -281,7 +281,7 @@ def test_one_request_too_many_is_told_when_to_come_back(service: Service) -> Non
 def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
     names = [f"place-{number}" for number in range(3)]
     for name in names:
-        roomy.put(f"{name}/in.png", png((500, 400)))
+        roomy.put(f"{name}/in.png", png((400, 240)))
     told: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with ThreadPoolExecutor(3) as pool:
         calls = []
@@ -293,6 +293,7 @@ def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
                 answer = roomy.client.get(f"/v1/jobs/{name}")
                 if answer.status_code == 200:
                     told[name].append(answer.json())
+            time.sleep(0.02)
         assert [call.result().status_code for call in calls] == [200, 200, 200]
     assert {each["ahead"] for each in told[names[0]]} == {0}
     assert told[names[2]][0]["ahead"] == 2

@@ -78,7 +78,6 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
 
 # ``make drill NAME=tiling`` takes 200 sizes
-@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), sizes(10, seed=1))
 def test_tiled_equals_untiled_everywhere(make: Make, engine: UpscaleEngine, height: int, width: int) -> None:
     pixels = picture(height, width)
@@ -86,7 +85,6 @@ def test_tiled_equals_untiled_everywhere(make: Make, engine: UpscaleEngine, heig
     assert difference(tiled, untiled(engine, pixels)) <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (64, 65), (1, 3_000)])
 def test_odd_shapes_equal_the_untiled_network(
     make: Make, engine: UpscaleEngine, height: int, width: int
@@ -103,7 +101,6 @@ def test_a_few_pixels_keep_their_colour(make: Make, engine: UpscaleEngine, size:
         assert np.abs(result.astype(int) - colour).mean() < 6
 
 
-@pytest.mark.slow
 def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
     pixels = picture(90, 70)
     reference = untiled(torch_engine(compact), pixels)
@@ -118,7 +115,6 @@ def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
     assert 10 * math.log10(255**2 / max(1e-9, (error**2).mean())) > 50, "PSNR in dB"
 
 
-@pytest.mark.slow
 def test_x4plus_tiles_equal_the_untiled_network(make: Make, cache: Path) -> None:
     settings = GpuSettings(networks=NetworkWords(runtime=Runtime.TORCH, precision=Precision.FP32))
     engine = make_engine(X4PLUS, X4PLUS.load(cache), settings, "cpu")
