@@ -26,7 +26,7 @@ from imagery.webhooks import SigningKeyError
 _log = get_logger(__name__)
 _TRY_AGAIN_S = "5"
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
-_REFUSAL_STATUS = {
+_REJECTION_STATUS = {
     "file_too_large": 413,
     "too_many_pixels": 413,
     "image_too_large": 413,
@@ -65,11 +65,11 @@ class ApiError(Exception):
         return self.problem.code
 
 
-def refusal(report: GuardrailReport) -> ApiError:
+def rejection(report: GuardrailReport) -> ApiError:
     """The error of an image that the guardrail rejected."""
     code = report.code or "rejected"
     checks = [check.to_json() for check in report.checks if check.passed is False]
-    return ApiError(_REFUSAL_STATUS.get(code, 422), code, report.message, errors=checks)
+    return ApiError(_REJECTION_STATUS.get(code, 422), code, report.message, errors=checks)
 
 
 def invalid(found: Sequence[Mapping[str, Any]]) -> ApiError:

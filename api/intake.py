@@ -13,7 +13,7 @@ from fastapi import Request
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
-from api.errors import ApiError, invalid, refusal
+from api.errors import ApiError, invalid, rejection
 from api.guarded import in_waiting_thread
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
@@ -117,7 +117,7 @@ def batch_job_request(
 ) -> JobRequest:
     """The request of an item's job. Raises ``ApiError``, ``StorageError``, and as ``check_callback`` does."""
     source = uploaded(item.blob, caller)
-    refuse_prompt(item.prompt)
+    check_prompt(item.prompt)
     url = check_callback(item.callback_url)
     properties = get_services().storage.properties(source)
     return blob_request(
@@ -162,7 +162,7 @@ async def _read_json(request: Request, caller: Principal) -> Submission:
         raise ApiError(422, "missing_field", "The field 'blob' is missing: send \"uploads/<name>\".")
     source = await asyncio.to_thread(uploaded, blob, caller)
     options = _options({name: body[name] for name in JobOptions.model_fields if name in body})
-    refuse_prompt(options.prompt)
+    check_prompt(options.prompt)
     url = await _callback(body.get("callback_url"))
     properties = await asyncio.to_thread(get_services().storage.properties, source)
     version = pinned(source, properties)
@@ -186,7 +186,7 @@ def uploaded(blob: str, caller: Principal) -> BlobRef:
     return ref
 
 
-def refuse_prompt(prompt: str) -> None:
+def check_prompt(prompt: str) -> None:
     """Raise ``ApiError`` 422 for a prompt that the guardrail rejects, before anything is uploaded for it."""
     failed = [check for check in get_services().guardrail.check_prompt(prompt) if check.passed is False]
     if failed:
@@ -235,7 +235,7 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     admitted_job = job_id if report.admitted else None
     log_verdict(services.database, report, owner_id=owner, size_bytes=len(data), job_id=admitted_job)
     if found.picture is None:
-        raise refusal(report)
+        raise rejection(report)
     # the fingerprint keeps a second body under the same key from replacing the first one's bytes
     name = f"{job_id}/source-{submission.fingerprint[:16]}.png"
     return services.storage.write(BlobRef(container=JOBS, name=name), found.picture, "image/png")

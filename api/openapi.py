@@ -6,8 +6,6 @@ declared that no route returns.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -198,15 +196,3 @@ def _join_null(schema: Json) -> None:
     schema["type"] = [others[0]["type"], "null"]
     if "enum" in schema:
         schema["enum"] = [*schema["enum"], None]
-
-
-def main() -> int:
-    """Print the document: ``python -m api.openapi``."""
-    from api.app import create_app
-
-    print(json.dumps(create_app().openapi(), indent=2))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -27,14 +27,14 @@ class NewKey:
 
 
 def new_key() -> NewKey:
-    """A key nobody has had before."""
+    """Make a new random key."""
     prefix = "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(_PREFIX_LENGTH))
     secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
     return NewKey(f"igp_{prefix}_{secret}", prefix, salt, hash_secret(secret, salt))
 
 
 def split_key(text: str) -> tuple[str, str] | None:
-    """Prefix and secret of what has the form of a key, else None."""
+    """Prefix and secret of a key. Returns None if ``text`` does not have the form of one."""
     match = _KEY.fullmatch(text)
     return (match[1], match[2]) if match else None
 
@@ -45,5 +45,5 @@ def hash_secret(secret: str, salt: str) -> str:
 
 
 def matches(secret: str, salt: str, expected: str) -> bool:
-    """True for the right secret, in a time that does not depend on how wrong it is."""
+    """True for the right secret. The time does not depend on how many characters match."""
     return hmac.compare_digest(hash_secret(secret, salt), expected)

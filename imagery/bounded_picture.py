@@ -39,7 +39,7 @@ def open_picture(data: bytes, formats: Sequence[str], max_megapixels: float | No
     """Open without decoding. Raises ``DECODE_ERRORS``, ``TooManyPixelsError`` among them.
 
     ``max_megapixels`` None leaves the judgement of the size to the caller, who must make it before
-    pixels are touched.
+    pixels are read.
     """
     image = Image.open(io.BytesIO(data), formats=list(formats))
     if max_megapixels is not None and image.width * image.height > max_megapixels * 1e6:

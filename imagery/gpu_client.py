@@ -32,7 +32,7 @@ _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
 class GpuError(Exception):
     """A call to the GPU service that brought no result.
 
-    ``retryable``: a later try may succeed. ``is_outage``: it is about the service, not about the picture.
+    ``retryable``: a later attempt may succeed. ``is_outage``: the service is at fault, not the picture.
     """
 
     retryable = False
@@ -69,11 +69,11 @@ class GpuBusyError(GpuError):
 
 
 class GpuRejectedError(GpuError):
-    """The service rejects the input for good: it is no image, or holds no subject."""
+    """The service rejects the input for good: it is no image, or it shows no subject."""
 
 
 class GpuUnauthorizedError(GpuError):
-    """The service does not admit this caller: its configuration is wrong, and no retry cures that."""
+    """The service does not accept this caller. This is a matter of configuration; no retry cures it."""
 
 
 class GpuFailedError(GpuError):
@@ -117,7 +117,7 @@ class GpuClient:
         return told if isinstance(told, dict) else {"state": "UNREACHABLE"}
 
     def progress(self, job_id: str) -> GpuProgress | None:
-        """What the service is doing for a job; None when nothing, or when another replica has it."""
+        """What the service is doing for a job. Returns None if nothing, or if another replica has the job."""
         try:
             answer = self._client.get(f"/v1/jobs/{job_id}", timeout=_PROGRESS_TIMEOUT_S)
             return GpuProgress.model_validate_json(answer.content) if answer.is_success else None
@@ -171,7 +171,7 @@ class _NoTokenError(httpx.RequestError):
 
 
 class _Bearer(httpx.Auth):
-    """Puts the token of the moment into each request."""
+    """Adds the current token to each request."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -198,10 +198,7 @@ def _report(answer: httpx.Response) -> GpuReport:
         return GpuReport.model_validate_json(answer.content)
     except ValidationError as error:
         raise GpuFailedError(
-            "gpu_bad_answer",
-            "The GPU service sent an unreadable response.",
-            retryable=True,
-            is_outage=True,
+            "gpu_bad_answer", "The response of the GPU service can't be read.", retryable=True, is_outage=True
         ) from error
 
 
@@ -212,11 +209,11 @@ def _error(answer: httpx.Response) -> GpuError:
     status = answer.status_code
     if status in _UNAUTHORIZED_STATUSES:
         return GpuUnauthorizedError(
-            "gpu_unauthorized", f"The GPU service does not let this app in ({status}): is GPU_APP_ID right?"
+            "gpu_unauthorized", f"The GPU service does not accept this app ({status}). Check GPU_APP_ID."
         )
     if problem is None:
         # not our service: a gateway that has no replica behind it (yet), or a wrong address
-        message = f"The GPU service's address returned {status}."
+        message = f"The address of the GPU service responded with {status}."
         return GpuNoReplicaError("gpu_unreachable", message)
     if problem.code in _BUSY_CODES:
         return GpuBusyError(problem.code, problem.detail, _retry_after_s(answer))

@@ -1,4 +1,4 @@
-"""What the GPU service reports about itself, asked beside the scrape so that it can't hold it."""
+"""The health of the GPU service, read beside the scrape so that it can't delay it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WAIT_S, FRESH_S, STALE_S = 0.2, 5.0, 60.0
 
 
 class GpuReading:
-    """The last answer of ``ask``, a blocking call; at most one of them is under way."""
+    """The last result of ``ask``, a blocking call; at most one call is under way."""
 
     def __init__(
         self,
@@ -21,8 +21,8 @@ class GpuReading:
         fresh_s: float = FRESH_S,
         stale_s: float = STALE_S,
     ) -> None:
-        """``wait_s``: longest wait of a reader. ``fresh_s``: age up to which nobody asks again. ``stale_s``:
-        age up to which an old answer is still returned while no new one comes.
+        """``wait_s``: longest wait of a reader. ``fresh_s``: age up to which a result is not read again.
+        ``stale_s``: age up to which an old result is still returned while no new one comes.
         """
         self._ask = ask
         self._wait_s, self._fresh_s, self._stale_s = wait_s, fresh_s, stale_s
@@ -32,7 +32,7 @@ class GpuReading:
         self._told_at = float("-inf")
 
     def refresh(self) -> None:
-        """Ask again in the background, unless that is under way or the reading is fresh."""
+        """Ask again in the background, unless a call is under way or the last result is fresh."""
         with self._changed:
             if self._is_asking or self._age_s() < self._fresh_s:
                 return
@@ -40,7 +40,7 @@ class GpuReading:
         threading.Thread(target=self._run, name="gpu-reading", daemon=True).start()
 
     def told(self) -> dict[str, Any]:
-        """The answer, waited for ``wait_s`` at most; an earlier one, or nothing, when it does not come."""
+        """The result. Waits ``wait_s`` at most, then returns an earlier one, or an empty dict."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_asking, self._wait_s)
             return self._told if self._age_s() < max(self._fresh_s, self._stale_s) else {}

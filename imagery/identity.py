@@ -1,4 +1,4 @@
-"""Who this program is to Azure: one credential, narrowed by setting, and tokens kept while they are good."""
+"""The program's identity in Azure: one credential, chosen by a setting, and tokens kept while valid."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Tokens:
         self._next_try = 0.0
 
     def get(self) -> str:
-        """A token that is good now. Raises ``TokenUnavailableError``."""
+        """A token that is valid now. Raises ``TokenUnavailableError``."""
         with self._lock:
             now = time.time()
             token = self._token

@@ -1,4 +1,4 @@
-"""Which request is which job: the same thing asked twice must be one job, because each one is paid."""
+"""Ids of jobs: the same request sent twice must be the same job, because each job is paid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def upload_job_id(blob: BlobRef, options: JobOptions) -> str:
     """
     asked = f"{blob.path}#{blob.etag}"
     if options != JobOptions():
-        # an option that is added later must not make another job of this one
+        # an option that is added later must not change the ids of requests without it
         chosen = options.model_dump(mode="json", exclude_defaults=True)
         asked += f"#{json.dumps(chosen, sort_keys=True)}"
     return str(uuid.uuid5(uuid.NAMESPACE_URL, asked))
@@ -32,5 +32,5 @@ def keyed_batch_id(owner_id: str, key: str) -> str:
 
 
 def new_job_id() -> str:
-    """The id of a job that can't be asked for twice."""
+    """A random id: no other request leads to the same job."""
     return str(uuid.uuid4())

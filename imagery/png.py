@@ -1,4 +1,4 @@
-"""PNG files without what they tell of people."""
+"""PNG files without personal metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who acts, and what that allows."""
+"""Callers and their roles."""
 
 from __future__ import annotations
 
@@ -7,38 +7,35 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a user may do: its own things, everybody's, or manage users too."""
+    """What a user may see and do: its own jobs, all jobs, or all jobs and users."""
 
     USER = "user"
     OPERATOR = "operator"
     ADMIN = "admin"
 
 
-# owns what arrives in the uploads container by other ways than a link of ours; no key belongs to it
+# owner of uploads that did not come by one of our links; it has no key
 STORAGE_OWNER = "storage"
-# credential of a caller whom the platform has signed in
-SIGN_IN = "sign-in"
 
 
 @dataclass(frozen=True)
 class Principal:
-    """The caller of a request. ``credential`` names the key or the sign-in, for logs."""
+    """The caller of a request."""
 
     user_id: str
     name: str
     role: Role
-    credential: str
 
     @property
     def sees_everything(self) -> bool:
-        """True when jobs, images, logs and metrics of others are visible too."""
+        """True if the caller may see the jobs, images, logs and metrics of others."""
         return self.role in {Role.OPERATOR, Role.ADMIN}
 
     @property
     def scope(self) -> str | None:
-        """The owner whose things are visible; None: everybody's."""
+        """The owner whose jobs are visible; None: all owners."""
         return None if self.sees_everything else self.user_id
 
     def may_see(self, owner_id: str) -> bool:
-        """True when things of ``owner_id`` are visible."""
+        """True if the caller may see what belongs to ``owner_id``."""
         return self.sees_everything or owner_id == self.user_id

@@ -1,4 +1,4 @@
-"""How often, and after which waits, what failed is tried again: one table for all dependencies.
+"""Retries: how often and after which waits, in one table for all dependencies.
 
 =============== ============================================ ====================== =====================
 rule            what is tried again                          how it waits           until
@@ -11,7 +11,7 @@ rule            what is tried again                          how it waits       
 =============== ============================================ ====================== =====================
 
 A wait that a server asks for (429, Retry-After) is kept as it is, on a durable timer. What may have been
-paid without an answer is in no rule and is never repeated.
+paid without a response is in no rule: nothing repeats it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RetryRules:
 
     @classmethod
     def of(cls, settings: Settings) -> RetryRules:
-        """As the settings have them."""
+        """The rules of the settings."""
         gpu, start = settings.gpu.retry, settings.gpu.start
         nano_banana, callback = settings.nano_banana.retry, settings.callbacks.retry
         return cls(

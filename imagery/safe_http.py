@@ -1,7 +1,7 @@
-"""POST to an address that a stranger chose: never into this network, and never for long.
+"""POST to an untrusted address: never into this network, and never for long.
 
 The name is resolved once, every address behind it is checked, and the connection goes to the address
-that was checked, so that a name can't mean one thing when it is looked at and another when it is used.
+that was checked, so that a name can't mean one address at the check and another at the call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_URL = 2048
 _MAX_ANSWER = 64 * 1024
 _CHUNK = 4096
 _LONGEST_RESOLVE_S = 5.0
-# public by their number, and yet not a stranger's to reach: Azure's platform address, and IPv6 ranges
+# public by their number, and still off limits: Azure's platform address, and IPv6 ranges
 # that carry an IPv4 address inside (NAT64, 6to4, Teredo, IPv4-compatible)
 _REFUSED_NETWORKS = tuple(
     ipaddress.ip_network(text)
@@ -59,23 +59,23 @@ class RefusedUrlError(Exception):
 
 
 class UnreachableError(Exception):
-    """No answer came: a later attempt may succeed."""
+    """No response came; a later attempt may succeed."""
 
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What came back. ``retry_after_s`` is set where the server asked for a wait."""
+    """The response. ``retry_after_s`` is set if the server asked for a wait."""
 
     status: int
     retry_after_s: float | None = None
 
 
 def check_url(text: str, *, allow_loopback: bool) -> str:
-    """``text`` as it will be called. Raises ``RefusedUrlError``.
+    """The URL as it will be called. Raises ``RefusedUrlError``.
 
     ``https`` only; ``allow_loopback`` (development) admits ``http`` and ``https`` to this machine too.
     A host that is, or resolves to, an address of a private network is refused; one that can't be
-    resolved now is not, because it is looked at again when it is called.
+    resolved now is not, because it is checked again when it is called.
     """
     if len(text) > MAX_URL:
         raise RefusedUrlError(f"it is longer than {MAX_URL} characters")
@@ -99,7 +99,7 @@ def check_url(text: str, *, allow_loopback: bool) -> str:
 
 
 def refuse_private(addresses: Iterable[Address], *, allow_loopback: bool) -> None:
-    """Raise ``RefusedUrlError`` when one of ``addresses`` is not a public one."""
+    """Raise ``RefusedUrlError`` if one of ``addresses`` is not public."""
     for address in addresses:
         plain = _plain(address)
         if allow_loopback and plain.is_loopback:
@@ -111,9 +111,9 @@ def refuse_private(addresses: Iterable[Address], *, allow_loopback: bool) -> Non
 def post(
     url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, allow_loopback: bool
 ) -> HttpAnswer:
-    """POST once, following nothing. Raises ``RefusedUrlError``, ``UnreachableError``.
+    """POST once, without following redirects. Raises ``RefusedUrlError``, ``UnreachableError``.
 
-    ``timeout_s`` bounds everything together: resolving, connecting, sending, and the answer, of which
+    ``timeout_s`` bounds everything together: resolving, connecting, sending, and the response, of which
     64 KiB are read at most.
     """
     until = time.monotonic() + timeout_s
@@ -169,7 +169,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Resolve, check every address, and connect to the first that accepts."""
+        """Resolve, check every address, and connect to the first that responds."""
         addresses = _resolve(host.strip("[]"), port, _remaining(self._until))
         refuse_private(addresses, allow_loopback=self._allow_loopback)
         failure: Exception = UnreachableError("the host has no address")
@@ -184,7 +184,7 @@ class _GuardedBackend(httpcore.NetworkBackend):
 
 
 class _BoundedStream(httpcore.NetworkStream):
-    """A stream whose reads and writes share one end in time: a server can't drip its answer for ever."""
+    """A stream whose reads and writes share one deadline: a server can't drip its response for ever."""
 
     def __init__(self, stream: httpcore.NetworkStream, until: float) -> None:
         self._stream = stream

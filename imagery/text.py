@@ -1,4 +1,4 @@
-"""Untrusted text that is kept: what a database or a response can't hold is left out."""
+"""Untrusted text that is stored or sent back, without characters that a database or a response can't hold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def is_id(text: str) -> bool:
-    """True when the text could be an id of ours; anything else never reaches the database."""
+    """True if the text could be one of our ids; anything else is not looked up in the database."""
     return _ID.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Callbacks: what they say, and how they are signed (Standard Webhooks)."""
+"""Callbacks: their body and their signature (Standard Webhooks)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIN_MASTER = 32
 
 
 class SigningKeyError(Exception):
-    """There is no key to sign with."""
+    """The key that signs callbacks is missing."""
 
     code = "callbacks_not_configured"
 
@@ -36,7 +36,7 @@ def webhook_secret(master: SecretStr | None, user_id: str, version: int) -> str:
 
 
 def signed_headers(secret: str, message_id: str, at: datetime, body: str) -> dict[str, str]:
-    """The headers by which the receiver knows the sender and a repeated message."""
+    """The headers by which a receiver verifies the sender and recognises a repeated message."""
     return {
         "content-type": "application/json",
         "user-agent": "imagery-guardrail",

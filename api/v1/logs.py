@@ -67,7 +67,8 @@ class LogQuery(BaseModel):
 _EVENTS: Responses = {
     200: {
         "description": "The events.",
-        "content": {kind: {"schema": {"type": "string"}} for kind in (_SSE, _NDJSON)},
+        # no schema for a stream of events: OpenAPI 3.1 can't say whether it means the text or one event
+        "content": {_SSE: {}, _NDJSON: {"schema": {"type": "string"}}},
         "headers": {"X-Last-Event-ID": {"required": True, "schema": {"type": "string"}}},
     }
 }

@@ -89,7 +89,7 @@ SCENARIOS = (
     Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),
     _failed("no subject", "no_subject_found", photo="noise"),
     _failed("GPU keeps failing", "gpu_failed", gpu={REMBG: ("fails",) * 20}, environment=_PATIENT),
-    _failed("safety refusal", "nano_banana_safety", paid=("safety",) * _ALWAYS),
+    _failed("safety rejection", "nano_banana_safety", paid=("safety",) * _ALWAYS),
     _failed("text only", "nano_banana_no_image", paid=("text_only",) * _ALWAYS),
     _failed(
         "time-out before billing",
@@ -107,7 +107,7 @@ SCENARIOS = (
     ),
     _failed("broken connection", "payment_unknown", paid=("broken_connection",), loses_answer=True),
     _failed("malformed answer", "payment_unknown", paid=("malformed_json",), loses_answer=True),
-    Scenario("retried after a refusal", paid=("safety",) * _ALWAYS, retried=True),
+    Scenario("retried after a rejection", paid=("safety",) * _ALWAYS, retried=True),
     Scenario(
         "retried after the GPU failed",
         gpu={UPSCALE: ("fails",) * 20},

@@ -1,4 +1,4 @@
-"""``make drill NAME=races``: 8 processes make 10,000 reservations, then probe one circuit."""
+"""``make drill NAME=races``: 8 processes reserve money at once, then probe one circuit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from testbed.postgres import is_installed, start_postgres
 
 def main(arguments: list[str]) -> int:
     """Run both on SQLite, and on PostgreSQL where it is installed. Returns 1 when a promise is broken."""
-    argparse.ArgumentParser(prog="python -m drills races", description=__doc__).parse_args(arguments)
+    parser = argparse.ArgumentParser(prog="python -m drills races", description=__doc__)
+    parser.add_argument(
+        "--reservations",
+        type=int,
+        default=10_000,
+        help="reservations against a budget for a tenth of them (%(default)s)",
+    )
+    parser.add_argument("--probes", type=int, default=200, help="probes of the circuit (%(default)s)")
+    asked = parser.parse_args(arguments)
+    budget = asked.reservations // 10
     broken = 0
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -29,9 +38,9 @@ def main(arguments: list[str]) -> int:
                 engine = make_engine(url)
                 upgrade(engine)
                 engine.dispose()
-                race = reservations.run(url, processes=8, reservations=10_000, budget=1_000)
-                probed = probes.run(url, processes=8, failing=200)
-                broken += race["granted"] != 1_000 or race["entries"] != 1_000 or probed["two_at_once"] > 0
+                race = reservations.run(url, processes=8, reservations=asked.reservations, budget=budget)
+                probed = probes.run(url, processes=8, failing=asked.probes)
+                broken += race["granted"] != budget or race["entries"] != budget or probed["two_at_once"] > 0
                 sys.stdout.write(
                     json.dumps({"database": kind, "reservations": race, "probes": probed}) + "\n"
                 )

@@ -33,7 +33,7 @@ class Batches:
         batch: Batch,
         check: Callable[[Session, str], None] | None = None,
     ) -> tuple[Batch, bool]:
-        """Insert the batch; answer it and whether this call created it (False: it was there already).
+        """Insert the batch. Returns it and whether this call created it (False: it existed already).
 
         ``check`` is called with the owner inside the transaction of a new batch, and may raise.
         """
@@ -53,7 +53,7 @@ class Batches:
         return batch, True
 
     def get(self, batch_id: str) -> Batch | None:
-        """The batch, or None."""
+        """Returns None if there is no such batch."""
         with self._database.read() as session:
             return session.get(Batch, batch_id)
 
@@ -95,7 +95,7 @@ class Batches:
                 session.delete(batch)
 
     def cancel(self, batch_id: str) -> Batch | None:
-        """Note that the batch was cancelled, once: none of its jobs is to be started from now on."""
+        """Record once that the batch was cancelled: none of its jobs may start from now on."""
         with self._database.write() as session:
             batch = session.get(Batch, batch_id, with_for_update=True)
             if batch is not None:
@@ -103,11 +103,11 @@ class Batches:
             return batch
 
     def is_being_made(self, batch: Batch) -> bool:
-        """True while the request that makes the batch may still go on: items have neither job nor refusal."""
+        """True while the request that creates the batch may still run: items have neither job nor error."""
         return utc_now() - batch.created_at < _LONGEST_REQUEST and not self._is_complete(batch)
 
     def broke_off(self, batch: Batch) -> bool:
-        """True when the request that made the batch died before it came to every item."""
+        """True if the request that created the batch died before it reached every item."""
         return utc_now() - batch.created_at >= _LONGEST_REQUEST and not self._is_complete(batch)
 
     def _is_complete(self, batch: Batch) -> bool:
@@ -116,7 +116,7 @@ class Batches:
             return int(session.exec(query).one()) + len(batch.refused) >= batch.items
 
     def open_jobs(self, batch_id: str) -> list[ImageJob]:
-        """The jobs of the batch that have not ended: those that have begun first, then in their order."""
+        """The open jobs of the batch: first those that have begun, then the others in their order."""
         query = (
             select(ImageJob)
             .where(ImageJob.batch_id == batch_id)
@@ -128,11 +128,11 @@ class Batches:
         return sorted(jobs, key=lambda job: job.state == JobState.QUEUED)
 
     def count_restart(self, jobs: list[ImageJob]) -> list[ImageJob]:
-        """Count one restart of each job; those that may still be started, as they are now."""
+        """Count one restart of each job. Returns those that may still start, as they are now."""
         counted = []
         for start in range(0, len(jobs), _CHUNK):
             with self._database.write() as session:
-                # one order for everybody, so that two writers can't wait for each other
+                # every writer locks in this order, so that no two can wait for each other
                 chunk = sorted(jobs[start : start + _CHUNK], key=lambda job: job.job_id)
                 counted += [each for job in chunk if (each := _restarted(session, job)) is not None]
         order = {job.job_id: number for number, job in enumerate(jobs)}

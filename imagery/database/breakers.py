@@ -1,9 +1,9 @@
-"""One circuit breaker a dependency, shared by all instances through SQL.
+"""One circuit breaker for each dependency, shared by all instances through SQL.
 
-Closed: calls go through. After so many failures in a row it opens: nobody calls, jobs wait. When its time
-is over, exactly one caller gets a lease to probe (half-open); a probe that succeeds closes the circuit,
-one that fails opens it for twice as long. The state is read at most once in a while and written only when
-something fails, recovers or probes.
+Closed: calls go through. After a number of failures in a row the circuit opens: no calls are made, and jobs
+wait. When that time is over, exactly one caller gets a lease to probe (half-open). A probe that succeeds
+closes the circuit, one that fails opens it for twice as long. The state is read once in a while and written
+only when a call fails, recovers or probes.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ _SHORTEST_WAIT_S = 1.0
 
 
 class CircuitCall:
-    """A call that the breaker let through; tell it how the dependency did."""
+    """A call that the breaker let through. Report on it with ``answered`` or ``failed``."""
 
     def __init__(self, breakers: CircuitBreakers, dependency: GuardedDependency, probe: str | None) -> None:
         self._breakers = breakers
         self._dependency = dependency
         self._probe = probe
-        self._is_told = False
+        self._is_reported = False
 
     def answered(self) -> None:
-        """The dependency works: it answered, be it with a refusal."""
-        self._is_told = True
+        """Report that the dependency works: it responded, even if with an error about the request."""
+        self._is_reported = True
         self._breakers.recover(self._dependency, self._probe)
 
     def failed(self, error: str) -> None:
-        """The dependency does not work."""
-        self._is_told = True
+        """Report that the dependency does not work."""
+        self._is_reported = True
         self._breakers.fail(self._dependency, self._probe, error)
 
     def end(self) -> None:
-        """A probe of which nothing was told is given back, for the next one who asks."""
-        if self._probe is not None and not self._is_told:
+        """Return the lease of a probe that was never reported on, so that the next caller gets it."""
+        if self._probe is not None and not self._is_reported:
             self._breakers.give_back(self._dependency, self._probe)
 
 
@@ -74,8 +74,8 @@ class CircuitBreakers:
     def call(self, dependency: GuardedDependency, *, lease_s: float, seed: str = "") -> Iterator[CircuitCall]:
         """Let a call through. Raises ``CircuitOpenError``.
 
-        ``lease_s``: the longest the call can take, which is how long a probe keeps others away. ``seed``
-        spreads the waits of those who are turned away.
+        ``lease_s``: the longest that the call can take; a probe keeps other callers away for as long.
+        ``seed`` spreads the waits of callers that are turned away.
         """
         call = CircuitCall(self, dependency, self._admit(dependency, lease_s, seed))
         try:
@@ -84,7 +84,7 @@ class CircuitBreakers:
             call.end()
 
     def state(self, dependency: GuardedDependency) -> Circuit:
-        """The circuit as it stands in SQL now."""
+        """Read the circuit from SQL."""
         with self._database.read() as session:
             circuit = _circuit(dependency, session.get(CircuitBreaker, dependency.value))
         with self._lock:
@@ -96,7 +96,7 @@ class CircuitBreakers:
         return [self.state(dependency) for dependency in GuardedDependency]
 
     def open_by_hand(self, dependency: GuardedDependency, by: str) -> Circuit:
-        """Stop all calls until somebody closes the circuit by hand."""
+        """Stop all calls until an operator closes the circuit."""
         return self._set_by_hand(dependency, CircuitState.OPEN, by)
 
     def close_by_hand(self, dependency: GuardedDependency, by: str) -> Circuit:
@@ -104,7 +104,7 @@ class CircuitBreakers:
         return self._set_by_hand(dependency, CircuitState.CLOSED, by)
 
     def recover(self, dependency: GuardedDependency, probe: str | None) -> None:
-        """A call was answered: a probe closes the circuit, another call ends the row of failures."""
+        """A call succeeded: a probe closes the circuit, any other call resets the count of failures."""
         if probe is None and self._last_known(dependency).failures == 0:
             return
         mine = _is_probe(probe) if probe else _is_closed_with_failures()
@@ -115,7 +115,7 @@ class CircuitBreakers:
             _log.info("circuit_closed", dependency=dependency.value)
 
     def fail(self, dependency: GuardedDependency, probe: str | None, error: str) -> None:
-        """A call failed: a probe opens the circuit again, another call may be the last of a row."""
+        """A call failed: a probe opens the circuit again, any other call may be one failure too many."""
         now = utc_now()
         with self._database.write() as session:
             row = _locked(session, dependency)
@@ -143,7 +143,7 @@ class CircuitBreakers:
         )
 
     def _admit(self, dependency: GuardedDependency, lease_s: float, seed: str) -> str | None:
-        """The id of a probe's lease, None for a call like any other. Raises ``CircuitOpenError``."""
+        """The id of a probe's lease, or None for an ordinary call. Raises ``CircuitOpenError``."""
         circuit = self._recent(dependency)
         if circuit.state is CircuitState.CLOSED:
             return None
@@ -163,7 +163,7 @@ class CircuitBreakers:
         raise CircuitOpenError(circuit, self._wait_s(circuit, seed))
 
     def _wait_s(self, circuit: Circuit, seed: str) -> float:
-        """Seconds until it is worth to ask again, spread so that not all who wait ask at once."""
+        """Seconds until a retry is worthwhile, spread so that not all callers retry at once."""
         wait = self._policy.open_s
         if circuit.forced:
             wait = self._policy.cap_s
@@ -187,7 +187,7 @@ class CircuitBreakers:
             self._known[circuit.dependency] = (time.monotonic(), circuit)
 
     def _change(self, dependency: GuardedDependency, condition: Any, **values: Any) -> bool:
-        """Compare and set; True when the circuit was as ``condition`` says."""
+        """Compare and set. Returns True if the circuit met ``condition``."""
         if "state" in values:
             values["changed_at"], values["changed_by"] = utc_now(), None
         query: Update = update(CircuitBreaker).where(

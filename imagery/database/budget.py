@@ -1,4 +1,4 @@
-"""The budgets of a UTC day: one conditional update a reservation, so that no race can overshoot them."""
+"""The budgets of a UTC day. A reservation is one conditional update, so that no race can exceed them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BudgetExhaustedError(Exception):
 
 @dataclass(frozen=True)
 class Budgets:
-    """USD a day: of all users together, and of a user who has no limit of its own."""
+    """USD a day: for all users together, and for a user without a limit of their own."""
 
     usd_per_day: float
     user_usd_per_day: float
@@ -38,7 +38,7 @@ class Budgets:
     def charge(self, session: Session, entry: SpendEntry) -> None:
         """Take the entry's price from its day's budgets. Raises ``BudgetExhaustedError``.
 
-        After that the transaction must not be committed: one of the budgets may have been taken from.
+        After that error the transaction must not be committed: one budget may be charged already.
         """
         if not _take(session, entry, EVERYBODY, self.usd_per_day):
             message = (
@@ -49,7 +49,7 @@ class Budgets:
         user = session.get(User, entry.owner_id)
         limit = usd_per_day(user, self.user_usd_per_day)
         if user is not None and not _take(session, entry, entry.owner_id, limit):
-            message = f"Your ${limit:.2f} a day are spent or reserved. Your budget resets at 00:00 UTC."
+            message = f"Your budget of ${limit:.2f} a day is spent or reserved. It resets at 00:00 UTC."
             raise BudgetExhaustedError("quota_usd_per_day", message)
 
 
@@ -64,7 +64,7 @@ def refund(session: Session, entry: SpendEntry) -> None:
 
 
 def release_reserved(session: Session, job: ImageJob) -> None:
-    """Free what a job that ends has reserved and not sent; its row is locked by the caller."""
+    """Release what an ending job has reserved and not sent. The caller has locked the job's row."""
     query = select(SpendEntry).where(SpendEntry.job_id == job.job_id, SpendEntry.state == SpendState.RESERVED)
     for entry in session.exec(query):
         entry.state, entry.closed_at = SpendState.RELEASED, utc_now()

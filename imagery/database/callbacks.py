@@ -23,7 +23,7 @@ class CallbackState(StrEnum):
 
 
 def add_callback(session: Session, job: ImageJob, lifetime: timedelta) -> None:
-    """Queue the callback of a job that ends in this transaction; nothing for a job without one."""
+    """Queue the callback of a job that ends in this transaction, if the job has one."""
     if not job.callback_url:
         return
     now = utc_now()
@@ -55,7 +55,7 @@ def add_callback(session: Session, job: ImageJob, lifetime: timedelta) -> None:
 
 
 def delivery_id(job_id: str, run: int) -> str:
-    """The message's id, the same in every attempt: receivers tell repetitions by it."""
+    """The message's id. It is the same in every attempt, so that receivers can recognise repetitions."""
     return f"msg_{job_id}-{run}"
 
 
@@ -78,7 +78,7 @@ class Callbacks:
             return list(session.exec(query))
 
     def claim(self, delivery: str, hold: timedelta) -> CallbackDelivery | None:
-        """Count an attempt and keep others away for ``hold``; None when there is nothing (more) to send."""
+        """Count an attempt and keep other senders away for ``hold``. Returns None if it is not pending."""
         with self._database.write() as session:
             row = _locked(session, delivery)
             if row is None or row.state != CallbackState.PENDING:
@@ -88,17 +88,17 @@ class Callbacks:
             return row
 
     def delivered(self, delivery: str, status: int) -> None:
-        """The receiver has it."""
+        """Record that the receiver has the message."""
         with self._database.write() as session:
             row = _locked(session, delivery)
             if row is None:
                 return
             row.state, row.last_status, row.last_error = CallbackState.DELIVERED, status, None
             row.delivered_at = utc_now()
-            _tell(session, row, "callback_delivered", "info")
+            _record(session, row, "callback_delivered", "info")
 
     def failed(self, delivery: str, error: str, status: int | None, next_at: datetime | None) -> bool:
-        """An attempt failed; it is repeated at ``next_at``, if the lifetime allows. False: given up."""
+        """Record that an attempt failed. Returns False if there is no time for another one at ``next_at``."""
         with self._database.write() as session:
             row = _locked(session, delivery)
             if row is None:
@@ -109,7 +109,7 @@ class Callbacks:
                 row.next_attempt_at = next_at
             else:
                 row.state = CallbackState.FAILED
-            _tell(
+            _record(
                 session,
                 row,
                 "callback_waiting" if again else "callback_failed",
@@ -133,7 +133,7 @@ def _locked(session: Session, delivery: str) -> CallbackDelivery | None:
     return session.exec(query).first()
 
 
-def _tell(session: Session, row: CallbackDelivery, event: str, level: str) -> None:
+def _record(session: Session, row: CallbackDelivery, event: str, level: str) -> None:
     job = session.get(ImageJob, row.job_id)
     if job is None:
         return

@@ -13,7 +13,7 @@ _MOST_DOUBLINGS = 30
 
 
 class GuardedDependency(StrEnum):
-    """What can be down for everybody at once."""
+    """A service that can be down for all jobs at once."""
 
     GPU = "gpu"
     NANO_BANANA = "nano_banana"
@@ -29,14 +29,14 @@ class CircuitState(StrEnum):
 
 
 class CircuitOpenError(Exception):
-    """No call now: look again in ``wait_s`` seconds."""
+    """No call may be made now; try again in ``wait_s`` seconds."""
 
     code = "circuit_open"
 
     def __init__(self, circuit: Circuit, wait_s: float) -> None:
         name = circuit.dependency.value
         if circuit.forced:
-            text = f"An operator has stopped all calls to {name}; jobs wait until they go on."
+            text = f"An operator has stopped all calls to {name}; jobs wait until it allows them."
         else:
             text = f"Calls to {name} keep failing ({circuit.last_error}); jobs wait until it recovers."
         super().__init__(text)
@@ -62,7 +62,7 @@ class Circuit:
 
 @dataclass(frozen=True)
 class BreakerPolicy:
-    """When a circuit opens and for how long; ``read_s`` bounds how old a state may be that is gone by."""
+    """When a circuit opens and for how long. ``read_s``: how old the state that is used may be."""
 
     failures: int
     open_s: float
@@ -72,7 +72,7 @@ class BreakerPolicy:
 
     @classmethod
     def of(cls, settings: Settings) -> BreakerPolicy:
-        """As the settings have it."""
+        """The policy of the settings."""
         return cls(
             failures=settings.jobs.circuit.failures,
             open_s=settings.jobs.circuit.open_s,

@@ -1,4 +1,4 @@
-"""Counters that only grow, each raised in the transaction of the fact that it counts.
+"""Counters that only grow, each increased in the transaction that writes the fact it counts.
 
 So they are exact with any number of instances and over restarts, retries and retention. Whole numbers
 only: money is counted in millionths of USD, durations in millionths of a second.
@@ -48,7 +48,7 @@ class Histogram:
 
 
 def count(session: Session, owner_id: str, metric: Metric, label: str = "", value: int = 1) -> None:
-    """Raise a counter of ``owner_id`` and everybody's when the transaction commits."""
+    """Increase a counter of ``owner_id`` and the total when the transaction commits."""
     if value > 0:
         journal_of(session).counts[owner_id, metric.value, label] += value
 
@@ -60,7 +60,7 @@ def count_latency(session: Session, owner_id: str, stage: str, duration_ms: floa
 
 
 def read_counts(session: Session, owner_id: str | None) -> Counts:
-    """All counters; ``owner_id`` None: everybody's together."""
+    """All counters of an owner; ``owner_id`` None: the totals."""
     query = columns(col(MetricCount.name), col(MetricCount.label), col(MetricCount.value)).where(
         col(MetricCount.owner_id) == (owner_id or EVERYBODY)
     )
@@ -74,7 +74,7 @@ def read_counts(session: Session, owner_id: str | None) -> Counts:
 def histograms(counts: Counts) -> dict[str, Histogram]:
     """The latency of each stage that was ever counted.
 
-    A bound that is none of today's counts for the next one, so that bounds can be changed.
+    Counts under a bound that no longer exists go to the next higher one, so that bounds can change.
     """
     stages: dict[str, dict[float, int]] = {}
     for label, value in counts.get(Metric.LATENCY_BUCKET, {}).items():

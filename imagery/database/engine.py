@@ -1,4 +1,4 @@
-"""One engine a process, for SQLite and PostgreSQL alike."""
+"""One engine for each process, for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_engine(url: str, tokens: Tokens | None = None) -> Engine:
     server's name checked unless the URL says otherwise.
 
     SQLite runs in WAL mode and takes its write lock when a transaction begins, so that two writers
-    wait for each other instead of failing in the middle. Errors tell the statement, never its values.
+    wait for each other instead of failing in the middle. Errors show the statement, never its values.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":

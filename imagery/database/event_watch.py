@@ -1,4 +1,4 @@
-"""One look for new log events an interval and process, however many clients wait for them."""
+"""Looks for new log events once in an interval and process, however many clients wait for them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ LOOK_EVERY_S = 0.3
 
 
 class EventWatch:
-    """The greatest event id, looked up when somebody asks and the last look is ``every_s`` old.
+    """The greatest event id, read again when it is asked for and the last reading is ``every_s`` old.
 
     Safe to share between threads and event loops.
     """
 
     def __init__(self, database: Database, every_s: float) -> None:
         self.every_s = every_s
-        self.looks = 0
         self._database = database
         self._looking = threading.Lock()
         self._newest = 0
@@ -28,19 +27,18 @@ class EventWatch:
 
     @property
     def is_due(self) -> bool:
-        """True when ``look`` would ask the database."""
+        """True if ``look`` would query the database."""
         return time.monotonic() - self._looked_at >= self.every_s
 
     @property
     def newest(self) -> int:
-        """The greatest id of the last look."""
+        """The greatest id at the last reading."""
         return self._newest
 
     def look(self) -> int:
-        """The greatest id; that of the last look while another thread is looking."""
+        """The greatest id; the last known one while another thread reads it."""
         if self.is_due and self._looking.acquire(blocking=False):
             try:
-                self.looks += 1
                 self._newest = newest_event(self._database)
                 self._looked_at = time.monotonic()
             finally:

@@ -24,7 +24,7 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 class EventFilter:
     """Which events: ``level`` and above; ``text`` in the event's name, error or error code, in any case.
 
-    ``owner_id`` None means everybody's.
+    ``owner_id`` None: the events of all owners.
     """
 
     owner_id: str | None = None
@@ -35,15 +35,15 @@ class EventFilter:
 
     @property
     def searches(self) -> bool:
-        """True when no index leads to the events, so that a query has to look at others too."""
+        """True if no index leads to the events, so that a query has to read others too."""
         return self.job_id is None and any((self.level, self.stage, self.text))
 
 
 @dataclass(frozen=True)
 class EventPage:
-    """Events, oldest first. All up to ``position`` was looked at: the next page is that after it.
+    """Events, oldest first. Everything up to ``position`` was searched; the next page begins after it.
 
-    ``more``: there was no time or room to look at what is beyond it already.
+    ``more``: there may be events beyond it that were not searched yet.
     """
 
     events: list[JobEvent]
@@ -60,7 +60,7 @@ def record(
     level: str = "info",
     **data: Any,
 ) -> None:
-    """Write ``event`` of ``job`` with the running transaction, and into the log."""
+    """Write ``event`` of ``job`` in the running transaction and to the log."""
     data = redact(data)
     journal_of(session).events.append(
         JobEvent(
@@ -76,7 +76,7 @@ def record(
 
 
 def newest_event(database: Database) -> int:
-    """The greatest id there is, 0 when there is none. Everything up to it can be seen already."""
+    """The greatest event id, 0 if there is none. Every event up to it is visible already."""
     with database.read() as session:
         return _newest(session)
 

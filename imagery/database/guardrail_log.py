@@ -16,7 +16,7 @@ _log = get_logger(__name__)
 def log_verdict(
     database: Database, report: GuardrailReport, *, owner_id: str, size_bytes: int, job_id: str | None = None
 ) -> None:
-    """Write one row, and one log line: what is rejected before it is a job has no other."""
+    """Write a row and a log line, the only trace of a picture that is rejected before it is a job."""
     verdict = "admitted" if report.admitted else "rejected"
     with database.write() as session:
         count(session, owner_id, Metric.VALIDATIONS, verdict)
@@ -45,7 +45,7 @@ def log_verdict(
 
 
 def latest_verdict(database: Database, job_id: str) -> GuardrailLog | None:
-    """The last verdict on a job's picture, or None."""
+    """The last verdict on a job's picture. Returns None if there is none."""
     query = select(GuardrailLog).where(GuardrailLog.job_id == job_id).order_by(col(GuardrailLog.id).desc())
     with database.read() as session:
         return session.exec(query.limit(1)).first()

@@ -12,19 +12,19 @@ _ORDER = {stage.value: number for number, stage in enumerate(Stage)}
 
 
 def lock_job(session: Session, job_id: str) -> ImageJob | None:
-    """The job, locked against other writers until the transaction ends."""
+    """Read the job and lock it against other writers until the transaction ends."""
     return session.exec(select(ImageJob).where(ImageJob.job_id == job_id).with_for_update()).first()
 
 
 def enter(session: Session, job: ImageJob, state: JobState) -> None:
-    """Put the job, which the caller has locked, into ``state``, and count that it entered it."""
+    """Put a locked job into ``state`` and count that it entered it."""
     if job.state != state:
         job.state = state
         count(session, job.owner_id, Metric.JOBS, state.value)
 
 
 def stage_row(session: Session, job_id: str, stage: Stage) -> StageRun | None:
-    """The row of a job's stage, or None before it first began."""
+    """The row of a job's stage. Returns None if the stage has never begun."""
     return session.exec(
         select(StageRun).where(StageRun.job_id == job_id, StageRun.stage == stage.value)
     ).first()

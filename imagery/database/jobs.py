@@ -43,7 +43,7 @@ class JobViewPage:
 
 
 class Jobs:
-    """The repository of jobs. ``price_usd``: what a picture costs, for what a job saved that ends unpaid."""
+    """The repository of jobs. ``price_usd``: price of a picture, counted as avoided if a run ends unpaid."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Jobs:
     def create(
         self, request: JobRequest, *, instance_id: str, deadline: datetime, quotas: Quotas | None = None
     ) -> tuple[ImageJob, bool]:
-        """Insert the job; answer it and whether this call created it (False: it was there already).
+        """Insert the job. Returns it and whether this call created it (False: it existed already).
 
         Raises ``QuotaExceededError`` when a new job exceeds ``quotas``.
         """
@@ -97,7 +97,7 @@ class Jobs:
         return job, True
 
     def get(self, job_id: str) -> ImageJob | None:
-        """The job, or None."""
+        """Returns None if there is no such job."""
         with self._database.read() as session:
             return session.get(ImageJob, job_id)
 
@@ -107,7 +107,7 @@ class Jobs:
             return set(session.exec(select(ImageJob.job_id).where(col(ImageJob.job_id).in_(job_ids))))
 
     def view(self, job_id: str) -> JobView | None:
-        """The job with its stages, or None."""
+        """The job with its stages. Returns None if there is no such job."""
         with self._database.read() as session:
             job = session.get(ImageJob, job_id)
             if job is None:
@@ -125,7 +125,7 @@ class Jobs:
         limit: int,
         cursor: tuple[datetime, str] | None = None,
     ) -> JobViewPage:
-        """One page of jobs, newest first; ``owner_id`` None means everybody's."""
+        """One page of jobs, newest first; ``owner_id`` None: the jobs of all owners."""
         query = select(ImageJob).order_by(col(ImageJob.created_at).desc(), col(ImageJob.job_id).desc())
         if owner_id is not None:
             query = query.where(ImageJob.owner_id == owner_id)
@@ -153,7 +153,7 @@ class Jobs:
         return JobViewPage(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
 
     def unfinished(self, untouched_since: datetime, limit: int, offset: int = 0) -> list[ImageJob]:
-        """Jobs that are not terminal and were not changed since then, oldest first."""
+        """Open jobs that were not changed since then, oldest first."""
         query = (
             select(ImageJob)
             .where(col(ImageJob.state).in_(OPEN_STATES))
@@ -175,9 +175,9 @@ class Jobs:
         error_code: str | None = None,
         message: str | None = None,
     ) -> ImageJob | None:
-        """End the job's run, once: a job that has ended, or runs again, stays as it is.
+        """End the job's run once. A job that has ended, or is in a later run, stays as it is.
 
-        Without ``error_code`` the error of the stage's row is taken. None when there is no such job.
+        Without ``error_code`` the error of the stage's row is used. Returns None if there is no such job.
         """
         with self._database.write() as session:
             job = lock_job(session, job_id)
@@ -189,7 +189,7 @@ class Jobs:
                 message = message or row.error_message
                 close_stage(row, state, error_code, message)
             for other in stages_of(session, [job_id]).get(job_id, []):
-                # whoever looked which stage it is did so before the lock: the next one may have begun since
+                # the caller read the stage before this lock: the next one may have begun since
                 if other is not row and other.state in _OPEN_STAGES:
                     close_stage(other, state, error_code, message)
             enter(session, job, state)
@@ -213,7 +213,7 @@ class Jobs:
             return job
 
     def cancel(self, job_id: str) -> ImageJob | None:
-        """Cancel a job that has not ended; one that has is answered as it is. None: no such job."""
+        """Cancel a job unless it has ended. Returns the job, or None if there is no such job."""
         job = self.get(job_id)
         if job is None:
             return None
@@ -232,7 +232,7 @@ class Jobs:
     ) -> ImageJob | None:
         """Queue an ended job again as ``run``; finished stages keep their outputs.
 
-        None when the job is not FAILED or CANCELLED any more, or another request was first. Raises
+        Returns None if the job is no longer FAILED or CANCELLED, or another request was first. Raises
         ``QuotaExceededError`` when one more open job exceeds ``quotas``.
         """
         with self._database.write() as session:
@@ -254,7 +254,7 @@ class Jobs:
             return job
 
     def adopt(self, job_id: str, batch_id: str) -> ImageJob | None:
-        """Take a job that belongs to no batch into ``batch_id``; None when it belongs to another."""
+        """Take a job without a batch into ``batch_id``. Returns None if it belongs to another batch."""
         with self._database.write() as session:
             job = lock_job(session, job_id)
             if job is None or job.batch_id not in {None, batch_id}:
@@ -263,7 +263,7 @@ class Jobs:
             return job
 
     def count_restart(self, job_id: str, run: int) -> int | None:
-        """Count one restart of the job's orchestration; None when the job has ended meanwhile."""
+        """Count one restart of the job's orchestration. Returns None if the job has ended meanwhile."""
         with self._database.write() as session:
             job = lock_job(session, job_id)
             if job is None or job.run != run or JobState(job.state).is_terminal:

@@ -1,4 +1,4 @@
-"""What a write transaction records about itself: log events and counts, written as its very last statements.
+"""Log events and counts of a write transaction, written as its very last statements.
 
 On PostgreSQL an id is drawn before its transaction commits, so a smaller id may become visible after a
 greater one, and a reader that has gone past it never sees it. Here events and counts are collected in
@@ -56,7 +56,7 @@ def write_journal(session: Session, lock_wait_s: float) -> None:
 
 
 def lock_key() -> int:
-    """Names the lock; no other one of this application is an advisory lock."""
+    """The key of the lock; this application has no other advisory lock."""
     return 0x696D6167657279  # "imagery"
 
 
@@ -69,7 +69,7 @@ _WRITE = text(
         SELECT set_config('lock_timeout', :wait, true),
                set_config('idle_in_transaction_session_timeout', :wait, true),
                pg_advisory_xact_lock(:key)
-    ), told AS (
+    ), written AS (
         INSERT INTO job_event (job_id, owner_id, at, level, event, stage, data)
         SELECT e.job_id, e.owner_id, e.at, e.level, e.event, e.stage, e.data
         FROM locked, json_to_recordset(CAST(:events AS json)) AS e(
@@ -89,7 +89,7 @@ _WRITE = text(
 
 
 def _write_locked(session: Session, journal: Journal, lock_wait_s: float) -> None:
-    told = [
+    written = [
         {
             "n": number,
             "job_id": event.job_id,
@@ -105,14 +105,14 @@ def _write_locked(session: Session, journal: Journal, lock_wait_s: float) -> Non
     given = {
         "wait": f"{round(lock_wait_s * 1000)}ms",
         "key": lock_key(),
-        "events": json.dumps(told),
+        "events": json.dumps(written),
         "counts": json.dumps(_rows(journal.counts)),
     }
     session.execute(_WRITE, given)
 
 
 def _rows(counts: Counter[tuple[str, str, str]]) -> list[dict[str, str | int]]:
-    """One row an owner's counter and one of everybody's."""
+    """One row for each counter of an owner and one for the total."""
     total = Counter(counts)
     for (_, name, label), value in counts.items():
         total[EVERYBODY, name, label] += value

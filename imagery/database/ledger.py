@@ -1,8 +1,9 @@
 """The ledger of paid calls: ``reserved -> sent -> settled | released | unknown``.
 
-At-least-once activities must not pay twice. Before a call the entry is reserved; in the moment the
-request goes out it becomes ``sent``, which only one caller can do; the answer settles or releases it.
-A ``sent`` entry without an answer is ``unknown``: money may be gone, so nobody calls again by himself.
+Activities run at least once and must not pay twice. An entry is reserved before the call. It becomes
+``sent`` in the moment the request goes out, which only one caller can do. The response settles or releases
+it. A ``sent`` entry without a response is ``unknown``: it may have been charged, so no call is repeated
+without an operator.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
 
 
 class NotPayableError(Exception):
-    """The call must not be made: the job has ended, or runs again."""
+    """The call must not be made: the job has ended or is in a later run."""
 
 
 class AlreadySentError(Exception):
-    """Another delivery of the same work has sent the call; look for its result a little later."""
+    """Another attempt at the same work has sent the call; look for its result a little later."""
 
 
 class SamePicturePendingError(Exception):
-    """Another job is paying for the very same picture: when it is done, it can be taken over for nothing."""
+    """Another job is paying for the same picture, which can be reused for nothing when that is done."""
 
     code = "same_picture_pending"
 
@@ -42,7 +43,7 @@ class NothingToResolveError(Exception):
 
 @dataclass(frozen=True)
 class Reservation:
-    """What the ledger says before a call. ``wait_s`` is set while another caller's call is under way."""
+    """What the ledger says before a call. ``wait_s`` is set while a call of another attempt is under way."""
 
     entry_id: int
     state: SpendState
@@ -50,7 +51,7 @@ class Reservation:
 
 
 class Ledger:
-    """The spend ledger. ``answer_within`` bounds how long a sent call may still be answered."""
+    """The spend ledger. ``answer_within``: how long a response to a sent call may take."""
 
     def __init__(self, database: Database, answer_within: timedelta, budgets: Budgets) -> None:
         self._database = database
@@ -60,7 +61,7 @@ class Ledger:
     def reserve(
         self, job_id: str, run: int, stage: Stage, price_usd: float, *, same_as: str | None = None
     ) -> Reservation:
-        """Reserve the price for this run, or say why there is nothing to reserve.
+        """Reserve the price for this run, or report why there is nothing to reserve.
 
         ``reserved``: go on. ``settled``: it is paid, use the stored result. ``sent``: another call is
         under way, look again in ``wait_s``. ``unknown``: do not call. Raises ``NotPayableError`` when
@@ -88,7 +89,7 @@ class Ledger:
             entry.reserved_at, entry.day = utc_now(), utc_day()
             entry.result_key = same_as
             self._budgets.charge(session, entry)
-            # asked after the charge, which lets only one transaction at a time through
+            # checked after the charge, which lets only one transaction at a time through
             if same_as is not None and _is_being_paid(session, same_as, job_id):
                 raise SamePicturePendingError("The same picture is being made for another job.")
             session.add(entry)
@@ -128,15 +129,15 @@ class Ledger:
         return _settled_usd(entries)
 
     def release(self, entry_id: int, note: str) -> None:
-        """Nothing was charged: free the reservation."""
+        """Release the reservation: nothing was charged."""
         self._finish(entry_id, SpendState.RELEASED, note)
 
     def mark_unknown(self, entry_id: int, note: str) -> None:
-        """The request went out and nobody knows whether it was charged."""
+        """Record that the request went out and may have been charged."""
         self._finish(entry_id, SpendState.UNKNOWN, note)
 
     def abandon(self, entry_id: int) -> None:
-        """The call broke in our own code: free what was not sent, and what was sent is unknown."""
+        """Our own code failed: release the entry if it was not sent, else mark it unknown."""
         with self._database.read() as session:
             sent = _load(session, entry_id).state == SpendState.SENT
         if sent:
@@ -165,7 +166,7 @@ class Ledger:
             return entry
 
     def overdue(self, limit: int) -> list[SpendEntry]:
-        """Sent calls whose answer can't come any more, the oldest first: their process died."""
+        """Sent calls whose process died, so that no response can come any more, the oldest first."""
         query = (
             select(SpendEntry)
             .where(SpendEntry.state == SpendState.SENT)
@@ -181,7 +182,7 @@ class Ledger:
         return entry.state == SpendState.UNKNOWN or is_overdue
 
     def has_unknown(self, job_id: str) -> bool:
-        """True when a call of the job may have been charged without an answer."""
+        """True if a call of the job went out and may have been charged."""
         with self._database.read() as session:
             query = select(SpendEntry.id).where(
                 SpendEntry.job_id == job_id,
@@ -195,7 +196,7 @@ class Ledger:
         remaining = self._remaining_s(entry.sent_at)
         if remaining > 0:
             return Reservation(_id(entry), SpendState.SENT, wait_s=remaining)
-        self._close(session, entry, SpendState.UNKNOWN, "no answer was recorded in time", job)
+        self._close(session, entry, SpendState.UNKNOWN, "no response was recorded in time", job)
         return Reservation(_id(entry), SpendState.UNKNOWN)
 
     def _remaining_s(self, sent_at: datetime | None) -> float:
@@ -240,7 +241,7 @@ class Ledger:
 
 
 def _count(session: Session, entry: SpendEntry, state: SpendState) -> None:
-    """Count what is now known of a call; a reservation that is freed unsent was none."""
+    """Count the outcome of a call. A reservation that is released unsent was no call."""
     if entry.state == SpendState.RESERVED:
         return
     count(session, entry.owner_id, Metric.CALLS, state.value)
@@ -261,7 +262,7 @@ def _entries(session: Session, job_id: str, stage: Stage) -> list[SpendEntry]:
 
 
 def _blocks(entry: SpendEntry, run: int) -> bool:
-    """True for an entry that forbids ``run`` a call of its own: it pays, has paid, or may have paid."""
+    """True if the entry forbids ``run`` a call of its own: it is being paid, was paid, or may have been."""
     if entry.result_lost and entry.attempt_group < run:
         return False
     return entry.state != SpendState.RELEASED

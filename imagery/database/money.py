@@ -20,7 +20,7 @@ class SpendState(StrEnum):
 
 
 UNDER_WAY = (SpendState.RESERVED, SpendState.SENT)
-# the request went out, and nobody knows yet whether it was charged
+# the request went out, and it is not known yet whether it was charged
 UNACCOUNTED = (SpendState.SENT, SpendState.UNKNOWN)
 
 

@@ -1,4 +1,4 @@
-"""Quotas of a user, checked in the transaction that creates or runs a job, with the user's row locked."""
+"""Quotas of a user, checked with the user's row locked, in the transaction that creates or runs a job."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class OwnerUsage:
 
 @dataclass(frozen=True)
 class Quotas:
-    """The limits of everybody who has none of their own, and the price of a job in USD."""
+    """The limits of users without limits of their own, and the price of a job in USD."""
 
     jobs_per_minute: int
     concurrent_jobs: int
@@ -55,7 +55,7 @@ class Quotas:
 
     @classmethod
     def of(cls, settings: Settings) -> Quotas:
-        """As the settings have them."""
+        """The quotas of the settings."""
         return cls(
             jobs_per_minute=settings.jobs.quota.jobs_per_minute,
             concurrent_jobs=settings.jobs.quota.concurrent_jobs,
@@ -64,12 +64,12 @@ class Quotas:
         )
 
     def check_early(self, database: Database, owner_id: str) -> None:
-        """``check`` before any work is done for a job; it is made again when the job is written."""
+        """``check`` before any work is done for a job; it is repeated when the job is written."""
         with database.read() as session:
             self.check(session, owner_id)
 
     def check(self, session: Session, owner_id: str) -> None:
-        """Raise ``QuotaExceededError`` when one more job exceeds a quota; who is no user has none."""
+        """Raise ``QuotaExceededError`` if one more job exceeds a quota. An owner that is no user has none."""
         user = _locked(session, owner_id)
         if user is not None:
             now = utc_now()
@@ -78,7 +78,7 @@ class Quotas:
             self._check_money(usage, now)
 
     def check_batch(self, session: Session, owner_id: str) -> None:
-        """Raise ``QuotaExceededError`` when one more batch may not begin now.
+        """Raise ``QuotaExceededError`` if one more batch may not begin now.
 
         It counts as one job of the minute, however many items it has, and its items count as open only
         from when their turn comes: those that wait do not run, and ``BATCH_PARALLEL`` bounds those that
@@ -90,7 +90,7 @@ class Quotas:
             _check_jobs(session, owner_id, self.usage(session, user, now), now)
 
     def check_item(self, session: Session, owner_id: str) -> None:
-        """Raise ``QuotaExceededError`` when there is no money for one more item of a batch."""
+        """Raise ``QuotaExceededError`` if there is no money for one more item of a batch."""
         user = _locked(session, owner_id)
         if user is not None:
             now = utc_now()
@@ -156,7 +156,7 @@ def _check_jobs(session: Session, owner_id: str, usage: OwnerUsage, now: datetim
 
 
 def _starts(owner_id: str, now: datetime) -> list[Any]:
-    """When something was started in the last minute: jobs by themselves, and batches."""
+    """What was started in the last minute: jobs outside of batches, and batches."""
     jobs = select(ImageJob.created_at).where(ImageJob.owner_id == owner_id, col(ImageJob.batch_id).is_(None))
     batches = select(Batch.created_at).where(Batch.owner_id == owner_id)
     since = now - _WINDOW

@@ -1,4 +1,4 @@
-"""What has grown old: jobs whose pictures may go, and log events. Rows that count money or verdicts stay."""
+"""What expires: pictures of old jobs, and log events. Rows about money and verdicts stay."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Retention:
             return list(session.exec(query))
 
     def is_current(self, job: ImageJob) -> bool:
-        """True while the job is as it was read: ended, and not run again since."""
+        """True if the job has ended and was not run again since it was read."""
         with self._database.read() as session:
             return _is_unchanged(session.get(ImageJob, job.job_id), job)
 
     def source_is_shared(self, job: ImageJob, leaving: set[str]) -> bool:
-        """True when a job that keeps its pictures has the same source; those ``leaving`` do not count."""
+        """True if a job that keeps its pictures has the same source; those ``leaving`` do not count."""
         same_version = or_(col(ImageJob.source_etag).is_(None), col(ImageJob.source_etag) == job.source_etag)
         query = (
             select(ImageJob.job_id)
@@ -75,12 +75,12 @@ class Retention:
             return any(job_id not in leaving for job_id in session.exec(query))
 
     def forget_cached(self, job_id: str) -> None:
-        """No other job takes over the job's results from now on."""
+        """Remove the job's results from the cache: no other job reuses them from now on."""
         with self._database.write() as session:
             session.execute(delete(StageCacheEntry).where(col(StageCacheEntry.job_id) == job_id))
 
     def expire(self, job: ImageJob) -> bool:
-        """Note that the job's pictures are gone; False when it was run again meanwhile."""
+        """Record that the job's pictures are gone. Returns False if the job was run again meanwhile."""
         with self._database.write() as session:
             row = lock_job(session, job.job_id)
             if row is None or not _is_unchanged(row, job):
@@ -90,7 +90,7 @@ class Retention:
             return True
 
     def delete_events(self, before: datetime, chunks: int) -> int:
-        """Delete log events older than ``before``, a bounded number at a time: how many went."""
+        """Delete log events older than ``before`` in ``chunks`` at most. Returns how many were deleted."""
         deleted = 0
         for _ in range(chunks):
             found = self._delete_events_once(before)
@@ -100,8 +100,8 @@ class Retention:
         return deleted
 
     def _delete_events_once(self, before: datetime) -> int:
-        # ids grow with time, so what is old stands at the beginning, and nothing else needs to be read
-        # the newest one stays, because SQLite gives the id of a last row that is gone once more
+        # ids grow with time: old events have the smallest ids, and no others need to be read
+        # the newest event stays, because SQLite uses the id of a deleted last row again
         newest = select(func.max(JobEvent.id)).scalar_subquery()
         oldest = (
             select(JobEvent.id, JobEvent.at)

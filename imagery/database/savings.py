@@ -1,9 +1,9 @@
-"""What was not paid, by one rule: a run of a job spares its paid call when it ends without one.
+"""What was not paid, by one rule: a run of a job avoids its paid call if it ends without one.
 
-A run that ends rejected, failed or cancelled before its paid call has spared it, and so has one that takes
-the picture of an earlier job over. A later run of the same job that does pay takes nothing back: it is a
-call of its own, and a counter may only grow. A job that has paid, or may have paid, has spared nothing with
-its later runs. ``/metrics`` and ``GET /spend`` read the same counters, so they can't disagree.
+That is a run that ends rejected, failed or cancelled before its paid call, or reuses the picture of an
+earlier job. If a later run of the same job does pay, nothing is taken back: that is a call of its own, and
+a counter may only grow. A run of a job that has paid, or may have paid, avoids nothing. The metrics and
+``GET /spend`` read the same counters, so they can't disagree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class AvoidedCost:
 
 
 def count_unpaid(session: Session, job: ImageJob, price_usd: float) -> None:
-    """Count what the run of a job spared that has just ended, its row being locked."""
+    """Count the call that the job's run, which has just ended, avoided. The job's row is locked."""
     if job.state == JobState.COMPLETED:
         return
     is_budget = job.error_code in _BUDGET_CODES
@@ -45,14 +45,14 @@ def count_unpaid(session: Session, job: ImageJob, price_usd: float) -> None:
 
 
 def count_taken_over(session: Session, job: ImageJob, stage: Stage, price_usd: float) -> None:
-    """Count a stage whose result came from an earlier job."""
+    """Count a stage whose result was copied from an earlier job."""
     count(session, job.owner_id, Metric.CACHE_HITS, stage.value)
     if stage is Stage.NANO_BANANA:
         _count(session, job, CACHE_HIT, price_usd)
 
 
 def avoided(session: Session, owner_id: str | None) -> list[AvoidedCost]:
-    """What was not paid since the beginning, by reason; ``owner_id`` None: by everybody."""
+    """What was not paid since the beginning, by reason; ``owner_id`` None: for all owners."""
     counts = read_counts(session, owner_id)
     pictures, micro_usd = counts.get(Metric.AVOIDED_PICTURES, {}), counts.get(Metric.AVOIDED, {})
     return [

@@ -58,7 +58,7 @@ def by_day(session: Session, since: str, owner_id: str | None) -> list[LedgerTot
 
 
 def by_user(session: Session, since: str, owner_id: str | None) -> list[LedgerTotals]:
-    """Sums of each owner, under its name where it is a user, who spent most first."""
+    """Sums of each owner, the highest first; users appear by name."""
     found = list(_sums(session, col(SpendEntry.owner_id), since, owner_id))
     names = dict(
         session.exec(
@@ -109,13 +109,13 @@ def unknown_calls(session: Session, owner_id: str | None, limit: int) -> list[Un
 
 
 def committed_usd(session: Session, day: str, owner_id: str | None) -> float:
-    """What the day's budget has given so far: paid, reserved, under way or unknown."""
+    """USD taken from the day's budget so far: paid, reserved, under way or unknown."""
     found = session.get(SpendDay, (day, owner_id or EVERYBODY))
     return to_usd(found.micro_usd) if found else 0.0
 
 
 def owned(column: Any, owner_id: str | None) -> ColumnElement[bool]:
-    """The condition that a row is the owner's; None: everybody's."""
+    """The condition that a row belongs to the owner; None: any row."""
     condition: ColumnElement[bool] = true() if owner_id is None else column == owner_id
     return condition
 

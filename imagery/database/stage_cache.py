@@ -1,4 +1,4 @@
-"""Finished stages that the same input with the same parameters takes over instead of computing them again.
+"""Finished stages, reused for the same input with the same parameters instead of being computed again.
 
 A stage's key is a hash over the scope, the clean picture's content hash, and each step from there to this
 stage with its parameters and model version: what a stage reads is what the steps before it made of that
@@ -30,7 +30,7 @@ class StageCache:
         self._settings = settings
 
     def key(self, job: ImageJob, stage: Stage) -> str | None:
-        """What the stage's result is kept under; None where nothing is kept: no hash, or switched off."""
+        """The key of the stage's result. Returns None if nothing is kept: no hash, or the cache is off."""
         scope = self._settings.jobs.stage_cache
         steps = self._steps(JobOptions.from_json(job.options))
         if scope is CacheScope.OFF or job.content_hash is None or stage not in steps:
@@ -41,7 +41,7 @@ class StageCache:
         return hashlib.sha256(json.dumps([owner, job.content_hash, way]).encode()).hexdigest()
 
     def find(self, key: str) -> StageCacheEntry | None:
-        """The entry, or None."""
+        """Returns None if there is no such entry."""
         with self._database.read() as session:
             return session.get(StageCacheEntry, key)
 
@@ -62,7 +62,7 @@ class StageCache:
             )
 
     def used(self, key: str, job_id: str, output: BlobRef) -> None:
-        """From now on the newest copy is the one that is kept."""
+        """Point the entry to the newest copy, which lives longest."""
         with self._database.write() as session:
             query = select(StageCacheEntry).where(col(StageCacheEntry.key) == key).with_for_update()
             entry = session.exec(query).first()
@@ -79,7 +79,7 @@ class StageCache:
                 session.delete(entry)
 
     def _steps(self, options: JobOptions) -> dict[Stage, dict[str, Any]]:
-        """Each cached stage, in order, with all that its result depends on beside its input."""
+        """Each cached stage, in order, with everything but its input that its result depends on."""
         settings = self._settings
         gpu = {"model": settings.gpu.model_version}
         return {

@@ -1,4 +1,4 @@
-"""Stages of a job: begun by compare-and-set, so that a job that was cancelled or runs again is left alone."""
+"""Stages of a job: begun by compare-and-set, so that a job that was cancelled or restarted is left alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BegunStage:
 
 
 class Stages:
-    """The repository of stages. ``price_usd``: what a picture costs that was taken over instead."""
+    """The repository of stages. ``price_usd``: price of a picture, counted as avoided when one is reused."""
 
     def __init__(self, database: Database, price_usd: float = 0.0) -> None:
         self._database = database
@@ -39,7 +39,7 @@ class Stages:
     ) -> BegunStage | None:
         """Mark the stage RUNNING and count the attempt; ``deadline`` is what the orchestration goes by.
 
-        None if the job has ended, runs again or does not exist: the caller does nothing then.
+        Returns None if the job has ended, is in a later run or does not exist: the caller does nothing then.
         """
         with self._database.write() as session:
             job = lock_job(session, job_id)

@@ -109,7 +109,7 @@ class ImageJob(SQLModel, table=True):
 
 
 class Batch(SQLModel, table=True):
-    """Many jobs asked for at once. ``refused``: the items that got no job, as the API shows them."""
+    """Many jobs asked for at once. ``refused``: the items that got no job, as the API reports them."""
 
     __tablename__ = "batch"
 
@@ -282,7 +282,7 @@ class MetricCount(SQLModel, table=True):
 
 
 class CallbackDelivery(SQLModel, table=True):
-    """What a callback URL is told of the end of one run of a job, and how telling it went."""
+    """The message to a callback URL about the end of one run of a job, and how its delivery went."""
 
     __tablename__ = "callback_delivery"
     __table_args__ = (Index("ix_callback_delivery_due", "state", "next_attempt_at"),)

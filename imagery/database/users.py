@@ -14,16 +14,16 @@ from imagery.api_keys import hash_secret, matches, new_key, split_key
 from imagery.database.engine import Database
 from imagery.database.money import to_micro
 from imagery.database.tables import ApiKey, User, utc_now
-from imagery.principal import SIGN_IN, Principal, Role
+from imagery.principal import Principal, Role
 
 _USED_EVERY = timedelta(minutes=1)
-# compared with when there is no such key, so that the answer takes as long as for a wrong secret
+# compared if there is no such key, so that the response takes as long as for a wrong secret
 _NO_SALT = secrets.token_hex(16)
 _NO_HASH = hash_secret(secrets.token_urlsafe(32), _NO_SALT)
 
 
 class UserError(Exception):
-    """What was asked for can't be done; the text says why."""
+    """The change can't be made; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,19 @@ class Users:
             return None
         if key.last_used_at is None or now - key.last_used_at > _USED_EVERY:
             self._note_use(prefix, now)
-        return Principal(user.user_id, user.name, Role(user.role), f"key {prefix}")
+        return Principal(user.user_id, user.name, Role(user.role))
 
     def sign_in(self, user_id: str, name: str, role: Role) -> Principal | None:
-        """The user of a sign-in that the platform vouches for, made at first sight; None when disabled."""
+        """The user that the platform has signed in, created at the first time. Returns None if disabled."""
         user = self.get(user_id)
         if user is None or user.name != name or user.role != role:
             user = self._keep(user_id, name, role)
         if user.disabled_at is not None:
             return None
-        return Principal(user.user_id, user.name, role, SIGN_IN)
+        return Principal(user.user_id, user.name, role)
 
     def get(self, user_id: str) -> User | None:
-        """The user, or None."""
+        """Returns None if there is no such user."""
         with self._database.read() as session:
             return session.get(User, user_id)
 

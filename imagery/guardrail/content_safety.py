@@ -20,13 +20,13 @@ PICTURE, PROMPT = "content_safety_picture", "content_safety_prompt"
 
 
 class ContentSafetyUnavailableError(Exception):
-    """The service did not answer, and the settings say to wait for it."""
+    """The service did not respond, and the settings say to wait for it."""
 
     code = "content_safety_unavailable"
 
 
 class ContentSafety:
-    """Asks the service once for each text and picture; it re-sends nothing by itself."""
+    """Asks the service once for each text and picture, without retries."""
 
     def __init__(self, settings: Settings, circuits: CircuitBreakers | None = None) -> None:
         self._settings = settings
@@ -62,9 +62,9 @@ class ContentSafety:
             _log.warning("content_safety_failed", what=what, error=type(error).__name__)
             if self._settings.content_safety.policy.fallback is ContentSafetyFallback.WAIT:
                 raise ContentSafetyUnavailableError(
-                    "Content moderation does not answer. Try again."
+                    "Content moderation does not respond. Try again."
                 ) from error
-            return not_measured(name, "Azure AI Content Safety did not answer; the local checks decided")
+            return not_measured(name, "Azure AI Content Safety did not respond; the local checks decided")
         worst, severity = max(severities.items(), key=lambda item: item[1], default=("none", 0))
         measured, limit = f"{worst} {severity}", f"severity up to {most}"
         if severity > most:

@@ -31,7 +31,7 @@ class NoThumbnailError(Exception):
 
 @dataclass(frozen=True)
 class Examination:
-    """The report, and for an admitted picture, where asked for, its clean copy.
+    """The report, and the clean copy of an admitted picture if it was asked for.
 
     ``picture``: PNG, upright, sRGB, 8 bit RGB or RGBA, without metadata.
     """
@@ -51,7 +51,7 @@ class _FileVerdict:
 
 
 class Guardrail:
-    """Admits or rejects. One an application: it owns the worker processes."""
+    """Admits or rejects. An application has one: it owns the worker processes."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Guardrail:
     ) -> Examination:
         """Examine a file and a prompt; ``picture`` asks for the clean copy too.
 
-        What a stranger sends never raises, the report says it. Raises ``SandboxError`` (busy or
+        Untrusted input never raises; the report says what is wrong with it. Raises ``SandboxError`` (busy or
         unavailable) and ``ContentSafetyUnavailableError``: later attempts may succeed.
         """
         started = time.perf_counter()
@@ -93,19 +93,19 @@ class Guardrail:
         return Examination(report, file.picture if rejection is None and picture else None)
 
     def too_large(self, size: int, options: JobOptions) -> GuardrailReport:
-        """The report of a file that nobody reads because of its size in bytes."""
+        """The report of a file that is too large to be read."""
         result = FILE_SIZE.judge(size, self._limits)
         checks = [*self.check_prompt(options.prompt), result, *_unmeasured(f"not needed: {result.code}")]
         return GuardrailReport(admitted=False, checks=checks, code=result.code, message=result.message)
 
     def thumbnail(self, data: bytes, width: int) -> bytes:
-        """A WebP of ``width`` px of a picture we wrote. Raises ``NoThumbnailError``, ``SandboxError``."""
+        """A WebP, ``width`` px wide, of our own picture. Raises ``NoThumbnailError``, ``SandboxError``."""
         guardrail = self._settings.guardrail
         most = max(guardrail.picture.max_megapixels, guardrail.picture.max_output_megapixels)
         return self._thumbnail(data, width, most, guardrail.sandbox.thumbnail_memory_mb)
 
     def thumbnail_of_upload(self, data: bytes, width: int) -> bytes:
-        """The same of a stranger's file, which gets no more pixels and memory than when it is examined."""
+        """A thumbnail of an untrusted file, with the limits on pixels and memory of an examination."""
         return self._thumbnail(
             data, width, self._limits.max_input_megapixels, self._settings.guardrail.sandbox.memory_mb
         )
@@ -166,7 +166,7 @@ class Guardrail:
         )
 
     def _second_opinion(self, prompt: str, file: _FileVerdict, *, admitted: bool) -> list[CheckResult]:
-        """Asked last, and only about what nothing else rejected: it costs time and money."""
+        """Asked last, and only if nothing else rejected the input: it costs time and money."""
         if not admitted or file.preview is None:
             return [not_measured(name, "not needed: rejected already") for name in (PROMPT, PICTURE)]
         return [self._content_safety.prompt(prompt), self._content_safety.picture(file.preview)]

@@ -1,4 +1,4 @@
-"""What the checks compare with: all that the worker process knows of the settings."""
+"""The limits of the checks: all that the worker process knows of the settings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PictureLimits(Message):
 
     @classmethod
     def of(cls, settings: Settings) -> PictureLimits:
-        """The limits that ``settings`` hold, and those that nobody changes."""
+        """The limits that ``settings`` hold, and those that are constants."""
         guardrail, picture = settings.guardrail, settings.guardrail.picture
         return cls(
             allowed_formats=picture.formats,

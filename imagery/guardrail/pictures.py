@@ -1,4 +1,4 @@
-"""Reading untrusted pictures: header first, pixels only when their number is known to be fair."""
+"""Reading untrusted pictures: the header first, pixels only if their number is within the limit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KINDS = {"exif": "EXIF", "xmp": "XMP", "icc_profile": "ICC", "photoshop": "IPTC
 
 
 class PictureError(Exception):
-    """The bytes are no picture we take. ``code`` is stable, ``found`` says what they are where known."""
+    """The bytes are no supported picture. ``code`` is stable, ``found`` says what they are if known."""
 
     def __init__(self, code: str, message: str, found: str | None = None) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class PictureMetadata:
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a file says of itself before any pixel is decoded; sides in pixels."""
+    """What a file's header says, read before any pixel is decoded; sides in pixels."""
 
     format: str
     content_type: str
@@ -134,10 +134,10 @@ def _open(data: bytes, formats: Sequence[str]) -> Image.Image:
         found = sniff(data)
         if found is not None and found in formats:
             raise _damaged(found) from error
-        told = f"It is {found}." if found else "It is none that is known here."
+        kind = f"It is {found}." if found else "Its type is not known."
         raise PictureError(
             "unsupported_image_type",
-            f"The file is not an image of a supported type ({', '.join(formats)}). {told}",
+            f"The file is not an image of a supported type ({', '.join(formats)}). {kind}",
             found,
         ) from error
 
@@ -160,7 +160,7 @@ def _metadata(image: Image.Image) -> PictureMetadata:
     size += sum(_size(value) for value in texts)
     if texts:
         kinds.append("text")
-    # every application segment of a JPEG, also those nobody names
+    # every application segment of a JPEG, also those without a name
     segments = sum(len(segment) for _, segment in getattr(image, "applist", ()))
     return PictureMetadata(max(size, segments), tuple(kinds))
 

@@ -1,4 +1,4 @@
-"""A few worker processes that decode untrusted pictures, killed when they exceed time or memory."""
+"""Worker processes that decode untrusted pictures, killed when they exceed their time or memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SandboxError(Exception):
 
 
 class SandboxBusyError(SandboxError):
-    """No worker became free in time: a later attempt may do."""
+    """No worker became free in time; a later attempt may succeed."""
 
     code = "guardrail_busy"
 
@@ -58,7 +58,7 @@ class SandboxMemoryError(SandboxError):
 
 
 class SandboxCrashedError(SandboxError):
-    """The file ended two workers, one after the other, or made one raise what nobody foresaw."""
+    """The file crashed two workers in a row, or made one raise an unexpected error."""
 
     code = "decoder_crashed"
 
@@ -89,7 +89,7 @@ class SandboxWorker:
         return self._process.pid
 
     def wait_ready(self) -> None:
-        """Until it takes orders. Raises ``TimeoutError``, ``wire.WireError``."""
+        """Wait until it takes orders. Raises ``TimeoutError``, ``wire.WireError``."""
         wire.receive(self._connection, time.monotonic() + _START_LIMIT_S)
 
     def call(
@@ -101,12 +101,12 @@ class SandboxWorker:
         self.done += 1
         wire.send(self._connection, order | {"timeout_s": timeout_s}, data, until=until)
         answer, blobs = wire.receive(self._connection, until)
-        # after running out of memory or an error nobody knows what a decoder has left half done
+        # after an error or without memory, a decoder may have left its state half changed
         self.usable = answer.get("error") not in {_OUT_OF_MEMORY, _RAISED}
         return answer, blobs
 
     def end(self) -> int | None:
-        """Kill it: it holds nothing worth keeping. The exit code, if it came in time."""
+        """Kill the process. Returns its exit code, or None if it did not end in time."""
         self._connection.close()
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
@@ -148,7 +148,7 @@ class Sandbox:
 
     def _attempt(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
         for attempt in range(_ATTEMPTS):
-            # a second attempt gets a worker that nothing else has touched
+            # a second attempt gets a new worker
             with self._worker(fresh=attempt > 0) as worker:
                 try:
                     answer, blobs = worker.call(order, data, self._settings.guardrail.sandbox.timeout_s)

@@ -1,4 +1,4 @@
-"""What the first bytes of a file say that it is, to tell its sender in words."""
+"""The type of a file by its first bytes, in words for its sender."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEIF_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIF", b"msf1": "HEI
 
 
 def sniff(data: bytes) -> str | None:
-    """A name of ``pictures.FORMATS``, words for something else, or None when it is not known."""
+    """A name of ``pictures.FORMATS`` or words for something else. Returns None if it is not known."""
     start = data[:_START]
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WEBP"

@@ -17,7 +17,7 @@ _BACKDROP = (128, 128, 128)
 
 @dataclass(frozen=True)
 class GuardrailSubject:
-    """A file from a stranger. ``declared_type`` is what the sender says it is."""
+    """An untrusted file. ``declared_type`` is the content type that its sender declared."""
 
     data: bytes
     declared_type: str | None
@@ -25,7 +25,7 @@ class GuardrailSubject:
 
     @cached_property
     def header(self) -> PictureHeader:
-        """What the file says of itself. Raises ``PictureError``."""
+        """The file's header. Raises ``PictureError``."""
         return read_header(self.data, self.limits.allowed_formats)
 
     @cached_property

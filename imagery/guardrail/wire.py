@@ -1,4 +1,4 @@
-"""How the host and a worker talk: a JSON object with its length before it, then the bytes it announces."""
+"""Messages between host and worker: a JSON object with its length before it, then the bytes it announces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_BYTES = 1024 * 1024 * 1024
 
 
 class WireError(Exception):
-    """The other side is gone, or speaks nonsense."""
+    """The other side is gone, or what it sent can't be read."""
 
 
 def send(

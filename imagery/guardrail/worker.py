@@ -1,8 +1,8 @@
-"""The process that touches untrusted bytes: ``python -m imagery.guardrail.worker FD``.
+"""The process that reads untrusted files: ``python -m imagery.guardrail.worker FD``.
 
-It has no secrets and a limit on its memory; its host kills it when it takes too long. Before it sees the
-first file it loads all it needs and then opens nothing any more, no file and no connection: whoever takes
-it over with a file is alone in it. It reads orders from the socket ``FD`` until the host is gone.
+It has no secrets and a limit on its memory, and its host kills it when it takes too long. Before it reads
+the first file it loads all it needs; after that it can open no file and no connection, so that a file that
+takes control of it gets nowhere. It reads orders from the socket ``FD`` until the host is gone.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _preview(small: Image.Image) -> bytes:
 
 
 def _write_nothing() -> None:
-    """No file to write, and no core with a stranger's picture in it."""
+    """Forbid written files, and core dumps with a picture in them."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
@@ -155,7 +155,7 @@ def _load_everything(order: dict[str, Any]) -> None:
 
 
 def _open_nothing() -> None:
-    """From here on every new file or socket is one too many."""
+    """Forbid every new file and socket from here on."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 

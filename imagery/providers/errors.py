@@ -13,7 +13,7 @@ class NanoBananaError(Exception):
 
 
 class ServiceUnavailableError(NanoBananaError):
-    """503, or no connection at all: certainly nothing was executed, so it may be called again."""
+    """503, or no connection at all: nothing was executed, so the call may be repeated."""
 
 
 class RateLimitedError(NanoBananaError):
@@ -25,7 +25,7 @@ class RateLimitedError(NanoBananaError):
 
 
 class NoPictureError(NanoBananaError):
-    """The model looked at it and made no picture (safety, recitation, text only); not charged."""
+    """The model judged the input and returned no picture (safety, recitation, text only); not charged."""
 
 
 class CallRejectedError(NanoBananaError):
@@ -33,7 +33,7 @@ class CallRejectedError(NanoBananaError):
 
 
 class PaymentUnknownError(NanoBananaError):
-    """The request went out and its answer was lost or unreadable: it may have been charged."""
+    """The request went out and its response was lost or unreadable: it may have been charged."""
 
     def __init__(self, message: str) -> None:
         super().__init__("payment_unknown", message)

@@ -1,7 +1,7 @@
-"""Nano Banana: the paid call of the Gemini ``generateContent`` shape, made once, every answer classified.
+"""Nano Banana: the paid call of the Gemini ``generateContent`` shape, made once, every response classified.
 
-The API has no idempotency key, so what matters about an error is one thing: is it certain that nothing
-was executed? Only then may anybody call again.
+The API has no idempotency key, so one question matters about an error: is it certain that nothing was
+executed? Only then may the call be repeated.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from imagery.telemetry.tracing import SpanType, span
 
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 100
-# a longer answer is not read to its end
+# a longer response is not read to its end
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _OK, _RATE_LIMITED, _UNAVAILABLE = 200, 429, 503
 _PERMANENT = {
@@ -56,7 +56,7 @@ class NanoBanana:
         self._client = client or httpx.Client(
             base_url=settings.nano_banana.base_url,
             transport=httpx.HTTPTransport(
-                # no kept-alive connection either: one that went stale would look like a lost answer
+                # no kept-alive connection either: one that went stale would look like a lost response
                 retries=0,
                 limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
             ),
@@ -73,7 +73,7 @@ class NanoBanana:
         job_id: str,
         on_send: Callable[[], None] | None = None,
     ) -> PlacedImage:
-        """Have the cut-out (encoded, RGBA) placed in the scene of ``prompt``.
+        """Place the cut-out (encoded, RGBA) in the scene of ``prompt``.
 
         ``on_send`` runs in the moment before the request goes out; what it raises stops the call.
         Raises ``NanoBananaError`` and its children.
@@ -117,12 +117,12 @@ class NanoBanana:
                 raise
 
     def _without_key(self, text: str) -> str:
-        """The service's own words may repeat the key; ours never do."""
+        """The service's error text may contain the key; ours never does."""
         key = self._settings.nano_banana.api_key
         return text.replace(key.get_secret_value(), "***") if key else text
 
     def _send(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
-        """Send once and read the answer within the time and size limits."""
+        """Send once and read the response within the limits of time and size."""
         until = time.monotonic() + self._settings.nano_banana.retry.timeout_s
         try:
             response = self._client.send(request, stream=True)
@@ -141,7 +141,7 @@ class NanoBanana:
         try:
             return response.status_code, response.headers, self._body(response, until)
         except httpx.HTTPError as error:
-            raise PaymentUnknownError(f"The answer broke off ({type(error).__name__}).") from error
+            raise PaymentUnknownError(f"The response broke off ({type(error).__name__}).") from error
         finally:
             response.close()
 
@@ -150,9 +150,9 @@ class NanoBanana:
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > most:
-                raise PaymentUnknownError(f"The answer is larger than {most} bytes.")
+                raise PaymentUnknownError(f"The response is larger than {most} bytes.")
             if time.monotonic() > until:
-                raise PaymentUnknownError("The answer did not end in time.")
+                raise PaymentUnknownError("The response did not end in time.")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -169,8 +169,8 @@ class NanoBanana:
             raise ServiceUnavailableError("nano_banana_unavailable", "The image model is overloaded (503).")
         if _is_permanent(status):
             code = _PERMANENT.get(status, "nano_banana_rejected")
-            raise CallRejectedError(code, f"The image model refused the call ({status}). {text}".strip())
-        raise PaymentUnknownError(f"The image model answered {status}.")
+            raise CallRejectedError(code, f"The image model rejected the call ({status}). {text}".strip())
+        raise PaymentUnknownError(f"The image model responded with {status}.")
 
 
 def _is_permanent(status: int) -> bool:
@@ -186,7 +186,7 @@ def _request_body(
     return {
         "contents": [{"role": "user", "parts": parts}],
         "generationConfig": {
-            # text is asked for too, because refusals explain themselves there
+            # text is asked for too: it explains why there is no picture
             "responseModalities": ["TEXT", "IMAGE"],
             "imageConfig": {"aspectRatio": aspect_ratio, "imageSize": image_size},
         },

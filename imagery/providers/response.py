@@ -29,26 +29,25 @@ class PlacedImage:
     width: int
     height: int
     model: str
-    text: str
 
 
 def json_of(answer: bytes) -> dict[str, Any]:
-    """The JSON object of an answer of 200. Raises ``PaymentUnknownError``."""
+    """The JSON object of a response with status 200. Raises ``PaymentUnknownError``."""
     try:
         body = json.loads(answer)
     except (ValueError, RecursionError) as error:
-        raise PaymentUnknownError("The answer is not valid JSON.") from error
+        raise PaymentUnknownError("The response is not valid JSON.") from error
     if not isinstance(body, dict):
-        raise PaymentUnknownError("The answer is not a JSON object.")
+        raise PaymentUnknownError("The response is not a JSON object.")
     return body
 
 
 def picture_of(body: dict[str, Any], model: str) -> PlacedImage:
-    """The first picture of an answer of 200, which alone does not mean success."""
+    """The first picture of a response with status 200, which alone does not mean success."""
     try:
         return _first_picture(body, model)
     except (AttributeError, TypeError, KeyError, IndexError) as error:
-        raise PaymentUnknownError("The answer does not have the documented shape.") from error
+        raise PaymentUnknownError("The response does not have the documented shape.") from error
 
 
 def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
@@ -57,34 +56,34 @@ def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
         raise NoPictureError("nano_banana_safety", f"The image model blocked the request ({blocked}).")
     candidates = body.get("candidates") or []
     if not candidates:
-        raise PaymentUnknownError("The answer holds neither a picture nor a reason.")
+        raise PaymentUnknownError("The response holds neither a picture nor a reason.")
     candidate = candidates[0]
     every = (candidate.get("content") or {}).get("parts") or []
     parts = [part for part in every if not part.get("thought")]  # drafts are not the result
     text = " ".join(part["text"] for part in parts if "text" in part)[:MAX_TEXT]
     inline = next((part["inlineData"] for part in parts if "inlineData" in part), None)
     if inline is not None:
-        return _decoded(inline["data"], str(body.get("modelVersion") or model), text)
+        return _decoded(inline["data"], str(body.get("modelVersion") or model))
     reason = str(candidate.get("finishReason") or "NO_IMAGE")
     said = f" It said: {text}" if text else ""
     if reason in _SAFETY_REASONS:
-        raise NoPictureError("nano_banana_safety", f"The image model refused the picture ({reason}).{said}")
+        raise NoPictureError("nano_banana_safety", f"The image model rejected the picture ({reason}).{said}")
     raise NoPictureError("nano_banana_no_image", f"The image model made no picture ({reason}).{said}")
 
 
-def _decoded(data: str, model: str, text: str) -> PlacedImage:
+def _decoded(data: str, model: str) -> PlacedImage:
     try:
         raw = base64.b64decode(data, validate=True)
         with open_picture(raw, list(_EXTENSIONS), _MAX_ANSWER_MEGAPIXELS) as image:
             image.load()
             kind = _EXTENSIONS[str(image.format)]
-            return PlacedImage(raw, kind, image.width, image.height, model, text)
+            return PlacedImage(raw, kind, image.width, image.height, model)
     except (binascii.Error, *DECODE_ERRORS) as error:
-        raise PaymentUnknownError("The picture in the answer can't be decoded.") from error
+        raise PaymentUnknownError("The picture in the response can't be decoded.") from error
 
 
 def google_error(answer: bytes) -> dict[str, Any]:
-    """Google's error object of an answer that is none of 200; empty if it has none."""
+    """Google's error object of a response with another status; empty if it has none."""
     try:
         error = json.loads(answer)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -54,7 +54,7 @@ class SqlCollector(Collector):
         self._owner_id = owner_id
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics of the design, under exactly its names."""
+        """All metrics."""
         is_operator = self._owner_id is None
         if is_operator and self._gpu:
             self._gpu.refresh()
@@ -71,9 +71,7 @@ class SqlCollector(Collector):
 
     def _vram(self) -> Metric:
         gauge = GaugeMetricFamily(
-            "gpu_vram_usage_gauge",
-            "GPU memory in use, GB, as the service reports it.",
-            labels=["replica"],
+            "gpu_vram_usage_gauge", "GPU memory in use, GB, by the GPU service.", labels=["replica"]
         )
         told = self._gpu.told() if self._gpu else {}
         if "vram_used_gb" in told:
@@ -102,7 +100,7 @@ def _counters(counts: Counts) -> Iterator[Metric]:
     yield _counter(
         "nano_banana_api_calls",
         "Paid calls, each counted when its outcome is known: settled (charged), released (not charged), "
-        "unknown (no answer). An unknown call that is resolved later counts once more, as what it then is.",
+        "unknown (no response). An unknown call that is resolved later counts once more, as what it then is.",
         "outcome",
         _OUTCOMES,
         counts.get(Counted.CALLS, {}),
@@ -134,7 +132,7 @@ def _counters(counts: Counts) -> Iterator[Metric]:
 
 
 def _counter(name: str, told: str, label: str, known: Iterable[str], values: Mapping[str, float]) -> Metric:
-    """A counter with every known value of its label from the beginning, so that rates see the first one."""
+    """A counter with all known values of its label from the beginning, so that rates see the first count."""
     metric = CounterMetricFamily(name, told, labels=[label])
     for each in dict.fromkeys([*map(str, known), *values]):
         metric.add_metric([each], values.get(each, 0))

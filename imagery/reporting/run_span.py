@@ -1,4 +1,4 @@
-"""The span of an orchestration, recorded by whoever ends the job: orchestrator code is replayed."""
+"""The span of an orchestration, recorded by the activity that ends the job: orchestrator code is replayed."""
 
 from __future__ import annotations
 

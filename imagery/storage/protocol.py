@@ -111,7 +111,7 @@ class Storage(Protocol):
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
     ) -> str:
-        """A short-lived link to read one blob, answered as ``content_type`` whatever its writer said.
+        """A short-lived link to read one blob, served as ``content_type`` whatever its writer declared.
 
         Raises ``LinkUnsupportedError``.
         """

@@ -1,4 +1,4 @@
-"""One trace a job, whoever works on it: the names of its spans follow from the job's id.
+"""One trace for each job, across all processes: the ids of its spans follow from the job's id.
 
 ========================= ========= ==================================================================
 span                      kind      id, and what it hangs from
@@ -209,7 +209,7 @@ def starting_jobs() -> Iterator[list[tuple[str, int]]]:
 
 
 def job_started(job_id: str, run: int, at: datetime) -> None:
-    """Tell the call that caused it that a run begins; without one (a trigger) record the start now."""
+    """Link the run to the call that caused it; without one (a trigger), record its start now."""
     started = _started.get()
     if started is None:
         own_id = start_span_id(job_id, run)

@@ -170,7 +170,7 @@ def test_an_open_circuit_makes_the_job_wait_unpaid(services: Services, simulator
     assert billed(simulator, job_id) == (1, 1)
 
 
-def test_503s_in_a_row_open_the_circuit_and_refusals_do_not(services: Services, simulator: Server) -> None:
+def test_503s_in_a_row_open_the_circuit_and_rejections_do_not(services: Services, simulator: Server) -> None:
     threshold = services.settings.jobs.circuit.failures
     simulator.client.post("/_simulator/faults", json={"next": ["safety"] * threshold})
     for _ in range(threshold):

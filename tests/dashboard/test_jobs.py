@@ -105,6 +105,15 @@ def test_the_slider_compares_any_two_stages(page: Page, completed: str) -> None:
     assert shown(compare) != zoomed
 
 
+def test_a_finger_scrolls_the_page_over_the_comparison_until_it_is_zoomed(page: Page, completed: str) -> None:
+    page.goto(f"/jobs/{completed}")
+    compare = page.get_by_test_id("compare")
+    expect(compare).to_have_css("touch-action", "pan-y")
+    page.wait_for_load_state("networkidle")
+    page.get_by_test_id("zoom-in").click()
+    expect(compare).to_have_css("touch-action", "none")
+
+
 def test_the_pictures_are_really_loaded(page: Page, completed: str) -> None:
     page.goto(f"/jobs/{completed}")
     page.wait_for_load_state("networkidle")
@@ -181,7 +190,7 @@ def test_a_failed_job_is_retried_from_where_it_stopped(page: Page, stack: Stack,
     stack.faults("safety")
     job_id = new_job(page, "refused by the paid service")
     expect(state(page)).to_have_attribute("data-state", "FAILED", timeout=_JOB_LIMIT_MS)
-    expect(step(page, "nano_banana")).to_have_attribute("data-state", "FAILED")
+    expect(step(page, "nano_banana")).to_have_attribute("data-state", "REJECTED")
     page.wait_for_load_state("networkidle")
     pictures.take(page, "failed")
     cut_out = stack.status(job_id)["stages"][1]["attempt"]

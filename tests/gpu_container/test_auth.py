@@ -58,14 +58,9 @@ class Issuer:
         ]
         return JSONResponse({"keys": keys})
 
-    def settings(self, **more: Any) -> GpuSettings:
-        values: dict[str, Any] = {
-            "auth_issuer": ISSUER,
-            "auth_jwks_url": f"{self.server.url}/keys",
-            "auth_audience": AUDIENCE,
-            "auth_skew_s": 60.0,
-        }
-        return GpuSettings(**(values | more))
+    def settings(self) -> GpuSettings:
+        words = f"issuer={ISSUER} jwks_url={self.server.url}/keys audience={AUDIENCE}"
+        return read(GpuSettings, {"GPU_AUTH": words})
 
     def token(self, kid: str = "one", **claims: Any) -> str:
         now = int(time.time())

@@ -153,7 +153,7 @@ def test_every_pixel_type_is_upscaled(service: Service, mode: str) -> None:
         )
 
 
-def test_refusals_are_told_apart(service: Service) -> None:
+def test_rejections_are_told_apart(service: Service) -> None:
     service.put("e/flat.png", _flat())
     service.put("e/text.png", b"no picture")
     service.put("e/cut.png", PHOTO.read_bytes()[:9000])

@@ -28,7 +28,7 @@ _CODES = re.compile(r"(?:error_code\)?|reason|budget) (?:==|in) (\((?:[^()]*)\)|
 @pytest.fixture(scope="module")
 def source() -> str:
     """All source of the app."""
-    folders = ("activities", "api", "gpu_container", "imagery", "orchestrators")
+    folders = ("activities", "api", "gpu_container", "imagery", "lifecycle", "orchestrators")
     return "\n".join(file.read_text() for folder in folders for file in (ROOT / folder).rglob("*.py"))
 
 

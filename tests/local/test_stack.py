@@ -257,7 +257,7 @@ def test_a_database_that_is_not_there_ends_the_start_with_the_reason(start: Call
 @pytest.mark.parametrize(
     ("options", "environment", "told"),
     [
-        (["--image", "no/such.jpg"], {}, "there is no picture"),
+        (["--image", "no/such.jpg"], {}, "there is no file"),
         (["--storage", "local"], {"ENV": "PROD"}, "ENV=PROD stores in Azure Blob Storage"),
         ([], {"ENV": "TEST"}, "ENV is 'TEST'"),
         ([], {"PORT": "seven"}, "PORT=seven is not a port"),

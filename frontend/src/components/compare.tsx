@@ -136,7 +136,7 @@ function Viewer({ jobId, before, after, isAlone }: ViewerProps) {
         data-after={after}
         data-scale={view ? view.scale.toFixed(4) : ''}
         onKeyDown={zoom.onKeyDown}
-        className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 touch-none overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab touch-none active:cursor-grabbing' : 'touch-pan-y'}`}
+        className={`relative aspect-square max-h-[70vh] w-full sm:aspect-auto sm:h-[min(70vh,40rem)] sm:min-h-72 overflow-hidden rounded-xl border border-line select-none ${isMovable ? 'cursor-grab touch-none active:cursor-grabbing' : 'touch-pan-y'}`}
         {...zoom.drag}
       >
         {isAlone ? (

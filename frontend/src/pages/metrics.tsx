@@ -99,7 +99,7 @@ function Throughput({ history, latest }: PanelProps) {
   return (
     <ChartPanel
       title="Throughput"
-      note={`Jobs completed in the last minute: ${now === null || now === undefined ? 'unknown yet' : now.toFixed(1)}. ${String(latest.entered.COMPLETED ?? 0)} in all.`}
+      note={`Jobs completed in the last minute: ${now === null || now === undefined ? 'unknown yet' : now.toFixed(1)}; ${String(latest.entered.COMPLETED ?? 0)} in all.`}
       testId="chart-throughput"
       history={history}
       lines={[{ label: 'Completed per minute', colour: '--accent', values }]}
@@ -202,7 +202,7 @@ function CacheHits({ latest }: { latest: Snapshot }) {
   return (
     <Section title="Cache hits" aside={<span className="text-xs text-muted">{sum(named)} in all</span>}>
       {sum(named) === 0 ? (
-        <p className="text-sm text-muted">No stage has been taken over from an earlier job yet.</p>
+        <p className="text-sm text-muted">No result of an earlier job has been reused yet.</p>
       ) : (
         <Bars values={named} format={(value) => String(value)} label="Cache hits by stage" colour="bg-accent" />
       )}

@@ -14,7 +14,7 @@ class PictureCheck(Protocol):
     name: ClassVar[str]
 
     def run(self, subject: GuardrailSubject) -> CheckResult:
-        """Measure and judge. Raises nothing for what a stranger sends."""
+        """Measure and judge. Raises nothing, whatever the file holds."""
         ...
 
 

@@ -82,7 +82,7 @@ class DeclaredTypeCheck:
 
 
 class PolyglotCheck:
-    """A picture that is an archive, a document or a page too, for whoever opens it as such."""
+    """A picture that is also an archive, a document or a page if it is opened as one."""
 
     name: ClassVar[str] = "polyglot"
 

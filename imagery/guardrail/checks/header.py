@@ -93,5 +93,5 @@ class MetadataCheck:
                 f"The file carries {found.size} bytes of metadata, the limit is {most}: save it without."
             )
             return failed(self.name, measured, limit, "metadata_too_large", message)
-        told = "removed" if found.size else "none"
-        return passed(self.name, measured, limit, told)
+        message = "removed" if found.size else "none"
+        return passed(self.name, measured, limit, message)

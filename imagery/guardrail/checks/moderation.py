@@ -1,4 +1,4 @@
-"""What the picture shows, as far as a small network and a list of known pictures can tell."""
+"""What the picture shows, judged by a small network and a list of known pictures."""
 
 from __future__ import annotations
 

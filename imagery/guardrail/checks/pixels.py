@@ -61,10 +61,10 @@ class ExposureCheck:
         measured = f"{shadow:.0f} to {highlight:.0f} of 255"
         limit = f"highlights from {limits.min_highlight:g}, shadows to {limits.max_shadow:g}"
         if highlight < limits.min_highlight:
-            message = "The picture is too dark: nothing in it can be told apart. Light the subject."
+            message = "The picture is too dark: its parts can't be distinguished. Light the subject."
             return failed(self.name, measured, limit, "too_dark", message)
         if shadow > limits.max_shadow:
-            message = "The picture is over-exposed: nothing in it can be told apart. Expose it less."
+            message = "The picture is over-exposed: its parts can't be distinguished. Expose it less."
             return failed(self.name, measured, limit, "too_bright", message)
         return passed(self.name, measured, limit)
 

@@ -65,7 +65,7 @@ class PromptLengthCheck:
 
 
 class PromptCharactersCheck:
-    """Characters that nobody sees: control characters, direction overrides, tag letters."""
+    """Invisible characters: control characters, direction overrides, tag letters."""
 
     name: ClassVar[str] = "prompt_characters"
 

@@ -105,7 +105,7 @@ class ExportTroubles(logging.Handler):
             logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell of it, unless it was told a moment ago."""
+        """Report the error, unless the same one was reported a moment ago."""
         now = time.monotonic()
         if now < self._next:
             return
