@@ -52,7 +52,7 @@ setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed f
 
 # workers of pytest: more than processors, since tests also wait
 WORKERS ?= 3
-PYTEST := $(BIN)/python -m pytest --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest
 DEV := setup $(VENV)/.dev tests/infra/kusto/node_modules/.installed
 
 .PHONY: check

@@ -17,8 +17,8 @@ _START_LIMIT_S = 30.0
 class Server:
     """Serves ``app`` until ``stop``."""
 
-    def __init__(self, app: Any) -> None:
-        port = free_port()
+    def __init__(self, app: Any, port: int | None = None) -> None:
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
         self._thread = threading.Thread(target=self._server.run, daemon=True)

@@ -19,6 +19,7 @@ from testbed.declared import Declared
 from testbed.postgres import Postgres, PostgresMissingError, is_installed, start_postgres
 from testbed.stack import Stack
 from testbed.supervised import forbidden, revive
+from tests.groups import order_of, scheduler
 
 # what a fixture starts or loads; a test that uses none of these is a unit test
 _SERVERS = {
@@ -37,37 +38,19 @@ _SERVERS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the servers that it uses, or as a unit test: ``-m unit`` chooses those.
-
-    With ``-n`` the tests of a group run on one worker, so that each stack is started once; the groups that
-    take longest come first.
-    """
+    """Mark each test by the servers that it uses, or as a unit test: ``-m unit`` chooses those."""
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        for fixture in fixtures & _SERVERS.keys():
+        for fixture in _SERVERS.keys() & getattr(item, "fixturenames", ()):
             item.add_marker(_SERVERS[fixture])
         if not any(item.get_closest_marker(mark) for mark in _SERVERS.values()):
             item.add_marker("unit")
-        item.add_marker(pytest.mark.xdist_group(_group(item, fixtures)))
-    items.sort(key=_order)
+    items.sort(key=lambda item: order_of(item.nodeid))
 
 
-def _group(item: pytest.Item, fixtures: set[str]) -> str:
-    """The shared stack that a test uses, or its file and the kind of its host."""
-    given: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
-    for kind in ("PROD", "DEV"):
-        if f"{kind.lower()}_stack" in fixtures or given.get("stack") == kind:
-            return f"stack of {kind}"
-    return f"{item.location[0]} {given.get('host', '')}"
-
-
-def _order(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group")
-    assert group is not None
-    slow = ("stack of PROD", "stack of DEV", "tests/drills/test_faults.py ")
-    if group.args[0] in slow:
-        return slow.index(group.args[0])
-    return len(slow) + (item.get_closest_marker("unit") is not None)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With ``-n``: the tests of a group run on one worker."""
+    return scheduler(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

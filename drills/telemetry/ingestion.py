@@ -80,15 +80,15 @@ class Ingestion:
     it ``holds`` it sends no response.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int | None = None, *, holds: bool = False) -> None:
         self.status = 200
-        self.holds = False
+        self.holds = holds
         self.calls = 0
         self.foreign_paths: list[str] = []
         self.bodies: list[str] = []
         self._items: list[Item] = []
         self._lock = threading.Lock()
-        self._server = Server(self)
+        self._server = Server(self, port)
         self.connection_string = f"InstrumentationKey={KEY};IngestionEndpoint={self._server.url}"
 
     @property
@@ -109,6 +109,7 @@ class Ingestion:
 
     def stop(self) -> None:
         """Close the port."""
+        self.holds = False
         self._server.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

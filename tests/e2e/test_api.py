@@ -115,7 +115,7 @@ def test_a_job_tells_what_was_asked_and_what_the_guardrail_measured(stack: Stack
     assert (told["prompt"], told["aspect_ratio"], told["image_size"]) == ("on a shelf", "16:9", "1K")
     report = stack.client.get(f"/api/v1/jobs/{job_id}/guardrail").json()
     assert (report["job_id"], report["verdict"]) == (job_id, "admitted")
-    assert any("600" in check["measured"] for check in report["checks"])
+    assert any("160" in check["measured"] for check in report["checks"])
     assert all(check["passed"] is not False for check in report["checks"])
     missing = stack.client.get("/api/v1/jobs/nothing/guardrail")
     assert (missing.status_code, missing.json()["code"]) == (404, "job_not_found")

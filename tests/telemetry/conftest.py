@@ -40,7 +40,6 @@ def ingestion() -> Iterator[Ingestion]:
     """A recording ingestion endpoint."""
     server = Ingestion()
     yield server
-    server.holds = False
     server.stop()
 
 
