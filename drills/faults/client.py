@@ -17,6 +17,7 @@ from imagery.contracts import JOBS, UPLOADS, BlobRef, JobRequest
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.database.tables import ImageJob, utc_now
+from imagery.environment import read
 from imagery.settings import Settings
 from lifecycle.instances import instance_id_of
 from lifecycle.starter import pipeline_input
@@ -132,4 +133,4 @@ class Client:
 
 def settings_of(environment: dict[str, str]) -> Settings:
     """The settings that a host with this environment has."""
-    return Settings.model_validate({name.lower(): value for name, value in environment.items() if value})
+    return read(Settings, environment)
