@@ -100,7 +100,7 @@ def test_json_lines_begin_with_the_oldest_and_tell_where_to_go_on(world: FastAPI
     ]
     started = time.monotonic()
     assert get(world, key, f"?after={after}", **NDJSON).text == ""
-    assert time.monotonic() - started < 1, "curl does not wait"
+    assert time.monotonic() - started < 10, "curl does not wait"
 
 
 def test_a_full_page_is_followed_at_once(world: FastAPI, key: str) -> None:

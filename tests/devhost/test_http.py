@@ -138,7 +138,7 @@ def test_a_declared_size_above_the_limit_is_refused_before_the_body(host: HostPr
 def test_a_function_that_runs_too_long_is_given_up(host: HostProcess) -> None:
     started = time.monotonic()
     assert host.client.get("/sleep/30000").status_code == 500
-    assert 3 <= time.monotonic() - started < 6
+    assert 3 <= time.monotonic() - started < 25
     host.wait_logged("the time-out of 0:00:03 was exceeded by sleep")
 
 

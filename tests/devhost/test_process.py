@@ -33,7 +33,7 @@ def test_a_signal_drains_what_is_under_way_and_ends_the_host(make_host: MakeHost
     time.sleep(0.3)
     started = time.monotonic()
     assert host.stop(number) == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 14
     asking.join(5)
     assert [answer.text for answer in answers] == ["slept"]
 
@@ -49,7 +49,7 @@ def test_what_hangs_does_not_hold_the_end_up(make_host: MakeHost) -> None:
     time.sleep(0.3)
     started = time.monotonic()
     assert host.stop() == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 14
     hanging.join(5)
 
 

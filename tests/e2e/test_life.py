@@ -56,7 +56,7 @@ def test_a_job_that_an_operator_terminates_says_so(host: Stack) -> None:
     by_hand(host, job_id, "terminate")
     started = time.monotonic()
     assert error(host, job_id) == ("FAILED", "orchestration_terminated")
-    assert time.monotonic() - started < 3 + 2 * 2 + 2, "grace and two ticks"
+    assert time.monotonic() - started < 60, "a few ticks, not its deadline"
 
 
 def figures(host: Stack) -> list[str]:

@@ -76,7 +76,7 @@ def test_a_wait_ends_in_time_and_as_soon_as_something_happens(host: Stack) -> No
     time.sleep(1)
     started = time.monotonic()
     answer = host.client.get(LOGS, params={"tail": 0, "q": "nothing is called like this"})
-    assert 2.5 < time.monotonic() - started < 8
+    assert 2.5 < time.monotonic() - started < 20
     assert ": nothing new" in answer.text
     newest = answer.headers["X-Last-Event-ID"]
     host.submit(encoded("PNG", size=(64, 64)))

@@ -113,7 +113,7 @@ def test_what_can_not_finish_is_handed_back_in_time(started: Process) -> None:
     started.process.send_signal(signal.SIGTERM)
     thread.join(30)
     assert started.process.wait(20) in ENDED
-    assert time.monotonic() - began < DRAIN_S + 8
+    assert time.monotonic() - began < DRAIN_S + 25
     assert answers[0].status_code == 503, started.log.read_text()
     assert answers[0].json()["code"] == "gpu_stopping"
     assert float(answers[0].headers["Retry-After"]) > 0

@@ -209,7 +209,7 @@ def test_ctrl_c_ends_every_child_and_is_no_failure(start: Callable[..., Run]) ->
     began = time.monotonic()
     # pieces are still starting: also then it is heard
     assert run.stop(signal.SIGINT) == 0, run.text
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
     assert [name for name, pid in pids.items() if start_mark(pid) is not None] == []
     assert not (run.folder / "run/state.json").exists()
 
