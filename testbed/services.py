@@ -25,8 +25,8 @@ def forget() -> None:
 
 @pytest.fixture
 def simulator() -> Iterator[Server]:
-    """A simulator that takes a second for a picture."""
-    server = Server(Simulator(SimulatorOptions(latency_s=1.0, hang_s=5.0)).app())
+    """A simulator that takes a fifth of a second for a picture."""
+    server = Server(Simulator(SimulatorOptions(latency_s=0.2, hang_s=5.0)).app())
     yield server
     server.stop()
 

@@ -236,6 +236,7 @@ def test_one_question_at_a_time_and_none_while_the_answer_is_fresh() -> None:
     go.set()
 
 
+@pytest.mark.slow
 def test_a_real_prometheus_takes_both_formats(services: Services, app: FastAPI, tmp_path: Path) -> None:
     """Its scraper is stricter than a parser; it says so in ``up``."""
     binary = shutil.which("prometheus")

@@ -272,6 +272,7 @@ def test_a_terminal_shows_a_line_for_each_stage(cli: Cli) -> None:
     assert "━" in last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["jobs"], ["spend"], ["logs"], ["watch", "a-job"], ["cancel", "a-job"]]
 )

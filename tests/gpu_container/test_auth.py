@@ -183,6 +183,7 @@ def test_keys_named_in_the_token_itself_are_not_looked_at(service: TestClient, i
     assert ask(service, jwt.encode(claims, mine, algorithm="RS256", headers=headers)) == (401, "unauthorized")
 
 
+@pytest.mark.slow
 def test_unknown_key_ids_cost_one_fetch_an_interval(issuer: Issuer) -> None:
     now = [1000.0]
     gate = CallerGate(issuer.settings(), clock=lambda: now[0])

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from gpu_container.fetch_models import check, fetch
 from gpu_container.models import ALL_FILES, BACKGROUND_MODELS
 
@@ -26,6 +28,7 @@ def test_a_corrupt_file_is_named_and_mended(cache: Path, tmp_path: Path) -> None
     assert check(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_is_missing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gpu_container.fetch_models", "--check", "--cache", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

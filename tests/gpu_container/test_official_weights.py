@@ -24,6 +24,7 @@ def save_checkpoint(folder: Path) -> UpscaleModel:
     return replace(MODEL, official=OfficialWeights(path.name, digest, entry="params_ema"))
 
 
+@pytest.mark.slow
 def test_the_official_checkpoint_is_taken_where_it_is(tmp_path: Path) -> None:
     model = save_checkpoint(tmp_path)
     torch.manual_seed(1)

@@ -57,6 +57,7 @@ def test_two_hundred_reservations_at_once_stop_at_the_budget(database: Database)
     assert from_entries(database) == pytest.approx(4.0)
 
 
+@pytest.mark.slow
 def test_processes_that_race_for_the_last_of_a_budget_get_exactly_it(
     database_url: str, database: Database
 ) -> None:

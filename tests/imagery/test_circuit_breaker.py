@@ -149,6 +149,7 @@ def test_a_recent_reading_spares_the_database(database: Database) -> None:
         assert call is not None, "it goes by what it has read a moment ago"
 
 
+@pytest.mark.slow
 def test_of_eight_processes_never_two_probe_at_once(database_url: str, database: Database) -> None:
     found = run_probes(database_url, processes=8, failing=12)
     assert found["two_at_once"] == 0

@@ -110,6 +110,7 @@ def test_old_names_are_complained_about_in_one_sentence_each() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["function_app", "gpu_container.__main__"])
 def test_a_process_with_old_names_logs_one_warning_when_it_starts(start: str) -> None:
     """The GPU service is stopped by its own ``--help``, after the warning."""

@@ -201,6 +201,7 @@ def query(client: httpx.Client, expression: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_real_prometheus_scrapes_the_api_and_answers_every_panel(prometheus: httpx.Client) -> None:
     until = time.monotonic() + _LIMIT_S
     up = 'up{job="imagery"} == 1'

@@ -99,6 +99,7 @@ def listener() -> Iterator[int]:
         yield int(listening.getsockname()[1])
 
 
+@pytest.mark.slow
 def test_a_project_that_is_set_up_has_no_problem(project: Project) -> None:
     findings = project.look()
     assert all(each["ok"] for each in findings.values()), findings
@@ -194,6 +195,7 @@ def test_a_virtual_environment_that_does_not_run_is_a_problem(project: Project) 
     assert not findings["models"]["ok"]
 
 
+@pytest.mark.slow
 def test_models_that_are_not_there_are_a_problem(project: Project) -> None:
     project.environment["GPU_MODEL_CACHE"] = str(project.root / "empty")
     assert "-m gpu_container.fetch_models" in project.problem("models")

@@ -156,6 +156,7 @@ def test_a_refused_batch_is_told_of_once_and_costs_nothing(
     assert len(names) == len(set(names)), "nothing arrives twice"
 
 
+@pytest.mark.slow
 def test_nothing_grows_while_the_endpoint_does_not_answer(configure: Configure, ingestion: Ingestion) -> None:
     queue = 200
     configure(f"queue={queue} timeout_s=60 flush_s=10")
@@ -186,6 +187,7 @@ def test_the_end_of_a_process_waits_no_longer_than_its_bound(
     assert time.monotonic() - begun < 30
 
 
+@pytest.mark.slow
 def test_no_other_host_is_called(exporter: str, ingestion: Ingestion) -> None:
     """In a process of its own, which notes every name it looks up and every address it connects to."""
     script = ROOT / "tests/telemetry/lonely.py"

