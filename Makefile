@@ -67,6 +67,10 @@ unit: $(DEV) ## the quick tests that need no server
 test: $(DEV) lint lint-infra frontend-test ## all checks and all tests
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 
+.PHONY: test-again
+test-again: $(DEV) ## the tests that failed last, one after the other
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
+
 .PHONY: frontend-lint
 frontend-lint: frontend/dist/.built ## eslint and prettier
 	cd frontend && npm run --silent lint
