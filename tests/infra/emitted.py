@@ -16,7 +16,7 @@ from imagery.database.money import SpendState
 
 ROOT = Path(__file__).parent.parent.parent
 _FOLDERS = ("activities", "api", "gpu_container", "imagery", "lifecycle", "orchestrators")
-_TELLING = {"record", "_tell", "debug", "info", "warning", "error", "exception"}
+_TELLING = {"record", "_record", "debug", "info", "warning", "error", "exception"}
 _ENUMS = [
     *(state.value.lower() for state in JobState),
     *(state.value for state in SpendState),
