@@ -163,11 +163,11 @@ def main(arguments: list[str]) -> int:
         folder.chmod(0o755)
         told: dict[str, Any] = {"jobs": jobs}
         told |= run("sqlite", f"sqlite:///{folder}/bench.db", jobs, folder)
-        server = start_postgres(folder / "cluster")
+        server = start_postgres()
         try:
             told |= run("postgresql", server.url, jobs, folder)
         finally:
-            server.stop()
+            server.close()
     sys.stdout.write(json.dumps(told) + "\n")
     return 0
 

@@ -40,7 +40,7 @@ check() {
 
 checkov_scan() {
     # without the network: neither guidelines nor results travel
-    check "checkov ($1)" "$bin/checkov" --framework "$1" --directory . --quiet --compact --skip-download \
+    check "checkov" "$bin/checkov" --framework "$@" --directory . --quiet --compact --skip-download \
         --skip-path '.venv' --skip-path '.run' --skip-path 'node_modules' --skip-path 'tests'
 }
 
@@ -56,7 +56,5 @@ if docker compose version >/dev/null 2>&1; then
 else
     check "docker compose config" docker-compose --profile gpu --profile monitoring config --quiet
 fi
-checkov_scan bicep
-checkov_scan dockerfile
-checkov_scan github_actions
+checkov_scan bicep dockerfile github_actions
 exit $failed

@@ -29,6 +29,7 @@ class Azurite:
     process: subprocess.Popen[bytes] | None = None
 
     name = "Azurite"
+    mark = "azurite"
 
     @property
     def log(self) -> Path:

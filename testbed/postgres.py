@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Postgres:
     start_limit_s: float = 60.0
 
     name = "PostgreSQL"
+    mark = "postgres"
 
     @property
     def log(self) -> Path:
@@ -84,9 +86,10 @@ class Postgres:
                 self._launch()
             if self._responds():
                 return
-            time.sleep(0.05)
+            time.sleep(0.1)
+        end_of_log = self.log.read_text()[-2000:]
         self.stop()
-        raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
+        raise RuntimeError(f"PostgreSQL did not start:\n{end_of_log}")
 
     revive = start
 
@@ -125,6 +128,11 @@ class Postgres:
             self.process.kill()
             self.process.wait()
 
+    def close(self) -> None:
+        """End it for good, and remove its data."""
+        self.stop()
+        shutil.rmtree(self.directory.parent, ignore_errors=True)
+
 
 def _account() -> dict[str, Any]:
     """The postgres user where this process is root, which the server refuses."""
@@ -134,21 +142,22 @@ def _account() -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def start_postgres(directory: Path) -> Postgres:
-    """Make a cluster in ``directory`` (created) and start it. Raises ``PostgresMissingError``."""
+def start_postgres() -> Postgres:
+    """Make a cluster in a folder of its own, which ``close`` removes, and start it.
+
+    Raises ``PostgresMissingError``. The folder is none of pytest's: each session takes from all folders of
+    pytest what other users may do there, and the server, which is another user, would die.
+    """
     binaries = _bin()
-    directory.mkdir(parents=True)
-    if os.geteuid() == 0:
-        account = pwd.getpwnam(_USER)
-        os.chown(directory, account.pw_uid, account.pw_gid)
-        for parent in [directory, *directory.parents]:
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+    directory = Path(tempfile.mkdtemp(prefix="postgres-"))
+    account = _account()
+    if account:
+        os.chown(directory, account["user"], account["group"])
     data = directory / "data"
     command = [str(binaries / "initdb"), "-D", str(data), "-U", _USER, "-A", "trust", "-N"]
     with (directory / "initdb.log").open("ab") as log:
         subprocess.run(
-            command, check=True, stdout=log, stderr=subprocess.STDOUT, cwd="/", timeout=120, **_account()
+            command, check=True, stdout=log, stderr=subprocess.STDOUT, cwd="/", timeout=120, **account
         )
     server = Postgres(data, free_port())
     server.start()

@@ -40,6 +40,8 @@ class Piece:
     process: subprocess.Popen[bytes] | None = None
     running_with: dict[str, str] = field(default_factory=dict)
 
+    mark = "stack"
+
     def __post_init__(self) -> None:
         self._first = dict(self.environment)
 
@@ -139,8 +141,10 @@ class Stack:
             "LONG_POLL": "logs_s=2",
         }
         state = ["--state-dir", str(self.folder / "host")]
+        # torch is ready four seconds earlier; the stack of PROD has what the service chooses by itself
+        quick = {"GPU_NETWORKS": "runtime=torch"} if common.get("ENV") == "DEV" else {}
         self.gpu = self._piece(
-            "gpu", ["-m", "gpu_container"], self.gpu_port, "/readyz", {**common, "GPU_DEVICE": "cpu"}
+            "gpu", ["-m", "gpu_container"], self.gpu_port, "/readyz", {**common, **quick, "GPU_DEVICE": "cpu"}
         )
         self.simulator = self._piece(
             "simulator",

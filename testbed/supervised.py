@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,11 @@ class Server(Protocol):
     def name(self) -> str: ...
 
     @property
+    def mark(self) -> str:
+        """The mark of the tests that need it."""
+        ...
+
+    @property
     def log(self) -> Path: ...
 
     def is_alive(self) -> bool:
@@ -32,7 +37,10 @@ class Server(Protocol):
         ...
 
 
+# these use servers of every kind
+_NEEDS_ALL = {"stack", "browser"}
 _kept: dict[int, Server] = {}
+_lost: dict[int, str] = {}
 _forbidding: list[str] = []
 
 
@@ -56,21 +64,29 @@ def forbidden(reason: str) -> Iterator[None]:
 def release(server: Server) -> None:
     """It is about to be ended on purpose."""
     _kept.pop(id(server), None)
+    _lost.pop(id(server), None)
 
 
-def revive() -> list[str]:
-    """Start whatever died. Returns a sentence about each, with the end of its log.
+def revive(marks: Collection[str]) -> list[str]:
+    """Start what died and is needed by a test with these marks. Returns a sentence about each, with the end
+    of its log.
 
-    Raises ``ServerLostError`` if one does not start.
+    Raises ``ServerLostError`` if one does not start, for every test that needs it.
     """
-    return [_revived(server) for server in list(_kept.values()) if not server.is_alive()]
+    needed = [server for server in _kept.values() if _NEEDS_ALL & set(marks) or server.mark in marks]
+    return [_revived(server) for server in needed if not server.is_alive()]
 
 
 def _revived(server: Server) -> str:
+    if id(server) in _lost:
+        raise ServerLostError(_lost[id(server)])
     end_of_log = server.log.read_text(errors="replace")[-_LOG_CHARACTERS:]
     where = f"The end of {server.log}:\n{end_of_log}"
     try:
         server.revive()
     except Exception as error:
-        raise ServerLostError(f"{server.name} died and does not start again: {error}\n{where}") from error
+        # it is still wanted, and nobody tries again: that would take a minute for each test
+        _kept[id(server)] = server
+        _lost[id(server)] = f"{server.name} died and does not start again: {error}\n{where}"
+        raise ServerLostError(_lost[id(server)]) from error
     return f"{server.name} died and was started again. {where}"

@@ -65,19 +65,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A server that died is started again, and said to have died."""
-    for what_happened in revive():
+    for what_happened in revive({mark.name for mark in item.iter_markers()}):
         item.warn(pytest.PytestWarning(what_happened))
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server; skipped only where none is installed."""
     try:
-        server = start_postgres(tmp_path_factory.mktemp("postgres") / "cluster")
+        server = start_postgres()
     except PostgresMissingError as error:
         pytest.skip(str(error))
     yield server
-    server.stop()
+    server.close()
 
 
 @pytest.fixture(scope="session")

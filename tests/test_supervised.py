@@ -21,21 +21,21 @@ from tests.conftest import new_database
 
 
 @pytest.mark.postgres
-def test_a_killed_postgres_is_started_again_with_its_data_and_named(tmp_path: Path) -> None:
-    server = start_postgres(tmp_path / "cluster")
+def test_a_killed_postgres_is_started_again_with_its_data_and_named() -> None:
+    server = start_postgres()
     try:
         url = new_database(server)
         os.kill(server.pid, signal.SIGKILL)
         assert server.process is not None
         server.process.wait(10)
-        (sentence,) = supervised.revive()
+        (sentence,) = supervised.revive({"postgres"})
         assert sentence.startswith("PostgreSQL died and was started again.")
         assert "database system is ready to accept connections" in sentence
         with make_engine(url).connect():
             pass
-        assert supervised.revive() == []
+        assert supervised.revive({"postgres"}) == []
     finally:
-        server.stop()
+        server.close()
 
 
 @pytest.mark.azurite
@@ -47,7 +47,7 @@ def test_a_killed_azurite_is_started_again_and_named(tmp_path: Path) -> None:
         assert server.process is not None
         server.process.kill()
         server.process.wait(10)
-        (sentence,) = supervised.revive()
+        (sentence,) = supervised.revive({"azurite"})
         assert sentence.startswith("Azurite died and was started again.")
         # what it had not written to its file yet is lost, containers too
         storage.ensure_containers(JOBS)
@@ -58,24 +58,28 @@ def test_a_killed_azurite_is_started_again_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_one_that_does_not_start_again_is_one_clear_error(tmp_path: Path) -> None:
-    server = start_postgres(tmp_path / "cluster")
+def test_one_that_does_not_start_again_is_the_same_clear_error_for_whoever_needs_it(tmp_path: Path) -> None:
+    server = start_postgres()
     try:
         server.stop()
         supervised.keep(server)
         shutil.move(server.directory / "postgresql.conf", tmp_path)
         server.start_limit_s = 1.0
-        with pytest.raises(supervised.ServerLostError, match="PostgreSQL died and does not start again"):
-            supervised.revive()
+        for _ in range(2):
+            with pytest.raises(supervised.ServerLostError, match="PostgreSQL died and does not start again"):
+                supervised.revive({"postgres"})
+        with pytest.raises(supervised.ServerLostError):
+            supervised.revive({"stack"})
+        assert supervised.revive({"unit", "azurite"}) == []
     finally:
-        server.stop()
+        server.close()
 
 
 @pytest.mark.postgres
-def test_one_that_is_stopped_on_purpose_stays_away(tmp_path: Path) -> None:
-    server = start_postgres(tmp_path / "cluster")
-    server.stop()
-    assert supervised.revive() == []
+def test_one_that_is_stopped_on_purpose_stays_away() -> None:
+    server = start_postgres()
+    server.close()
+    assert supervised.revive({"postgres"}) == []
 
 
 def test_a_unit_test_starts_no_server(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ class World:
 
     def _gpu(self, name: str, environment: dict[str, str]) -> Piece:
         port = free_port()
-        more = {"GPU_DEVICE": "cpu", "GPU_NETWORKS": "threads=1", **environment}
+        more = {"GPU_DEVICE": "cpu", "GPU_NETWORKS": "threads=1 runtime=torch", **environment}
         return _piece(self.folder, name, ["-m", "gpu_container"], port, "/readyz", more)
 
     def _lane(self, number: int) -> Lane:
@@ -132,8 +132,8 @@ class World:
         return Site(_storage(environment), environment, gateway, key, owner, template=template)
 
     def _azure(self, environment: dict[str, str], gpu: Piece) -> Site:
-        postgres = start_postgres(self.folder / "postgres")
-        self._ending.callback(postgres.stop)
+        postgres = start_postgres()
+        self._ending.callback(postgres.close)
         _create(postgres, "template_imagery", "CREATE DATABASE template_imagery")
         key, owner = _prepare(postgres.url_of("template_imagery"))
         gateway, environment = self._gateway(gpu, environment)

@@ -64,7 +64,7 @@ def running() -> Iterator[Target | None]:
 def fresh(folder: Path) -> Iterator[Target]:
     """Azurite, PostgreSQL (SQLite where it is not installed), GPU service, simulator and host."""
     folder.chmod(0o755)
-    postgres = start_postgres(folder / "cluster") if is_installed() else None
+    postgres = start_postgres() if is_installed() else None
     (folder / "azurite").mkdir()
     azurite = start_azurite(folder / "azurite")
     environment = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string, **_FRESH}
@@ -83,7 +83,7 @@ def fresh(folder: Path) -> Iterator[Target]:
         stack.stop()
         azurite.stop()
         if postgres:
-            postgres.stop()
+            postgres.close()
 
 
 def kill_and_start(piece: Piece, down_s: float) -> None:

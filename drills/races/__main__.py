@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         urls = {"sqlite": f"sqlite:///{folder}/races.db"}
-        server = start_postgres(Path(folder) / "cluster") if is_installed() else None
+        server = start_postgres() if is_installed() else None
         if server:
             urls["postgresql"] = server.url
         try:
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
                 sys.stdout.flush()
         finally:
             if server:
-                server.stop()
+                server.close()
     return 1 if broken else 0
 
 

@@ -41,7 +41,7 @@ def running_stack() -> Iterator[Stack]:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "azurite").mkdir()
-        postgres, azurite = start_postgres(folder / "cluster"), start_azurite(folder / "azurite")
+        postgres, azurite = start_postgres(), start_azurite(folder / "azurite")
         environment = {
             "ENV": "PROD",
             "AzureWebJobsStorage": azurite.connection_string,
@@ -57,7 +57,7 @@ def running_stack() -> Iterator[Stack]:
         finally:
             stack.stop()
             azurite.stop()
-            postgres.stop()
+            postgres.close()
 
 
 def listen(stack: Stack, clients: int) -> list[EventSource]:
