@@ -216,7 +216,7 @@ def test_files_beyond_the_queue_are_told_to_come_later_at_once(make: Make) -> No
 
 
 def test_a_worker_that_is_killed_disturbs_no_other_request(make: Make) -> None:
-    guardrail = make(GUARDRAIL_SANDBOX="workers=2 timeout_s=1.5")
+    guardrail = make(GUARDRAIL_SANDBOX="workers=2 timeout_s=6")
     slow, codes = scans(20_000_000), []
     killed = threading.Thread(target=lambda: codes.append(code_of(guardrail, slow)))
     killed.start()
@@ -228,7 +228,7 @@ def test_a_worker_that_is_killed_disturbs_no_other_request(make: Make) -> None:
     killed.join()
     assert codes == ["decoding_too_slow"]
     assert len(beside) > 1
-    assert sorted(beside)[len(beside) // 2] < 1.0, "the others did not wait for it"
+    assert sorted(beside)[len(beside) // 2] < 5.0, "the others did not wait for it"
     assert len(guardrail.sandbox.pids) == 1
 
 
