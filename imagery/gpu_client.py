@@ -96,7 +96,8 @@ class GpuClient:
             auth=_bearer(settings, tokens),
             base_url=settings.gpu.service_url,
             timeout=httpx.Timeout(settings.gpu.retry.timeout_s, connect=_CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
+            # none is kept alive: one that the service closes as it is used again looks like an outage
+            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
         )
 
     def remove_background(self, request: GpuRequest, deadline: datetime) -> GpuReport:

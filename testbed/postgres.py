@@ -44,7 +44,7 @@ def is_installed() -> bool:
     return True
 
 
-@dataclass
+@dataclass(eq=False)
 class Postgres:
     """A running server. ``url`` is a SQLAlchemy URL of its first database."""
 

@@ -6,9 +6,9 @@ import threading
 import time
 from typing import Any
 
-import httpx
 import uvicorn
 
+from testbed.clients import local_client
 from testbed.ports import free_port
 
 _START_LIMIT_S = 30.0
@@ -26,7 +26,7 @@ class Server:
         until = time.monotonic() + _START_LIMIT_S
         while not self._server.started and time.monotonic() < until:
             time.sleep(0.01)
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.client = local_client(port, timeout_s=30)
 
     def stop(self) -> None:
         """End it, open connections too."""

@@ -12,6 +12,7 @@ from imagery.services import Services, get_services
 from imagery.settings import get_settings
 from imagery.storage import get_storage
 from local.nano_banana_simulator import Simulator, SimulatorOptions
+from testbed.schema import sqlite_with_schema
 from testbed.servers import Server
 
 _CACHES = (get_services, get_database, get_storage, get_settings)
@@ -37,7 +38,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Server)
     monkeypatch.setenv("ENV", "DEV")
     monkeypatch.setenv("AzureWebJobsStorage", "")
     monkeypatch.setenv("LOCAL_STORAGE_PATH", str(tmp_path / "store"))
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'imagery.db'}")
+    monkeypatch.setenv("DATABASE_URL", sqlite_with_schema(tmp_path / "imagery.db"))
     monkeypatch.setenv("NANO_BANANA_BASE_URL", simulator.url)
     monkeypatch.setenv("NANO_BANANA_API_KEY", "simulator")
     forget()

@@ -19,6 +19,7 @@ from imagery.database.migrate import upgrade
 from imagery.database.users import Users
 from imagery.principal import Role
 from imagery.settings import layered
+from testbed.clients import local_client
 from testbed.ports import free_port
 from testbed.supervised import keep, release
 
@@ -157,8 +158,8 @@ class Stack:
         environment = layered(base, settings, self.environment)
         self.host = self._piece("host", ["-m", "devhost", *state], self.port, "/healthz", environment)
         self.database_url = environment["DATABASE_URL"]
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
-        self.bill_client = httpx.Client(base_url=f"http://127.0.0.1:{self.simulator_port}", timeout=10)
+        self.client = local_client(self.port)
+        self.bill_client = local_client(self.simulator_port, timeout_s=10)
 
     def _piece(
         self, name: str, module: list[str], port: int, ready: str, environment: dict[str, str]
@@ -175,7 +176,7 @@ class Stack:
     def client_of(self, key: str | None) -> httpx.Client:
         """A client with another key, or none."""
         headers = {"X-API-Key": key} if key else {}
-        return httpx.Client(base_url=self.client.base_url, headers=headers, timeout=60)
+        return local_client(self.port, headers=headers)
 
     def start(self) -> None:
         self._start(self.gpu, self.simulator, self.host)

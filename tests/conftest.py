@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from imagery.database.engine import Database, make_engine
-from imagery.database.migrate import upgrade
 from imagery.environment import read
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
 from testbed.azurite import Azurite, start_azurite
 from testbed.declared import Declared
 from testbed.postgres import Postgres, PostgresMissingError, is_installed, start_postgres
+from testbed.schema import postgres_database, sqlite_with_schema
 from testbed.stack import Stack
 from testbed.supervised import forbidden, revive
 from tests.groups import order_of, scheduler
@@ -88,20 +86,10 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     server.stop()
 
 
-def new_database(postgres: Postgres) -> str:
-    """The URL of a new, empty database."""
-    name = f"test_{uuid.uuid4().hex}"
-    engine = make_engine(postgres.url)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return postgres.url_of(name)
-
-
 @pytest.fixture
 def postgres_url(postgres: Postgres) -> str:
     """A new, empty PostgreSQL database."""
-    return new_database(postgres)
+    return postgres_database(postgres)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -113,11 +101,18 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind with the schema."""
-    engine = make_engine(database_url)
-    upgrade(engine)
+    if request.param == "sqlite":
+        return sqlite_with_schema(tmp_path / "test.db")
+    return postgres_database(request.getfixturevalue("postgres"), with_schema=True)
+
+
+@pytest.fixture
+def database(migrated_url: str) -> Iterator[Database]:
+    """The same, connected."""
+    engine = make_engine(migrated_url)
     yield Database(engine)
     engine.dispose()
 
@@ -135,10 +130,7 @@ def stack_environment(
     production = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string}
     if not is_installed():
         return production
-    url = new_database(request.getfixturevalue("postgres"))
-    engine = make_engine(url)
-    upgrade(engine)
-    engine.dispose()
+    url = postgres_database(request.getfixturevalue("postgres"), with_schema=True)
     return production | {"DATABASE_URL": url}
 
 

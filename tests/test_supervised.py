@@ -17,14 +17,14 @@ from imagery.storage import make_storage
 from testbed import supervised
 from testbed.azurite import start_azurite
 from testbed.postgres import start_postgres
-from tests.conftest import new_database
+from testbed.schema import postgres_database
 
 
 @pytest.mark.postgres
 def test_a_killed_postgres_is_started_again_with_its_data_and_named() -> None:
     server = start_postgres()
     try:
-        url = new_database(server)
+        url = postgres_database(server)
         os.kill(server.pid, signal.SIGKILL)
         assert server.process is not None
         server.process.wait(10)

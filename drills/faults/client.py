@@ -21,6 +21,7 @@ from imagery.environment import read
 from imagery.settings import Settings
 from lifecycle.instances import instance_id_of
 from lifecycle.starter import pipeline_input
+from testbed.clients import local_client
 
 _TIMEOUT_S = 40.0
 _DURABLE = "/runtime/webhooks/durabletask"
@@ -37,9 +38,7 @@ class Client:
         self._settings = settings
         self._key = uuid.uuid4().hex
         self._photo = photo(scenario.photo)
-        self._http = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers={"X-API-Key": site.key}, timeout=_TIMEOUT_S
-        )
+        self._http = local_client(port, timeout_s=_TIMEOUT_S, headers={"X-API-Key": site.key})
         self.upload = BlobRef(container=UPLOADS, name=f"{self._key}.png")
         self.job_ids: set[str] = set()
         self.told: dict[str, Any] = {}

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from testbed.clients import NOTHING_KEPT
+
 _TIMEOUT_S = 120.0
 _RETRY_AFTER_S = "0.2"
 _PROBLEMS = {"busy": (429, "gpu_busy"), "fails": (500, "gpu_failed")}
@@ -27,7 +29,7 @@ class Gateway:
 
     def __init__(self, upstream: str, rate: float = 0.0) -> None:
         self.upstream = upstream
-        self._client = httpx.AsyncClient(base_url=upstream, timeout=_TIMEOUT_S)
+        self._client = httpx.AsyncClient(base_url=upstream, timeout=_TIMEOUT_S, limits=NOTHING_KEPT)
         self._lock = threading.Lock()
         self._faults: dict[tuple[str, str], deque[str]] = defaultdict(deque)
         self._random = random.Random(0)

@@ -25,6 +25,7 @@ from imagery.principal import Role
 from imagery.settings import Settings, layered
 from imagery.storage import Storage, make_storage
 from testbed.azurite import start_azurite
+from testbed.clients import local_client
 from testbed.ports import free_port
 from testbed.postgres import Postgres, start_postgres
 from testbed.servers import Server
@@ -122,7 +123,7 @@ class World:
         port = free_port()
         module = ["-m", "local.nano_banana_simulator", "--latency-s", "0.05", "--hang-s", "30"]
         simulator = _piece(self.folder, f"simulator-{number}", module, port, "/healthz", {})
-        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+        client = local_client(port, timeout_s=10)
         return Lane(number, free_port(), simulator, client)
 
     def _files(self, environment: dict[str, str], gpu: Piece) -> Site:

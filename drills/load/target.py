@@ -16,6 +16,7 @@ import httpx
 from imagery.database.engine import make_engine
 from imagery.database.migrate import upgrade
 from testbed.azurite import Azurite, start_azurite
+from testbed.clients import NOTHING_KEPT
 from testbed.postgres import Postgres, is_installed, start_postgres
 from testbed.stack import ROOT, Piece, Stack
 
@@ -54,8 +55,8 @@ def running() -> Iterator[Target | None]:
     state = json.loads(STATE.read_text())
     headers = {"X-API-Key": state["api_key"]}
     with (
-        httpx.Client(base_url=state["urls"]["host"], headers=headers, timeout=60) as api,
-        httpx.Client(base_url=state["urls"]["nano_banana"], timeout=30) as simulator,
+        httpx.Client(base_url=state["urls"]["host"], headers=headers, timeout=60, limits=NOTHING_KEPT) as api,
+        httpx.Client(base_url=state["urls"]["nano_banana"], timeout=30, limits=NOTHING_KEPT) as simulator,
     ):
         yield Target(api, simulator)
 

@@ -14,8 +14,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.durable import with_client
 from imagery.contracts import UPLOADS, BlobRef
-from imagery.database.engine import get_database, make_engine
-from imagery.database.migrate import upgrade
+from imagery.database.engine import get_database
 from imagery.principal import Role
 from imagery.services import Services, get_services
 from testbed.pictures import encoded
@@ -46,12 +45,9 @@ class Client:
 
 
 @pytest.fixture
-def app(services: Services, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
+def app(services: Services, migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
     """The app over each kind of database."""
-    engine = make_engine(database_url)
-    upgrade(engine)
-    engine.dispose()
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DATABASE_URL", migrated_url)
     monkeypatch.setenv("WEBHOOK_SIGNING_KEY", "a signing key of the tests, long enough")
     forget()
     with with_client(Client()):

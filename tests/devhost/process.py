@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from testbed.clients import local_client
 from testbed.ports import free_port
 
 SAMPLE = Path(__file__).parent / "sample_app"
@@ -49,7 +50,7 @@ class HostProcess:
             "HOST_MAX_BODY_BYTES": str(MAX_BODY),
             **environment,
         }
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.client = local_client(self.port, timeout_s=20)
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *more: str) -> list[str]:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage
+from testbed.clients import local_client
 from testbed.ports import free_port
 
 pytestmark = pytest.mark.stack
@@ -48,7 +49,7 @@ class Process:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gpu_container"], env=environment, stdout=log, stderr=log
             )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
+        self.client = local_client(port, timeout_s=120)
         until = time.monotonic() + 90
         while time.monotonic() < until:
             try:

@@ -23,6 +23,7 @@ from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings, MemoryWords
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage, Storage
+from testbed.clients import local_client
 from testbed.ports import free_port
 
 PHOTO = Path(__file__).parent.parent.parent / "local/samples/coffee.jpg"
@@ -36,7 +37,7 @@ class Service:
         config = uvicorn.Config(create_app(settings, storage), port=port, log_config=None)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        self.client = local_client(port)
         self.storage = storage
         self.thread.start()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from imagery.contracts import JOBS, UPLOADS
-from imagery.database.migrate import upgrade
 from imagery.services import Services, get_services
 from imagery.settings import layered
 from testbed.azurite import Azurite, start_azurite
+from testbed.schema import postgres_database, sqlite_with_schema
 from testbed.services import forget
 from tests.lifecycle.durable import Durable
 
@@ -44,19 +44,18 @@ def services(
         "ENV": "DEV",
         "AzureWebJobsStorage": "",
         "LOCAL_STORAGE_PATH": str(tmp_path / "store"),
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'imagery.db'}",
+        "DATABASE_URL": sqlite_with_schema(tmp_path / "imagery.db"),
         "RECONCILE": "grace_s=0 restarts=2",
         "BATCH_PARALLEL": "2",
     }
     if request.param == "Azurite and PostgreSQL":
         azurite: Azurite = request.getfixturevalue("own_azurite")
         settings["AzureWebJobsStorage"] = azurite.connection_string
-        settings["DATABASE_URL"] = request.getfixturevalue("postgres_url")
+        settings["DATABASE_URL"] = postgres_database(request.getfixturevalue("postgres"), with_schema=True)
     for name, value in layered(settings, variables).items():
         monkeypatch.setenv(name, value)
     forget()
     made = get_services()
-    upgrade(made.database.engine)
     for container in (UPLOADS, JOBS):
         for ref in made.storage.list(container):
             made.storage.delete(ref)
