@@ -61,7 +61,7 @@ check: $(DEV) ## for every save: lint, types, and the tests that need no server,
 
 .PHONY: unit
 unit: $(DEV) ## the quick tests that need no server
-	$(PYTEST) -q -n 2 -m "unit and not slow" $(PYTEST_ARGS)
+	$(PYTEST) -q -n $(WORKERS) -m "unit and not slow" $(PYTEST_ARGS)
 
 .PHONY: test
 test: $(DEV) lint lint-infra frontend-test ## all checks and all tests

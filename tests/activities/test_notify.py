@@ -142,6 +142,7 @@ def test_gone_ends_it(receiver: tuple[Receiver, str], services: Services) -> Non
     assert delivery(services, job_id).state == "failed"
 
 
+@pytest.mark.slow
 def test_a_slow_receiver_is_left(receiver: tuple[Receiver, str], services: Services) -> None:
     hook, url = receiver
     hook.delay_s = 5.0

@@ -68,6 +68,7 @@ def test_of_many_who_wait_one_probes_and_closes_it_for_all(database: Database) -
     assert breakers_of(database).state(GPU).state is CircuitState.CLOSED
 
 
+@pytest.mark.slow
 def test_a_probe_that_fails_opens_it_for_twice_as_long(database: Database) -> None:
     breakers = breakers_of(database, open_s=0.2)
     fail(breakers, 3)

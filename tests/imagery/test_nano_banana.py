@@ -139,6 +139,7 @@ def test_an_answer_that_cost_nothing_is_known_as_such(
     assert bill(simulator) == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PERHAPS_CHARGED)
 def test_a_lost_answer_is_unknown_and_not_sent_again(
     client: NanoBanana, simulator: Server, name: str
@@ -224,6 +225,7 @@ def test_the_reference_is_bounded_and_has_no_fringe() -> None:
         reference_image(buffer.getvalue(), 1000, max_megapixels=4)
 
 
+@pytest.mark.slow
 def test_the_bill_is_right_under_load(simulator: Server) -> None:
     client = NanoBanana(settings_of(simulator.url, timeout_s=60))
     simulator.client.post("/_simulator/faults", json={"rate": 0.3, "kinds": ["503"], "seed": 1})

@@ -64,6 +64,7 @@ def test_a_window_is_at_least_as_long_as_the_pause_between_two_looks(name: str) 
     assert 0 <= int(rule["severity"]) <= 4
 
 
+@pytest.mark.slow
 def test_measures_are_numbers_and_dimensions_are_texts_of_the_query() -> None:
     found = analyse({name: (ALERTS / f"{name}.kql").read_text() for name in RULES})
     for name, rule in RULES.items():

@@ -56,6 +56,7 @@ def test_every_parameter_of_a_query_is_one_of_the_workbooks() -> None:
         assert not re.search(r"\{\w+\}", file.read_text()), file.name
 
 
+@pytest.mark.slow
 def test_every_query_is_valid_kusto_over_the_tables() -> None:
     found = analyse({name: file.read_text() for name, file in FILES.items()})
     assert {name: each.problems for name, each in found.items() if each.problems} == {}
@@ -73,6 +74,7 @@ def test_the_check_of_queries_finds_wrong_ones() -> None:
     assert all(each.problems for each in analyse(wrong).values())
 
 
+@pytest.mark.slow
 def test_charts_have_a_time_or_a_name_and_a_number() -> None:
     found = analyse({name: (QUERIES / f"{name}.kql").read_text() for name in PANELS})
     for name, panel in PANELS.items():

@@ -89,6 +89,7 @@ def test_a_pdf_in_a_comment_is_rejected(guardrail: Guardrail) -> None:
     assert code_of(guardrail, encoded("JPEG", comment=b"%PDF-1.7 1 0 obj")) == "polyglot_file"
 
 
+@pytest.mark.slow
 def test_frames_are_summed_up(make: Make) -> None:
     frames = [picture(400, 400, seed=each) for each in range(4)]
     buffer = io.BytesIO()
@@ -99,17 +100,20 @@ def test_frames_are_summed_up(make: Make) -> None:
     assert code_of(make({"max_frames": 10}), buffer.getvalue()) is None
 
 
+@pytest.mark.slow
 def test_a_bomb_is_rejected_by_its_ratio(make: Make) -> None:
     flat = png(Image.new("RGB", (2000, 1000), (10, 200, 30)))
     assert code_of(make({"max_compression_ratio": 500}), flat) == "decompression_bomb"
 
 
+@pytest.mark.slow
 def test_metadata_has_a_limit(make: Make) -> None:
     data = encoded("JPEG", comment=b"x" * 5000)
     assert code_of(make({"max_metadata_bytes": 1000}), data) == "metadata_too_large"
     assert code_of(make(), data) is None
 
 
+@pytest.mark.slow
 def test_the_classifier_scores_the_photo_as_harmless_and_its_limit_counts(make: Make) -> None:
     photo = PHOTO.read_bytes()
     assert code_of(make(), photo) is None

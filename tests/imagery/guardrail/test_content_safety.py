@@ -83,6 +83,7 @@ def test_what_is_rejected_already_is_not_sent(make: Make, service: Service) -> N
     assert service.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["error", "slow"])
 def test_without_an_answer_the_local_checks_decide(make: Make, service: Service, fault: str) -> None:
     service.status, service.delay_s = (500, 0.0) if fault == "error" else (200, 1.5)
