@@ -9,8 +9,6 @@ PROD, DEV = "the stack of PROD", "the stack of DEV"
 # tests of these folders use the shared stack of one kind, whatever they are called
 _FOLDERS = {"tests/dashboard/": PROD, "tests/cli/test_running.py": DEV}
 _SHARED = "tests/e2e/"
-# fixtures named host: each module starts its own
-_OWN_HOST = ("test_batches.py", "test_life.py", "test_logs.py")
 _KIND = re.compile(r"\[.*\b(PROD|DEV)\b.*\]$")
 # these take longest, so they may not come last
 _FIRST = (PROD, DEV, "tests/drills/test_faults.py", "tests/docs/", "tests/local/test_stack.py")
@@ -25,7 +23,7 @@ def group_of(test_id: str) -> str:
     found = _KIND.search(name)
     if found is None:
         return file
-    if file.startswith(_SHARED) and not file.endswith(_OWN_HOST):
+    if file.startswith(_SHARED):
         return {"PROD": PROD, "DEV": DEV}[found.group(1)]
     return f"{file} {found.group(1)}"
 

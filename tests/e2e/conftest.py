@@ -9,10 +9,14 @@ import pytest
 from testbed.pictures import small_photo
 from testbed.stack import Stack
 
+# for what depends on the store, the database or the rules of a laptop
+BOTH = pytest.mark.parametrize("stack", ["PROD", "DEV"], indirect=True)
+DEV_ONLY = pytest.mark.parametrize("stack", ["DEV"], indirect=True)
 
-@pytest.fixture(scope="session", params=["PROD", "DEV"])
+
+@pytest.fixture(scope="session", params=["PROD"])
 def stack(request: pytest.FixtureRequest) -> Stack:
-    """All pieces, running."""
+    """All pieces, running, as in the cloud unless a test says otherwise."""
     running: Stack = request.getfixturevalue(f"{request.param.lower()}_stack")
     return running
 

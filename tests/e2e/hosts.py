@@ -26,24 +26,22 @@ QUIET = {
 
 @contextmanager
 def host_alone(
-    kind: str,
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     **settings: str,
 ) -> Iterator[Stack]:
-    """PROD: an Azurite of its own and PostgreSQL; DEV: files and SQLite."""
-    folder = tmp_path_factory.mktemp(f"host-{kind.lower()}")
+    """As in the cloud, with an Azurite of its own."""
+    folder = tmp_path_factory.mktemp("host")
     # other hosts watch the uploads of the shared one
-    azurite = start_azurite(tmp_path_factory.mktemp("azurite-alone")) if kind == "PROD" else None
-    environment = stack_environment(kind, folder, request, azurite)
+    azurite = start_azurite(tmp_path_factory.mktemp("azurite-alone"))
+    environment = stack_environment("PROD", folder, request, azurite)
     running = Stack(folder, environment | QUIET | settings)
     try:
         running.start_host()
         yield running
     finally:
         running.stop()
-        if azurite is not None:
-            azurite.stop()
+        azurite.stop()
 
 
 def store_of(stack: Stack) -> Storage:

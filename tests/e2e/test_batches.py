@@ -17,14 +17,14 @@ from testbed.stack import Stack
 from tests.e2e.hosts import host_alone, instance, instances, put_upload
 
 PARALLEL = 8
-# the largest batch there may be, once
-SIZES = {"PROD": 1000, "DEV": 60}
+# the largest batch there may be
+LARGEST = 1000
 PHOTO = encoded("JPEG", size=(96, 96))
 
 
-@pytest.fixture(scope="module", params=["PROD", "DEV"])
+@pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with host_alone(request.param, request, tmp_path_factory) as running:
+    with host_alone(request, tmp_path_factory) as running:
         yield running
 
 
@@ -61,7 +61,7 @@ def test_a_thousand_items_are_taken_told_and_cancelled(
     host: Stack, ann: tuple[str, str, httpx.Client], record_property: Callable[[str, object], None]
 ) -> None:
     _, owner_id, client = ann
-    count = SIZES[host.environment["ENV"]]
+    count = LARGEST
     client.timeout = httpx.Timeout(240)
     order = {"items": items(host, owner_id, count)}
     batch, taken_s = timed(lambda: client.post("/api/v1/batches", json=order))

@@ -16,6 +16,6 @@ def test_every_route_answers_as_its_description_says(tmp_path: Path) -> None:
     stack = Stack(tmp_path, environment(tmp_path))
     try:
         stack.start_host()
-        assert run(stack, CONFIG, "--max-examples", "10", "--seed", "1", "--no-color") == 0
+        assert run(stack, CONFIG, "--max-examples", "5", "--seed", "1", "--no-color") == 0
     finally:
         stack.stop()

@@ -23,9 +23,9 @@ SETTINGS = {
 PHOTO = encoded("JPEG", size=(96, 96))
 
 
-@pytest.fixture(scope="module", params=["PROD", "DEV"])
+@pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with host_alone(request.param, request, tmp_path_factory, **SETTINGS) as running:
+    with host_alone(request, tmp_path_factory, **SETTINGS) as running:
         yield running
 
 

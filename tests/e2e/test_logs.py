@@ -20,10 +20,10 @@ LOGS = "/api/v1/logs"
 CLIENTS = 5
 
 
-@pytest.fixture(scope="module", params=["PROD", "DEV"])
+@pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A host alone: jobs come as far as the GPU service that is not there."""
-    with host_alone(request.param, request, tmp_path_factory, LONG_POLL="logs_s=3") as running:
+    with host_alone(request, tmp_path_factory, LONG_POLL="logs_s=3") as running:
         yield running
 
 

@@ -11,8 +11,6 @@ from imagery.principal import Role
 from testbed.stack import Stack
 from tests.e2e.test_recovery import circuit_of
 
-pytestmark = pytest.mark.parametrize("stack", ["PROD"], indirect=True)
-
 
 @pytest.fixture
 def user(stack: Stack) -> Iterator[httpx.Client]:

@@ -16,6 +16,7 @@ from PIL import Image
 from imagery.contracts import UPLOADS, BlobRef
 from imagery.storage import LocalStorage
 from testbed.stack import PHOTO, Stack
+from tests.e2e.conftest import BOTH
 
 
 def picture(stack: Stack, job_id: str, stage: str) -> Image.Image:
@@ -54,6 +55,7 @@ def log_lines(stack: Stack, job_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
+@BOTH
 def test_a_photo_comes_back_cut_out_upscaled_and_placed(stack: Stack) -> None:
     photo = PHOTO.read_bytes()
     job_id = stack.submit(photo, prompt="on a marble counter")
@@ -91,6 +93,7 @@ def careless(photo: bytes) -> bytes:
     return buffer.getvalue()
 
 
+@BOTH
 @pytest.mark.parametrize("way", ["form", "upload"])
 def test_no_output_tells_where_or_by_whom_a_photo_was_taken(stack: Stack, photo: bytes, way: str) -> None:
     data = careless(photo)
@@ -130,6 +133,7 @@ def test_every_log_line_of_a_job_has_the_agreed_keys(stack: Stack, photo: bytes)
     assert all(line["duration_ms"] > 0 for line in finished)
 
 
+@BOTH
 def test_an_upload_starts_its_job_soon(stack: Stack, photo: bytes) -> None:
     name = f"{uuid.uuid4()}/photo.jpg"
     started = time.monotonic()
@@ -238,6 +242,7 @@ def test_a_cancelled_job_never_pays(stack: Stack, photo: bytes) -> None:
     assert stack.bill(job_id)["calls"] == 0
 
 
+@BOTH
 def test_a_batch_reports_each_item_and_pays_for_none_twice(stack: Stack, photo: bytes) -> None:
     names = [f"batch-{uuid.uuid4()}.jpg" for _ in range(3)]
     for name in names:
@@ -257,6 +262,7 @@ def test_a_batch_reports_each_item_and_pays_for_none_twice(stack: Stack, photo: 
         job_of(stack, name)  # the blob event and the batch made one job together
 
 
+@BOTH
 def test_an_upload_that_is_named_over_http_is_its_own_job(stack: Stack, photo: bytes) -> None:
     name = f"{uuid.uuid4()}.jpg"
     upload(stack, name, photo)

@@ -18,7 +18,6 @@ from testbed.stack import PHOTO, Stack
 from tests.e2e.test_pipeline import job_of, upload
 
 # what dies and comes back is the same with either storage
-pytestmark = pytest.mark.parametrize("stack", ["PROD"], indirect=True)
 
 
 def wait_for_stage(stack: Stack, job_id: str, stage: str, limit_s: float = 30) -> None:

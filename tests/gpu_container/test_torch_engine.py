@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from drills.tiling import difference, picture
+from gpu_container import compat
 from gpu_container.engine import DeviceMemoryError, NotFiniteError
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.settings import Precision
@@ -142,9 +144,14 @@ def test_numbers_that_are_none_are_told_as_such() -> None:
         engine(Overflowing(), HostPlatform()).start(batch(1)).result()
 
 
-def test_compiling_the_network_changes_nothing_but_speed(network: nn.Module, cache: Path) -> None:
+def test_compiling_the_network_changes_nothing_but_speed() -> None:
+    compat.prepare()
+    from realesrgan.archs.srvgg_arch import SRVGGNetCompact
+
+    # the same layers as the real one, but few and narrow: the compiler takes its time for each
+    network = SRVGGNetCompact(3, 3, num_feat=8, num_conv=1, upscale=4, act_type="prelu").eval()
     made = TorchEngine(
-        COMPACT.load(cache),
+        copy.deepcopy(network),
         HostPlatform(),
         precision=Precision.FP32,
         tile_step=8,
