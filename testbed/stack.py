@@ -138,7 +138,7 @@ class Stack:
             "RETENTION_SCHEDULE": "*/2 * * * * *",
             "QUOTA": "jobs_per_minute=100000 usd_per_day=100000",
             "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
-            "CALLBACK_RETRY": "first_s=0.5 timeout_s=2",
+            "CALLBACK_RETRY": "first_s=0.5 timeout_s=10",
             "LONG_POLL": "logs_s=2",
         }
         state = ["--state-dir", str(self.folder / "host")]
