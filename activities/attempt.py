@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from imagery.backoff import patient_s, queue_s
 from imagery.contracts import BlobRef, JobOptions, Stage, StageInput, StageOutcome, StageResult, stage_output
 from imagery.database.circuits import CircuitOpenError
 from imagery.database.ledger import Reservation
@@ -112,15 +113,17 @@ class Attempt:
         return StageResult(stage=self.stage, outcome=StageOutcome.CANCELLED)
 
     def later(self, code: str, message: str, after_s: float) -> StageResult:
-        """Record that the stage waits ``after_s`` seconds because it was asked to."""
-        until = utc_now() + timedelta(seconds=after_s)
+        """Record that the stage was asked to wait ``after_s`` seconds; the waits grow from look to look."""
+        allowed_s = self.services.settings.jobs.deadline_s
+        wait_s = queue_s(patient_s(after_s, self.begun.attempt, allowed_s))
+        until = utc_now() + timedelta(seconds=wait_s)
         self.services.stages.wait(self.job_id, self.stage, code, message, until)
         return StageResult(
             stage=self.stage,
             outcome=StageOutcome.RETRY_LATER,
             error_code=code,
             message=message,
-            retry_after_s=after_s,
+            retry_after_s=wait_s,
         )
 
     def circuit_open(self, error: CircuitOpenError) -> StageResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from imagery.backoff import wait_s
+from imagery.backoff import queue_s, wait_s
 from imagery.contracts import CallbackOrder, CallbackOutcome, JsonObject
 from imagery.database.tables import CallbackDelivery, utc_now
 from imagery.retry import RetryRules
@@ -82,8 +82,8 @@ def _give_up(
     return CallbackOutcome()
 
 
-def wait_until_next_s(services: Services, delivery: CallbackDelivery, asked_s: float | None) -> float:
+def wait_until_next_s(services: Services, delivery: CallbackDelivery, asked_s: float | None) -> int:
     """Seconds until the next attempt, longer where the receiver asked for it."""
     policy = RetryRules.of(services.settings).callback
     wait = wait_s(policy, delivery.attempts, delivery.delivery_id)
-    return max(wait, min(asked_s or 0.0, policy.cap_s))
+    return queue_s(max(wait, min(asked_s or 0.0, policy.cap_s)))

@@ -12,6 +12,7 @@ ERROR_CODES = (
     "invalid_blob_name",
     "invalid_cursor",
     "invalid_json",
+    "length_required",
     "method_not_allowed",
     "missing_field",
     "missing_file",

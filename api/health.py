@@ -45,7 +45,7 @@ class HealthReport(View):
 _DOWN: Responses = {503: {"model": HealthReport, "description": "Jobs can't be accepted now."}}
 
 
-@router.get("/healthz", responses={**_DOWN, **problems(413, 500)})
+@router.get("/healthz", responses={**_DOWN, **problems(411, 413, 500)})
 async def get_health(response: Response, caller: MaybeCaller) -> HealthReport:
     """Get the state of the service and of each thing it depends on.
 

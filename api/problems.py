@@ -24,6 +24,7 @@ _MEANINGS = {
     404: "There is no such thing, or the caller may not see it.",
     409: "The request contradicts the state of the job or batch.",
     410: "The pictures were deleted because of their age.",
+    411: "The body has no `Content-Length`; chunked bodies are not read.",
     413: "The body or the file is too large.",
     415: "The media type is not accepted.",
     422: "The request is not valid; `errors` lists what is wrong.",

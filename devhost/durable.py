@@ -76,7 +76,8 @@ class DurableWorker:
             self._backend.abandon_orchestrator(item.completionToken)
             return
         try:
-            response = episode.run(self._app.of("orchestrationTrigger"))
+            functions = self._app.of("orchestrationTrigger")
+            response = self._invoker.in_pool(lambda: episode.run(functions))
         except Exception as error:
             # an instance that the host can't continue must end, or it would run forever
             _log.exception("orchestrator %s broke the host", episode.name)
@@ -134,7 +135,8 @@ class DurableWorker:
         return str(converter.encode(result, expected_type=None).value)
 
     def _entity(self, item: pb.WorkItem) -> None:
-        response = entities.run(self._app.of("entityTrigger"), item.entityRequestV2)
+        functions = self._app.of("entityTrigger")
+        response = self._invoker.in_pool(lambda: entities.run(functions, item.entityRequestV2))
         response.completionToken = item.completionToken
         self._backend.complete_entity(response)
 

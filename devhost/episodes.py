@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import azure.functions as func
@@ -76,7 +77,7 @@ class Episode:
                 name,
                 self.instance_id,
             )
-        actions = [self._action(each) for each in replay.new]
+        actions = [self._action(each, replay.now) for each in replay.new]
         if replay.continued is not None:
             given = json.dumps(replay.continued.get("input"))
             actions.append(_ended(pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW, given))
@@ -94,7 +95,7 @@ class Episode:
         status = StringValue(value=json.dumps(custom_status)) if custom_status is not None else None
         return pb.OrchestratorResponse(instanceId=self.instance_id, actions=actions, customStatus=status)
 
-    def _action(self, each: ScheduledAction) -> pb.OrchestratorAction:
+    def _action(self, each: ScheduledAction, now: datetime) -> pb.OrchestratorAction:
         number = self.base + each.id
         given = StringValue(value=each.input) if each.input is not None else None
         if each.kind == "activity":
@@ -107,10 +108,19 @@ class Episode:
             return pb.OrchestratorAction(id=number, createSubOrchestration=sub)
         if each.kind == "timer":
             stamp = Timestamp()
-            stamp.FromDatetime((each.fire_at or datetime.now(UTC)).astimezone(UTC))
+            stamp.FromDatetime(as_a_queue_counts(each.fire_at or now, now).astimezone(UTC))
             return pb.OrchestratorAction(id=number, createTimer=pb.CreateTimerAction(fireAt=stamp))
         request_id = entity_request_id(self.execution_id, each.id)
         return entities.message(each, number, self.instance_id, request_id)
+
+
+def as_a_queue_counts(fire_at: datetime, now: datetime) -> datetime:
+    """When the timer of an episode at ``now`` fires in the cloud: Azure Storage queues count whole seconds.
+
+    The fraction is cut off when the message is sent, and by then a little of the wait is over: a wait of one
+    second is none.
+    """
+    return now + timedelta(seconds=max(0, math.ceil((fire_at - now).total_seconds()) - 1))
 
 
 def run_orchestrator(

@@ -7,14 +7,17 @@ import contextvars
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import azure.functions as func
 
 from devhost.app import Function
 from devhost.settings import HostSettings
+
+T = TypeVar("T")
 
 
 class InvocationContext(func.Context):
@@ -110,6 +113,10 @@ class Invoker:
         if self._loop is None:
             raise RuntimeError("the host has not started")
         return asyncio.run_coroutine_threadsafe(self.call(function, value), self._loop).result()
+
+    def in_pool(self, work: Callable[[], T]) -> T:
+        """Do ``work`` on one of the threads for sync handlers and wait for its result."""
+        return self._pool.submit(work).result()
 
     def stop(self) -> None:
         """Take no more calls."""

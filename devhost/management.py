@@ -102,8 +102,12 @@ class Management:
         return JSONResponse([_state(state, show_input=shown) for state in found])
 
     async def purge(self, request: Request) -> Response:
-        """Purge one ended instance."""
-        return _purged(self._purge_ended([request.path_params["instance_id"]]))
+        """Purge one ended instance; 412 while it runs."""
+        instance_id = request.path_params["instance_id"]
+        state = self._backend.get(instance_id)
+        if state is not None and state.orchestrationStatus not in ENDED:
+            return _message(f"The instance '{instance_id}' has not ended.", 412)
+        return _purged(self._purge_ended([instance_id]))
 
     async def purge_many(self, request: Request) -> Response:
         """Purge the ended instances of a time span."""

@@ -122,6 +122,11 @@ class Replay:
             self._process(event)
 
     @property
+    def now(self) -> datetime:
+        """The time that the last episode began at."""
+        return self._now
+
+    @property
     def finished(self) -> bool:
         """True when every action has been awaited to its end."""
         return not self._actions and (self._current is None or self._current.done)

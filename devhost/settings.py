@@ -73,10 +73,15 @@ def load(app_dir: Path, state_dir: Path, address: str, port: int, faults_file: P
         max_body_bytes=int(_number("HOST_MAX_BODY_BYTES", 100 * 1024 * 1024)),
         max_outstanding_requests=_positive(http, "maxOutstandingRequests", 200),
         max_concurrent_requests=_positive(http, "maxConcurrentRequests", 100),
-        threads=int(_number("PYTHON_THREADPOOL_THREAD_COUNT", 16)),
+        threads=int(_number("PYTHON_THREADPOOL_THREAD_COUNT", _worker_threads())),
         function_timeout=_timeout(str(host.get("functionTimeout", "00:30:00"))),
         faults_file=Path(faults).resolve() if faults else None,
     )
+
+
+def _worker_threads() -> int:
+    """The default of Microsoft's Python worker."""
+    return min(32, (os.cpu_count() or 1) + 4)
 
 
 def time_span(text: str) -> timedelta | None:

@@ -10,8 +10,9 @@ rule            what is tried again                          how it waits       
 ``callback``    a callback URL that did not accept it        durable timers         the callback's lifetime
 =============== ============================================ ====================== =====================
 
-A wait that a server asks for (429, Retry-After) is kept as it is, on a durable timer. What may have been
-paid without a response is in no rule: nothing repeats it.
+A wait that a server asks for (429, Retry-After) is kept on a durable timer; if the same is asked again and
+again it grows, see ``imagery.backoff``. All waits are rounded up to what a storage queue can count. What may
+have been paid without a response is in no rule: nothing repeats it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from imagery.backoff import JITTER
 from imagery.contracts import RetryPolicy
 from imagery.settings import Settings
 
-# waits that a server asks for (Retry-After), and for a replica: the job's deadline ends them earlier
+# waits that a server asks for (Retry-After), and for a replica: they grow, and the job's deadline ends them
+# earlier, however long it is
 MAX_WAITS = 200
 _RECORDS_ATTEMPTS = 6
 

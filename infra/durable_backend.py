@@ -10,13 +10,20 @@ import argparse
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
 PROVIDERS: dict[str, dict[str, Any]] = {
-    "azureStorage": {"type": "AzureStorage", "connectionName": "AzureWebJobsStorage"},
+    "azureStorage": {
+        "type": "AzureStorage",
+        "connectionName": "AzureWebJobsStorage",
+        # after a crash the messages of the lost host come back so late; the least there may be
+        "controlQueueVisibilityTimeout": "00:01:00",
+        "workItemQueueVisibilityTimeout": "00:01:00",
+    },
     "durableTaskScheduler": {
         "type": "azureManaged",
         "connectionStringName": "DURABLE_TASK_SCHEDULER_CONNECTION_STRING",
@@ -28,8 +35,8 @@ def choose(backend: str, root: Path = ROOT) -> None:
     """Write ``backend`` into both files."""
     host = root / "host.json"
     pattern = re.compile(r'"storageProvider": \{[^}]*\}')
-    provider = f'"storageProvider": {json.dumps(PROVIDERS[backend])}'.replace("{", "{ ").replace("}", " }")
-    _replace(host, pattern, provider)
+    provider = textwrap.indent(json.dumps(PROVIDERS[backend], indent=2), " " * 6).lstrip()
+    _replace(host, pattern, f'"storageProvider": {provider}')
     parameters = root / "infra/main.parameters.json"
     pattern = re.compile(r'"durableBackend": \{[^}]*\}')
     _replace(parameters, pattern, f'"durableBackend": {{ "value": "{backend}" }}')

@@ -16,7 +16,14 @@ from imagery.database.callbacks import delivery_id
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger, log_context
-from lifecycle.instances import batch_instance_id, callback_instance_id, instance_id_of
+from lifecycle.instances import (
+    ALIVE,
+    batch_instance_id,
+    callback_instance_id,
+    instance_id_of,
+    runtime_status,
+    terminate_all,
+)
 from lifecycle.uploads import sweep
 
 _log = get_logger(__name__)
@@ -94,10 +101,19 @@ class RetentionTick:
     async def _purge(self, job: ImageJob) -> None:
         """The history of every run, of its callback, and of the batch; only what has ended is purged."""
         for run in range(1, job.run + 1):
-            await self._client.purge_instance_history(instance_id_of(job.job_id, run))
+            await self._purge_instance(instance_id_of(job.job_id, run))
             if job.callback_url:
-                delivery = delivery_id(job.job_id, run)
-                await self._client.purge_instance_history(callback_instance_id(delivery))
+                await self._purge_instance(callback_instance_id(delivery_id(job.job_id, run)))
         if job.batch_id is not None and job.batch_id not in self._batches:
             self._batches.add(job.batch_id)
-            await self._client.purge_instance_history(batch_instance_id(job.batch_id))
+            await self._purge_instance(batch_instance_id(job.batch_id))
+
+    async def _purge_instance(self, instance_id: str) -> None:
+        """One that outlived its job, such as a suspended one, is ended: none that runs is purged."""
+        try:
+            await self._client.purge_instance_history(instance_id)
+        except Exception:
+            if await runtime_status(self._client, instance_id) not in ALIVE:
+                raise
+            _log.warning("history_kept", instance_id=instance_id)
+            await terminate_all(self._client, [instance_id], "its job has expired")

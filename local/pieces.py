@@ -49,6 +49,7 @@ def settings(options: StackOptions, ports: dict[str, int]) -> dict[str, str]:
         "RECONCILE_SCHEDULE": "*/10 * * * * *",
         "RETENTION_SCHEDULE": "0 * * * * *",
         "FUNCTIONS_WORKER_RUNTIME": "python",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "32",
         "AzureWebJobsDisableHomepage": "true",
         "PYTHONUNBUFFERED": "1",
     }

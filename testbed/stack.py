@@ -122,6 +122,7 @@ class Stack:
         common = {**base, **self.environment}
         settings = {
             "AzureWebJobsDisableHomepage": "true",
+            "PYTHON_THREADPOOL_THREAD_COUNT": "32",
             "DATABASE_URL": f"sqlite:///{self.folder / 'imagery.db'}",
             "GPU_SERVICE_URL": f"http://127.0.0.1:{self.gpu_port}",
             "GPU_RETRY": "first_s=0.2 cap_s=2 attempts=4",

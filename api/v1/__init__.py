@@ -19,7 +19,7 @@ from api.v1 import (
     uploads,
 )
 
-router = APIRouter(prefix="/api/v1", dependencies=list(SECURITY), responses=problems(401, 413, 500, 503))
+router = APIRouter(prefix="/api/v1", dependencies=list(SECURITY), responses=problems(401, 411, 413, 500, 503))
 for module in (
     process,
     status,
@@ -36,5 +36,5 @@ for module in (
     router.include_router(module.router)
 
 # signing in and out needs no credential
-open_router = APIRouter(prefix="/api/v1", responses=problems(403, 413, 500))
+open_router = APIRouter(prefix="/api/v1", responses=problems(403, 411, 413, 500))
 open_router.include_router(session.router)

@@ -169,6 +169,7 @@ def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, 
         "RETENTION_SCHEDULE": "0 0 0 1 1 *",
         # all share one folder of uploads: only who waits for one looks there
         "AzureWebJobs.uploads.Disabled": "true",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "32",
         "QUOTA": "jobs_per_minute=100000 usd_per_day=100000",
         "WEBHOOK_SIGNING_KEY": SIGNING_KEY,
         "CALLBACK_RETRY": "first_s=0.2 timeout_s=2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,11 @@ NOBODY = "no-such-id"
 UPLOAD = {"filename": "p.jpg", "content_type": "image/jpeg", "size": 1000}
 DEEP = {"content": b"[" * 200_000, "headers": {"Content-Type": "application/json"}}
 TOO_LONG = {"Content-Length": str(10**12), "Content-Type": "application/json"}
+
+
+async def in_chunks() -> AsyncIterator[bytes]:
+    """A body whose length nobody knows beforehand."""
+    yield b"{}"
 
 
 class DurableClient:
@@ -319,6 +324,7 @@ COMMON: dict[int, Callable[[World, str, dict[str, Any]], httpx.Response]] = {
         role=None,
         headers={"Cookie": f"imagery_session={w.keys[Role.ADMIN]}", "Origin": "https://evil.example"},
     ),
+    411: lambda w, _, operation: w.call(*path_of(operation), content=in_chunks()),
     413: lambda w, _, operation: w.call(*path_of(operation), headers=TOO_LONG, content=b"x"),
     500: lambda w, name, _: unforeseen(w, name),
     503: lambda w, _, operation: without_database(w, *path_of(operation)),

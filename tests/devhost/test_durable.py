@@ -43,13 +43,13 @@ def test_never_more_activities_than_host_json_allows_run_at_once(host: HostProce
 
 def test_a_retry_waits_by_its_policy(host: HostProcess) -> None:
     key = uuid.uuid4().hex
-    status = host.run("retrying", {"key": key, "succeed_at": 5, "attempts": 6})
-    assert status["output"] == "after 5"
+    status = host.run("retrying", {"key": key, "succeed_at": 4, "attempts": 6, "first_ms": 1200})
+    assert status["output"] == "after 4"
     times = [line["at"] for line in host.noted("flaky", key=key)]
     waits = [after - before for before, after in itertools.pairwise(times)]
-    assert len(waits) == 4
-    # first interval 0.1 s, coefficient 2, cap 0.5 s
-    for wait, expected in zip(waits, [0.1, 0.2, 0.4, 0.5], strict=True):
+    assert len(waits) == 3
+    # first interval 1.2 s, coefficient 2, cap 2.5 s; queues count whole seconds
+    for wait, expected in zip(waits, [1, 2, 2], strict=True):
         assert expected - 0.01 <= wait < expected + 0.6, waits
 
 
@@ -64,8 +64,8 @@ def test_no_attempt_is_made_after_the_retry_time_out(host: HostProcess) -> None:
     key = uuid.uuid4().hex
     instance_id = host.begin("limited", {"key": key, "succeed_at": 99})
     host.wait_logged(f"the retry time-out of 'flaky' in instance {instance_id} has passed")
-    time.sleep(0.6)
-    # at 0 s, at 0.4 s, and at 0.8 s, which is past 0.6 s: the failure there is the last
+    time.sleep(1.2)
+    # at 0 s, at 1 s, and at 2 s, which is past 1.6 s: the failure there is the last
     assert len(host.noted("flaky", key=key)) == 3
     status = host.status(instance_id)
     assert status is not None

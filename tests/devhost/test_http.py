@@ -120,13 +120,12 @@ def test_a_body_at_the_limit_passes_and_one_above_does_not(host: HostProcess) ->
     assert host.client.post("/size", content=b"x" * (MAX_BODY + 1)).status_code == 413
 
 
-def test_a_body_without_a_length_is_refused_where_it_passes_the_limit(host: HostProcess) -> None:
+def test_a_body_without_a_length_arrives_empty_as_in_the_real_host(host: HostProcess) -> None:
     def chunks() -> Iterator[bytes]:
-        for _ in range(12):
-            yield b"x" * (MAX_BODY // 10)
+        for _ in range(4):
+            yield b"x" * 1000
 
-    answer = host.client.post("/size", content=chunks())
-    assert (answer.status_code, answer.json()["status"]) == (413, 413)
+    assert host.client.post("/size", content=chunks()).text == "0"
 
 
 def test_a_declared_size_above_the_limit_is_refused_before_the_body(host: HostProcess) -> None:

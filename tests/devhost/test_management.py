@@ -25,6 +25,7 @@ def test_the_life_of_an_instance(host: HostProcess) -> None:
     assert (started.status_code, started.json()["id"]) == (202, instance_id)
     assert call(host, "POST", f"/orchestrators/race/{instance_id}", json="60").status_code == 409
     assert call(host, "GET", f"/instances/{instance_id}").status_code == 202
+    assert call(host, "DELETE", f"/instances/{instance_id}").status_code == 412
     assert call(host, "POST", f"/instances/{instance_id}/raiseEvent/go", json={"x": 1}).status_code == 202
     host.wait(instance_id)
     ended = call(host, "GET", f"/instances/{instance_id}")

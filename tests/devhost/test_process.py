@@ -38,6 +38,18 @@ def test_a_signal_drains_what_is_under_way_and_ends_the_host(make_host: MakeHost
     assert [answer.text for answer in answers] == ["slept"]
 
 
+def test_orchestrators_and_activities_share_one_pool_as_in_the_worker(make_host: MakeHost) -> None:
+    host = make_host(PYTHON_THREADPOOL_THREAD_COUNT="1")
+    host.start()
+    napping = host.begin("naps")
+    until = time.monotonic() + 10
+    while not host.noted("nap begins") and time.monotonic() < until:
+        time.sleep(0.01)
+    assert host.run("chain", 1)["runtimeStatus"] == "Completed"
+    assert host.noted("nap ends"), "the only thread was taken until then"
+    assert host.wait(napping)["runtimeStatus"] == "Completed"
+
+
 def test_what_hangs_does_not_hold_the_end_up(make_host: MakeHost) -> None:
     host = make_host()
     host.start()

@@ -35,6 +35,7 @@ HOST = {
     "AzureWebJobsStorage__credential",
     "DURABLE_TASK_SCHEDULER_CONNECTION_STRING",
     "FUNCTIONS_WORKER_RUNTIME",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
 }
 APP = {each.name for each in variables(Settings)}
 GPU = {each.name for each in variables(GpuSettings)}
@@ -179,6 +180,19 @@ def test_host_json_names_the_back_end_that_is_deployed() -> None:
     assert PROVIDERS.keys() <= set(allowed)
     scheduler = PROVIDERS["durableTaskScheduler"]["connectionStringName"]
     assert scheduler in function_app_settings()
+
+
+def test_the_workers_threads_are_enough_for_what_the_host_sends_at_once() -> None:
+    """One pool has all of them in the worker; by default it holds as many as processors and four."""
+    durable = host_json()["extensions"]["durableTask"]
+    at_once = durable["maxConcurrentActivityFunctions"] + durable["maxConcurrentOrchestratorFunctions"]
+    given = [
+        IN_AZURE,
+        UNDER_CORE_TOOLS,
+        SERVICES["functions"]["environment"],
+    ]
+    for settings in given:
+        assert int(settings["PYTHON_THREADPOOL_THREAD_COUNT"]) >= at_once
 
 
 def test_the_task_hub_has_one_name() -> None:

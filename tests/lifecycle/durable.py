@@ -46,5 +46,7 @@ class Durable:
             self.instances[instance_id] = "Terminated"
 
     async def purge_instance_history(self, instance_id: str) -> None:
-        if self.instances.get(instance_id) not in _RUNNING:
-            self.instances.pop(instance_id, None)
+        if self.instances.get(instance_id) in _RUNNING:
+            # the SDK's words for the extension's 412
+            raise Exception("The operation failed with an unexpected status code 412")
+        self.instances.pop(instance_id, None)

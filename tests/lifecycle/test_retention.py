@@ -212,6 +212,18 @@ def test_every_run_its_callback_and_the_batch_are_purged(services: Services, dur
         assert session.get(Batch, batch_id) is not None
 
 
+def test_an_instance_that_outlived_its_job_is_ended_and_keeps_no_picture(
+    services: Services, durable: Durable
+) -> None:
+    job = make_job(services)
+    services.jobs.cancel(job.job_id)
+    age(services, job, OLD)
+    durable.instances = {job.instance_id: "Suspended"}
+    assert tick(durable) == 1
+    assert durable.instances == {job.instance_id: "Terminated"}
+    assert now(services, job).expired_at is not None
+
+
 def test_a_job_that_is_run_again_meanwhile_stays(services: Services, durable: Durable) -> None:
     job = make_job(services)
     services.jobs.cancel(job.job_id)

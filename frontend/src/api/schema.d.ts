@@ -633,7 +633,7 @@ export interface components {
          * @description A stable word for what went wrong.
          * @enum {string}
          */
-        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "decompression_bomb" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "polyglot_file" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "storage_error" | "storage_unavailable" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
+        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "decompression_bomb" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "polyglot_file" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "storage_error" | "storage_unavailable" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
         /**
          * @description A service that can be down for all jobs at once.
          * @enum {string}
@@ -1112,6 +1112,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -1213,6 +1222,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -1280,6 +1298,15 @@ export interface operations {
             };
             /** @description The API key is missing or not valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1365,6 +1392,15 @@ export interface operations {
             };
             /** @description There is no such thing, or the caller may not see it. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1468,6 +1504,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -1539,6 +1584,15 @@ export interface operations {
             };
             /** @description There is no such thing, or the caller may not see it. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1641,6 +1695,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -1701,6 +1764,15 @@ export interface operations {
             };
             /** @description The API key is missing or not valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1815,6 +1887,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -1922,6 +2003,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -1991,6 +2081,15 @@ export interface operations {
             };
             /** @description The API key is missing or not valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2076,6 +2175,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -2137,6 +2245,15 @@ export interface operations {
             };
             /** @description The API key is missing or not valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2254,6 +2371,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -2341,6 +2467,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -2417,6 +2552,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -2467,6 +2611,15 @@ export interface operations {
             };
             /** @description The API key is missing or not valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2556,6 +2709,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -2614,6 +2776,15 @@ export interface operations {
             };
             /** @description The API key is missing or not valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2701,6 +2872,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -2766,6 +2946,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -2815,6 +3004,15 @@ export interface operations {
             };
             /** @description The API key is missing or not valid. */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2889,6 +3087,15 @@ export interface operations {
             };
             /** @description The caller may not do this, or the request came from a page of another site. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2974,6 +3181,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -3028,6 +3244,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body or the file is too large. */
             413: {
                 headers: {
@@ -3064,6 +3289,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HealthReport"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description The body or the file is too large. */

@@ -142,13 +142,13 @@ async def use_client(req: func.HttpRequest, client) -> func.HttpResponse:
 
 class Policy(df.RetryOptions):
     def to_json(self):
-        more = {"backoffCoefficient": 2.0, "maxRetryIntervalInMilliseconds": 500}
+        more = {"backoffCoefficient": 2.0, "maxRetryIntervalInMilliseconds": 2500}
         return super().to_json() | more
 
 
 class Limited(df.RetryOptions):
     def to_json(self):
-        return super().to_json() | {"retryTimeoutInMilliseconds": 600}
+        return super().to_json() | {"retryTimeoutInMilliseconds": 1600}
 
 
 @app.orchestration_trigger(context_name="context")
@@ -168,7 +168,7 @@ def fan_out(context: df.DurableOrchestrationContext):
 
 @app.orchestration_trigger(context_name="context")
 def retrying(context: df.DurableOrchestrationContext):
-    options = Policy(100, context.get_input()["attempts"])
+    options = Policy(context.get_input().get("first_ms", 100), context.get_input()["attempts"])
     try:
         return (yield context.call_activity_with_retry("flaky", options, context.get_input()))
     except Exception as error:
@@ -223,7 +223,7 @@ def eternal(context: df.DurableOrchestrationContext):
 
 @app.orchestration_trigger(context_name="context")
 def limited(context: df.DurableOrchestrationContext):
-    yield context.call_activity_with_retry("flaky", Limited(400, 9), context.get_input())
+    yield context.call_activity_with_retry("flaky", Limited(1400, 9), context.get_input())
 
 
 @app.orchestration_trigger(context_name="context")
