@@ -12,7 +12,9 @@ from imagery.database.breakers import CircuitCall
 from imagery.database.circuits import CircuitOpenError, GuardedDependency
 from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRejectedError
 from imagery.retry import RetryRules
+from imagery.telemetry.logs import get_logger
 
+_log = get_logger(__name__)
 GpuCall = Callable[[GpuRequest, datetime], GpuReport]
 _LEASE_MARGIN_S = 15.0
 
@@ -45,9 +47,20 @@ def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: CircuitCall) 
             circuit.answered()
         return _failed(attempt, error)
     circuit.answered()
+    _keep_answer(attempt, report)
     return attempt.succeed(
         vram_used_gb=report.vram_used_gb, duration_ms=None if report.reused else report.duration_ms
     )
+
+
+def _keep_answer(attempt: Attempt, report: GpuReport) -> None:
+    """Keep what the service said of itself: nobody else asks it. The job does not depend on that."""
+    if report.health is None:
+        return
+    try:
+        attempt.services.gpu_answers.keep(report.health)
+    except Exception as error:
+        _log.warning("gpu_answer_not_kept", error=str(error))
 
 
 def _failed(attempt: Attempt, error: GpuError) -> StageResult:

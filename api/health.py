@@ -5,33 +5,56 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
 from sqlalchemy import text
 
 from api.auth import MaybeCaller
 from api.durable import durable_client
+from api.errors import ApiError
 from api.problems import Responses, problems
 from api.views import View
 from imagery import __version__
-from imagery.contracts import UPLOADS, BlobRef
+from imagery.contracts import UPLOADS, BlobRef, GpuHealth
 from imagery.database.circuits import CircuitState, GuardedDependency
+from imagery.database.gpu_answers import LastAnswer
 from imagery.database.migrate import current_revision, head_revision
+from imagery.gpu_client import HEALTH_TIMEOUT_S
 from imagery.services import get_services
 
 router = APIRouter(tags=["operations"])
 State = Literal["ok", "degraded", "down"]
+DependencyState = Literal["ok", "idle", "unknown", "degraded", "down"]
 _LIMIT_S = 5.0
+# quiet seconds after which a replica goes to sleep: cooldownPeriod in infra/modules/gpu-app.bicep
+_GPU_QUIET_S = 300
+_GPU_HEALTHY = {"READY", "BUSY"}
+_DAY_S = 24 * 3600
 _PROBE = "healthz-probe"
+_OPERATORS_PROBE = "Only operators may wake the GPU service. Ask one of them, or leave `probe` out."
+
+
+class GpuReading(View):
+    """What the GPU service said of itself when it last answered; nobody has asked it since."""
+
+    last_answered_at: datetime
+    age_s: float
+    health: GpuHealth
 
 
 class DependencyHealth(View):
-    """One dependency; ``reason`` says what is wrong and what follows from it."""
+    """One dependency; ``reason`` says what is wrong and what follows from it.
 
-    state: State
+    Idle: it works when it is called, and was not called for a while. Unknown: it never was.
+    """
+
+    state: DependencyState
     reason: str | None = None
     duration_ms: float = 0.0
+    reading: GpuReading | None = Field(default=None, description="Of the GPU service only.")
 
 
 class HealthReport(View):
@@ -45,23 +68,33 @@ class HealthReport(View):
 _DOWN: Responses = {503: {"model": HealthReport, "description": "Jobs can't be accepted now."}}
 
 
-@router.get("/healthz", responses={**_DOWN, **problems(411, 413, 500)})
-async def get_health(response: Response, caller: MaybeCaller) -> HealthReport:
+@router.get("/healthz", responses={**_DOWN, **problems(403, 411, 413, 422, 500)})
+async def get_health(
+    response: Response,
+    caller: MaybeCaller,
+    probe: Annotated[bool, Query(description="Ask the GPU service itself: for operators.")] = False,
+) -> HealthReport:
     """Get the state of the service and of each thing it depends on.
 
     200 while jobs are accepted, also when they wait for a stage; 503 when they are not. Only callers with
-    an API key see the reasons.
+    an API key see the reasons and the reading of the GPU service.
+
+    The GPU service is not asked, because it sleeps while there is no work: its state is that of its last
+    answer to a job. `probe=true` asks it, which wakes it and costs the time until it sleeps again. Anybody
+    but an operator gets 403 for that.
     """
+    if probe and not (caller and caller.sees_everything):
+        raise ApiError(403, "operator_only", _OPERATORS_PROBE)
     checks: dict[str, Callable[[], Awaitable[DependencyHealth]]] = {
         "database": lambda: asyncio.to_thread(_database),
         "storage": lambda: asyncio.to_thread(_storage),
         "durable": _durable,
-        "gpu": lambda: asyncio.to_thread(_gpu),
+        "gpu": lambda: asyncio.to_thread(_probed_gpu if probe else _gpu),
         "nano_banana": lambda: asyncio.to_thread(_nano_banana),
         "content_safety": lambda: asyncio.to_thread(_content_safety),
     }
     found = await asyncio.gather(*(_limited(check) for check in checks.values()))
-    shown = found if caller else [each.model_copy(update={"reason": None}) for each in found]
+    shown = found if caller else [each.model_copy(update={"reason": None, "reading": None}) for each in found]
     dependencies = dict(zip(checks, shown, strict=True))
     status: State = "ok"
     if any(each.state == "down" for each in found):
@@ -118,14 +151,38 @@ def _circuit(dependency: GuardedDependency) -> DependencyHealth | None:
 
 
 def _gpu() -> DependencyHealth:
-    broken = _circuit(GuardedDependency.GPU)
-    if broken:
-        return broken
-    report: dict[str, Any] = get_services().gpu.health()
-    state = report.get("state", "UNREACHABLE")
-    if state in {"READY", "BUSY"}:
-        return DependencyHealth(state="ok")
-    return DependencyHealth(state="degraded", reason=f"GPU service is {state}; jobs wait at their GPU stage")
+    """By its last answer; an open circuit comes first."""
+    last = get_services().gpu_answers.last()
+    found = _circuit(GuardedDependency.GPU) or _by_last_answer(last)
+    if last is None:
+        return found
+    reading = GpuReading(last_answered_at=last.answered_at, age_s=round(last.age_s, 1), health=last.health)
+    return found.model_copy(update={"reading": reading})
+
+
+def _probed_gpu() -> DependencyHealth:
+    """The same, after it was asked."""
+    services = get_services()
+    health = services.gpu.health()
+    if health is not None:
+        services.gpu_answers.keep(health)
+        return _gpu()
+    found = _gpu()
+    reason = f"no response within {HEALTH_TIMEOUT_S:.0f} s, it may be starting ({found.reason})"
+    return found.model_copy(update={"state": "degraded", "reason": reason})
+
+
+def _by_last_answer(last: LastAnswer | None) -> DependencyHealth:
+    if last is None:
+        return DependencyHealth(state="unknown", reason="no job has needed it yet")
+    day = "" if last.age_s < _DAY_S else f"{last.answered_at:%Y-%m-%d} "
+    when = f"last answered {day}{last.answered_at:%H:%M} UTC"
+    if last.age_s >= _GPU_QUIET_S:
+        return DependencyHealth(state="idle", reason=when)
+    if last.health.state in _GPU_HEALTHY:
+        return DependencyHealth(state="ok", reason=when)
+    reason = f"GPU service is {last.health.state}; jobs wait at their GPU stage ({when})"
+    return DependencyHealth(state="degraded", reason=reason)
 
 
 def _content_safety() -> DependencyHealth:

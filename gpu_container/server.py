@@ -23,7 +23,15 @@ from gpu_container.settings import GpuSettings
 from gpu_container.stages import StageService
 from gpu_container.worker import GpuWorker, ServiceState
 from imagery import __version__
-from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem, Stage
+from imagery.contracts import (
+    GpuHealth,
+    GpuProgress,
+    GpuQueue,
+    GpuReport,
+    GpuRequest,
+    Problem,
+    Stage,
+)
 from imagery.storage import BlobNameError, Storage
 from imagery.telemetry.logs import get_logger, log_context
 
@@ -66,13 +74,28 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     app.add_middleware(JobTrace)
     _install_errors(app)
 
+    def health() -> GpuHealth:
+        used_gb, peak_gb = worker.vram_gb()
+        return GpuHealth(
+            state=worker.state,
+            stopping=stages.admission.closed,
+            version=__version__,
+            device=worker.device,
+            replica=_REPLICA,
+            models={stage.value: worker.problems.get(stage.value, "ok") for stage in _STAGES},
+            queue=GpuQueue(running=stages.running, limit=settings.queue_limit),
+            vram_used_gb=used_gb,
+            vram_peak_gb=peak_gb,
+        )
+
     async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
         asked = _LONGEST_S if deadline is None else deadline - time.time()
         remaining = min(asked, _LONGEST_S)
         with log_context(job_id=order.job_id, stage=stage.value, request_id=request_id):
             future = stages.submit(stage, order, time.monotonic() + remaining)
             # shielded: the work goes on for the caller's next try when this connection is gone
-            return await asyncio.shield(asyncio.wrap_future(future))
+            report = await asyncio.shield(asyncio.wrap_future(future))
+            return report.model_copy(update={"health": health()})
 
     @app.post("/v1/remove-background")
     async def remove_background(
@@ -101,20 +124,9 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         return found
 
     @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
+    async def healthz() -> GpuHealth:
         """Alive: always 200; ``state`` and ``models`` say more."""
-        used_gb, peak_gb = worker.vram_gb()
-        return {
-            "state": worker.state,
-            "stopping": stages.admission.closed,
-            "version": __version__,
-            "device": worker.device,
-            "replica": _REPLICA,
-            "models": {stage.value: worker.problems.get(stage.value, "ok") for stage in _STAGES},
-            "queue": {"running": stages.running, "limit": settings.queue_limit},
-            "vram_used_gb": used_gb,
-            "vram_peak_gb": peak_gb,
-        }
+        return health()
 
     @app.get("/readyz")
     async def readyz(response: Response) -> dict[str, Any]:

@@ -6,17 +6,16 @@ import contextlib
 import uuid
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 from pydantic import ValidationError
 
-from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Problem
+from imagery.contracts import GpuHealth, GpuProgress, GpuReport, GpuRequest, Problem
 from imagery.identity import TOKEN_MARGIN_S, Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
 from imagery.telemetry.tracing import Span, SpanType, span
 
-_HEALTH_TIMEOUT_S = 2.0
+HEALTH_TIMEOUT_S = 2.0
 _PROGRESS_TIMEOUT_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 100
@@ -108,14 +107,13 @@ class GpuClient:
         """Upscale ``request.source`` 4x. Raises ``GpuError`` and its children."""
         return self._call("/v1/upscale", request, deadline)
 
-    def health(self) -> dict[str, Any]:
-        """What /healthz of the service reports; ``{"state": "UNREACHABLE"}`` if it does not respond."""
+    def health(self) -> GpuHealth | None:
+        """Ask the service how it is, which wakes it. Returns None if it does not respond in time."""
         try:
-            answer = self._client.get("/healthz", timeout=_HEALTH_TIMEOUT_S, auth=None)
-            told = answer.json()
-        except (httpx.HTTPError, ValueError):
-            return {"state": "UNREACHABLE"}
-        return told if isinstance(told, dict) else {"state": "UNREACHABLE"}
+            answer = self._client.get("/healthz", timeout=HEALTH_TIMEOUT_S, auth=None)
+            return GpuHealth.model_validate_json(answer.content)
+        except (httpx.HTTPError, ValidationError):
+            return None
 
     def progress(self, job_id: str) -> GpuProgress | None:
         """What the service is doing for a job. Returns None if nothing, or if another replica has the job."""

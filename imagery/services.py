@@ -15,6 +15,7 @@ from imagery.database.callbacks import Callbacks
 from imagery.database.circuits import BreakerPolicy
 from imagery.database.engine import Database, get_database
 from imagery.database.event_watch import EventWatch
+from imagery.database.gpu_answers import GpuAnswers
 from imagery.database.jobs import Jobs
 from imagery.database.ledger import Ledger
 from imagery.database.migrate import upgrade
@@ -25,7 +26,6 @@ from imagery.database.stages import Stages
 from imagery.database.tickets import Tickets
 from imagery.database.users import Users
 from imagery.gpu_client import GpuClient
-from imagery.gpu_reading import GpuReading
 from imagery.guardrail import Guardrail
 from imagery.providers.nano_banana import NanoBanana
 from imagery.settings import Settings, get_settings
@@ -55,7 +55,7 @@ class Services:
     circuits: CircuitBreakers
     event_watch: EventWatch
     gpu: GpuClient
-    gpu_reading: GpuReading
+    gpu_answers: GpuAnswers
     nano_banana: NanoBanana
 
 
@@ -68,7 +68,6 @@ def get_services() -> Services:
     storage = get_storage()
     storage.ensure_containers(UPLOADS, JOBS)
     circuits = CircuitBreakers(database, BreakerPolicy.of(settings))
-    gpu = GpuClient(settings)
     return Services(
         settings=settings,
         storage=storage,
@@ -92,7 +91,7 @@ def get_services() -> Services:
         stage_cache=StageCache(database, settings),
         circuits=circuits,
         event_watch=EventWatch(database, event_watch.LOOK_EVERY_S),
-        gpu=gpu,
-        gpu_reading=GpuReading(gpu.health),
+        gpu=GpuClient(settings),
+        gpu_answers=GpuAnswers(database),
         nano_banana=NanoBanana(settings),
     )

@@ -61,7 +61,7 @@ LAYERS: tuple[set[str], ...] = (
     {"backoff", "environment", "job_ids", "old_settings"},
     {"settings"},
     {"identity", "retry", "telemetry"},
-    {"gpu_client", "gpu_reading", "providers", "storage"},
+    {"gpu_client", "providers", "storage"},
     {"database"},
     {"guardrail"},
     {"services"},

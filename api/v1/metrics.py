@@ -30,6 +30,5 @@ def get_metrics(caller: Caller, accept: Annotated[str, Header(include_in_schema=
 
     Operators see the metrics of all jobs, others those of their own.
     """
-    services = get_services()
-    body, content_type = exposition(services.database, services.gpu_reading, accept, caller.scope)
+    body, content_type = exposition(get_services().database, accept, caller.scope)
     return Response(body, media_type=content_type)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from imagery.contracts.jobs import BlobRef, Stage
 from imagery.contracts.message import Message
 
@@ -27,8 +29,36 @@ class GpuProgress(Message):
     tiles_total: int | None = None
 
 
+class GpuQueue(Message):
+    """Requests that one replica works on, and how many it admits."""
+
+    running: int = 0
+    limit: int = 0
+
+
+class GpuHealth(Message):
+    """What a replica of the GPU service says of itself: its ``GET /healthz``, and part of each report.
+
+    ``state``: STARTING, READY, BUSY or SETUP_FAILED. ``models``: ``ok``, or why a model is missing, by stage.
+    ``vram_*`` in GB (1e9 bytes), 0.0 on CPU; the peak is the one since the device was last idle.
+    """
+
+    state: str
+    stopping: bool = False
+    version: str = ""
+    device: str = ""
+    replica: str = "gpu"
+    models: dict[str, str] = Field(default_factory=dict)
+    queue: GpuQueue = GpuQueue()
+    vram_used_gb: float = 0.0
+    vram_peak_gb: float = 0.0
+
+
 class GpuReport(Message):
-    """Response of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU."""
+    """Response of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU.
+
+    ``health``: how the replica is after this work; version 0.1 does not say.
+    """
 
     output: BlobRef
     width: int
@@ -40,3 +70,4 @@ class GpuReport(Message):
     model: str
     tiles: int = 0
     reused: bool = False
+    health: GpuHealth | None = None

@@ -236,6 +236,19 @@ class CircuitBreaker(SQLModel, table=True):
     probe_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class GpuAnswer(SQLModel, table=True):
+    """What the GPU service said of itself with its last answer: one row, by the service's name.
+
+    ``health``: the message ``GpuHealth``.
+    """
+
+    __tablename__ = "gpu_answer"
+
+    service: str = Field(primary_key=True, max_length=40)
+    answered_at: datetime = Field(sa_type=UtcDateTime)
+    health: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
 class StageCacheEntry(SQLModel, table=True):
     """A finished stage that the same input with the same parameters may take over.
 

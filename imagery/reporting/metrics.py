@@ -29,11 +29,11 @@ from imagery.database.counters import (
 )
 from imagery.database.counters import Metric as Counted
 from imagery.database.engine import Database
+from imagery.database.gpu_answers import last_answer
 from imagery.database.money import SpendState, to_usd
 from imagery.database.savings import BUDGET, CACHE_HIT
 from imagery.database.spend_report import owned
 from imagery.database.tables import CircuitBreaker, ImageJob, utc_now
-from imagery.gpu_reading import GpuReading
 
 _STATE_NUMBERS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 _OPEN = [state for state in JobState if state in OPEN_STATES]
@@ -48,43 +48,27 @@ _NEVER = Histogram([(bound, 0) for bound in [*map(str, BUCKETS_S), INFINITE]], 0
 class SqlCollector(Collector):
     """Reads every figure in one short session; ``owner_id`` None: everybody's, and the machines'."""
 
-    def __init__(self, database: Database, gpu: GpuReading | None, owner_id: str | None = None) -> None:
+    def __init__(self, database: Database, owner_id: str | None = None) -> None:
         self._database = database
-        self._gpu = gpu
         self._owner_id = owner_id
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
         is_operator = self._owner_id is None
-        if is_operator and self._gpu:
-            self._gpu.refresh()
         with self._database.read() as session:
             counts = read_counts(session, self._owner_id)
             opened = list(_open_jobs(session, self._owner_id))
-            circuits = [_circuits(session)] if is_operator else []
+            machines = [_circuits(session), *_gpu(session)] if is_operator else []
         yield from _counters(counts)
         yield _latency(counts)
         yield from opened
-        yield from circuits
-        if is_operator:
-            yield self._vram()
-
-    def _vram(self) -> Metric:
-        gauge = GaugeMetricFamily(
-            "gpu_vram_usage_gauge", "GPU memory in use, GB, by the GPU service.", labels=["replica"]
-        )
-        told = self._gpu.told() if self._gpu else {}
-        if "vram_used_gb" in told:
-            gauge.add_metric([str(told.get("replica", "gpu"))], float(told["vram_used_gb"]))
-        return gauge
+        yield from machines
 
 
-def exposition(
-    database: Database, gpu: GpuReading | None, accept: str, owner_id: str | None = None
-) -> tuple[bytes, str]:
+def exposition(database: Database, accept: str, owner_id: str | None = None) -> tuple[bytes, str]:
     """The scrape's body and content type, by the caller's Accept header."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SqlCollector(database, gpu, owner_id))
+    registry.register(SqlCollector(database, owner_id))
     encode, content_type = choose_encoder(accept)
     return encode(registry), content_type
 
@@ -182,3 +166,24 @@ def _circuits(session: Session) -> Metric:
         state = CircuitState(states.get(dependency.value, CircuitState.CLOSED))
         metric.add_metric([dependency.value], _STATE_NUMBERS[state])
     return metric
+
+
+def _gpu(session: Session) -> Iterator[Metric]:
+    """The last answer of the GPU service; no sample before the first one."""
+    used = GaugeMetricFamily(
+        "gpu_vram_usage_gauge", "GPU memory in use at the service's last answer, GB.", labels=["replica"]
+    )
+    peak = GaugeMetricFamily(
+        "gpu_vram_peak_gauge", "Its peak until then, since the GPU was last idle, GB.", labels=["replica"]
+    )
+    age = GaugeMetricFamily(
+        "gpu_last_answer_age_seconds", "Time since the GPU service last answered: it sleeps without work."
+    )
+    last = last_answer(session)
+    if last is not None:
+        used.add_metric([last.health.replica], last.health.vram_used_gb)
+        peak.add_metric([last.health.replica], last.health.vram_peak_gb)
+        age.add_metric([], last.age_s)
+    yield used
+    yield peak
+    yield age

@@ -4,7 +4,7 @@ The figures are totals of the whole system, so only one instance may send them. 
 reconciler's timer fires on: the host holds a lease for timers, so that at any time it is a single one.
 Each sample is sent as it stands, as a gauge under its Prometheus name (``imagery_jobs_total``,
 ``pipeline_latency_seconds_bucket`` and so on): in a query take the newest value, never the sum over time.
-``gpu_vram_usage_gauge`` is what the health check of the GPU service reports.
+The figures of the GPU service are those of its last answer to a job, ``gpu_last_answer_age_seconds`` ago.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def push_metrics() -> None:
 
 def collected(services: Services) -> list[MetricItem]:
     """Every sample, as a scrape by an administrator shows it."""
-    collector = SqlCollector(services.database, services.gpu_reading)
+    collector = SqlCollector(services.database)
     return [
         MetricItem(sample.name, dict(sample.labels), float(sample.value))
         for metric in collector.collect()

@@ -138,14 +138,19 @@ ROWS = (
                 _hourly("guardrail_validations_total", "verdict"),
             ),
             Panel(
-                "GPU memory",
+                "GPU memory at the last answer",
                 {
                     "{{replica}} in use": "max by (replica) (gpu_vram_usage_gauge)",
                     "{{replica}} peak": "max by (replica) (gpu_vram_peak_gauge)",
                 },
                 "decgbytes",
             ),
-            Panel("Requests at the GPU", {"{{instance}}": "sum by (instance) (gpu_requests_running)"}),
+            Panel(
+                "Age of the GPU's last answer",
+                {"age": "max(gpu_last_answer_age_seconds)"},
+                "s",
+                text="It grows while there is no work: nobody asks a GPU that may sleep.",
+            ),
             Panel(
                 "Scraped",
                 {"{{job}}": "min by (job) (up)"},

@@ -107,9 +107,10 @@ SECTIONS = (
     Section(
         "gpu",
         "GPU",
-        "Memory in use, what jobs wait for at the GPU service, and where memory ran out.",
+        "Memory at the last answer and the age of it, what jobs wait for, and where memory ran out.",
         (
-            Panel("gpu-vram", "Memory in use, GB", "linechart", 50),
+            Panel("gpu-vram", "Memory in use at the last answer, GB", "linechart", 50),
+            Panel("gpu-answer-age", "Minutes since the last answer", "linechart", 50),
             Panel("gpu-queue", "Waits at the GPU by reason", "barchart", 50),
             Panel("gpu-stage-vram", "Memory a stage used, GB", width=50),
             Panel("gpu-throughput", "Tiles a second", "table", 50),

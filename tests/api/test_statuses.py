@@ -290,6 +290,8 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("sign_in", 400): lambda w: w.post("/session", role=None, **DEEP),
     ("sign_in", 401): lambda w: w.post("/session", json={"key": "igp_wrong"}, role=None),
     ("sign_in", 422): lambda w: w.post("/session", json={}, role=None),
+    ("get_health", 403): lambda w: w.call("GET", "/healthz?probe=true", role=Role.USER),
+    ("get_health", 422): lambda w: w.call("GET", "/healthz?probe=perhaps"),
     ("get_health", 503): lambda w: without_database(w, "GET", "/healthz"),
 }
 

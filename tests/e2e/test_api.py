@@ -43,6 +43,18 @@ def test_health_names_every_dependency(stack: Stack) -> None:
     assert "simulated" in health["dependencies"]["nano_banana"]["reason"]
 
 
+@pytest.mark.usefixtures("completed")
+def test_the_last_job_says_how_the_gpu_service_is(stack: Stack) -> None:
+    told = stack.client.get("/healthz").json()["dependencies"]["gpu"]
+    assert told["state"] in {"ok", "idle"}
+    assert told["reason"].startswith("last answered ")
+    health = told["reading"]["health"]
+    assert (health["device"], health["models"]) == ("cpu", {"rembg": "ok", "realesrgan": "ok"})
+    probed = stack.client.get("/healthz?probe=true").json()["dependencies"]["gpu"]
+    assert (probed["state"], probed["reading"]["health"]["version"]) == ("ok", health["version"])
+    assert probed["reading"]["last_answered_at"] > told["reading"]["last_answered_at"]
+
+
 def test_the_documentation_describes_every_route(stack: Stack) -> None:
     paths = stack.client.get("/openapi.json").json()["paths"]
     expected = {

@@ -312,6 +312,15 @@ def test_health_and_metrics_tell_the_truth(service: Service) -> None:
     assert "gpu_vram_usage_gauge{replica=" in service.client.get("/metrics").text
 
 
+def test_each_report_has_the_health_that_nobody_else_asks_for(service: Service) -> None:
+    service.put("h.png", png((20, 20)))
+    for _ in ("computed", "found"):
+        told = service.call("upscale", "h.png", "h-out.png").json()["health"]
+        assert told["state"] in {"READY", "BUSY"}
+        assert {**told, "state": "READY"} == {**service.client.get("/healthz").json(), "state": "READY"}
+        assert told["queue"]["running"] == 0, "its own work has ended"
+
+
 def test_it_listens_before_its_models_are_loaded(cache: Path, tmp_path: Path) -> None:
     service = Service(GpuSettings(model_cache=cache), LocalStorage(tmp_path))
     try:

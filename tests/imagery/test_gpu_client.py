@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imagery.contracts import BlobRef, GpuRequest
+from imagery.contracts import BlobRef, GpuHealth, GpuRequest
 from imagery.environment import read
 from imagery.gpu_client import (
     GpuBusyError,
@@ -156,10 +155,11 @@ def test_silence_is_a_time_out(client: GpuClient, answers: Answers) -> None:
 def test_a_closed_port_is_unreachable() -> None:
     client = GpuClient(read(Settings, {"GPU_SERVICE_URL": f"http://127.0.0.1:{free_port()}"}))
     assert error_of(client).code == "gpu_unreachable"
-    assert client.health() == {"state": "UNREACHABLE"}
+    assert client.health() is None
 
 
 def test_health_passes_on_what_the_service_tells(client: GpuClient, answers: Answers) -> None:
-    told: dict[str, Any] = {"state": "BUSY"}
-    answers.body = json.dumps(told)
-    assert client.health() == told
+    answers.body = json.dumps({"state": "BUSY", "vram_used_gb": 1.5, "new": "unknown here"})
+    assert client.health() == GpuHealth(state="BUSY", vram_used_gb=1.5)
+    for answers.body in ("[]", "{}", "<html>"):
+        assert client.health() is None

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from imagery.contracts import BlobRef, GpuRequest
+from imagery.contracts import BlobRef, GpuHealth, GpuRequest
 from imagery.database.engine import make_engine, needs_token
 from imagery.database.grants import grant
 from imagery.database.migrate import upgrade
@@ -254,7 +254,7 @@ def test_the_health_of_the_gpu_service_is_seen_without_a_token(endpoint: Identit
     endpoint.broken = True
     service = Server(Starlette(routes=[Route("/healthz", lambda _: JSONResponse({"state": "READY"}))]))
     client = GpuClient(settings(GPU_SERVICE_URL=service.url, GPU_APP_ID=GPU_APP))
-    assert client.health() == {"state": "READY"}
+    assert client.health() == GpuHealth(state="READY")
     service.stop()
 
 

@@ -265,6 +265,12 @@ def test_the_storage_account_deletes_later_than_the_code() -> None:
     assert least and int(least[1]) > Settings().upkeep.retention.pictures_days
 
 
+def test_the_health_check_calls_the_gpu_idle_when_its_replica_sleeps() -> None:
+    quiet = re.search(r"^_GPU_QUIET_S = (\d+)$", (ROOT / "api/health.py").read_text(), re.M)
+    cooldown = re.search(r"cooldownPeriod: (\d+)", module("gpu-app").text)
+    assert quiet and cooldown and quiet[1] == cooldown[1]
+
+
 def test_the_role_of_the_gpu_app_has_one_name() -> None:
     role = AuthWords().role
     assert f"role={role}'" in module("gpu-app").text
@@ -349,7 +355,7 @@ def test_images_hold_every_room_that_the_code_imports_and_no_secrets() -> None:
 
 def metric_families() -> set[str]:
     """Names that the code gives to its metrics: the first argument of what makes one."""
-    families = r"(pipeline|nano_banana|guardrail|imagery|circuit_breaker|stage_cache|gpu_vram)_[a-z_]+"
+    families = r"(pipeline|nano_banana|guardrail|imagery|circuit_breaker|stage_cache|gpu)_[a-z_]+"
     names = (
         str(node.args[0].value)
         for node in ast.walk(ast.parse((ROOT / "imagery/reporting/metrics.py").read_text()))

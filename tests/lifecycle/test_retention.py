@@ -57,7 +57,7 @@ def ledger_entry(services: Services, job: ImageJob, kind: str) -> None:
 
 def figures(services: Services) -> bytes:
     """Every figure that Prometheus is told, gauges left out."""
-    body, _ = exposition(services.database, None, "text/plain")
+    body, _ = exposition(services.database, "text/plain")
     lines = body.splitlines(keepends=True)
     gauges = {line.split()[2] for line in lines if line.startswith(b"# TYPE") and line.endswith(b"gauge\n")}
     return b"".join(line for line in lines if not any(name in line for name in gauges))

@@ -455,7 +455,11 @@ export interface paths {
         /**
          * Get the state of the service and of each thing it depends on.
          * @description 200 while jobs are accepted, also when they wait for a stage; 503 when they are not. Only callers with
-         *     an API key see the reasons.
+         *     an API key see the reasons and the reading of the GPU service.
+         *
+         *     The GPU service is not asked, because it sleeps while there is no work: its state is that of its last
+         *     answer to a job. `probe=true` asks it, which wakes it and costs the time until it sleeps again. Anybody
+         *     but an operator gets 403 for that.
          */
         get: operations["get_health"];
         put?: never;
@@ -621,19 +625,70 @@ export interface components {
              */
             probe_at: string | null;
         };
-        /** @description One dependency; `reason` says what is wrong and what follows from it. */
+        /**
+         * @description One dependency; `reason` says what is wrong and what follows from it.
+         *
+         *     Idle: it works when it is called, and was not called for a while. Unknown: it never was.
+         */
         DependencyHealth: {
             /** @enum {string} */
-            state: "ok" | "degraded" | "down";
+            state: "ok" | "idle" | "unknown" | "degraded" | "down";
             reason: string | null;
             /** @default 0 */
             duration_ms: number;
+            /** @description Of the GPU service only. */
+            reading: components["schemas"]["GpuReading"] | null;
         };
         /**
          * @description A stable word for what went wrong.
          * @enum {string}
          */
         ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "decompression_bomb" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "polyglot_file" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "storage_error" | "storage_unavailable" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
+        /**
+         * @description What a replica of the GPU service says of itself: its `GET /healthz`, and part of each report.
+         *
+         *     `state`: STARTING, READY, BUSY or SETUP_FAILED. `models`: `ok`, or why a model is missing, by stage.
+         *     `vram_*` in GB (1e9 bytes), 0.0 on CPU; the peak is the one since the device was last idle.
+         */
+        GpuHealth: {
+            state: string;
+            /** @default false */
+            stopping: boolean;
+            /** @default  */
+            version: string;
+            /** @default  */
+            device: string;
+            /** @default gpu */
+            replica: string;
+            models: {
+                [key: string]: string;
+            };
+            /**
+             * @default {
+             *       "running": 0,
+             *       "limit": 0
+             *     }
+             */
+            queue: components["schemas"]["GpuQueue"];
+            /** @default 0 */
+            vram_used_gb: number;
+            /** @default 0 */
+            vram_peak_gb: number;
+        };
+        /** @description Requests that one replica works on, and how many it admits. */
+        GpuQueue: {
+            /** @default 0 */
+            running: number;
+            /** @default 0 */
+            limit: number;
+        };
+        /** @description What the GPU service said of itself when it last answered; nobody has asked it since. */
+        GpuReading: {
+            /** Format: date-time */
+            last_answered_at: string;
+            age_s: number;
+            health: components["schemas"]["GpuHealth"];
+        };
         /**
          * @description A service that can be down for all jobs at once.
          * @enum {string}
@@ -3275,7 +3330,10 @@ export interface operations {
     };
     get_health: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Ask the GPU service itself: for operators. */
+                probe?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3291,6 +3349,15 @@ export interface operations {
                     "application/json": components["schemas"]["HealthReport"];
                 };
             };
+            /** @description The caller may not do this, or the request came from a page of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The body has no `Content-Length`; chunked bodies are not read. */
             411: {
                 headers: {
@@ -3302,6 +3369,15 @@ export interface operations {
             };
             /** @description The body or the file is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -13,6 +13,7 @@ export type CheckResult = Schemas['CheckResult'];
 export type CircuitChange = Schemas['CircuitChange'];
 export type CircuitState = Schemas['CircuitState'];
 export type CircuitStatus = Schemas['CircuitStatus'];
+export type DependencyHealth = Schemas['DependencyHealth'];
 export type ErrorCode = Schemas['ErrorCode'];
 export type GuardedDependency = Schemas['GuardedDependency'];
 export type GuardrailLimits = Schemas['GuardrailLimits'];

@@ -11,6 +11,14 @@ function scrape(at: number, completed: number, buckets: [string, number][] = [])
   return snapshot([`imagery_jobs_total{status="COMPLETED"} ${String(completed)}`, ...lines].join('\n'), at);
 }
 
+describe('snapshot', () => {
+  it('has the memory of the GPU and the age of that reading, and no age before the first', () => {
+    const text = 'gpu_vram_usage_gauge{replica="r1"} 3.5\ngpu_last_answer_age_seconds 4200.5';
+    expect(snapshot(text, 0)).toMatchObject({ vram: { r1: 3.5 }, gpuAge: 4200.5 });
+    expect(snapshot('', 0)).toMatchObject({ vram: {}, gpuAge: null });
+  });
+});
+
 describe('ratePerMinute', () => {
   const completed = (each: { entered: Record<string, number> }): number => each.entered.COMPLETED ?? 0;
 

@@ -11,6 +11,8 @@ export interface Snapshot {
   spent: number | null;
   avoided: Record<string, number>;
   vram: Record<string, number>;
+  /** Seconds since the GPU service last answered; null before its first answer. */
+  gpuAge: number | null;
   breakers: Record<string, number>;
   cacheHits: Record<string, number>;
 }
@@ -27,6 +29,7 @@ export function snapshot(text: string, at: number): Snapshot {
     spent: total(samples, 'nano_banana_spend_usd_total'),
     avoided: byLabel(samples, 'nano_banana_spend_avoided_usd_total', 'reason'),
     vram: byLabel(samples, 'gpu_vram_usage_gauge', 'replica'),
+    gpuAge: total(samples, 'gpu_last_answer_age_seconds'),
     breakers: byLabel(samples, 'circuit_breaker_state', 'dependency'),
     cacheHits: byLabel(samples, 'stage_cache_hits_total', 'stage'),
   };

@@ -1,4 +1,4 @@
-import type { JobState, PictureName, Role, Stage, StageState } from '../api/types';
+import type { DependencyHealth, JobState, PictureName, Role, Stage, StageState } from '../api/types';
 
 export const STAGE_NAMES: Record<Stage, string> = {
   guardrail: 'Guardrail',
@@ -49,6 +49,22 @@ export const JOB_TONES: Record<JobState, Tone> = {
   REJECTED: 'bad',
   FAILED: 'bad',
   CANCELLED: 'neutral',
+};
+
+export const HEALTH_TONES: Record<DependencyHealth['state'], Tone> = {
+  ok: 'ok',
+  idle: 'neutral',
+  unknown: 'neutral',
+  degraded: 'warn',
+  down: 'bad',
+};
+
+export const HEALTH_WORDS: Record<DependencyHealth['state'], string> = {
+  ok: 'OK',
+  idle: 'Idle',
+  unknown: 'Unknown',
+  degraded: 'Degraded',
+  down: 'Down',
 };
 
 /** The states in the order of a job's life. */

@@ -160,13 +160,18 @@ function Vram({ history, latest }: PanelProps) {
   return (
     <ChartPanel
       title="GPU memory"
-      note={readings || 'The GPU service reports nothing now.'}
+      note={gpuNote(readings, latest.gpuAge)}
       testId="chart-vram"
       history={history}
       lines={lines}
       format={(value) => `${value.toFixed(1)} GB`}
     />
   );
+}
+
+function gpuNote(readings: string, ageS: number | null): string {
+  if (typeof ageS !== 'number') return 'The GPU service has not been needed yet.';
+  return `${readings}, as it last answered ${duration(ageS * 1000)} ago. It is not asked while there is no work.`;
 }
 
 function OpenJobs({ latest }: { latest: Snapshot }) {
