@@ -16,6 +16,7 @@ from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
 from imagery.telemetry.tracing import job_started
 from lifecycle.instances import callback_instance_id, instance_id_of
+from lifecycle.takeover import give_way, take_over, taker_of
 
 _log = get_logger(__name__)
 
@@ -42,17 +43,32 @@ async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> 
     """
     job, created = await asyncio.to_thread(create, request)
     if created:
-        job_started(job.job_id, job.run, job.created_at)
-        await try_start(client, job)
+        await asyncio.to_thread(take_over, job)
+        await _start(client, job)
+    elif not job.request_hash:
+        await asyncio.to_thread(get_services().jobs.name, job.job_id, request.request_hash)
     return job, created
 
 
 async def submit_upload(client: df.DurableOrchestrationClient, request: JobRequest) -> tuple[ImageJob, bool]:
     """``submit`` without a caller who waits: an upload over its owner's quota becomes a failed job."""
     try:
-        return await submit(client, request)
+        job, created = await asyncio.to_thread(create, request)
     except QuotaExceededError as error:
         return await asyncio.to_thread(refuse, request, JobState.FAILED, error.code, str(error)), True
+    if created:
+        # a request may have named it at the same moment
+        taker = await asyncio.to_thread(taker_of, request.source)
+        if taker is None:
+            await _start(client, job)
+        else:
+            await asyncio.to_thread(give_way, job.job_id, taker)
+    return job, created
+
+
+async def _start(client: df.DurableOrchestrationClient, job: ImageJob) -> None:
+    job_started(job.job_id, job.run, job.created_at)
+    await try_start(client, job)
 
 
 def create(request: JobRequest, *, turns: int = 1) -> tuple[ImageJob, bool]:

@@ -24,6 +24,7 @@ from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, St
 from imagery.telemetry.logs import get_logger
 from lifecycle.blob_requests import blob_request, pinned
 from lifecycle.starter import refuse, submit_upload
+from lifecycle.takeover import starts_by_itself, taker_of
 
 _log = get_logger(__name__)
 _CHUNK = 500
@@ -54,6 +55,13 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
             "Ask for a new link with the size of the file."
         )
         await asyncio.to_thread(refuse, request, JobState.REJECTED, "upload_size_mismatch", message)
+        return
+    if not starts_by_itself(name):
+        _log.info("upload_waits_to_be_named", source=ref.path)
+        return
+    taker = await asyncio.to_thread(taker_of, request.source)
+    if taker is not None:
+        _log.info("upload_taken", job_id=taker, source=ref.path)
         return
     _, created = await submit_upload(client, request)
     if not created:
@@ -140,12 +148,17 @@ def _sample(refs: Iterator[BlobRef], limit: int) -> list[BlobRef]:
 
 
 def _lost(refs: list[BlobRef]) -> list[BlobRef]:
-    """Those for which the event's job does not exist."""
+    """Those that no job reads, though one should have been started."""
     services = get_services()
+    refs = [ref for ref in refs if starts_by_itself(ref.name)]
     tickets = services.tickets.of_blobs([ref.name for ref in refs])
     ids = [upload_job_id(ref, _options(tickets.get(ref.name))) for ref in refs]
-    known = services.jobs.known(ids)
-    return [ref for ref, job_id in zip(refs, ids, strict=True) if job_id not in known]
+    known, named = services.jobs.known(ids), services.jobs.naming(refs)
+    return [
+        ref
+        for ref, job_id in zip(refs, ids, strict=True)
+        if job_id not in known and (ref.name, ref.etag) not in named
+    ]
 
 
 def _options(ticket: UploadTicket | None) -> JobOptions:

@@ -88,6 +88,7 @@ REPLAYABLE = {
     "datetime",
     "enum",
     "hashlib",
+    "math",
     "typing",
     "pydantic",
     "orchestrators",

@@ -19,6 +19,7 @@ from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
 from imagery.services import Services, get_services
 from imagery.storage import LINK_LIFETIME_S, LinkUnsupportedError
+from lifecycle.takeover import TICKET_PREFIX
 
 router = APIRouter(tags=["uploads"])
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -30,11 +31,14 @@ class UploadRequest(JobOptions):
     filename: str = Field(min_length=1, max_length=255)
     content_type: str = Field(pattern=r"^[\w.+-]{1,48}/[\w.+-]{1,48}$", examples=["image/jpeg"])
     size: int = Field(gt=0, description="Bytes of the file; an upload of another size is rejected.")
+    start: bool = Field(True, description="False: no job starts until a request or a batch names the blob.")
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 
 class UploadLink(View):
-    """PUT the bytes to `url` with these headers; the job starts by itself, `GET /jobs?source=` finds it."""
+    """PUT the bytes to `url` with these headers; unless `start` is false the job starts by itself,
+    and `GET /jobs?source=` finds it.
+    """
 
     url: str
     blob: str
@@ -60,7 +64,7 @@ async def create_upload(request: UploadRequest, caller: Caller) -> UploadLink:
 def _ticket(services: Services, request: UploadRequest, owner_id: str) -> UploadLink:
     services.quotas.check_early(services.database, owner_id)
     url = checked_callback(request.callback_url)
-    ticket_id = str(uuid.uuid4())
+    ticket_id = f"{'' if request.start else TICKET_PREFIX}{uuid.uuid4()}"
     plain = _UNSAFE.sub("-", PurePosixPath(request.filename.replace("\\", "/")).name).strip(".-")
     ref = BlobRef(container=UPLOADS, name=f"{owner_id}/{ticket_id}/{plain or 'image'}")
     try:

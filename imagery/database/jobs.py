@@ -6,22 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, or_, select
+from sqlmodel import Session, col, or_, select
 
-from imagery.contracts import OPEN_STATES, JobRequest, JobState, Stage, StageState
+from imagery.contracts import OPEN_STATES, BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.budget import release_reserved
 from imagery.database.callbacks import add_callback, latest
 from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.job_rows import close_stage, enter, lock_job, stage_row, stages_of
+from imagery.database.money import SpendState
 from imagery.database.quotas import Quotas
 from imagery.database.savings import count_unpaid
-from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
+from imagery.database.tables import CallbackDelivery, ImageJob, SpendEntry, StageRun, utc_now
 from imagery.text import plain
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 _MAX_TYPE = 200
+_SENT = (SpendState.SENT, SpendState.SETTLED, SpendState.UNKNOWN)
 _OPEN_STAGES = frozenset({StageState.RUNNING, StageState.WAITING})
 
 
@@ -106,6 +108,20 @@ class Jobs:
         with self._database.read() as session:
             return set(session.exec(select(ImageJob.job_id).where(col(ImageJob.job_id).in_(job_ids))))
 
+    def naming(self, sources: list[BlobRef]) -> dict[tuple[str, str | None], list[str]]:
+        """Ids of the jobs that read these blobs, oldest first, by the blob's name and version."""
+        query = (
+            select(ImageJob.source_name, ImageJob.source_etag, ImageJob.job_id)
+            .where(col(ImageJob.source_name).in_([source.name for source in sources]))
+            .where(col(ImageJob.source_container).in_({source.container for source in sources}))
+            .order_by(col(ImageJob.created_at), col(ImageJob.job_id))
+        )
+        found: dict[tuple[str, str | None], list[str]] = {}
+        with self._database.read() as session:
+            for name, etag, job_id in session.exec(query):
+                found.setdefault((name, etag), []).append(job_id)
+        return found
+
     def view(self, job_id: str) -> JobView | None:
         """The job with its stages. Returns None if there is no such job."""
         with self._database.read() as session:
@@ -183,34 +199,69 @@ class Jobs:
             job = lock_job(session, job_id)
             if job is None or job.run != run or JobState(job.state).is_terminal:
                 return job
-            row = stage_row(session, job_id, stage) if stage else None
-            if row is not None and state is not JobState.COMPLETED:
-                error_code = error_code or row.error_code
-                message = message or row.error_message
-                close_stage(row, state, error_code, message)
-            for other in stages_of(session, [job_id]).get(job_id, []):
-                # the caller read the stage before this lock: the next one may have begun since
-                if other is not row and other.state in _OPEN_STAGES:
-                    close_stage(other, state, error_code, message)
-            enter(session, job, state)
-            job.stage = stage.value if stage else job.stage
-            job.error_code = error_code
-            job.error_message = message
-            job.finished_at = job.updated_at = utc_now()
-            seconds = (job.finished_at - job.created_at).total_seconds()
-            record(
-                session,
-                job,
-                f"job_{state.value.lower()}",
-                stage=stage,
-                level="error" if state is JobState.FAILED else "info",
-                duration_ms=round(seconds * 1000, 1),
-                **({"error_code": error_code, "error": message} if error_code else {}),
-            )
-            release_reserved(session, job)
-            count_unpaid(session, job, self._price_usd)
-            add_callback(session, job, self._callback_lifetime)
+            self._end(session, job, state, stage=stage, error_code=error_code, message=message)
             return job
+
+    def take_over(self, job_id: str, message: str) -> ImageJob | None:
+        """Cancel a job that nobody but its upload asked for, for one that somebody did.
+
+        Returns None where there is nothing to cancel: it was named by a request or is in a batch, its paid
+        call was sent, it has ended, or it does not exist.
+        """
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            if job is None or job.batch_id or job.request_hash or JobState(job.state).is_terminal:
+                return None
+            if _was_sent(session, job_id):
+                return None
+            stage = Stage(job.stage) if job.stage else None
+            self._end(session, job, JobState.CANCELLED, stage=stage, error_code="taken_over", message=message)
+            return job
+
+    def name(self, job_id: str, request_hash: str) -> None:
+        """Note that a request has asked for a job that its upload had started."""
+        with self._database.write() as session:
+            job = lock_job(session, job_id)
+            if job is not None and not job.request_hash:
+                job.request_hash = request_hash
+
+    def _end(
+        self,
+        session: Session,
+        job: ImageJob,
+        state: JobState,
+        *,
+        stage: Stage | None,
+        error_code: str | None,
+        message: str | None,
+    ) -> None:
+        row = stage_row(session, job.job_id, stage) if stage else None
+        if row is not None and state is not JobState.COMPLETED:
+            error_code = error_code or row.error_code
+            message = message or row.error_message
+            close_stage(row, state, error_code, message)
+        for other in stages_of(session, [job.job_id]).get(job.job_id, []):
+            # the caller read the stage before this lock: the next one may have begun since
+            if other is not row and other.state in _OPEN_STAGES:
+                close_stage(other, state, error_code, message)
+        enter(session, job, state)
+        job.stage = stage.value if stage else job.stage
+        job.error_code = error_code
+        job.error_message = message
+        job.finished_at = job.updated_at = utc_now()
+        seconds = (job.finished_at - job.created_at).total_seconds()
+        record(
+            session,
+            job,
+            f"job_{state.value.lower()}",
+            stage=stage,
+            level="error" if state is JobState.FAILED else "info",
+            duration_ms=round(seconds * 1000, 1),
+            **({"error_code": error_code, "error": message} if error_code else {}),
+        )
+        release_reserved(session, job)
+        count_unpaid(session, job, self._price_usd)
+        add_callback(session, job, self._callback_lifetime)
 
     def cancel(self, job_id: str) -> ImageJob | None:
         """Cancel a job unless it has ended. Returns the job, or None if there is no such job."""
@@ -272,3 +323,9 @@ class Jobs:
             job.updated_at = utc_now()
             record(session, job, "job_restarted", level="warning", restarts=job.restarts)
             return job.restarts
+
+
+def _was_sent(session: Session, job_id: str) -> bool:
+    """True when money was spent for the job, or may have been."""
+    sent = select(SpendEntry.id).where(SpendEntry.job_id == job_id, col(SpendEntry.state).in_(_SENT))
+    return session.exec(sent).first() is not None

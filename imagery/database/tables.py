@@ -81,6 +81,7 @@ class ImageJob(SQLModel, table=True):
         Index("ix_image_job_owner_newest", "owner_id", "created_at"),
         Index("ix_image_job_state_newest", "state", "created_at", "job_id"),
         Index("ix_image_job_owner_state", "owner_id", "state", "created_at"),
+        Index("ix_image_job_source", "source_name"),
     )
 
     job_id: str = Field(primary_key=True, max_length=64)

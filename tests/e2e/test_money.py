@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import httpx
@@ -9,14 +10,13 @@ import pytest
 
 from imagery.principal import Role
 from testbed.stack import Stack
+from tests.e2e.test_pipeline import job_of, upload
 from tests.e2e.test_recovery import circuit_of
 
 
 @pytest.fixture
 def user(stack: Stack) -> Iterator[httpx.Client]:
     """A new user."""
-    import uuid
-
     _, key = stack.users().create(f"payer {uuid.uuid4()}", Role.USER)
     with stack.client_of(key) as client:
         yield client
@@ -100,3 +100,20 @@ def test_over_the_budget_a_job_fails_unpaid_and_is_told_so(stack: Stack, photo: 
     assert stack.bill(job_id)["calls"] == 0
     reasons = {each["reason"] for each in stack.client.get("/api/v1/spend").json()["avoided"]}
     assert "budget" in reasons
+
+
+def test_uploads_that_a_batch_names_with_a_prompt_are_paid_once(stack: Stack, photo: bytes) -> None:
+    circuit = "/api/v1/circuit-breakers/nano_banana"
+    # nobody pays before the batch is there
+    stack.client.post(circuit, json={"state": "open"})
+    names = [f"{uuid.uuid4()}.jpg" for _ in range(3)]
+    for name in names:
+        upload(stack, name, photo)
+    own = [str(job_of(stack, name)["job_id"]) for name in names]
+    items = [{"blob": f"uploads/{name}", "prompt": "on snow"} for name in names]
+    batch = stack.client.post("/api/v1/batches", json={"items": items}).json()
+    stack.client.post(circuit, json={"state": "closed"})
+    asked = [job["job_id"] for job in batch["jobs"]]
+    assert [stack.wait_for_end(job_id)["state"] for job_id in asked] == ["COMPLETED"] * 3
+    assert [stack.wait_for_end(job_id)["error"]["code"] for job_id in own] == ["taken_over"] * 3
+    assert [stack.bill(job_id)["billed"] for job_id in [*asked, *own]] == [1, 1, 1, 0, 0, 0]
