@@ -20,9 +20,10 @@ _IMPORTS = (
 )
 _LIMIT_S = 60
 
-# run by the virtual environment's Python; argv[1] is JSON: the names of packages and of imports
+# run by the virtual environment's Python; argv[1] is JSON: the pins, and the names of imports
 _ASK = """
 import importlib.metadata as m, importlib.util as u, json, sys
+from pip._vendor.packaging.markers import Marker
 wanted = json.loads(sys.argv[1])
 def version(name):
     try: return m.version(name).split("+")[0]
@@ -32,7 +33,10 @@ def missing(name):
     except ImportError: return True
 print(json.dumps({
     "python": sys.version_info[:2],
-    "versions": {name: version(name) for name in wanted["packages"]},
+    "versions": {
+        name: [version(name), pin] for name, pin, marker in wanted["pins"]
+        if not marker or Marker(marker).evaluate()
+    },
     "missing": [name for name in wanted["imports"] if missing(name)],
 }))
 """
@@ -42,22 +46,23 @@ class DoesNotRunError(Exception):
     """The virtual environment's Python does not run."""
 
 
-def pinned(root: Path) -> dict[str, str]:
-    """Version by package name, from every requirements file that ``make setup`` installs."""
-    pins = {}
+def pinned(root: Path) -> list[tuple[str, str, str]]:
+    """Name, version and marker of each package in the requirements files that ``make setup`` installs."""
+    pins = []
     for file in _REQUIREMENTS:
         for line in (root / file).read_text().splitlines():
             name, equals, rest = line.split("#")[0].partition("==")
             if equals:
-                pins[name.split("[")[0].strip()] = rest.split(";")[0].strip()
+                version, _, marker = rest.partition(";")
+                pins.append((name.split("[")[0].strip(), version.strip(), marker.strip()))
     return pins
 
 
 def installed(
-    python: Path, pins: dict[str, str], environment: dict[str, str]
+    python: Path, pins: list[tuple[str, str, str]], environment: dict[str, str]
 ) -> tuple[tuple[int, int], list[str]]:
     """Returns the Python version and one line for each wrong package. Raises ``DoesNotRunError``."""
-    question = json.dumps({"packages": list(pins), "imports": _IMPORTS})
+    question = json.dumps({"pins": pins, "imports": _IMPORTS})
     done = subprocess.run(
         [str(python), "-c", _ASK, question],
         capture_output=True,
@@ -70,9 +75,9 @@ def installed(
         raise DoesNotRunError(done.stderr.strip()[-200:])
     report = json.loads(done.stdout)
     wrong = [
-        f"{name} is {report['versions'][name] or 'missing'}, not {version}"
-        for name, version in pins.items()
-        if report["versions"][name] != version
+        f"{name} is {found or 'missing'}, not {pin}"
+        for name, (found, pin) in report["versions"].items()
+        if found != pin
     ]
     wrong += [f"{name} can't be imported" for name in report["missing"]]
     return (report["python"][0], report["python"][1]), wrong
