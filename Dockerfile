@@ -13,6 +13,12 @@ COPY local/samples /build/local/samples
 COPY frontend ./
 RUN npm run build
 
+FROM ${PYTHON_IMAGE} AS package
+WORKDIR /source
+COPY . .
+COPY --from=dashboard /build/frontend/dist frontend/dist
+RUN python -m infra.package
+
 # the stand-in for the paid service, for compose.yaml only
 FROM ${PYTHON_IMAGE} AS simulator
 WORKDIR /app
@@ -33,13 +39,7 @@ ENV AzureWebJobsScriptRoot=/home/site/wwwroot \
 WORKDIR /home/site/wwwroot
 COPY requirements.txt ./
 RUN pip install --no-cache-dir -r requirements.txt
-COPY host.json function_app.py ./
-COPY imagery imagery
-COPY lifecycle lifecycle
-COPY orchestrators orchestrators
-COPY activities activities
-COPY api api
-COPY --from=dashboard /build/frontend/dist frontend/dist
+COPY --from=package /source/build/functions ./
 EXPOSE 80
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:80/healthz', timeout=4)"]

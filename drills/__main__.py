@@ -37,6 +37,7 @@ DRILLS: dict[str, Drill] = {
     ),
     "fuzz": Drill("look for files that break the guardrail", 10, "drills.fuzz"),
     "contract": Drill("generated requests against every route (schemathesis)", None, "drills.contract"),
+    "package": Drill("the app from its package alone, in a venv of its requirements", 2, "drills.package"),
     "telemetry": Drill("what Application Insights gets of one job", 2, "drills.telemetry"),
     "gpu-bench": Drill("the GPU stages against the usual script", None, "drills.gpu_bench"),
     "bench-guardrail": Drill(

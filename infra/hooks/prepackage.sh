@@ -1,8 +1,6 @@
 #!/bin/sh
-# Builds the dashboard that the function app serves.
+# Builds the dashboard, and the folder that the function app is deployed from.
 set -eu
 
-cd frontend
-npm ci --no-audit --no-fund
-npm run build
-test -s dist/index.html
+(cd frontend && npm ci --no-audit --no-fund && npm run build)
+python3 -m infra.package

@@ -1,0 +1,100 @@
+"""``make drill NAME=package``: the app from nothing but its package, in a venv of nothing but its requirements.
+
+With ``--core`` the core of the tests runs in that venv too: that is how Python 3.13 is held. The last line is
+JSON: the Python, the sizes, the functions and what the pages answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from infra.package import ROOT, build
+
+_TEST_PACKAGES = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "jsonschema", "PyYAML", "psutil")
+_CORE = ("tests/orchestrators", "tests/lifecycle", "tests/devhost", "tests/activities", "tests/imagery")
+_LIMIT_S = 900
+
+
+def wanted_python(name: str) -> str | None:
+    """The interpreter's path: on PATH, or pyenv's. Returns None where there is none."""
+    found = shutil.which(name)
+    if found and subprocess.run([found, "-c", ""], check=False, capture_output=True).returncode == 0:
+        return found
+    version = name.removeprefix("python")
+    installed = sorted((Path.home() / ".pyenv/versions").glob(f"{version}*/bin/python"))
+    return str(installed[-1]) if installed else None
+
+
+def make_venv(python: str, folder: Path) -> Path:
+    """A venv that holds requirements.txt alone. Returns its Python."""
+    subprocess.run([python, "-m", "venv", str(folder)], check=True, timeout=_LIMIT_S)
+    own = folder / "bin/python"
+    install(own, "-r", str(ROOT / "requirements.txt"))
+    return own
+
+
+def install(python: Path, *what: str) -> None:
+    """Install with pip."""
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what]
+    subprocess.run(command, check=True, timeout=_LIMIT_S)
+
+
+def size_mb(folder: Path) -> float:
+    """Megabytes of the files below ``folder``."""
+    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
+
+
+def pins(*names: str) -> list[str]:
+    """These packages as requirements-dev.txt pins them."""
+    lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    found = [line.split("#")[0].strip() for line in lines]
+    return [line for line in found if line.partition("==")[0] in names]
+
+
+def core(python: Path) -> int:
+    """The quick unit tests of the app and of the local host. Returns pytest's exit code."""
+    install(python, "-r", str(ROOT / "requirements-local.txt"), *pins(*_TEST_PACKAGES))
+    command = [str(python), "-m", "pytest", "-q", "-n", "2", "-m", "unit and not slow", *_CORE]
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=_LIMIT_S).returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Returns 0 where all is well, and where the wanted Python is not installed."""
+    parser = argparse.ArgumentParser(prog="make drill NAME=package", description=__doc__)
+    parser.add_argument("--python", default=sys.executable, help="such as python3.13; default: this one")
+    parser.add_argument("--core", action="store_true", help="run the core of the tests as well")
+    given = parser.parse_args(arguments)
+    python = wanted_python(given.python)
+    if python is None:
+        sys.stdout.write(f"{given.python} is not installed here.\n" + json.dumps({"skipped": True}) + "\n")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="package-") as temporary:
+        folder = build(folder=Path(temporary, "functions"))
+        own = make_venv(python, Path(temporary, "venv"))
+        smoke = subprocess.run(
+            [str(own), "-I", str(Path(__file__).with_name("smoke.py")), str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LIMIT_S,
+        )
+        sys.stderr.write(smoke.stderr)
+        told = json.loads(smoke.stdout.splitlines()[-1]) if smoke.stdout else {}
+        version = subprocess.run([str(own), "-V"], capture_output=True, text=True, check=True).stdout.split()[
+            1
+        ]
+        site_packages = next(Path(temporary, "venv").glob("lib/*/site-packages"))
+        sizes = {"package_mb": size_mb(folder), "site_packages_mb": size_mb(site_packages)}
+        failed = smoke.returncode or (core(own) if given.core else 0)
+    sys.stdout.write(json.dumps({"python": version, **sizes, **told}) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
