@@ -1,4 +1,4 @@
-"""``make drill NAME=package``: the app from nothing but its package, in a venv of nothing but its requirements.
+"""``make drill NAME=package``: the app from nothing but its package, in a venv of its requirements alone.
 
 With ``--core`` the core of the tests runs in that venv too: that is how Python 3.13 is held. The last line is
 JSON: the Python, the sizes, the functions and what the pages answer.
