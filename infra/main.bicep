@@ -2,6 +2,8 @@ targetScope = 'subscription'
 
 metadata description = 'The whole system: function app, GPU container app, storage, database and what watches over them.'
 
+import { Limits } from 'modules/types.bicep'
+
 @minLength(1)
 @maxLength(20)
 @description('Name of the environment; part of every name.')
@@ -54,6 +56,16 @@ param gpuImage string = 'mcr.microsoft.com/k8se/quickstart:latest'
 
 @description('Image of the database job; a placeholder until the first deployment.')
 param databaseJobImage string = 'mcr.microsoft.com/k8se/quickstart:latest'
+
+@description('Object id of who deploys; azd sets AZURE_PRINCIPAL_ID. Empty: nobody but the programs gets data roles.')
+param principalId string = ''
+
+@allowed([
+  'User'
+  'ServicePrincipal'
+])
+@description('Kind of principalId; azd sets AZURE_PRINCIPAL_TYPE.')
+param principalType string = 'User'
 
 @description('Client id of the app registration that stands for the GPU app (infra/hooks/preprovision.sh makes it).')
 param gpuAppId string
@@ -128,7 +140,7 @@ param logRetentionDays int = 30
 param alertEmail string = ''
 
 @description('Limits of the alerts, by name; missing ones have defaults.')
-param alertLimits object = {}
+param alertLimits Limits = {}
 
 @minValue(1)
 @description('Monthly budget of the resource group in the currency of the subscription.')
@@ -144,16 +156,19 @@ var tags = {
 }
 var ipRanges = empty(deployerIpRanges) ? [] : split(deployerIpRanges, ',')
 var origins = empty(uploadOrigins) ? [] : split(uploadOrigins, ',')
+var deployer = {
+  id: principalId
+  type: principalType
+}
 var zoneRedundant = databaseHighAvailability
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
   location: location
   tags: tags
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: 'monitoring'
   scope: group
   params: {
     location: location
@@ -168,7 +183,6 @@ module monitoring 'modules/monitoring.bicep' = {
 }
 
 module identities 'modules/identities.bicep' = {
-  name: 'identities'
   scope: group
   params: {
     location: location
@@ -178,7 +192,6 @@ module identities 'modules/identities.bicep' = {
 }
 
 module network 'modules/network.bicep' = {
-  name: 'network'
   scope: group
   params: {
     location: location
@@ -189,7 +202,6 @@ module network 'modules/network.bicep' = {
 }
 
 module storage 'modules/storage.bicep' = {
-  name: 'storage'
   scope: group
   params: {
     location: location
@@ -199,6 +211,7 @@ module storage 'modules/storage.bicep' = {
     blobLifetimeDays: blobLifetimeDays
     uploadOrigins: origins
     functionsPrincipalId: identities.outputs.functions.principalId
+    deployer: deployer
     gpuPrincipalId: identities.outputs.gpu.principalId
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
     privateNetworking: privateNetworking
@@ -211,7 +224,6 @@ module storage 'modules/storage.bicep' = {
 }
 
 module uploadEvents 'modules/upload-events.bicep' = {
-  name: 'upload-events'
   scope: group
   params: {
     location: location
@@ -223,7 +235,6 @@ module uploadEvents 'modules/upload-events.bicep' = {
 }
 
 module keyVault 'modules/key-vault.bicep' = {
-  name: 'key-vault'
   scope: group
   params: {
     location: location
@@ -232,6 +243,7 @@ module keyVault 'modules/key-vault.bicep' = {
     nanoBananaApiKey: nanoBananaApiKey
     webhookSigningKey: webhookSigningKey
     functionsPrincipalId: identities.outputs.functions.principalId
+    deployer: deployer
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
     privateNetworking: privateNetworking
     deployerIpRanges: ipRanges
@@ -241,7 +253,6 @@ module keyVault 'modules/key-vault.bicep' = {
 }
 
 module registry 'modules/registry.bicep' = {
-  name: 'registry'
   scope: group
   params: {
     location: location
@@ -260,7 +271,6 @@ module registry 'modules/registry.bicep' = {
 }
 
 module database 'modules/database.bicep' = {
-  name: 'database'
   scope: group
   params: {
     location: location
@@ -278,7 +288,6 @@ module database 'modules/database.bicep' = {
 }
 
 module scheduler 'modules/durable-task-scheduler.bicep' = if (durableBackend == 'durableTaskScheduler') {
-  name: 'durable-task-scheduler'
   scope: group
   params: {
     location: location
@@ -287,11 +296,11 @@ module scheduler 'modules/durable-task-scheduler.bicep' = if (durableBackend == 
     sku: schedulerSku
     capacity: schedulerCapacity
     functionsPrincipalId: identities.outputs.functions.principalId
+    deployer: deployer
   }
 }
 
 module safety 'modules/content-safety.bicep' = if (contentSafety) {
-  name: 'content-safety'
   scope: group
   params: {
     location: location
@@ -303,7 +312,6 @@ module safety 'modules/content-safety.bicep' = if (contentSafety) {
 }
 
 module containerApps 'modules/container-apps.bicep' = {
-  name: 'container-apps'
   scope: group
   params: {
     location: location
@@ -318,7 +326,6 @@ module containerApps 'modules/container-apps.bicep' = {
 }
 
 module gpu 'modules/gpu-app.bicep' = {
-  name: 'gpu-app'
   scope: group
   params: {
     location: location
@@ -339,7 +346,6 @@ module gpu 'modules/gpu-app.bicep' = {
 }
 
 module databaseJob 'modules/database-job.bicep' = {
-  name: 'database-job'
   scope: group
   params: {
     location: location
@@ -356,7 +362,6 @@ module databaseJob 'modules/database-job.bicep' = {
 }
 
 module functions 'modules/function-app.bicep' = {
-  name: 'function-app'
   scope: group
   params: {
     location: location
@@ -386,7 +391,6 @@ module functions 'modules/function-app.bicep' = {
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: 'alerts'
   scope: group
   params: {
     location: location
@@ -399,7 +403,6 @@ module alerts 'modules/alerts.bicep' = {
 }
 
 module workbook 'modules/workbook.bicep' = {
-  name: 'workbook'
   scope: group
   params: {
     location: location
@@ -409,7 +412,6 @@ module workbook 'modules/workbook.bicep' = {
 }
 
 module budget 'modules/budget.bicep' = {
-  name: 'budget'
   scope: group
   params: {
     amount: monthlyBudget
