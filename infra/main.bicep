@@ -97,6 +97,12 @@ param nanoBananaApiKey string = ''
 @description('Master key of callback signatures, 32 characters or more; empty leaves the one in Key Vault as it is.')
 param webhookSigningKey string = ''
 
+@description('Keeps a deleted Key Vault for 90 days, whatever happens; its name is not free before. It can never be turned off again.')
+param purgeProtection bool = true
+
+@description('Takes a deleted Content Safety account back: needed for 48 days after azd down without --purge.')
+param restoreContentSafety bool = false
+
 @description('Private endpoints for storage, Key Vault and registry, and no public way in beside deployerIpRanges.')
 param privateNetworking bool = false
 
@@ -242,6 +248,7 @@ module keyVault 'modules/key-vault.bicep' = {
     token: token
     nanoBananaApiKey: nanoBananaApiKey
     webhookSigningKey: webhookSigningKey
+    purgeProtection: purgeProtection
     functionsPrincipalId: identities.outputs.functions.principalId
     deployer: deployer
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
@@ -307,6 +314,7 @@ module safety 'modules/content-safety.bicep' = if (contentSafety) {
     tags: tags
     token: token
     functionsPrincipalId: identities.outputs.functions.principalId
+    restore: restoreContentSafety
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }
 }

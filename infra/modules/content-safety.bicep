@@ -6,6 +6,7 @@ param location string
 param tags Tags
 @minLength(13)
 param token string
+param restore bool
 param functionsPrincipalId string
 param logAnalyticsWorkspaceId string
 
@@ -26,6 +27,8 @@ resource account 'Microsoft.CognitiveServices/accounts@2025-12-01' = {
   properties: {
     customSubDomainName: 'cs-${token}'
     disableLocalAuth: true
+    // Azure refuses it where no deleted account is waiting
+    restore: restore ? true : null
     publicNetworkAccess: 'Enabled'
   }
 }

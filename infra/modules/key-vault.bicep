@@ -10,6 +10,7 @@ param token string
 param nanoBananaApiKey string
 @secure()
 param webhookSigningKey string
+param purgeProtection bool
 param functionsPrincipalId string
 param deployer Deployer
 param logAnalyticsWorkspaceId string
@@ -23,6 +24,7 @@ var nanoBananaSecret = 'nano-banana-api-key'
 var webhookSecret = 'webhook-signing-key'
 
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
+  // checkov:skip=CKV_AZURE_110:purgeProtection is a parameter, off where environments come and go
   // checkov:skip=CKV_AZURE_109:privateNetworking sets Deny; without it callers need a role of Entra ID
   name: 'kv-${token}'
   location: location
@@ -36,7 +38,8 @@ resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
     enableRbacAuthorization: true
     enableSoftDelete: true
     softDeleteRetentionInDays: 90
-    enablePurgeProtection: true
+    // Azure refuses false: what was never on is left out
+    enablePurgeProtection: purgeProtection ? true : null
     publicNetworkAccess: privateNetworking && empty(deployerIpRanges) ? 'disabled' : 'enabled'
     networkAcls: {
       bypass: 'AzureServices'

@@ -7,6 +7,7 @@ param principalId = '11111111-1111-1111-1111-111111111111'
 param gpuAppId = '22222222-2222-2222-2222-222222222222'
 param signInAppId = '33333333-3333-3333-3333-333333333333'
 param contentSafety = true
+param purgeProtection = false
 param gpuMaxReplicas = 1
 param databaseSku = 'Standard_B1ms'
 param storageSku = 'Standard_LRS'
