@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import dashboard, errors, health, openapi
 from api.auth import Authentication
-from api.middleware import BodyLimit, LastResort, RequestId, RequestTrace, SecurityHeaders
+from api.middleware import BodyLimit, HeadAsGet, LastResort, RequestId, RequestTrace, SecurityHeaders
 from api.v1 import open_router, router
 from imagery import __version__
 from imagery.settings import get_settings
@@ -52,6 +52,7 @@ def create_app() -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTrace)
     app.add_middleware(RequestId)
+    app.add_middleware(HeadAsGet)
     app.include_router(router)
     app.include_router(open_router)
     app.include_router(health.router)

@@ -112,7 +112,7 @@ class HttpTriggers:
     async def _call(self, function: Function, request: Request, match: re.Match[str]) -> Response:
         try:
             value = _request(request, await self._body(request), match)
-            return _response(await self._invoker.call(function, value))
+            return _response(await self._invoker.call(function, value), request.method)
         except BodyTooLargeError:
             # the rest of the body is not read, so the connection can't be used for another request
             return problem(413, f"the body exceeds {self._max_body} bytes", {"Connection": "close"})
@@ -220,7 +220,7 @@ def _request(request: Request, body: bytes, match: re.Match[str]) -> func.HttpRe
     return converted
 
 
-def _response(result: Any) -> Response:
+def _response(result: Any, method: str) -> Response:
     if result is None:
         return Response(status_code=204)
     datum = _CONVERTERS.get("http").encode(result, expected_type=None)
@@ -228,7 +228,9 @@ def _response(result: Any) -> Response:
         return Response(datum.value, media_type="text/plain")
     value = datum.value
     headers = {name: header.value for name, header in value["headers"].items()}
-    headers.pop("content-length", None)
+    if method != "HEAD":
+        # of a HEAD it is the length of what GET would send, which only the function knows
+        headers.pop("content-length", None)
     response = Response(value["body"].value, int(value["status_code"].value), headers=headers)
     for cookie in value["cookies"] or []:
         for morsel in cookie.values():

@@ -15,6 +15,9 @@ from pydantic.fields import FieldInfo
 
 Path = tuple[str, ...]
 
+# what Azure leaves in a variable when it can't read the secret that it names
+_UNRESOLVED = "@Microsoft.KeyVault("
+
 
 class SettingsError(ValueError):
     """One or more variables have wrong values; the text names each of them, never its value."""
@@ -69,8 +72,15 @@ def variables(model: type[Group], path: Path = ()) -> Iterator[Variable]:
 
 
 def read(model: type[Model], environment: Mapping[str, str]) -> Model:
-    """Fill ``model`` from variables; empty ones count as not set. Raises ``SettingsError``."""
-    given = {name.upper(): value for name, value in environment.items() if value.strip()}
+    """Fill ``model`` from variables; empty ones, and secrets that Key Vault lacks, count as not set.
+
+    Raises ``SettingsError``.
+    """
+    given = {
+        name.upper(): value
+        for name, value in environment.items()
+        if value.strip() and not value.startswith(_UNRESOLVED)
+    }
     known = list(variables(model))
     problems: list[str] = []
     values: dict[str, Any] = {}

@@ -20,4 +20,4 @@ container["resources"] = {key: known["resources"][key] for key in ("cpu", "memor
 container["command"], container["args"] = ["python", "-m"], sys.argv[1:]
 print(json.dumps({"containers": [container]}))
 ' "$@")
-az rest --method post --url "https://management.azure.com$id/start?api-version=2025-01-01" --body "$body" --query name --output tsv
+az rest --method post --url "https://management.azure.com$id/start?api-version=2025-07-01" --body "$body" --query name --output tsv

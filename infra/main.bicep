@@ -2,6 +2,8 @@ targetScope = 'subscription'
 
 metadata description = 'The whole system: function app, GPU container app, storage, database and what watches over them.'
 
+import { Limits } from 'modules/types.bicep'
+
 @minLength(1)
 @maxLength(20)
 @description('Name of the environment; part of every name.')
@@ -55,6 +57,16 @@ param gpuImage string = 'mcr.microsoft.com/k8se/quickstart:latest'
 @description('Image of the database job; a placeholder until the first deployment.')
 param databaseJobImage string = 'mcr.microsoft.com/k8se/quickstart:latest'
 
+@description('Object id of who deploys; azd sets AZURE_PRINCIPAL_ID. Empty: nobody but the programs gets data roles.')
+param principalId string = ''
+
+@allowed([
+  'User'
+  'ServicePrincipal'
+])
+@description('Kind of principalId; azd sets AZURE_PRINCIPAL_TYPE.')
+param principalType string = 'User'
+
 @description('Client id of the app registration that stands for the GPU app (infra/hooks/preprovision.sh makes it).')
 param gpuAppId string
 
@@ -84,6 +96,12 @@ param nanoBananaApiKey string = ''
 @secure()
 @description('Master key of callback signatures, 32 characters or more; empty leaves the one in Key Vault as it is.')
 param webhookSigningKey string = ''
+
+@description('Keeps a deleted Key Vault for 90 days, whatever happens; its name is not free before. It can never be turned off again.')
+param purgeProtection bool = true
+
+@description('Takes a deleted Content Safety account back: needed for 48 days after azd down without --purge.')
+param restoreContentSafety bool = false
 
 @description('Private endpoints for storage, Key Vault and registry, and no public way in beside deployerIpRanges.')
 param privateNetworking bool = false
@@ -128,7 +146,7 @@ param logRetentionDays int = 30
 param alertEmail string = ''
 
 @description('Limits of the alerts, by name; missing ones have defaults.')
-param alertLimits object = {}
+param alertLimits Limits = {}
 
 @minValue(1)
 @description('Monthly budget of the resource group in the currency of the subscription.')
@@ -144,16 +162,19 @@ var tags = {
 }
 var ipRanges = empty(deployerIpRanges) ? [] : split(deployerIpRanges, ',')
 var origins = empty(uploadOrigins) ? [] : split(uploadOrigins, ',')
+var deployer = {
+  id: principalId
+  type: principalType
+}
 var zoneRedundant = databaseHighAvailability
 
-resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
   location: location
   tags: tags
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: 'monitoring'
   scope: group
   params: {
     location: location
@@ -168,7 +189,6 @@ module monitoring 'modules/monitoring.bicep' = {
 }
 
 module identities 'modules/identities.bicep' = {
-  name: 'identities'
   scope: group
   params: {
     location: location
@@ -178,7 +198,6 @@ module identities 'modules/identities.bicep' = {
 }
 
 module network 'modules/network.bicep' = {
-  name: 'network'
   scope: group
   params: {
     location: location
@@ -189,7 +208,6 @@ module network 'modules/network.bicep' = {
 }
 
 module storage 'modules/storage.bicep' = {
-  name: 'storage'
   scope: group
   params: {
     location: location
@@ -199,6 +217,7 @@ module storage 'modules/storage.bicep' = {
     blobLifetimeDays: blobLifetimeDays
     uploadOrigins: origins
     functionsPrincipalId: identities.outputs.functions.principalId
+    deployer: deployer
     gpuPrincipalId: identities.outputs.gpu.principalId
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
     privateNetworking: privateNetworking
@@ -211,7 +230,6 @@ module storage 'modules/storage.bicep' = {
 }
 
 module uploadEvents 'modules/upload-events.bicep' = {
-  name: 'upload-events'
   scope: group
   params: {
     location: location
@@ -223,7 +241,6 @@ module uploadEvents 'modules/upload-events.bicep' = {
 }
 
 module keyVault 'modules/key-vault.bicep' = {
-  name: 'key-vault'
   scope: group
   params: {
     location: location
@@ -231,7 +248,9 @@ module keyVault 'modules/key-vault.bicep' = {
     token: token
     nanoBananaApiKey: nanoBananaApiKey
     webhookSigningKey: webhookSigningKey
+    purgeProtection: purgeProtection
     functionsPrincipalId: identities.outputs.functions.principalId
+    deployer: deployer
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
     privateNetworking: privateNetworking
     deployerIpRanges: ipRanges
@@ -241,7 +260,6 @@ module keyVault 'modules/key-vault.bicep' = {
 }
 
 module registry 'modules/registry.bicep' = {
-  name: 'registry'
   scope: group
   params: {
     location: location
@@ -260,7 +278,6 @@ module registry 'modules/registry.bicep' = {
 }
 
 module database 'modules/database.bicep' = {
-  name: 'database'
   scope: group
   params: {
     location: location
@@ -278,7 +295,6 @@ module database 'modules/database.bicep' = {
 }
 
 module scheduler 'modules/durable-task-scheduler.bicep' = if (durableBackend == 'durableTaskScheduler') {
-  name: 'durable-task-scheduler'
   scope: group
   params: {
     location: location
@@ -287,23 +303,23 @@ module scheduler 'modules/durable-task-scheduler.bicep' = if (durableBackend == 
     sku: schedulerSku
     capacity: schedulerCapacity
     functionsPrincipalId: identities.outputs.functions.principalId
+    deployer: deployer
   }
 }
 
 module safety 'modules/content-safety.bicep' = if (contentSafety) {
-  name: 'content-safety'
   scope: group
   params: {
     location: location
     tags: tags
     token: token
     functionsPrincipalId: identities.outputs.functions.principalId
+    restore: restoreContentSafety
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }
 }
 
 module containerApps 'modules/container-apps.bicep' = {
-  name: 'container-apps'
   scope: group
   params: {
     location: location
@@ -318,7 +334,6 @@ module containerApps 'modules/container-apps.bicep' = {
 }
 
 module gpu 'modules/gpu-app.bicep' = {
-  name: 'gpu-app'
   scope: group
   params: {
     location: location
@@ -339,7 +354,6 @@ module gpu 'modules/gpu-app.bicep' = {
 }
 
 module databaseJob 'modules/database-job.bicep' = {
-  name: 'database-job'
   scope: group
   params: {
     location: location
@@ -356,7 +370,6 @@ module databaseJob 'modules/database-job.bicep' = {
 }
 
 module functions 'modules/function-app.bicep' = {
-  name: 'function-app'
   scope: group
   params: {
     location: location
@@ -386,7 +399,6 @@ module functions 'modules/function-app.bicep' = {
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: 'alerts'
   scope: group
   params: {
     location: location
@@ -399,7 +411,6 @@ module alerts 'modules/alerts.bicep' = {
 }
 
 module workbook 'modules/workbook.bicep' = {
-  name: 'workbook'
   scope: group
   params: {
     location: location
@@ -409,7 +420,6 @@ module workbook 'modules/workbook.bicep' = {
 }
 
 module budget 'modules/budget.bicep' = {
-  name: 'budget'
   scope: group
   params: {
     amount: monthlyBudget

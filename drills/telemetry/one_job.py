@@ -63,4 +63,6 @@ def run_one_job(exporter: str, folder: Path) -> Recorded:
 
 
 def _told_of_the_end(found: Ingestion) -> bool:
-    return any(item.dimensions.get("status") == "COMPLETED" for item in found.of("metric"))
+    """The push after the job's end: those before it have the counter too, at 0, and no answer of the GPU."""
+    ended = (item for item in found.of("metric") if item.dimensions.get("status") == "COMPLETED")
+    return any(item.data["metrics"][0]["value"] > 0 for item in ended)

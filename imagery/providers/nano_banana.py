@@ -80,7 +80,10 @@ class NanoBanana:
         """
         key = self._settings.nano_banana.api_key
         if key is None:
-            raise CallRejectedError("nano_banana_not_configured", "NANO_BANANA_API_KEY is not set.")
+            raise CallRejectedError(
+                "nano_banana_not_configured",
+                "NANO_BANANA_API_KEY is not set, or its secret can't be read from Key Vault.",
+            )
         picture, content_type = reference_image(
             cutout,
             self._settings.nano_banana.max_input_side,

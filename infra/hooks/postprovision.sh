@@ -2,12 +2,15 @@
 # Lets the function app call the GPU app, and forgets the secrets that Key Vault now holds.
 set -eu
 
-gpu=$(az ad sp show --id "$GPU_APP_ID" --query id --output tsv)
-role=$(az ad sp show --id "$GPU_APP_ID" --query "appRoles[?value=='GPU.Invoke'].id | [0]" --output tsv)
+. infra/hooks/again.sh
+
+# Entra ID shows a new service principal to everybody a while after it was made
+gpu=$(again az ad sp show --id "$GPU_APP_ID" --query id --output tsv)
+role=$(again az ad sp show --id "$GPU_APP_ID" --query "appRoles[?value=='GPU.Invoke'].id | [0]" --output tsv)
 assignments="https://graph.microsoft.com/v1.0/servicePrincipals/$FUNCTIONS_PRINCIPAL_ID/appRoleAssignments"
-assigned=$(az rest --method get --url "$assignments" --query "value[?appRoleId=='$role'] | [0].id" --output tsv)
+assigned=$(again az rest --method get --url "$assignments" --query "value[?appRoleId=='$role'] | [0].id" --output tsv)
 if [ -z "$assigned" ]; then
-    az rest --method post --url "$assignments" --headers Content-Type=application/json \
+    again az rest --method post --url "$assignments" --headers Content-Type=application/json \
         --body "{\"principalId\": \"$FUNCTIONS_PRINCIPAL_ID\", \"resourceId\": \"$gpu\", \"appRoleId\": \"$role\"}" >/dev/null
 fi
 

@@ -1,7 +1,9 @@
 metadata description = 'Who is told when something goes wrong, and when: one rule for each query in infra/alerts.'
 
+import { Limits, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
 @description('Application Insights whose tables the rules read.')
 param applicationInsightsId string
 @description('Workspace behind it: the rules run in its scope.')
@@ -9,7 +11,7 @@ param logAnalyticsWorkspaceId string
 @description('Where alerts are mailed to; empty: they are shown in the portal only.')
 param actionGroupEmail string = ''
 @description('Limits by name, see defaultLimits; missing ones keep their default.')
-param limits object = {}
+param limits Limits = {}
 
 // docs/monitoring.md explains each
 var defaultLimits = {
@@ -181,6 +183,14 @@ var rules = [
   }
 ]
 
+var operators = [
+  {
+    name: 'operators'
+    emailAddress: actionGroupEmail
+    useCommonAlertSchema: true
+  }
+]
+
 resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: 'ag-imagery'
   location: 'global'
@@ -188,71 +198,70 @@ resource actionGroup 'Microsoft.Insights/actionGroups@2023-01-01' = {
   properties: {
     groupShortName: 'imagery'
     enabled: true
-    emailReceivers: empty(actionGroupEmail) ? [] : [
-      {
-        name: 'operators'
-        emailAddress: actionGroupEmail
-        useCommonAlertSchema: true
-      }
-    ]
+    emailReceivers: empty(actionGroupEmail) ? [] : operators
   }
 }
 
-resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in rules: {
-  name: 'alert-imagery-${rule.name}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: rule.title
-    description: '${rule.text} ${guide}#${rule.name}'
-    severity: rule.severity
-    enabled: true
-    scopes: [
-      logAnalyticsWorkspaceId
-    ]
-    targetResourceTypes: [
-      'Microsoft.OperationalInsights/workspaces'
-    ]
-    evaluationFrequency: rule.every
-    windowSize: rule.window
-    criteria: {
-      allOf: [
-        {
-          query: rule.query
-          timeAggregation: rule.aggregation
-          metricMeasureColumn: empty(rule.column) ? null : rule.column
-          dimensions: empty(rule.dimension) ? [] : [
-            {
-              name: rule.dimension
-              operator: 'Include'
-              values: [
-                '*'
-              ]
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for rule in rules: {
+    name: 'alert-imagery-${rule.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.title
+      description: '${rule.text} ${guide}#${rule.name}'
+      severity: rule.severity
+      enabled: true
+      scopes: [
+        logAnalyticsWorkspaceId
+      ]
+      targetResourceTypes: [
+        'Microsoft.OperationalInsights/workspaces'
+      ]
+      evaluationFrequency: rule.every
+      windowSize: rule.window
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: rule.aggregation
+            metricMeasureColumn: empty(rule.column) ? null : rule.column
+            dimensions: filter(
+              [
+                {
+                  name: rule.dimension
+                  operator: 'Include'
+                  values: [
+                    '*'
+                  ]
+                }
+              ],
+              each => !empty(each.name)
+            )
+            operator: rule.operator
+            threshold: rule.threshold
+            failingPeriods: {
+              numberOfEvaluationPeriods: 1
+              minFailingPeriodsToAlert: 1
             }
-          ]
-          operator: rule.operator
-          threshold: rule.threshold
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
           }
+        ]
+      }
+      autoMitigate: true
+      // the tables are empty, and unknown to the check, until the app has run once
+      skipQueryValidation: true
+      actions: {
+        actionGroups: [
+          actionGroup.id
+        ]
+        customProperties: {
+          guide: 'docs/monitoring.md#${rule.name}'
+          applicationInsights: applicationInsightsId
         }
-      ]
-    }
-    autoMitigate: true
-    // the tables are empty, and unknown to the check, until the app has run once
-    skipQueryValidation: true
-    actions: {
-      actionGroups: [
-        actionGroup.id
-      ]
-      customProperties: {
-        guide: 'docs/monitoring.md#${rule.name}'
-        applicationInsights: applicationInsightsId
       }
     }
   }
-}]
+]
 
 output actionGroupId string = actionGroup.id

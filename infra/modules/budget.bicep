@@ -4,11 +4,9 @@ param amount int
 param start string
 param email string
 
-var recipients = empty(email) ? [] : [
-  email
-]
+var recipients = empty(email) ? [] : split(email, ',')
 
-resource budget 'Microsoft.Consumption/budgets@2023-11-01' = {
+resource budget 'Microsoft.Consumption/budgets@2026-06-01' = {
   name: 'monthly'
   properties: {
     category: 'Cost'

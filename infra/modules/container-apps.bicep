@@ -1,7 +1,10 @@
 metadata description = 'Container Apps environment inside the virtual network, with a GPU workload profile.'
 
+import { Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param gpuWorkloadProfile string
 param zoneRedundant bool
@@ -9,7 +12,7 @@ param subnetId string
 param virtualNetworkId string
 param logAnalyticsWorkspaceId string
 
-resource managedEnvironment 'Microsoft.App/managedEnvironments@2025-01-01' = {
+resource managedEnvironment 'Microsoft.App/managedEnvironments@2025-07-01' = {
   name: 'cae-${token}'
   location: location
   tags: tags
@@ -35,6 +38,7 @@ resource managedEnvironment 'Microsoft.App/managedEnvironments@2025-01-01' = {
   }
 }
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource environmentLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: managedEnvironment
@@ -55,7 +59,6 @@ resource environmentLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-previ
 
 // its names are known only once the environment is there
 module dns 'environment-dns.bicep' = {
-  name: 'environment-dns'
   params: {
     tags: tags
     domain: managedEnvironment.properties.defaultDomain

@@ -1,19 +1,22 @@
 metadata description = 'Runs what must reach the database from inside the network: migrations before each deployment, users by hand.'
 
+import { Identity, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param environmentId string
 param image string
 param registryServer string
-@description('Identity that may change the schema: id, name, clientId, principalId.')
-param identity object
+@description('Identity that may change the schema.')
+param identity Identity
 param databaseHost string
 param databaseName string
 @description('Database role of the function app.')
 param applicationUser string
 
-resource job 'Microsoft.App/jobs@2025-01-01' = {
+resource job 'Microsoft.App/jobs@2025-07-01' = {
   name: 'caj-database-${token}'
   location: location
   tags: tags

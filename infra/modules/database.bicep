@@ -1,25 +1,28 @@
 metadata description = 'PostgreSQL: Entra ID only, reachable from the virtual network only.'
 
+import { Identity, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param sku string
 param tier string
 param storageGB int
 param highAvailability bool
-@description('Identity that may change the schema: id, name, clientId, principalId.')
-param administrator object
+@description('Identity that may change the schema.')
+param administrator Identity
 param subnetId string
 param virtualNetworkId string
 param logAnalyticsWorkspaceId string
 
-resource zone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
+resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: '${token}.private.postgres.database.azure.com'
   location: 'global'
   tags: tags
 }
 
-resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = {
+resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = {
   parent: zone
   name: 'vnet'
   location: 'global'
@@ -32,7 +35,7 @@ resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01'
   }
 }
 
-resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
+resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
   name: 'psql-${token}'
   location: location
   tags: tags
@@ -70,7 +73,7 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2024-08-01' = {
   }
 }
 
-resource secureTransport 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2024-08-01' = {
+resource secureTransport 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01' = {
   parent: server
   name: 'require_secure_transport'
   properties: {
@@ -79,7 +82,7 @@ resource secureTransport 'Microsoft.DBforPostgreSQL/flexibleServers/configuratio
   }
 }
 
-resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2024-08-01' = {
+resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01' = {
   parent: server
   name: administrator.principalId
   dependsOn: [
@@ -92,7 +95,7 @@ resource administrators 'Microsoft.DBforPostgreSQL/flexibleServers/administrator
   }
 }
 
-resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-01' = {
+resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01' = {
   parent: server
   name: 'imagery'
   dependsOn: [
@@ -104,6 +107,7 @@ resource database 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2024-08-0
   }
 }
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource serverLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: server

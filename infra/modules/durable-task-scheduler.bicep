@@ -1,11 +1,15 @@
 metadata description = 'Durable Task Scheduler as the back end of Durable Functions.'
 
+import { Deployer, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param sku string
 param capacity int
 param functionsPrincipalId string
+param deployer Deployer
 
 var roles = loadJsonContent('../roles.json')
 var dedicated = {
@@ -40,7 +44,23 @@ resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   properties: {
     principalId: functionsPrincipalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.durableTaskDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.durableTaskDataContributor
+    )
+  }
+}
+
+resource deployerAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(deployer.id)) {
+  name: guid(taskHub.id, deployer.id, roles.durableTaskDataContributor)
+  scope: taskHub
+  properties: {
+    principalId: deployer.id
+    principalType: deployer.type
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.durableTaskDataContributor
+    )
   }
 }
 

@@ -1,17 +1,19 @@
 metadata description = 'Names of the apps of an internal Container Apps environment, for the virtual network.'
 
-param tags object
+import { Tags } from 'types.bicep'
+
+param tags Tags
 param domain string
 param address string
 param virtualNetworkId string
 
-resource zone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
+resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: domain
   location: 'global'
   tags: tags
 }
 
-resource everyApp 'Microsoft.Network/privateDnsZones/A@2020-06-01' = {
+resource everyApp 'Microsoft.Network/privateDnsZones/A@2024-06-01' = {
   parent: zone
   name: '*'
   properties: {
@@ -24,7 +26,7 @@ resource everyApp 'Microsoft.Network/privateDnsZones/A@2020-06-01' = {
   }
 }
 
-resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = {
+resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = {
   parent: zone
   name: 'vnet'
   location: 'global'

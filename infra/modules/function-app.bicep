@@ -1,10 +1,13 @@
 metadata description = 'The function app on Flex Consumption. Settings without an environment of their own are in ../app-settings.json.'
 
+import { Identity, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
-@description('Identity of the app: id, name, clientId, principalId.')
-param identity object
+@description('Identity of the app.')
+param identity Identity
 param memoryMB int
 param maxInstances int
 param alwaysReady int
@@ -40,7 +43,7 @@ var schedulerSettings = {
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: '${schedulerConnectionString};ClientID=${identity.clientId}'
 }
 
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   // checkov:skip=CKV_AZURE_225:zoneRedundant is a parameter: databaseHighAvailability
   // checkov:skip=CKV_AZURE_212:Flex Consumption has alwaysReady instead
   name: 'plan-${token}'
@@ -57,7 +60,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   }
 }
 
-resource site 'Microsoft.Web/sites@2024-04-01' = {
+resource site 'Microsoft.Web/sites@2025-03-01' = {
   // checkov:skip=CKV_AZURE_222:this is the public API; every call needs a key or a sign-in
   // checkov:skip=CKV_AZURE_17:callers are people and programs without certificates
   // checkov:skip=CKV_AZURE_212:Flex Consumption has alwaysReady instead
@@ -111,7 +114,7 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
+resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   // checkov:skip=CKV_AZURE_222:settings only; see site
   // checkov:skip=CKV_AZURE_80:runs Python
   // checkov:skip=CKV_AZURE_13:settings only; see signIn
@@ -144,7 +147,7 @@ resource appSettings 'Microsoft.Web/sites/config@2024-04-01' = {
   )
 }
 
-resource signIn 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(signInAppId)) {
+resource signIn 'Microsoft.Web/sites/config@2025-03-01' = if (!empty(signInAppId)) {
   // checkov:skip=CKV_AZURE_222:settings only; see site
   // checkov:skip=CKV_AZURE_80:runs Python
   // checkov:skip=CKV_AZURE_13:this is what sets it
@@ -182,6 +185,7 @@ resource signIn 'Microsoft.Web/sites/config@2024-04-01' = if (!empty(signInAppId
   }
 }
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource siteLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: site

@@ -1,13 +1,16 @@
 metadata description = 'The GPU service: one GPU a replica, none while idle, reached from the virtual network only, with a token only.'
 
+import { Identity, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param environmentId string
 param image string
 param registryServer string
-@description('Identity of the app: id, name, clientId, principalId.')
-param identity object
+@description('Identity of the app.')
+param identity Identity
 param storageAccountName string
 param gpuAppId string
 param gpuWorkloadProfile string
@@ -66,7 +69,7 @@ var probes = [
   }
 ]
 
-resource app 'Microsoft.App/containerApps@2025-01-01' = {
+resource app 'Microsoft.App/containerApps@2025-07-01' = {
   name: 'ca-gpu-${token}'
   location: location
   tags: union(tags, {

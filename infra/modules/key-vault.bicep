@@ -1,16 +1,21 @@
 metadata description = 'The two secrets that have no identity to stand in for them. Empty values leave what is there.'
 
+import { Deployer, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 @secure()
 param nanoBananaApiKey string
 @secure()
 param webhookSigningKey string
+param purgeProtection bool
 param functionsPrincipalId string
+param deployer Deployer
 param logAnalyticsWorkspaceId string
 param privateNetworking bool
-param deployerIpRanges array
+param deployerIpRanges string[]
 param virtualNetworkId string
 param endpointSubnetId string
 
@@ -18,7 +23,8 @@ var roles = loadJsonContent('../roles.json')
 var nanoBananaSecret = 'nano-banana-api-key'
 var webhookSecret = 'webhook-signing-key'
 
-resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
+  // checkov:skip=CKV_AZURE_110:purgeProtection is a parameter, off where environments come and go
   // checkov:skip=CKV_AZURE_109:privateNetworking sets Deny; without it callers need a role of Entra ID
   name: 'kv-${token}'
   location: location
@@ -32,19 +38,22 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
     enableRbacAuthorization: true
     enableSoftDelete: true
     softDeleteRetentionInDays: 90
-    enablePurgeProtection: true
+    // Azure refuses false: what was never on is left out
+    enablePurgeProtection: purgeProtection ? true : null
     publicNetworkAccess: privateNetworking && empty(deployerIpRanges) ? 'disabled' : 'enabled'
     networkAcls: {
       bypass: 'AzureServices'
       defaultAction: privateNetworking ? 'Deny' : 'Allow'
-      ipRules: [for range in deployerIpRanges: {
-        value: range
-      }]
+      ipRules: [
+        for range in deployerIpRanges: {
+          value: range
+        }
+      ]
     }
   }
 }
 
-resource nanoBanana 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(nanoBananaApiKey)) {
+resource nanoBanana 'Microsoft.KeyVault/vaults/secrets@2026-02-01' = if (!empty(nanoBananaApiKey)) {
   // checkov:skip=CKV_AZURE_41:the provider sets no end; docs/operations.md says how to rotate it
   // checkov:skip=CKV_AZURE_114:contentType is set in properties
   parent: vault
@@ -56,7 +65,7 @@ resource nanoBanana 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(
   }
 }
 
-resource webhook 'Microsoft.KeyVault/vaults/secrets@2023-07-01' = if (!empty(webhookSigningKey)) {
+resource webhook 'Microsoft.KeyVault/vaults/secrets@2026-02-01' = if (!empty(webhookSigningKey)) {
   // checkov:skip=CKV_AZURE_41:an end would stop all callbacks; docs/operations.md says how to rotate it
   // checkov:skip=CKV_AZURE_114:contentType is set in properties
   parent: vault
@@ -78,6 +87,17 @@ resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   }
 }
 
+resource deployerSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(deployer.id)) {
+  name: guid(vault.id, deployer.id, roles.keyVaultSecretsOfficer)
+  scope: vault
+  properties: {
+    principalId: deployer.id
+    principalType: deployer.type
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsOfficer)
+  }
+}
+
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource vaultLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: vault
@@ -93,7 +113,6 @@ resource vaultLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
 }
 
 module endpoint 'private-endpoint.bicep' = if (privateNetworking) {
-  name: 'key-vault-endpoint'
   params: {
     location: location
     tags: tags

@@ -1,15 +1,18 @@
 metadata description = 'Log Analytics workspace and Application Insights.'
 
+import { Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param retentionDays int
 @description('Identities that send telemetry.')
-param publisherPrincipalIds array
+param publisherPrincipalIds string[]
 
 var roles = loadJsonContent('../roles.json')
 
-resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: 'log-${token}'
   location: location
   tags: tags
@@ -36,15 +39,20 @@ resource applicationInsights 'Microsoft.Insights/components@2020-02-02' = {
   }
 }
 
-resource publishers 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for id in publisherPrincipalIds: {
-  name: guid(applicationInsights.id, id, roles.monitoringMetricsPublisher)
-  scope: applicationInsights
-  properties: {
-    principalId: id
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.monitoringMetricsPublisher)
+resource publishers 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for id in publisherPrincipalIds: {
+    name: guid(applicationInsights.id, id, roles.monitoringMetricsPublisher)
+    scope: applicationInsights
+    properties: {
+      principalId: id
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.monitoringMetricsPublisher
+      )
+    }
   }
-}]
+]
 
 output logAnalyticsWorkspaceId string = workspace.id
 output applicationInsightsId string = applicationInsights.id

@@ -1,11 +1,14 @@
 metadata description = 'Virtual network: function app, container apps, database and private endpoints, each in its own subnet.'
 
+import { Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param logAnalyticsWorkspaceId string
 
-resource internalOnly 'Microsoft.Network/networkSecurityGroups@2024-01-01' = {
+resource internalOnly 'Microsoft.Network/networkSecurityGroups@2026-01-01' = {
   name: 'nsg-internal-${token}'
   location: location
   tags: tags
@@ -28,6 +31,7 @@ resource internalOnly 'Microsoft.Network/networkSecurityGroups@2024-01-01' = {
   }
 }
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource internalOnlyLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: internalOnly
@@ -42,7 +46,7 @@ resource internalOnlyLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-prev
   }
 }
 
-resource virtualNetwork 'Microsoft.Network/virtualNetworks@2024-01-01' = {
+resource virtualNetwork 'Microsoft.Network/virtualNetworks@2026-01-01' = {
   name: 'vnet-${token}'
   location: location
   tags: tags

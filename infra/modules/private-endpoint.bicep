@@ -1,7 +1,9 @@
 metadata description = 'One private endpoint with its private DNS zone.'
 
+import { Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
 param name string
 @description('Resource that gets the endpoint.')
 param targetId string
@@ -12,7 +14,7 @@ param zoneName string
 param subnetId string
 param virtualNetworkId string
 
-resource endpoint 'Microsoft.Network/privateEndpoints@2024-01-01' = {
+resource endpoint 'Microsoft.Network/privateEndpoints@2026-01-01' = {
   name: 'pe-${name}'
   location: location
   tags: tags
@@ -34,13 +36,13 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2024-01-01' = {
   }
 }
 
-resource zone 'Microsoft.Network/privateDnsZones@2020-06-01' = {
+resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: zoneName
   location: 'global'
   tags: tags
 }
 
-resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = {
+resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = {
   parent: zone
   name: 'vnet'
   location: 'global'
@@ -53,7 +55,7 @@ resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01'
   }
 }
 
-resource records 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-01-01' = {
+resource records 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2026-01-01' = {
   parent: endpoint
   name: 'default'
   properties: {

@@ -1,19 +1,22 @@
 metadata description = 'Images of the GPU app and of the database job, pulled with managed identities.'
 
+import { Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 @description('Identities that pull images.')
-param pullPrincipalIds array
+param pullPrincipalIds string[]
 param logAnalyticsWorkspaceId string
 param privateNetworking bool
-param deployerIpRanges array
+param deployerIpRanges string[]
 param virtualNetworkId string
 param endpointSubnetId string
 
 var roles = loadJsonContent('../roles.json')
 
-resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
+resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
   // checkov:skip=CKV_AZURE_166:quarantine needs a scanner that releases images; none is part of this
   // checkov:skip=CKV_AZURE_139:privateNetworking disables it; without it callers need a role of Entra ID
   name: 'cr${token}'
@@ -30,10 +33,12 @@ resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
     networkRuleBypassOptions: 'AzureServices'
     networkRuleSet: {
       defaultAction: privateNetworking ? 'Deny' : 'Allow'
-      ipRules: [for range in deployerIpRanges: {
-        action: 'Allow'
-        value: range
-      }]
+      ipRules: [
+        for range in deployerIpRanges: {
+          action: 'Allow'
+          value: range
+        }
+      ]
     }
     policies: {
       exportPolicy: {
@@ -47,16 +52,19 @@ resource registry 'Microsoft.ContainerRegistry/registries@2023-07-01' = {
   }
 }
 
-resource pulls 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for id in pullPrincipalIds: {
-  name: guid(registry.id, id, roles.acrPull)
-  scope: registry
-  properties: {
-    principalId: id
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.acrPull)
+resource pulls 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for id in pullPrincipalIds: {
+    name: guid(registry.id, id, roles.acrPull)
+    scope: registry
+    properties: {
+      principalId: id
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.acrPull)
+    }
   }
-}]
+]
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource registryLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: registry
@@ -72,7 +80,6 @@ resource registryLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview'
 }
 
 module endpoint 'private-endpoint.bicep' = if (privateNetworking) {
-  name: 'registry-endpoint'
   params: {
     location: location
     tags: tags

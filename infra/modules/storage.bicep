@@ -1,16 +1,20 @@
 metadata description = 'Blobs of the pipeline, and what the Functions host and Durable Functions keep. Entra ID only.'
 
+import { Deployer, Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param sku string
 param blobLifetimeDays int
-param uploadOrigins array
+param uploadOrigins string[]
 param functionsPrincipalId string
+param deployer Deployer
 param gpuPrincipalId string
 param logAnalyticsWorkspaceId string
 param privateNetworking bool
-param deployerIpRanges array
+param deployerIpRanges string[]
 param virtualNetworkId string
 param endpointSubnetId string
 param functionsSubnetId string
@@ -26,13 +30,31 @@ var pictureContainers = [
   'uploads'
   'jobs'
 ]
-var privateServices = privateNetworking ? [
+var services = [
   'blob'
   'queue'
   'table'
-] : []
+]
+var privateServices = privateNetworking ? services : []
+var uploadRules = [
+  {
+    allowedOrigins: uploadOrigins
+    allowedMethods: [
+      'PUT'
+    ]
+    allowedHeaders: [
+      'content-type'
+      'x-ms-blob-type'
+      'x-ms-version'
+    ]
+    exposedHeaders: [
+      'etag'
+    ]
+    maxAgeInSeconds: 3600
+  }
+]
 
-resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
+resource account 'Microsoft.Storage/storageAccounts@2025-08-01' = {
   // checkov:skip=CKV_AZURE_35:privateNetworking sets Deny; without it callers need a role of Entra ID or a link
   // checkov:skip=CKV_AZURE_206:storageSku is a parameter: Standard_ZRS by default
   // checkov:skip=CKV_AZURE_43:st and 13 letters and digits of uniqueString
@@ -63,10 +85,12 @@ resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
     networkAcls: {
       bypass: 'AzureServices'
       defaultAction: privateNetworking ? 'Deny' : 'Allow'
-      ipRules: [for range in deployerIpRanges: {
-        action: 'Allow'
-        value: range
-      }]
+      ipRules: [
+        for range in deployerIpRanges: {
+          action: 'Allow'
+          value: range
+        }
+      ]
       virtualNetworkRules: [
         {
           action: 'Allow'
@@ -81,7 +105,7 @@ resource account 'Microsoft.Storage/storageAccounts@2023-05-01' = {
   }
 }
 
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-08-01' = {
   parent: account
   name: 'default'
   properties: {
@@ -94,28 +118,12 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
       days: 7
     }
     cors: {
-      corsRules: empty(uploadOrigins) ? [] : [
-        {
-          allowedOrigins: uploadOrigins
-          allowedMethods: [
-            'PUT'
-          ]
-          allowedHeaders: [
-            'content-type'
-            'x-ms-blob-type'
-            'x-ms-version'
-          ]
-          exposedHeaders: [
-            'etag'
-          ]
-          maxAgeInSeconds: 3600
-        }
-      ]
+      corsRules: empty(uploadOrigins) ? [] : uploadRules
     }
   }
 }
 
-resource uploads 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource uploads 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
   parent: blobs
   name: 'uploads'
   properties: {
@@ -123,7 +131,7 @@ resource uploads 'Microsoft.Storage/storageAccounts/blobServices/containers@2023
   }
 }
 
-resource jobs 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource jobs 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
   parent: blobs
   name: 'jobs'
   properties: {
@@ -131,7 +139,7 @@ resource jobs 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05
   }
 }
 
-resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
   parent: blobs
   name: 'packages'
   properties: {
@@ -139,7 +147,7 @@ resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@202
   }
 }
 
-resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' = {
   parent: blobs
   name: 'upload-events-undelivered'
   properties: {
@@ -147,17 +155,17 @@ resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@
   }
 }
 
-resource queues 'Microsoft.Storage/storageAccounts/queueServices@2023-05-01' = {
+resource queues 'Microsoft.Storage/storageAccounts/queueServices@2025-08-01' = {
   parent: account
   name: 'default'
 }
 
-resource tables 'Microsoft.Storage/storageAccounts/tableServices@2023-05-01' = {
+resource tables 'Microsoft.Storage/storageAccounts/tableServices@2025-08-01' = {
   parent: account
   name: 'default'
 }
 
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-08-01' = {
   parent: account
   name: 'default'
   dependsOn: [
@@ -213,15 +221,17 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
   }
 }
 
-resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in hostRoles: {
-  name: guid(account.id, functionsPrincipalId, role)
-  scope: account
-  properties: {
-    principalId: functionsPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for role in hostRoles: {
+    name: guid(account.id, functionsPrincipalId, role)
+    scope: account
+    properties: {
+      principalId: functionsPrincipalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+    }
   }
-}]
+]
 
 resource gpuAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(jobs.id, gpuPrincipalId, roles.storageBlobDataContributor)
@@ -229,10 +239,37 @@ resource gpuAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   properties: {
     principalId: gpuPrincipalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
   }
 }
 
+resource deployerUploads 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(deployer.id)) {
+  name: guid(uploads.id, deployer.id, roles.storageBlobDataContributor)
+  scope: uploads
+  properties: {
+    principalId: deployer.id
+    principalType: deployer.type
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
+  }
+}
+
+resource deployerJobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(deployer.id)) {
+  name: guid(jobs.id, deployer.id, roles.storageBlobDataReader)
+  scope: jobs
+  properties: {
+    principalId: deployer.id
+    principalType: deployer.type
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataReader)
+  }
+}
+
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource blobLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: blobs
@@ -261,6 +298,7 @@ resource blobLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource queueLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: queues
@@ -283,6 +321,7 @@ resource queueLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
   }
 }
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource tableLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: tables
@@ -297,19 +336,20 @@ resource tableLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = 
   }
 }
 
-module endpoints 'private-endpoint.bicep' = [for service in privateServices: {
-  name: 'storage-${service}-endpoint'
-  params: {
-    location: location
-    tags: tags
-    name: 'st-${service}-${token}'
-    targetId: account.id
-    groupId: service
-    zoneName: 'privatelink.${service}.${environment().suffixes.storage}'
-    subnetId: endpointSubnetId
-    virtualNetworkId: virtualNetworkId
+module endpoints 'private-endpoint.bicep' = [
+  for service in privateServices: {
+    params: {
+      location: location
+      tags: tags
+      name: 'st-${service}-${token}'
+      targetId: account.id
+      groupId: service
+      zoneName: 'privatelink.${service}.${environment().suffixes.storage}'
+      subnetId: endpointSubnetId
+      virtualNetworkId: virtualNetworkId
+    }
   }
-}]
+]
 
 output name string = account.name
 output packageContainerUrl string = '${account.properties.primaryEndpoints.blob}${packages.name}'

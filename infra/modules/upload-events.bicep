@@ -1,28 +1,31 @@
 metadata description = 'Event Grid topic of the storage account. Its subscription follows the first deployment of the code: upload-subscription.bicep.'
 
+import { Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
+@minLength(13)
 param token string
 param storageAccountName string
 param logAnalyticsWorkspaceId string
 
 var roles = loadJsonContent('../roles.json')
 
-resource account 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
+resource account 'Microsoft.Storage/storageAccounts@2025-08-01' existing = {
   name: storageAccountName
 }
 
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' existing = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-08-01' existing = {
   parent: account
   name: 'default'
 }
 
-resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' existing = {
+resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-08-01' existing = {
   parent: blobs
   name: 'upload-events-undelivered'
 }
 
-resource topic 'Microsoft.EventGrid/systemTopics@2022-06-15' = {
+resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
   name: 'evgt-${token}'
   location: location
   tags: tags
@@ -41,10 +44,14 @@ resource deadLetterAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' =
   properties: {
     principalId: topic.identity.principalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataContributor)
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.storageBlobDataContributor
+    )
   }
 }
 
+#disable-next-line use-recent-api-versions // the one stable version is older
 resource topicLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-log-analytics'
   scope: topic

@@ -1,7 +1,9 @@
 metadata description = 'The workbook that shows jobs, stages, money, guardrail, GPU, breakers and errors.'
 
+import { Tags } from 'types.bicep'
+
 param location string
-param tags object
+param tags Tags
 @description('Workspace whose tables the workbook reads.')
 param logAnalyticsWorkspaceId string
 

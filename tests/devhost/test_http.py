@@ -30,6 +30,20 @@ def test_repeated_request_headers_are_joined(host: HostProcess) -> None:
     assert answer.json()["header"] == "a,b"
 
 
+def test_head_has_the_length_that_the_function_says_and_no_body(host: HostProcess) -> None:
+    for path, length in (("/sized", 123), ("/texts/word", len(host.client.get("/texts/word").content))):
+        with socket.create_connection(("127.0.0.1", host.port), timeout=30) as connection:
+            request = f"HEAD {path} HTTP/1.1\r\nHost: {host.client.base_url.netloc.decode()}\r\n"
+            connection.sendall(f"{request}Connection: close\r\n\r\n".encode())
+            received = b""
+            while more := connection.recv(65536):
+                received += more
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert b"200 OK" in head.splitlines()[0]
+        assert f"content-length: {length}".encode() in head.lower().splitlines()
+        assert body == b""
+
+
 def test_every_cookie_of_an_answer_arrives(host: HostProcess) -> None:
     assert host.client.get("/cookies").headers.get_list("set-cookie") == ["a=1; Path=/", "b=2"]
 

@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -210,6 +210,29 @@ def test_each_route_for_each_caller(stack: Stack, world: World, route: tuple[str
     assert answer.status_code == expected, answer.text
     if expected in {403, 404}:
         assert world.job_id not in answer.text.replace(f"'{world.job_id}'", "")
+
+
+class Heads:
+    """A client whose GET is a HEAD."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.get = client.head
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route[0] == "get"], ids=" ".join)
+def test_head_is_for_those_who_may_get(world: World, route: tuple[str, str], caller: str) -> None:
+    call, statuses = ROUTES[route]
+    answer = call(cast("httpx.Client", Heads(world.clients[caller])), world)
+    expected = 401 if caller in STRANGERS else dict(zip(CALLERS[3:], statuses, strict=True))[caller]
+    assert (answer.status_code, answer.content) == (expected, b"")
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", [route for route in OPEN | PAGES if route[0] == "get"], ids=" ".join)
+def test_head_of_what_everybody_may_see(world: World, route: tuple[str, str], caller: str) -> None:
+    answer = world.clients[caller].head(route[1])
+    assert (answer.status_code, answer.content) == ((OPEN | PAGES)[route], b"")
 
 
 @pytest.mark.parametrize("caller", CALLERS)

@@ -124,3 +124,9 @@ def test_a_process_with_old_names_logs_one_warning_when_it_starts(start: str) ->
     assert line["level"] == "warning"
     assert 'GPU_RETRY_CAP_S is now GPU_RETRY="cap_s=..."' in line["detail"]
     assert "LOGS_PAGE no longer has an effect" in line["detail"]
+
+
+def test_a_reference_that_key_vault_did_not_resolve_is_no_key() -> None:
+    text = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/nano-banana-api-key)"
+    settings = read(Settings, {"NANO_BANANA_API_KEY": text, "WEBHOOK_SIGNING_KEY": text})
+    assert settings.nano_banana.api_key is None and settings.callbacks.signing_key is None

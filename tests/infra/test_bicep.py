@@ -1,14 +1,18 @@
-"""The Bicep files fit together: what a compiler would say, as far as a parser can tell."""
+"""What would be deployed, from the snapshots of Microsoft's compiler, and what azd needs beside it.
+
+``bicep lint`` says whether the files fit together; infra/lint.sh holds the snapshots against them.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
 from testbed.stack import ROOT
-from tests.infra.bicep import BUILT_IN, INFRA, Bicep, all_files, module
+from tests.infra.bicep import INFRA, Bicep, all_files
 
 MAIN = Bicep(INFRA / "main.bicep")
 FILES = all_files()
@@ -23,45 +27,6 @@ def file_id(file: Bicep) -> str:
 @pytest.mark.parametrize("file", FILES, ids=file_id)
 def test_every_file_parses(file: Bicep) -> None:
     assert set(file.tree) >= {"resources", "modules"} or file.tree
-
-
-@pytest.mark.parametrize("file", FILES, ids=file_id)
-def test_every_module_gets_what_it_asks_for_and_nothing_else(file: Bicep) -> None:
-    called = len(re.findall(r"^module ", file.code, re.MULTILINE))
-    assert len(file.modules) == called
-    for name, (path, given) in file.modules.items():
-        assert path.is_file(), f"{name}: {path.name} does not exist"
-        asked = Bicep(path).parameters
-        assert given <= asked.keys(), f"{name} gives {given - asked.keys()}"
-        missing = {each for each, required in asked.items() if required} - given
-        assert not missing, f"{name} lacks {missing}"
-
-
-@pytest.mark.parametrize("file", FILES, ids=file_id)
-def test_outputs_that_are_read_exist(file: Bicep) -> None:
-    for name, output in re.findall(r"(\w+)!?\.outputs\.(\w+)", file.code):
-        path, _ = file.modules[name]
-        assert output in Bicep(path).outputs, f"{path.name} has no output {output}"
-
-
-@pytest.mark.parametrize("file", FILES, ids=file_id)
-def test_every_name_that_is_used_is_declared_and_the_other_way_round(file: Bicep) -> None:
-    loops = {name for found in re.findall(r"for \(?(\w+)(?:, (\w+)\))? in", file.code) for name in found}
-    decorators = set(re.findall(r"@(\w+)", file.code))
-    unknown = file.used - file.symbols.keys() - loops - BUILT_IN - decorators - file.outputs
-    assert not unknown, f"nobody declares {unknown}"
-    for name, kind in file.symbols.items():
-        if kind in {"param", "var"}:
-            uses = len(re.findall(rf"(?<![\w.]){name}\b(?!:)", file.expressions))
-            assert uses > 1, f"{kind} {name} is never used"
-
-
-@pytest.mark.parametrize("file", FILES, ids=file_id)
-def test_names_are_known_before_anything_is_deployed(file: Bicep) -> None:
-    for block in re.findall(r"^resource .*?(?=^\S|\Z)", file.code, re.MULTILINE | re.DOTALL):
-        name = re.search(r"^  name: (.*)$", block, re.MULTILINE)
-        assert name, block.splitlines()[0]
-        assert not re.search(r"\.(properties|outputs|identity)\.", name[1]), name[0]
 
 
 def test_the_parameters_file_gives_known_parameters_and_all_required_ones() -> None:
@@ -102,40 +67,127 @@ def test_azd_finds_its_hooks_and_its_services() -> None:
 ROLES = json.loads((INFRA / "roles.json").read_text())
 
 
-def test_each_identity_has_the_roles_it_needs_and_no_other() -> None:
+def snapshot(name: str) -> list[dict[str, Any]]:
+    """The resources that Microsoft's compiler says an environment gets."""
+    found = json.loads((INFRA / f"snapshots/{name}.snapshot.json").read_text())
+    assert found["diagnostics"] == []
+    resources: list[dict[str, Any]] = found["predictedResources"]
+    return resources
+
+
+DEPLOYED = {name: snapshot(name) for name in ("dev", "prod")}
+DEPLOYER = "11111111-1111-1111-1111-111111111111"
+
+
+def only(name: str, kind: str) -> dict[str, Any]:
+    """The one resource of a type."""
+    (found,) = [each for each in DEPLOYED[name] if each["type"] == kind]
+    return found
+
+
+def granted(name: str) -> set[tuple[str, str, str]]:
+    """Who has which role on what: principal, role, and the type of resource or the name of the container."""
+    roles = {value: key for key, value in ROLES.items()}
+    found = set()
+    for each in DEPLOYED[name]:
+        if each["type"] != "Microsoft.Authorization/roleAssignments":
+            continue
+        scope = re.search(r"/providers/([^']*?)(?:/providers/Microsoft.Authorization|')", each["id"])
+        who = str(each["properties"]["principalId"])
+        program = re.search(r"outputs\.(\w+)\.value\.principalId", who)
+        topic = "topic" if "/systemTopics/" in who else who.replace(DEPLOYER, "deployer")
+        role = roles[str(each["properties"]["roleDefinitionId"]).rsplit("/", 1)[1]]
+        assert scope, f"{each['name']} would hold for the whole resource group"
+        on = scope[1].split("/")
+        # the storage account has a name only once it is there, for the module of the topic
+        unnamed = re.match(r"\[if\(equals\(resourceId\(.*?'default', '([\w-]+)'\)", each["id"])
+        place = unnamed[1] if unnamed else on[-1] if "containers" in on else on[-2]
+        found.add((program[1] if program else topic, role, place))
+    return found
+
+
+EVERYWHERE = {
+    ("functions", "keyVaultSecretsUser", "vaults"),
+    ("functions", "monitoringMetricsPublisher", "components"),
+    ("functions", "storageBlobDataOwner", "storageAccounts"),
+    ("functions", "storageQueueDataContributor", "storageAccounts"),
+    ("functions", "storageTableDataContributor", "storageAccounts"),
+    ("gpu", "acrPull", "registries"),
+    ("gpu", "monitoringMetricsPublisher", "components"),
+    ("gpu", "storageBlobDataContributor", "jobs"),
+    ("databaseJob", "acrPull", "registries"),
+    ("topic", "storageBlobDataContributor", "upload-events-undelivered"),
+    ("deployer", "storageBlobDataContributor", "uploads"),
+    ("deployer", "storageBlobDataReader", "jobs"),
+    ("deployer", "keyVaultSecretsOfficer", "vaults"),
+}
+
+
+def test_everybody_has_the_roles_they_need_and_no_other() -> None:
     """No management role anywhere, and data roles on the smallest scope that works."""
-    granted = {}
-    for file in FILES:
-        blocks = re.findall(
-            r"^resource (\w+) 'Microsoft.Authorization/roleAssignments@.*?(?=^\S|\Z)", file.code, re.M | re.S
-        )
-        for name in blocks:
-            block = file.block("resource", name)
-            scope = re.search(r"^  scope: (\w+)", block, re.MULTILINE)
-            assert scope, f"{name} would hold for the whole resource group"
-            roles = set(re.findall(r"roles\.(\w+)", block)) or {"hostRoles"}
-            granted[f"{file.path.stem}.{name}"] = (scope[1], roles)
-    assert granted == {
-        "content-safety.functionsAccess": ("account", {"cognitiveServicesUser"}),
-        "durable-task-scheduler.functionsAccess": ("taskHub", {"durableTaskDataContributor"}),
-        "key-vault.functionsAccess": ("vault", {"keyVaultSecretsUser"}),
-        "monitoring.publishers": ("applicationInsights", {"monitoringMetricsPublisher"}),
-        "registry.pulls": ("registry", {"acrPull"}),
-        "storage.functionsAccess": ("account", {"hostRoles"}),
-        "storage.gpuAccess": ("jobs", {"storageBlobDataContributor"}),
-        "upload-events.deadLetterAccess": ("deadLetters", {"storageBlobDataContributor"}),
+    assert granted("dev") == EVERYWHERE | {("functions", "cognitiveServicesUser", "accounts")}
+    assert granted("prod") == EVERYWHERE | {
+        ("functions", "durableTaskDataContributor", "taskHubs"),
+        ("deployer", "durableTaskDataContributor", "taskHubs"),
     }
-    used = {role for file in FILES for role in re.findall(r"(?<!/)\broles\.(\w+)", file.code)}
-    assert used == ROLES.keys()
+    assert {role for name in DEPLOYED for _, role, _ in granted(name)} == ROLES.keys()
 
 
-def test_nothing_is_reached_with_a_shared_secret() -> None:
-    assert "allowSharedKeyAccess: false" in module("storage").text
-    assert "adminUserEnabled: false" in module("registry").text
-    assert "passwordAuth: 'Disabled'" in module("database").text
-    assert "disableLocalAuth: true" in module("content-safety").text
+@pytest.mark.parametrize("name", DEPLOYED)
+def test_nothing_is_reached_with_a_shared_secret(name: str) -> None:
+    assert only(name, "Microsoft.Storage/storageAccounts")["properties"]["allowSharedKeyAccess"] is False
+    registry = only(name, "Microsoft.ContainerRegistry/registries")["properties"]
+    assert registry["adminUserEnabled"] is False and registry["anonymousPullEnabled"] is False
+    database = only(name, "Microsoft.DBforPostgreSQL/flexibleServers")["properties"]
+    assert database["authConfig"]["passwordAuth"] == "Disabled"
+    assert database["network"]["publicNetworkAccess"] == "Disabled"
     keys = [file.path.name for file in FILES if re.search(r"\blist(Keys|AccountSas)\(", file.code)]
     assert keys == ["upload-subscription.bicep"], "only Event Grid's webhook needs a key: the host's own"
+
+
+def test_content_safety_takes_no_key() -> None:
+    assert only("dev", "Microsoft.CognitiveServices/accounts")["properties"]["disableLocalAuth"] is True
+
+
+def test_production_is_reached_through_private_endpoints_only() -> None:
+    storage = only("prod", "Microsoft.Storage/storageAccounts")["properties"]
+    assert (storage["publicNetworkAccess"], storage["networkAcls"]["defaultAction"]) == ("Disabled", "Deny")
+    assert only("prod", "Microsoft.KeyVault/vaults")["properties"]["publicNetworkAccess"] == "disabled"
+    assert (
+        only("prod", "Microsoft.ContainerRegistry/registries")["properties"]["publicNetworkAccess"]
+        == "Disabled"
+    )
+    endpoints = [each for each in DEPLOYED["prod"] if each["type"] == "Microsoft.Network/privateEndpoints"]
+    groups = {
+        group
+        for each in endpoints
+        for link in each["properties"]["privateLinkServiceConnections"]
+        for group in link["properties"]["groupIds"]
+    }
+    assert groups == {"blob", "queue", "table", "vault", "registry"}
+
+
+@pytest.mark.parametrize(("name", "replicas"), [("dev", (0, 1)), ("prod", (1, 8))])
+def test_the_gpu_app_scales_by_requests_and_sleeps_in_dev(name: str, replicas: tuple[int, int]) -> None:
+    scale = only(name, "Microsoft.App/containerApps")["properties"]["template"]["scale"]
+    assert (scale["minReplicas"], scale["maxReplicas"]) == replicas
+    assert scale["rules"] == [{"name": "http", "http": {"metadata": {"concurrentRequests": "2"}}}]
+
+
+@pytest.mark.parametrize("name", DEPLOYED)
+def test_a_snapshot_is_that_of_the_environment_that_azd_deploys(name: str) -> None:
+    """Each parameter as ``NAME.env`` sets it; what a file does not name is at the template's default."""
+    parameters = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    variable = {key: re.match(r"\$\{(\w+)", str(value["value"])) for key, value in parameters.items()}
+    lines = (INFRA / f"environments/{name}.env").read_text().splitlines()
+    values = dict(line.split("=", 1) for line in lines)
+    text = (INFRA / f"snapshots/{name}.bicepparam").read_text()
+    given = {key: value.strip("'") for key, value in re.findall(r"^param (\w+) = (.*)$", text, re.MULTILINE)}
+    defaults = re.findall(r"^param (\w+) \w+ = (.*)$", (INFRA / "main.bicep").read_text(), re.MULTILINE)
+    known = {key: value.strip("'") for key, value in defaults} | given
+    for key, found in variable.items():
+        if found and found[1] in values:
+            assert known[key] == values[found[1]], key
 
 
 def test_secrets_are_no_plain_parameters_and_no_outputs() -> None:

@@ -53,7 +53,7 @@ def test_the_module_runs_with_the_jobs_image_and_settings(azure_cli: Path) -> No
     done = run(azure_cli, "imagery.users", "create", "ann o'neill", "--role", "admin")
     assert (done.returncode, done.stdout.strip()) == (0, "caj-1"), done.stderr
     told = (azure_cli / "last").read_text().splitlines()
-    assert f"https://management.azure.com{JOB['id']}/start?api-version=2025-01-01" in told
+    assert f"https://management.azure.com{JOB['id']}/start?api-version=2025-07-01" in told
     (container,) = json.loads(told[told.index("--body") + 1])["containers"]
     assert container == {
         "name": "database",

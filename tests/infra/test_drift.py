@@ -24,6 +24,7 @@ from imagery.old_settings import GONE, NOW
 from imagery.settings import Settings
 from imagery.storage import LocalStorage
 from infra.durable_backend import PROVIDERS, choose
+from infra.settings_page import default_text
 from tests.infra.bicep import INFRA, Bicep, module
 
 ROOT = Path(__file__).parent.parent.parent
@@ -103,6 +104,16 @@ def test_what_is_needed_is_set() -> None:
     assert "GPU_AUTH" in container_variables(module("gpu-app")), "without it the service lets everybody in"
     passed_on = {name for name, value in SERVICES["gpu"]["environment"].items() if value is None}
     assert passed_on <= EXAMPLE
+
+
+def test_azure_gets_no_setting_that_repeats_the_codes_default() -> None:
+    """A default that is corrected in the code reaches Azure with the code."""
+    resources = json.loads((INFRA / "snapshots/dev.snapshot.json").read_text())["predictedResources"]
+    (given,) = [each["properties"] for each in resources if each.get("name", "").endswith("/appsettings")]
+    defaults = {each.name: default_text(each.field.default) for each in variables(Settings)}
+    repeated = {name for name, value in given.items() if defaults.get(name) == value}
+    # the host reads schedules itself, so they need a value
+    assert repeated - schedules() == set()
 
 
 def test_the_files_with_settings_hold_valid_ones() -> None:

@@ -25,6 +25,8 @@ METRICS = {
     "pipeline_latency_seconds_sum",
     "nano_banana_api_calls_total",
     "gpu_vram_usage_gauge",
+    "gpu_vram_peak_gauge",
+    "gpu_last_answer_age_seconds",
     "guardrail_validations_total",
     "imagery_jobs_total",
     "nano_banana_spend_usd_total",

@@ -61,6 +61,11 @@ def texts(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     return func.HttpResponse(json.dumps(shown), mimetype="application/json")
 
 
+@app.route(route="sized", methods=["HEAD"])
+def sized(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(b"", headers={"Content-Length": "123"})
+
+
 @app.route(route="cookies")
 def cookies(req: func.HttpRequest) -> func.HttpResponse:
     response = func.HttpResponse("")
