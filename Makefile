@@ -137,7 +137,7 @@ $(VENV)/bin/python:
 	@echo "about 2 minutes; later runs start at once. The log is $(LOG)."
 	$(call step,virtual environment,$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; })
 
-$(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/install.sh | $(VENV)/bin/python
+$(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/install.sh gpu_container/build/sitecustomize.py | $(VENV)/bin/python
 	$(call step,packages of the GPU service (PyTorch: 0.8 GB, several GB with CUDA),sh gpu_container/install.sh $(BIN)/python)
 	$(call step,packages of the app and the host,$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-local.txt -e ./client)
 	@touch $@

@@ -20,4 +20,4 @@ trap 'rm -f "$others"' EXIT
 grep -Ev '^(basicsr|realesrgan)==' "$requirements" >"$others"
 pip -r "$others"
 pip setuptools==84.2.1 wheel==0.48.0 cython==3.3.1
-pip --no-deps --no-build-isolation "$(pinned basicsr)" "$(pinned realesrgan)"
+PYTHONPATH=$here/build pip --no-deps --no-build-isolation "$(pinned basicsr)" "$(pinned realesrgan)"
