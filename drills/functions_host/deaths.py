@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from drills.functions_host.gateway import UPSCALE
 from drills.functions_host.places import PLACES
@@ -58,10 +59,7 @@ def stood_still(site: Site, report: Report, scenario: str, killed: list[Killed],
             report.expect(False, f"{scenario}: {each.job_id}, killed at {each.place}, has not ended")
             continue
         seconds = (datetime.fromisoformat(status["finished_at"]) - each.at).total_seconds()
-        error = status["error"] and status["error"]["code"]
-        report.tell(
-            scenario, **{f"{each.place}_s": round(seconds, 1), f"{each.place}_end": error or status["state"]}
-        )
+        report.tell(scenario, **{f"{each.place}_s": round(seconds, 1), f"{each.place}_end": _end(status)})
 
 
 def function_timeout(site: Site, report: Report) -> None:
@@ -82,15 +80,16 @@ def function_timeout(site: Site, report: Report) -> None:
     time.sleep(_TIMEOUT_S - (time.monotonic() - begun) + 4)
     hold.release()
     ends = site.wait_for_end([late, bystander], _LIMIT_S)
+    end, beside = _end(ends.get(late)), _end(ends.get(bystander))
+    report.expect(end == JobState.COMPLETED, f"function_timeout: {late} is {end}")
     calls = len(site.gateway.calls_of(late, UPSCALE))
-    report.expect(
-        ends[late]["state"] == JobState.COMPLETED, f"function_timeout: {late} is {ends[late]['state']}"
-    )
-    report.tell(
-        "function_timeout",
-        calls_of_the_late_job=calls,
-        late_job=ends[late]["state"],
-        bystander=(ends[bystander]["error"] or {}).get("code") or ends[bystander]["state"],
-    )
+    report.tell("function_timeout", calls_of_the_late_job=calls, late_job=end, bystander=beside)
     site.set_function_timeout(None)
     site.restart_host()
+
+
+def _end(status: dict[str, Any] | None) -> str:
+    """The code of the job's error, or its state."""
+    if status is None:
+        return "lost"
+    return str(status["error"]["code"] if status["error"] else status["state"])

@@ -1,8 +1,8 @@
 """The app through Microsoft's worker library, without a host: what it indexes, and one call of each kind.
 
 It runs in the Python of ``drills.functions_host.python``, in the app's folder, with the app's settings, and
-with the name of a blob in ``uploads``. Every input has the form in which the Functions host sends it. The last
-line is JSON: the bindings of each function, and what each call returned.
+with the name of a blob in ``uploads``. Every input has the form in which the Functions host sends it. The
+last line is JSON: the bindings of each function, and what each call returned.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import azure_functions_runtime as library
 import worker_channel_pb2 as wire
 
 _TIMER = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
+_ORCHESTRATOR = "image_pipeline"
 _BEGUN = "2026-11-27T00:00:00.000000Z"
 
 
 class DurableApi(BaseHTTPRequestHandler):
     """The extension's local API, as far as a client needs it to start instances: it keeps what it is sent."""
 
-    started: dict[str, Any] = {}
+    started: ClassVar[dict[str, str]] = {}
 
     def do_POST(self) -> None:
         """``orchestrators/{name}/{instance}``."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        name, instance = self.path.split("?")[0].split("/")[-2:]
-        self.started[instance] = {"name": name, "input": json.loads(body)}
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        instance = self.path.split("?")[0].rpartition("/")[2]
+        self.started[instance] = body
         self._respond(202, {"id": instance})
 
     def do_GET(self) -> None:
@@ -47,7 +48,7 @@ class DurableApi(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
 
@@ -58,11 +59,15 @@ class Library:
         self._client = json.dumps(
             {
                 "taskHubName": "ImageryPipeline",
+                "connectionName": None,
                 "creationUrls": {"createNewInstancePostUri": durable_url},
                 "managementUrls": {"id": "INSTANCEID", "statusQueryGetUri": durable_url},
                 "baseUrl": durable_url,
-                "requiredQueryStringParameters": "code=none",
+                "requiredQueryStringParameters": "",
                 "rpcBaseUrl": f"{durable_url}/durabletask/",
+                "httpBaseUrl": None,
+                "maxGrpcMessageSizeInBytes": None,
+                "grpcHttpClientTimeout": None,
             }
         )
         self._ids: dict[str, str] = {}
@@ -107,37 +112,42 @@ def _check(answer: Any) -> None:
         raise RuntimeError(f"{answer.result.exception.message}\n{answer.result.exception.stack_trace}")
 
 
-def _first_episode(instance: str, started: dict[str, Any]) -> str:
-    """The input of an orchestrator's first episode."""
-    history = [
-        {"EventType": 12, "EventId": -1, "IsPlayed": False, "Timestamp": _BEGUN},
-        {
-            "EventType": 0,
-            "EventId": -1,
-            "IsPlayed": False,
-            "Timestamp": _BEGUN,
-            "Name": started["name"],
-            "Input": json.dumps(started["input"]),
-            "Version": "",
-        },
-    ]
+def _first_episode(instance: str, body: str) -> str:
+    """What the extension sends for the first episode of an instance that was started with ``body``."""
+    begun = {"EventType": 12, "EventId": -1, "IsPlayed": False, "Timestamp": _BEGUN}
+    started = {
+        "OrchestrationInstance": {"InstanceId": instance, "ExecutionId": "0"},
+        "EventType": 0,
+        "ParentInstance": None,
+        "Name": _ORCHESTRATOR,
+        "Version": None,
+        "Input": body,
+        "Tags": None,
+        "EventId": -1,
+        "IsPlayed": False,
+        "Timestamp": _BEGUN,
+    }
     return json.dumps(
         {
+            "history": [begun, started],
+            "input": json.loads(body),
             "instanceId": instance,
-            "input": json.dumps(started["input"]),
             "isReplaying": False,
             "parentInstanceId": None,
-            "history": history,
-            "upperSchemaVersion": 3,
+            "sourceInstanceId": None,
+            "upperSchemaVersion": 1,
+            "upperSchemaVersionNew": 3,
+            "longRunningTimerIntervalDuration": "3.00:00:00",
+            "maximumShortTimerDuration": "6.00:00:00",
         }
     )
 
 
-async def run(library_: Library, blob: str) -> dict[str, Any]:
+async def run(worker: Library, blob: str) -> dict[str, Any]:
     """Load the app and call it. Returns what came back."""
-    seen: dict[str, Any] = {"bindings": await library_.load()}
+    seen: dict[str, Any] = {"bindings": await worker.load()}
     http = wire.RpcHttp(method="GET", url="http://localhost/healthz", headers={"host": "localhost"})
-    answer = await library_.call("http", "req", wire.TypedData(http=http), with_client=True)
+    answer = await worker.call("http", "req", wire.TypedData(http=http), with_client=True)
     seen["http"] = {"status": answer.http.status_code, "body": json.loads(answer.http.body.bytes)}
     where = {"Connection": "AzureWebJobsStorage", "ContainerName": "uploads", "BlobName": blob}
     data = wire.ModelBindingData(
@@ -146,19 +156,19 @@ async def run(library_: Library, blob: str) -> dict[str, Any]:
         content_type="application/json",
         content=json.dumps(where).encode(),
     )
-    await library_.call("uploads", "upload", wire.TypedData(model_binding_data=data), with_client=True)
-    seen["started"] = dict(DurableApi.started)
+    await worker.call("uploads", "upload", wire.TypedData(model_binding_data=data), with_client=True)
+    ((instance, body),) = DurableApi.started.items()
     for timer in ("reconciler", "retention"):
-        await library_.call(timer, "timer", wire.TypedData(json=json.dumps(_TIMER)), with_client=True)
-    instance, started = next(iter(seen["started"].items()))
-    context = wire.TypedData(string=_first_episode(instance, started))
-    answer = await library_.call(started["name"], "context", context)
+        await worker.call(timer, "timer", wire.TypedData(json=json.dumps(_TIMER)), with_client=True)
+    answer = await worker.call(
+        _ORCHESTRATOR, "context", wire.TypedData(string=_first_episode(instance, body))
+    )
     seen["episode"] = json.loads(answer.json or answer.string)
-    job_id = json.loads(started["input"])["job_id"] if isinstance(started["input"], str) else None
-    seen["job_id"] = job_id
-    order = {"job_id": job_id, "run": 1, "stage": "guardrail", "deadline": "2100-01-01T00:00:00Z"}
-    answer = await library_.call("guardrail", "message", wire.TypedData(json=json.dumps(order)))
+    # the one action of the first episode is a call with retries, which the SDK wraps
+    call = seen["episode"]["actions"][0][0]["compoundActions"][0]
+    answer = await worker.call(call["functionName"], "message", wire.TypedData(string=call["input"]))
     seen["activity"] = json.loads(answer.json or answer.string)
+    seen["started"] = {instance: json.loads(json.loads(body))}
     return seen
 
 

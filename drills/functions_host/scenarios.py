@@ -110,13 +110,14 @@ def busy_gpu(site: Site, report: Report, busy_s: float) -> None:
 
 
 def chunked_body(site: Site, report: Report) -> None:
-    """A body without a Content-Length, which a real host does not hand to the app."""
+    """A body without a Content-Length, which a real host does not hand to the app: 411."""
 
     def body() -> Iterator[bytes]:
         yield b'{"blob": "uploads/none.jpg"}'
 
     headers = {"Content-Type": "application/json"}
     answer = site.stack.client.post("/api/v1/process", content=body(), headers=headers)
+    report.expect(answer.status_code == 411, f"chunked_body: {answer.status_code}, not 411")
     report.tell("chunked_body", status=answer.status_code, code=_code(answer))
 
 
@@ -161,6 +162,7 @@ def suspend_and_resume(site: Site, report: Report) -> None:
     report.expect(steps == 0, "suspend_and_resume: the suspended job went on")
     answers.append(site.stack.client.post(f"{instance}/resume?reason=drill").status_code)
     _completes(site, report, "suspend_and_resume", job_id)
+    report.expect(answers == [202, 202], f"suspend_and_resume: {answers}")
     report.tell("suspend_and_resume", answers=answers, steps_while_suspended=steps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -41,6 +42,7 @@ _APP = ("activities", "api", "function_app.py", "imagery", "lifecycle", "orchest
 _HOST = {
     "ENV": "PROD",
     "FUNCTIONS_WORKER_RUNTIME": "python",
+    "PYTHON_THREADPOOL_THREAD_COUNT": "32",
     "STAGE_CACHE": "user",
     "NANO_BANANA_RETRY": "first_s=0.5 timeout_s=15",
     "RECONCILE_SCHEDULE": "*/15 * * * * *",
@@ -77,7 +79,7 @@ class FunctionsHost:
 
 @dataclass
 class Site:
-    """The running pieces. ``jobs`` holds the id of every job that the drill started."""
+    """The running pieces. ``host`` is None on the local host; ``jobs`` are the ids of all jobs started."""
 
     stack: Stack
     gateway: GpuGateway
@@ -86,6 +88,7 @@ class Site:
     requests: RequestsLog
     azurite: Azurite
     app: Path
+    host: FunctionsHost | None
     jobs: list[str] = field(default_factory=list)
 
     @property
@@ -93,10 +96,10 @@ class Site:
         """For the audit of ``drills.load``."""
         return Target(self.stack.client, self.stack.bill_client, self.stack)
 
-    def functions(self) -> int:
-        """How many functions the worker has loaded."""
+    def functions(self) -> int | None:
+        """How many functions the worker has loaded; None on the local host, which does not say so."""
         found = _READY.findall(self.stack.host.log.read_text(errors="replace"))
-        return int(found[-1]) if found else 0
+        return int(found[-1]) if found else None
 
     def restart_host(self, **environment: str) -> None:
         """Start it again with its first settings and these."""
@@ -207,6 +210,8 @@ def _start(folder: Path, host: FunctionsHost | None, ending: ExitStack) -> Site:
     gpu_port = free_port()
     gateway = GpuGateway(f"http://127.0.0.1:{gpu_port}")
     server = Server(gateway.app())
+    # it is stopped by force, which it would complain about
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     ending.callback(server.stop)
     environment = {
         **_HOST,
@@ -222,7 +227,9 @@ def _start(folder: Path, host: FunctionsHost | None, ending: ExitStack) -> Site:
     stack = Stack(folder, environment, gpu_port=gpu_port)
     ending.callback(stack.stop)
     app = _app(folder)
-    if host is not None:
+    if host is None:
+        stack.host.command += ["--app-dir", str(app)]
+    else:
         stack.host.command = host.command(app, stack.port)
     engine = make_engine(stack.database_url)
     upgrade(engine)
@@ -230,7 +237,7 @@ def _start(folder: Path, host: FunctionsHost | None, ending: ExitStack) -> Site:
     storage = make_storage(read(Settings, environment))
     storage.ensure_containers(UPLOADS, JOBS)
     requests = RequestsLog(azurite.log)
-    site = Site(stack, gateway, storage, Database(engine), requests, azurite, app)
+    site = Site(stack, gateway, storage, Database(engine), requests, azurite, app, host)
     site.set_function_timeout(None)
     stack.start()
     site.wait_until_it_answers()
