@@ -16,6 +16,8 @@ from imagery.contracts import JobState
 _TIMEOUT_S = 20
 _BYSTANDER_AFTER_S = 12.0
 _LIMIT_S = 120.0
+# host.json has the messages of a dead host come back after a minute; a lost answer is given up a little later
+_STANDS_STILL_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def stood_still(site: Site, report: Report, scenario: str, killed: list[Killed],
             report.expect(False, f"{scenario}: {each.job_id}, killed at {each.place}, has not ended")
             continue
         seconds = (datetime.fromisoformat(status["finished_at"]) - each.at).total_seconds()
+        report.expect(seconds <= _STANDS_STILL_S, f"{scenario}: {each.place} stood still for {seconds:.0f} s")
         report.tell(scenario, **{f"{each.place}_s": round(seconds, 1), f"{each.place}_end": _end(status)})
 
 

@@ -48,7 +48,7 @@ def by_http(site: Site, report: Report, idle_s: float) -> None:
 def by_polling(site: Site, report: Report) -> None:
     """A blob in ``uploads``, found by the host's own polling."""
     begun = time.monotonic()
-    _, job_id = site.upload()
+    job_id = site.job_of(site.upload())
     _completes(site, report, "by_polling", job_id)
     report.tell("by_polling", seconds=round(time.monotonic() - begun, 1))
 
@@ -63,7 +63,8 @@ def by_event_grid(site: Site, report: Report) -> None:
     )
     met = handshake.status_code == 200 and code in handshake.text
     report.expect(met, f"by_event_grid: the handshake got {handshake.status_code} {handshake.text[:200]}")
-    blob, job_id = site.upload()
+    blob = site.upload()
+    job_id = site.job_of(blob)
     begun = time.monotonic()
     url = f"http://127.0.0.1:{site.azurite.blob_port}/devstoreaccount1/{blob.path}"
     data = {
@@ -167,11 +168,13 @@ def suspend_and_resume(site: Site, report: Report) -> None:
 
 
 def _start_batch(site: Site) -> tuple[str, list[str]]:
-    blobs = [site.upload() for _ in range(_BATCH)]
-    items = [{"blob": blob.path} for blob, _ in blobs]
+    items = [{"blob": site.upload().path} for _ in range(_BATCH)]
     answer = site.stack.client.post("/api/v1/batches", json={"items": items})
     assert answer.status_code == 202, answer.text
-    return answer.json()["batch_id"], [job_id for _, job_id in blobs]
+    body = answer.json()
+    job_ids = [each["job_id"] for each in body["jobs"]]
+    site.jobs.extend(job_ids)
+    return body["batch_id"], job_ids
 
 
 def _completes(site: Site, report: Report, scenario: str, job_id: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -90,6 +91,7 @@ class Site:
     app: Path
     host: FunctionsHost | None
     jobs: list[str] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def target(self) -> Target:
@@ -146,21 +148,21 @@ class Site:
 
     def submit(self, **fields: str) -> str:
         """A job of a photo that no other job has."""
-        job_id = self.stack.submit(self._photo(), **fields)
+        job_id = self.stack.submit(photo(next(self._numbers)), **fields)
         self.jobs.append(job_id)
         return job_id
 
-    def upload(self) -> tuple[BlobRef, str]:
-        """A new blob in ``uploads``, and the id of the job that it will have."""
-        number = len(self.jobs)
+    def upload(self) -> BlobRef:
+        """A new blob in ``uploads``, of a photo that no other has."""
+        number = next(self._numbers)
         ref = BlobRef(container=UPLOADS, name=f"drill-{number}.jpg")
-        blob = self.storage.write(ref, self._photo(), "image/jpeg")
+        return self.storage.write(ref, photo(number), "image/jpeg")
+
+    def job_of(self, blob: BlobRef) -> str:
+        """The id of the job that the event of ``blob`` starts."""
         job_id = upload_job_id(blob, JobOptions())
         self.jobs.append(job_id)
-        return blob, job_id
-
-    def _photo(self) -> bytes:
-        return photo(len(self.jobs))
+        return job_id
 
     def status(self, job_id: str) -> dict[str, Any] | None:
         """The job's state; None while nobody responds, or knows the job."""
