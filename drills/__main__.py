@@ -38,6 +38,9 @@ DRILLS: dict[str, Drill] = {
     "fuzz": Drill("look for files that break the guardrail", 10, "drills.fuzz"),
     "contract": Drill("generated requests against every route (schemathesis)", None, "drills.contract"),
     "package": Drill("the app from its package alone, in a venv of its requirements", 2, "drills.package"),
+    "functions-host": Drill(
+        "the app on Microsoft's durable extension and worker library", 8, "drills.functions_host"
+    ),
     "telemetry": Drill("what Application Insights gets of one job", 2, "drills.telemetry"),
     "gpu-bench": Drill("the GPU stages against the usual script", None, "drills.gpu_bench"),
     "bench-guardrail": Drill(

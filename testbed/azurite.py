@@ -25,7 +25,7 @@ class Azurite:
 
     directory: Path
     command: list[str]
-    blob_port: int
+    ports: dict[str, int]
     process: subprocess.Popen[bytes] | None = None
 
     name = "Azurite"
@@ -36,12 +36,17 @@ class Azurite:
         return self.directory / "azurite.log"
 
     @property
+    def blob_port(self) -> int:
+        return self.ports["blob"]
+
+    @property
     def connection_string(self) -> str:
-        """For the Azure SDK."""
-        endpoint = f"http://127.0.0.1:{self.blob_port}/{ACCOUNT}"
-        return (
-            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint};"
+        """For the Azure SDK: blobs, queues and tables."""
+        endpoints = "".join(
+            f"{service.capitalize()}Endpoint=http://127.0.0.1:{port}/{ACCOUNT};"
+            for service, port in self.ports.items()
         )
+        return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};{endpoints}"
 
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -88,16 +93,16 @@ def _binary() -> Path:
     return binary
 
 
-def start_azurite(directory: Path) -> Azurite:
+def start_azurite(directory: Path, *, logs_requests: bool = False) -> Azurite:
     """Start it with its data and its log in ``directory`` and wait until it responds.
 
     Raises ``FileNotFoundError`` where it is not installed and ``RuntimeError`` where it does not start.
     """
-    command = [str(_binary()), "--skipApiVersionCheck", "--disableTelemetry", "--silent"]
-    command += ["--location", str(directory)]
+    command = [str(_binary()), "--skipApiVersionCheck", "--disableTelemetry"]
+    command += ["--location", str(directory), *([] if logs_requests else ["--silent"])]
     ports = {service: free_port() for service in ("blob", "queue", "table")}
     for service, port in ports.items():
         command += [f"--{service}Port", str(port)]
-    server = Azurite(directory, command, ports["blob"])
+    server = Azurite(directory, command, ports)
     server.start()
     return server
