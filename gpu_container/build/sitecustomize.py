@@ -15,4 +15,4 @@ def _exec_into_the_caller(code: Any, *scopes: Any, **more: Any) -> None:
     _execute(code, *(scopes or (frame.f_globals, frame.f_locals)), **more)
 
 
-builtins.exec = _exec_into_the_caller  # type: ignore[assignment]
+builtins.exec = _exec_into_the_caller
