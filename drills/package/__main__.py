@@ -16,7 +16,16 @@ from pathlib import Path
 
 from infra.package import ROOT, build
 
-_TEST_PACKAGES = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "jsonschema", "PyYAML", "psutil")
+_TEST_PACKAGES = (
+    "imagehash",
+    "pytest",
+    "pytest-timeout",
+    "pytest-xdist",
+    "hypothesis",
+    "jsonschema",
+    "PyYAML",
+    "psutil",
+)
 _CORE = ("tests/orchestrators", "tests/lifecycle", "tests/devhost", "tests/activities", "tests/imagery")
 _LIMIT_S = 900
 
