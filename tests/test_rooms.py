@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
         "devhost",
         "gpu_container",
         "imagery",
+        "infra",
         "lifecycle",
         "local",
         "orchestrators",

@@ -6,6 +6,7 @@ The last line is JSON: the functions, and what the app answers. Standard library
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import sys
@@ -66,11 +67,9 @@ def main(folder: str) -> int:
     }
     os.chdir(folder)
     sys.path.insert(0, folder)
-    import function_app
-    from api.app import create_app
-
-    names = sorted(each.get_function_name() for each in function_app.app.get_functions())
-    app = create_app()
+    functions = importlib.import_module("function_app").app.get_functions()
+    names = sorted(each.get_function_name() for each in functions)
+    app = importlib.import_module("api.app").create_app()
     answers = {path: asyncio.run(answer(app, path)) for path in _STATUS}
     homes = {Path(folder).resolve(), Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
     foreign = [

@@ -80,10 +80,12 @@ def test_who_comes_first_does_not_matter(world: World, order: list[str], expecte
 
 def test_both_at_once_leave_the_one_that_was_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has written its row before either looks for the other's."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=30)
     create = starter.create
 
     def together(request: JobRequest) -> tuple[ImageJob, bool]:
+        # the event's first look is behind it
+        both.wait()
         made = create(request)
         both.wait()
         return made
