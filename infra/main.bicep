@@ -52,7 +52,7 @@ param gpuMaxReplicas int = 4
 param gpuConcurrentRequests int = 2
 
 @description('Image of the GPU app; a placeholder until the first deployment.')
-param gpuImage string = 'mcr.microsoft.com/k8se/quickstart:latest'
+param gpuImage string = 'mcr.microsoft.com/azure-functions/python:4-python3.11'
 
 @description('Image of the database job; a placeholder until the first deployment.')
 param databaseJobImage string = 'mcr.microsoft.com/k8se/quickstart:latest'

@@ -34,8 +34,6 @@ var sizes = {
     memory: '220Gi'
   }
 }
-// the placeholder of the first provisioning responds on no path of ours
-var isPlaceholder = startsWith(image, 'mcr.microsoft.com/')
 var probes = [
   {
     type: 'Startup'
@@ -114,11 +112,16 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
         {
           name: 'gpu'
           image: image
+          command: [
+            'sh'
+            '-c'
+            loadTextContent('../gpu-start.sh')
+          ]
           resources: {
             cpu: json(sizes[gpuWorkloadProfile].cpu)
             memory: sizes[gpuWorkloadProfile].memory
           }
-          probes: isPlaceholder ? [] : probes
+          probes: probes
           env: [
             {
               name: 'ENV'
