@@ -20,7 +20,7 @@ from drills.functions_host import deaths, scenarios
 from drills.functions_host.places import PLACES
 from drills.functions_host.python import PythonMissingError, interpreter
 from drills.functions_host.report import Report
-from drills.functions_host.site import FunctionsHost, Site, running
+from drills.functions_host.world import FunctionsHost, Site, running
 from testbed.stack import ROOT
 
 _PROGRAM = ROOT.parent / "shared/tools/funchost/funchost"

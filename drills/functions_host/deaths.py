@@ -10,7 +10,7 @@ from typing import Any
 from drills.functions_host.gateway import UPSCALE
 from drills.functions_host.places import PLACES
 from drills.functions_host.report import Report
-from drills.functions_host.site import Site
+from drills.functions_host.world import Site
 from imagery.contracts import JobState
 
 _TIMEOUT_S = 20

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlmodel import select
 
 from drills.functions_host.gateway import UPSCALE
-from drills.functions_host.site import Site
+from drills.functions_host.world import Site
 from imagery.contracts import Stage, StageState, stage_output
 from imagery.database.tables import StageRun
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from drills.functions_host.site import Site
+from drills.functions_host.world import Site
 from drills.load.audit import problems, resolve_unknown, wait_for_the_last_bill
 from imagery.contracts import TERMINAL_STATES, JobState
 

@@ -12,7 +12,7 @@ import httpx
 
 from drills.functions_host.gateway import REMBG, UPSCALE, gaps_s
 from drills.functions_host.report import Report
-from drills.functions_host.site import Site
+from drills.functions_host.world import Site
 from imagery.contracts import BlobRef, JobState
 from lifecycle.instances import instance_id_of
 
