@@ -64,7 +64,8 @@ unit: $(DEV) ## the quick tests that need no server
 	$(PYTEST) -q -n $(WORKERS) -m "unit and not slow" $(PYTEST_ARGS)
 
 .PHONY: test
-test: $(DEV) lint lint-infra frontend-test ## all checks and all tests
+test: $(DEV) ## all checks and all tests
+	@$(MAKE) --no-print-directory -j3 --output-sync=target lint lint-infra frontend-test
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 
 .PHONY: test-again

@@ -101,7 +101,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+_ON_POSTGRES = pytest.param("postgresql", marks=pytest.mark.postgres)
+# for what only many processes on one server do
+ON_POSTGRES = pytest.mark.parametrize("migrated_url", [_ON_POSTGRES], indirect=True)
+
+
+@pytest.fixture(params=["sqlite", _ON_POSTGRES])
 def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of each kind with the schema."""
     if request.param == "sqlite":

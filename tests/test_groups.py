@@ -17,7 +17,6 @@ from tests.groups import DEV, PROD, group_of, order_of
         ("tests/cli/test_running.py::test_a_photo", DEV),
         ("tests/e2e/test_batches.py::test_a_batch", "tests/e2e/test_batches.py"),
         ("tests/telemetry/test_export.py::test_a_job[PROD]", "tests/telemetry/test_export.py PROD"),
-        ("tests/e2e/test_contract.py::test_every_route", "tests/e2e/test_contract.py"),
         ("tests/imagery/test_storage.py::test_a_file[local]", "tests/imagery/test_storage.py"),
     ],
 )

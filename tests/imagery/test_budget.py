@@ -19,6 +19,7 @@ from imagery.database.spend_report import committed_usd
 from imagery.database.tables import SpendEntry, utc_day
 from imagery.database.users import Users
 from imagery.principal import Role
+from tests.conftest import ON_POSTGRES
 from tests.imagery.test_database import make_job
 
 STAGE = Stage.NANO_BANANA
@@ -57,6 +58,7 @@ def test_two_hundred_reservations_at_once_stop_at_the_budget(database: Database)
     assert from_entries(database) == pytest.approx(4.0)
 
 
+@ON_POSTGRES
 @pytest.mark.slow
 def test_processes_that_race_for_the_last_of_a_budget_get_exactly_it(
     migrated_url: str, database: Database

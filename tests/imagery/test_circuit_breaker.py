@@ -13,6 +13,7 @@ from imagery.database.breakers import CircuitBreakers
 from imagery.database.circuits import BreakerPolicy, CircuitOpenError, CircuitState, GuardedDependency
 from imagery.database.engine import Database
 from imagery.database.tables import CircuitBreaker, utc_now
+from tests.conftest import ON_POSTGRES
 
 GPU, NANO = GuardedDependency.GPU, GuardedDependency.NANO_BANANA
 
@@ -150,6 +151,7 @@ def test_a_recent_reading_spares_the_database(database: Database) -> None:
         assert call is not None, "it goes by what it has read a moment ago"
 
 
+@ON_POSTGRES
 @pytest.mark.slow
 def test_of_eight_processes_never_two_probe_at_once(migrated_url: str, database: Database) -> None:
     found = run_probes(migrated_url, processes=8, failing=12)
