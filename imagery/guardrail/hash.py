@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from imagery.guardrail.checks.moderation import perceptual_hash
 from imagery.guardrail.limits import PictureLimits
+from imagery.guardrail.perceptual_hash import perceptual_hash
 from imagery.guardrail.pictures import PictureError
 from imagery.guardrail.subject import GuardrailSubject
 from imagery.settings import get_settings

