@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail
-from imagery.guardrail.checks.moderation import perceptual_hash
+from imagery.guardrail.perceptual_hash import perceptual_hash
 from testbed.pictures import encoded, picture
 from testbed.stack import PHOTO
 from tests.imagery.guardrail.conftest import Make
