@@ -1,7 +1,7 @@
 """``python -m infra.package``: puts what the function app is deployed from into build/functions.
 
 Standard library only. azd uploads that folder (``dist`` in azure.yaml), the image copies it, and Core Tools
-start and publish from it: no ignore rules decide what is in it.
+start in it and publish it: no ignore rules decide what is in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class NotBuiltError(Exception):
 
 
 def build(root: Path = ROOT, folder: Path = FOLDER) -> Path:
-    """Make ``folder`` anew. Returns it. Raises ``NotBuiltError``."""
+    """Empty ``folder`` and fill it. Returns it. Raises ``NotBuiltError``."""
     if not (root / DASHBOARD / "index.html").is_file():
         raise NotBuiltError(f"{DASHBOARD} is not built: make setup, or npm ci && npm run build in frontend/")
     shutil.rmtree(folder, ignore_errors=True)

@@ -209,10 +209,10 @@ def wrong_in_gpu_container(tree: Tree) -> list[str]:
     ]
 
 
-def replayed(tree: Tree) -> set[str]:
-    """The modules of orchestrators/ and all of ours that they import, directly or not."""
+def reached_from(tree: Tree, room: str) -> set[str]:
+    """The modules of a room and all of ours that they import, directly or not, wherever the import stands."""
     reached: set[str] = set()
-    waiting = [module for module in tree.files if tree.room(module) == "orchestrators"]
+    waiting = [module for module in tree.files if tree.room(module) == room]
     while waiting:
         module = waiting.pop()
         if module in reached:
@@ -227,7 +227,7 @@ def replayed(tree: Tree) -> set[str]:
 
 def not_replayable(tree: Tree) -> list[str]:
     """What an orchestrator could do otherwise the second time: imports and calls, with the way to them."""
-    modules = replayed(tree)
+    modules = reached_from(tree, "orchestrators")
     imports = [
         f"{each}: an orchestrator is replayed, and so is what it imports"
         for each in tree.imports
@@ -277,7 +277,7 @@ def test_the_gpu_service_needs_only_the_ground_floor_of_imagery(tree: Tree) -> N
 def test_orchestrators_import_nothing_that_a_replay_could_see_otherwise(tree: Tree) -> None:
     wrong = not_replayable(tree)
     assert not wrong, "\n".join(wrong)
-    assert {"imagery.contracts", "imagery.backoff"} <= replayed(tree)
+    assert {"imagery.contracts", "imagery.backoff"} <= reached_from(tree, "orchestrators")
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,15 @@ from imagery.environment import read
 from imagery.job_ids import upload_job_id
 from imagery.settings import Settings
 from imagery.storage import Storage, make_storage
+from infra.package import ROOMS
 from testbed.azurite import Azurite, start_azurite
 from testbed.ports import free_port
 from testbed.postgres import is_installed, start_postgres
 from testbed.servers import Server
 from testbed.stack import ROOT, Stack
 
-# what .funcignore deploys
-_APP = ("activities", "api", "function_app.py", "imagery", "lifecycle", "orchestrators")
+# host.json, which is deployed too, is written for each start
+_APP = ("function_app.py", *ROOMS)
 _HOST = {
     "ENV": "PROD",
     "FUNCTIONS_WORKER_RUNTIME": "python",

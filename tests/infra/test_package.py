@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from infra.package import DASHBOARD, FILES, FOLDER, ROOMS, ROOT, NotBuiltError, build
+from tests.test_rooms import Tree, reached_from
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,12 @@ def test_it_holds_the_rooms_and_nothing_that_only_a_machine_needs(package: Path)
     assert not [name for name in files if "__pycache__" in name or name.endswith(".pyc")]
 
 
+def test_it_holds_the_rooms_that_the_app_imports() -> None:
+    """Imports in functions too: a start of the app does not reach those."""
+    tree = Tree(ROOT)
+    assert {tree.room(module) for module in reached_from(tree, "function_app")} == {"function_app", *ROOMS}
+
+
 def test_the_app_needs_nothing_outside_of_it(package: Path) -> None:
     """In this venv; ``make drill NAME=package`` does it in one of its requirements alone."""
     command = [sys.executable, "-I", str(ROOT / "drills/package/smoke.py"), str(package)]
@@ -54,10 +61,22 @@ def test_everything_is_deployed_from_the_same_folder() -> None:
     assert services["functions"]["dist"] == folder
     assert f"COPY --from=package /source/{folder} ./" in (ROOT / "Dockerfile").read_text()
     assert not (ROOT / ".funcignore").exists(), "azd and Core Tools read it differently"
+
+
+def test_an_image_gets_all_that_it_copies_and_no_secrets() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignored[0] == "*", "it must name what goes in, not what stays out"
-    assert {f"!{name}" for name in (*FILES, *ROOMS)} <= set(ignored)
-    assert not {"!.env", "!local.settings.json", "!.azure"} & set(ignored)
+    let_in = {line[1:] for line in ignored if line.startswith("!")}
+    # the stage of the package copies all that is let in
+    wanted = {*FILES, *ROOMS, "infra/package.py"}
+    for image in ("Dockerfile", "gpu_container/Dockerfile"):
+        copies = re.findall(r"^COPY (?!--from|\. )(.+) \S+$", (ROOT / image).read_text(), re.M)
+        wanted |= {source for sources in copies for source in sources.split()}
+    for source in wanted:
+        path = Path(source)
+        assert (ROOT / path).exists(), source
+        assert {path.as_posix(), *(parent.as_posix() for parent in path.parents)} & let_in, source
+    assert not {".env", "local.settings.json", ".azure"} & let_in
 
 
 def test_the_hook_builds_it() -> None:
