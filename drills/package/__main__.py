@@ -18,6 +18,7 @@ from infra.package import ROOT, build
 
 _TEST_PACKAGES = (
     "imagehash",
+    "scipy",
     "pytest",
     "pytest-timeout",
     "pytest-xdist",
@@ -41,22 +42,23 @@ def wanted_python(name: str) -> str | None:
 
 
 def make_venv(python: str, folder: Path) -> Path:
-    """A venv that holds requirements.txt alone. Returns its Python."""
-    subprocess.run([python, "-m", "venv", str(folder)], check=True, timeout=_LIMIT_S)
+    """A venv that holds requirements.txt alone, not even pip. Returns its Python."""
+    subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=_LIMIT_S)
     own = folder / "bin/python"
     install(own, "-r", str(ROOT / "requirements.txt"))
     return own
 
 
 def install(python: Path, *what: str) -> None:
-    """Install with pip."""
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what]
-    subprocess.run(command, check=True, timeout=_LIMIT_S)
+    """Install into the venv of ``python`` with the pip of this one."""
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *what], check=True, timeout=_LIMIT_S)
 
 
 def size_mb(folder: Path) -> float:
-    """Megabytes of the files below ``folder``."""
-    return round(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6, 1)
+    """Megabytes of the files below ``folder``, without bytecode, which not every installer writes."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return round(sum(path.stat().st_size for path in files) / 1e6, 1)
 
 
 def pins(*names: str) -> list[str]:
@@ -73,6 +75,13 @@ def core(python: Path) -> int:
     return subprocess.run(command, cwd=ROOT, check=False, timeout=_LIMIT_S).returncode
 
 
+def smoke(python: Path, folder: Path) -> tuple[int, dict[str, object]]:
+    """Start the app of ``folder`` alone. Returns the exit code, and what ``smoke.py`` says."""
+    command = [str(python), "-I", str(Path(__file__).with_name("smoke.py")), str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=_LIMIT_S)
+    return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
+
+
 def main(arguments: list[str]) -> int:
     """Returns 0 where all is well, and where the wanted Python is not installed."""
     parser = argparse.ArgumentParser(prog="make drill NAME=package", description=__doc__)
@@ -81,28 +90,21 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     python = wanted_python(given.python)
     if python is None:
-        sys.stdout.write(f"{given.python} is not installed here.\n" + json.dumps({"skipped": True}) + "\n")
+        name = given.python.replace("python", "Python ")
+        sys.stdout.write(f"skipped: no {name} here\n" + json.dumps({"skipped": True}) + "\n")
         return 0
     with tempfile.TemporaryDirectory(prefix="package-") as temporary:
         folder = build(folder=Path(temporary, "functions"))
         own = make_venv(python, Path(temporary, "venv"))
-        smoke = subprocess.run(
-            [str(own), "-I", str(Path(__file__).with_name("smoke.py")), str(folder)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_LIMIT_S,
-        )
-        sys.stderr.write(smoke.stderr)
-        told = json.loads(smoke.stdout.splitlines()[-1]) if smoke.stdout else {}
-        version = subprocess.run([str(own), "-V"], capture_output=True, text=True, check=True).stdout.split()[
-            1
-        ]
         site_packages = next(Path(temporary, "venv").glob("lib/*/site-packages"))
         sizes = {"package_mb": size_mb(folder), "site_packages_mb": size_mb(site_packages)}
-        failed = smoke.returncode or (core(own) if given.core else 0)
-    sys.stdout.write(json.dumps({"python": version, **sizes, **told}) + "\n")
-    return int(failed)
+        version = subprocess.run([str(own), "-V"], capture_output=True, text=True, check=True).stdout
+        failed, told = smoke(own, folder)
+        if not failed and given.core:
+            failed = core(own)
+    python_version = version.removeprefix("Python ").strip()
+    sys.stdout.write(json.dumps({"python": python_version, **sizes, **told}) + "\n")
+    return failed
 
 
 if __name__ == "__main__":

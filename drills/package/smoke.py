@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+_FUNCTIONS = 13
 # health says 503: there is no durable back end behind the app
 _STATUS = {"/healthz": 503, "/": 200, "/openapi.json": 200}
 
@@ -55,7 +56,10 @@ async def answer(app: Any, path: str) -> tuple[int, int]:
 
 
 def main(folder: str) -> int:
-    """Import it, list its functions, ask for its pages. Returns 1 if a module came from elsewhere."""
+    """Import it, list its functions, ask for its pages.
+
+    Returns 1 if a function is missing, a page has another status, or a module came from elsewhere.
+    """
     state = tempfile.mkdtemp()
     os.environ |= {
         "ENV": "DEV",
@@ -80,7 +84,8 @@ def main(folder: str) -> int:
         and not any(home in Path(file).resolve().parents for home in homes)
     ]
     sys.stdout.write(json.dumps({"functions": names, "answers": answers, "foreign": foreign}) + "\n")
-    return 1 if foreign or {path: status for path, (status, _) in answers.items()} != _STATUS else 0
+    statuses = {path: status for path, (status, _) in answers.items()}
+    return 1 if foreign or len(names) != _FUNCTIONS or statuses != _STATUS else 0
 
 
 if __name__ == "__main__":
