@@ -54,6 +54,9 @@ def work(attempt: Attempt) -> StageResult:
     if attempt.is_stored():
         # an earlier attempt stored the paid picture and died before it could say so
         return attempt.settle()
+    if services.jobs.give_way(attempt.job_id):
+        # whoever was to end it for the job that was asked for has died before that
+        return attempt.cancel()
     if not services.ledger.has_unknown(attempt.job_id):
         reused = attempt.reuse()
         if reused is not None:

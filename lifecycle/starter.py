@@ -16,7 +16,7 @@ from imagery.settings import Settings
 from imagery.telemetry.logs import get_logger
 from imagery.telemetry.tracing import job_started
 from lifecycle.instances import callback_instance_id, instance_id_of
-from lifecycle.takeover import give_way, take_over, taker_of
+from lifecycle.takeover import taken_by
 
 _log = get_logger(__name__)
 
@@ -43,7 +43,6 @@ async def submit(client: df.DurableOrchestrationClient, request: JobRequest) -> 
     """
     job, created = await asyncio.to_thread(create, request)
     if created:
-        await asyncio.to_thread(take_over, job)
         await _start(client, job)
     elif not job.request_hash:
         await asyncio.to_thread(get_services().jobs.name, job.job_id, request.request_hash)
@@ -56,13 +55,9 @@ async def submit_upload(client: df.DurableOrchestrationClient, request: JobReque
         job, created = await asyncio.to_thread(create, request)
     except QuotaExceededError as error:
         return await asyncio.to_thread(refuse, request, JobState.FAILED, error.code, str(error)), True
-    if created:
-        # a request may have named it at the same moment
-        taker = await asyncio.to_thread(taker_of, request.source)
-        if taker is None:
-            await _start(client, job)
-        else:
-            await asyncio.to_thread(give_way, job.job_id, taker)
+    # a request may have named it at the same moment
+    if created and not await asyncio.to_thread(get_services().jobs.give_way, job.job_id):
+        await _start(client, job)
     return job, created
 
 
@@ -82,6 +77,7 @@ def create(request: JobRequest, *, turns: int = 1) -> tuple[ImageJob, bool]:
         instance_id=instance_id_of(request.job_id, 1),
         deadline=utc_now() + turns * services.settings.job_deadline,
         quotas=services.quotas,
+        takes=taken_by(request),
     )
 
 

@@ -2,14 +2,17 @@
 
 An upload starts its job by itself, with the options of its link or with none. A request or a batch that names
 the blob otherwise gets a job of its own, and the event's job is not needed: if its paid call was not sent yet
-it ends unpaid, with the code ``taken_over``. Both sides write their own row first and look for the other's
-then, so that of two that come at the same moment at least one sees both.
+it ends unpaid, with the code ``taken_over``, in the transaction that writes the row of the job that was asked
+for. Two that come at the same moment may not see each other there; so the event's job looks once more when
+its row is written, and again before it pays, whoever has died in between.
 """
 
 from __future__ import annotations
 
-from imagery.contracts import UPLOADS, BlobRef, JobOptions
-from imagery.database.tables import ImageJob
+from pydantic import ValidationError
+
+from imagery.contracts import UPLOADS, BlobRef, JobOptions, JobRequest
+from imagery.database.tables import UploadTicket
 from imagery.job_ids import upload_job_id
 from imagery.services import get_services
 
@@ -25,9 +28,16 @@ def starts_by_itself(name: str) -> bool:
 
 
 def event_job_id(source: BlobRef) -> str:
-    """The id of the job that the event of this version of a blob starts. Raises ``ValidationError``."""
-    ticket = get_services().tickets.of_blob(source.name)
-    return upload_job_id(source, JobOptions.from_json(ticket.options) if ticket else JobOptions())
+    """The id of the job that the event of this version of a blob starts."""
+    return upload_job_id(source, options_of(get_services().tickets.of_blob(source.name)))
+
+
+def options_of(ticket: UploadTicket | None) -> JobOptions:
+    """What the ticket asks for; the defaults where that can't be read, so that the job has an id."""
+    try:
+        return JobOptions.from_json(ticket.options) if ticket else JobOptions()
+    except ValidationError:
+        return JobOptions()
 
 
 def taker_of(source: BlobRef) -> str | None:
@@ -37,17 +47,9 @@ def taker_of(source: BlobRef) -> str | None:
     return next((job_id for job_id in naming if job_id != own), None)
 
 
-def take_over(job: ImageJob) -> None:
-    """End the event's job of the upload that the new ``job`` of a request names, unless it is that job."""
-    if job.source_container != UPLOADS:
-        return
-    source = BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
-    own = event_job_id(source)
-    if own != job.job_id:
-        give_way(own, job.job_id)
-
-
-def give_way(job_id: str, taker: str) -> None:
-    """End the event's job in favour of ``taker``."""
-    message = f"A request named this upload with other options: job {taker} makes its picture."
-    get_services().jobs.take_over(job_id, message)
+def taken_by(request: JobRequest) -> str | None:
+    """The id of the event's job that a job for ``request`` takes over. Returns None if it can take none."""
+    if request.source.container != UPLOADS:
+        return None
+    own = event_job_id(request.source)
+    return own if own != request.job_id else None

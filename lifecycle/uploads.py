@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import azure.durable_functions as df
-from pydantic import ValidationError
 from sqlalchemy import exc
 
 from imagery.contracts import UPLOADS, BlobRef, JobOptions, JobRequest, JobState
@@ -24,7 +23,7 @@ from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, St
 from imagery.telemetry.logs import get_logger
 from lifecycle.blob_requests import blob_request, pinned
 from lifecycle.starter import refuse, submit_upload
-from lifecycle.takeover import starts_by_itself, taker_of
+from lifecycle.takeover import options_of, starts_by_itself, taker_of
 
 _log = get_logger(__name__)
 _CHUNK = 500
@@ -114,7 +113,7 @@ def _may_pass(error: Exception) -> bool:
 
 def _give_up(ref: BlobRef) -> bool:
     try:
-        options = _options(get_services().tickets.of_blob(ref.name))
+        options = options_of(get_services().tickets.of_blob(ref.name))
         refuse(blob_request(ref, options), JobState.FAILED, "upload_unreadable", _UNREADABLE)
     except Exception as error:
         # the next blob must have its turn all the same
@@ -152,21 +151,13 @@ def _lost(refs: list[BlobRef]) -> list[BlobRef]:
     services = get_services()
     refs = [ref for ref in refs if starts_by_itself(ref.name)]
     tickets = services.tickets.of_blobs([ref.name for ref in refs])
-    ids = [upload_job_id(ref, _options(tickets.get(ref.name))) for ref in refs]
+    ids = [upload_job_id(ref, options_of(tickets.get(ref.name))) for ref in refs]
     known, named = services.jobs.known(ids), services.jobs.naming(refs)
     return [
         ref
         for ref, job_id in zip(refs, ids, strict=True)
         if job_id not in known and (ref.name, ref.etag) not in named
     ]
-
-
-def _options(ticket: UploadTicket | None) -> JobOptions:
-    """What the ticket asks for; the defaults where that can't be read, so that giving up has an id."""
-    try:
-        return JobOptions.from_json(ticket.options) if ticket else JobOptions()
-    except ValidationError:
-        return JobOptions()
 
 
 def _request(ref: BlobRef, properties: BlobProperties, ticket: UploadTicket | None) -> JobRequest:

@@ -15,7 +15,6 @@ from imagery.services import get_services
 from imagery.storage import StorageError
 from imagery.webhooks import SigningKeyError
 from lifecycle.starter import create
-from lifecycle.takeover import take_over
 
 
 class RefusedBatchItem(View):
@@ -57,6 +56,5 @@ def create_jobs(
             continue
         taken.add(job.job_id)
         if created:
-            take_over(job)
             jobs.append(job)
     return jobs, refused

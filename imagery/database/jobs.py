@@ -58,11 +58,18 @@ class Jobs:
         self._price_usd = price_usd
 
     def create(
-        self, request: JobRequest, *, instance_id: str, deadline: datetime, quotas: Quotas | None = None
+        self,
+        request: JobRequest,
+        *,
+        instance_id: str,
+        deadline: datetime,
+        quotas: Quotas | None = None,
+        takes: str | None = None,
     ) -> tuple[ImageJob, bool]:
         """Insert the job. Returns it and whether this call created it (False: it existed already).
 
-        Raises ``QuotaExceededError`` when a new job exceeds ``quotas``.
+        In the same transaction a new job ends ``takes``, if nobody but its upload has asked for that one
+        and its paid call was not sent. Raises ``QuotaExceededError`` when a new job exceeds ``quotas``.
         """
         job = ImageJob(
             job_id=request.job_id,
@@ -84,6 +91,8 @@ class Jobs:
                 existing = session.get(ImageJob, request.job_id)
                 if existing is not None:
                     return existing, False
+                # locked before the owner's row, as everywhere
+                taken = _takeable(session, takes) if takes else None
                 if quotas is not None:
                     check = quotas.check_item if request.batch_id else quotas.check
                     check(session, request.owner_id)
@@ -91,6 +100,8 @@ class Jobs:
                 session.flush()
                 count(session, job.owner_id, Metric.JOBS, job.state)
                 record(session, job, "job_queued", source=request.source.path)
+                if taken is not None:
+                    self._take_over(session, taken, job.job_id)
         except IntegrityError:
             existing = self.get(request.job_id)
             if existing is None:
@@ -202,21 +213,23 @@ class Jobs:
             self._end(session, job, state, stage=stage, error_code=error_code, message=message)
             return job
 
-    def take_over(self, job_id: str, message: str) -> ImageJob | None:
-        """Cancel a job that nobody but its upload asked for, for one that somebody did.
+    def give_way(self, job_id: str) -> bool:
+        """Cancel a job that is its upload's alone where another job of that upload was asked for.
 
-        Returns None where there is nothing to cancel: it was named by a request or is in a batch, its paid
-        call was sent, it has ended, or it does not exist.
+        Returns False where it goes on: nobody has asked, its paid call was sent, or it has ended.
         """
         with self._database.write() as session:
-            job = lock_job(session, job_id)
-            if job is None or job.batch_id or job.request_hash or JobState(job.state).is_terminal:
-                return None
-            if _was_sent(session, job_id):
-                return None
-            stage = Stage(job.stage) if job.stage else None
-            self._end(session, job, JobState.CANCELLED, stage=stage, error_code="taken_over", message=message)
-            return job
+            job = _takeable(session, job_id)
+            taker = _taker(session, job) if job is not None else None
+            if job is None or taker is None:
+                return False
+            self._take_over(session, job, taker)
+            return True
+
+    def _take_over(self, session: Session, job: ImageJob, taker: str) -> None:
+        stage = Stage(job.stage) if job.stage else None
+        message = f"A request named this upload with other options: job {taker} makes its picture."
+        self._end(session, job, JobState.CANCELLED, stage=stage, error_code="taken_over", message=message)
 
     def name(self, job_id: str, request_hash: str) -> None:
         """Note that a request has asked for a job that its upload had started."""
@@ -323,6 +336,26 @@ class Jobs:
             job.updated_at = utc_now()
             record(session, job, "job_restarted", level="warning", restarts=job.restarts)
             return job.restarts
+
+
+def _takeable(session: Session, job_id: str) -> ImageJob | None:
+    """The job, locked, if it is its upload's alone (in no request or batch, not run again) and unpaid."""
+    job = lock_job(session, job_id)
+    if job is None or job.request_hash or job.batch_id or job.run > 1 or JobState(job.state).is_terminal:
+        return None
+    return None if _was_sent(session, job_id) else job
+
+
+def _taker(session: Session, job: ImageJob) -> str | None:
+    """The oldest job of the same version of the same upload that a request or a batch asked for."""
+    query = (
+        select(ImageJob.job_id)
+        .where(ImageJob.source_name == job.source_name, ImageJob.source_etag == job.source_etag)
+        .where(ImageJob.source_container == job.source_container, ImageJob.job_id != job.job_id)
+        .where(or_(ImageJob.request_hash != "", col(ImageJob.batch_id).is_not(None)))
+        .order_by(col(ImageJob.created_at), col(ImageJob.job_id))
+    )
+    return session.exec(query).first()
 
 
 def _was_sent(session: Session, job_id: str) -> bool:

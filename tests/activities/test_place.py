@@ -37,10 +37,10 @@ from testbed.servers import Server
 from testbed.services import forget
 
 
-def make_job(services: Services) -> str:
-    """A job whose upscaled cut-out is there."""
+def make_job(services: Services, request_hash: str = "") -> str:
+    """A job whose upscaled cut-out is there; without ``request_hash`` its upload has started it."""
     source = BlobRef(container=UPLOADS, name="x")
-    request = JobRequest(job_id=str(uuid.uuid4()), source=source, owner_id="me")
+    request = JobRequest(job_id=str(uuid.uuid4()), source=source, owner_id="me", request_hash=request_hash)
     deadline = utc_now() + timedelta(hours=1)
     services.jobs.create(request, instance_id=f"{request.job_id}-1", deadline=deadline)
     buffer = io.BytesIO()
@@ -71,6 +71,19 @@ def test_two_deliveries_at_once_pay_once(services: Services, simulator: Server) 
     assert all(2 <= answer["retry_after_s"] <= 22 for answer in waiting)
     assert place(message(job_id))["outcome"] == StageOutcome.SUCCEEDED
     assert billed(simulator, job_id) == (1, 1)
+
+
+def test_an_uploads_own_job_pays_nothing_once_a_request_has_named_it(
+    services: Services, simulator: Server
+) -> None:
+    """Two rows written at one moment, by processes that died before either saw the other's."""
+    own, asked = make_job(services), make_job(services, request_hash="of the body")
+    assert place(message(own))["outcome"] == StageOutcome.CANCELLED
+    ended = services.jobs.get(own)
+    assert ended is not None
+    assert (ended.state, ended.error_code) == ("CANCELLED", "taken_over")
+    assert place(message(asked))["outcome"] == StageOutcome.SUCCEEDED
+    assert (billed(simulator, own), billed(simulator, asked)) == ((0, 0), (1, 1))
 
 
 def test_a_stored_picture_is_settled_without_a_call(services: Services, simulator: Server) -> None:

@@ -10,18 +10,23 @@ import pytest
 from sqlmodel import select
 
 from imagery.contracts import UPLOADS, JobOptions, JobRequest, Stage
+from imagery.database.jobs import Jobs
 from imagery.database.money import SpendState
 from imagery.database.tables import ImageJob, SpendEntry
 from imagery.services import Services
 from lifecycle import starter
 from lifecycle.blob_requests import blob_request, pinned
-from lifecycle.starter import submit
+from lifecycle.starter import rerun, submit
 from lifecycle.takeover import event_job_id, starts_by_itself
 from lifecycle.uploads import on_upload
 from tests.lifecycle.durable import Durable
 from tests.lifecycle.test_uploads import jobs, tick, upload
 
 PROMPT = JobOptions(prompt="on snow")
+
+
+def _die(*_: object) -> None:
+    raise SystemExit
 
 
 class World:
@@ -96,6 +101,30 @@ def test_both_at_once_leave_the_one_that_was_asked_for(world: World, monkeypatch
         event.result()
         request.result()
     assert world.jobs() == {"own": "taken_over", "asked": "QUEUED"}
+
+
+def test_a_request_that_dies_before_it_has_taken_the_upload_has_no_job(
+    world: World, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both rows change or none: no death in between leaves two jobs that both pay."""
+    world.event()
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "_take_over", _die)
+        with pytest.raises(SystemExit):
+            world.request()
+    assert world.jobs() == {"own": "QUEUED"}
+    world.request()
+    assert world.jobs() == {"own": "taken_over", "asked": "QUEUED"}
+
+
+def test_who_runs_the_events_job_again_gets_its_picture(world: World, services: Services) -> None:
+    world.event()
+    world.request()
+    own = services.jobs.get(world.own)
+    assert own is not None
+    assert asyncio.run(rerun(world.durable.client, own)) is not None
+    assert services.jobs.give_way(world.own) is False
+    assert world.jobs() == {"own": "QUEUED", "asked": "QUEUED"}
 
 
 def test_what_has_begun_to_pay_goes_on(world: World, services: Services) -> None:
