@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from imagery.contracts import FinishInput, JobState, JobSummary, JsonObject, Stage
+from imagery.contracts import FinishInput, JobState, JobSummary, JsonObject, Stage, StageState
 from imagery.database.callbacks import delivery_id
+from imagery.database.tables import StageRun, utc_now
 from imagery.reporting.run_span import record_run
 from imagery.services import get_services
 from imagery.telemetry.logs import log_context
@@ -25,6 +26,14 @@ def finish_job(message: JsonObject) -> JsonObject:
         return _finish(order).to_json()
 
 
+def _interrupted(row: StageRun) -> str:
+    begun = f"{(utc_now() - row.started_at).total_seconds():.0f} s ago" if row.started_at else "earlier"
+    return (
+        f"The stage's last attempt began {begun} and never came to an end: it ran into the host's time-out "
+        "(functionTimeout), or its process died. Its retries are used up. Retry the job to try again."
+    )
+
+
 def _finish(order: FinishInput) -> JobSummary:
     jobs = get_services().jobs
     view = jobs.view(order.job_id)
@@ -32,6 +41,14 @@ def _finish(order: FinishInput) -> JobSummary:
     row = next((row for row in view.stages if row.stage == order.stage), None) if view else None
     if code in _ENDED_WAITING and row is not None and row.error_message:
         text = f"{text} It waited because of: {row.error_message}"
+    if (
+        order.state is JobState.FAILED
+        and code is None
+        and row is not None
+        and row.state == StageState.RUNNING
+    ):
+        # nobody has recorded an end: the host cut the attempt off, or its process died
+        code, text = "stage_interrupted", _interrupted(row)
     if order.state is JobState.FAILED and code is None:
         code = (row.error_code if row else None) or _DEFAULT_CODE
         text = (row.error_message if row else None) or text or _DEFAULT_MESSAGE

@@ -48,6 +48,7 @@ ERROR_CODES = (
     "orchestration_terminated",
     "restarts_exhausted",
     "stage_failed",
+    "stage_interrupted",
     "taken_over",
     "too_many_callback_urls",
     "too_many_waits",

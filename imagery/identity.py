@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import AzureError
 
@@ -14,10 +14,12 @@ from imagery.settings import AzureCredential, Settings, get_settings
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
-# while the old token is still good
 # tokens are renewed this long before they end
 TOKEN_MARGIN_S = 300.0
+# while the old token is still good
 _NEXT_TRY_S = 15.0
+# an endpoint that hangs is given up after a minute; the SDK's own limit is five minutes a try
+_LIMITS: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 10, "retry_total": 3}
 
 
 class TokenUnavailableError(Exception):
@@ -40,10 +42,10 @@ def make_credential(settings: Settings) -> TokenCredential:
     )
 
     if settings.azure.credential is AzureCredential.MANAGED_IDENTITY:
-        return ManagedIdentityCredential(client_id=settings.azure.client_id)
+        return ManagedIdentityCredential(client_id=settings.azure.client_id, **_LIMITS)
     if settings.azure.credential is AzureCredential.DEVELOPER:
         return ChainedTokenCredential(AzureCliCredential(), AzureDeveloperCliCredential())
-    return DefaultAzureCredential(managed_identity_client_id=settings.azure.client_id)
+    return DefaultAzureCredential(managed_identity_client_id=settings.azure.client_id, **_LIMITS)
 
 
 @lru_cache(maxsize=1)

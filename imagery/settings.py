@@ -19,6 +19,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from imagery.environment import Group, Model, Named, Words, read, variables
 from imagery.old_settings import complaint, renamed
 
+# Most that a call may take. A function that passes functionTimeout (host.json: ten minutes) takes its worker
+# with it, and the paid calls that others have out.
+LONGEST_CALL_S = 300.0
+
 
 class Environment(StrEnum):
     """Where the code runs."""
@@ -161,7 +165,9 @@ class StorageSettings(Group):
 class GpuRetryWords(Words):
     """How calls of the GPU service are tried."""
 
-    timeout_s: float = Field(230.0, gt=0, description="time limit of a call (Azure's ingress ends at 240 s)")
+    timeout_s: float = Field(
+        230.0, gt=0, le=LONGEST_CALL_S, description="time limit of a call (Azure's ingress ends at 240 s)"
+    )
     attempts: int = Field(5, ge=1, description="attempts of a stage that fails")
     first_s: float = Field(2.0, gt=0, description="first wait")
     coefficient: float = Field(2.0, ge=1, description="growth of the wait")
@@ -200,7 +206,7 @@ class GpuClientSettings(Group):
 class NanoBananaRetryWords(Words):
     """How the paid stage is tried."""
 
-    timeout_s: float = Field(120.0, gt=0, description="time limit of one paid call")
+    timeout_s: float = Field(120.0, gt=0, le=LONGEST_CALL_S, description="time limit of one paid call")
     attempts: int = Field(6, ge=1, description="attempts while it certainly was not charged (503)")
     first_s: float = Field(2.0, gt=0, description="first wait")
     coefficient: float = Field(2.0, ge=1, description="growth of the wait")
@@ -259,20 +265,22 @@ class SandboxWords(Words):
     """The processes that decode untrusted pictures."""
 
     workers: int = Field(2, ge=1, description="processes")
-    timeout_s: float = Field(15.0, gt=0, description="a process that takes longer is ended, the file refused")
+    timeout_s: float = Field(
+        15.0, gt=0, le=120, description="a process that takes longer is ended, the file refused"
+    )
     memory_mb: int = Field(
         640, ge=400, description="address space of a process, about 260 of it its own; more is refused"
     )
     thumbnail_memory_mb: int = Field(1536, ge=400, description="the same while it makes a thumbnail")
     queue: int = Field(16, ge=0, description="most files that wait, each in memory; more are turned away")
-    queue_s: float = Field(20.0, gt=0, description="longest wait for a free process")
+    queue_s: float = Field(20.0, gt=0, le=60, description="longest wait for a free process")
 
 
 class ContentSafetyWords(Words):
     """What Azure AI Content Safety decides."""
 
     max_severity: int = Field(3, ge=0, le=7, description="highest accepted severity (0, 2, 4 or 6)")
-    timeout_s: float = Field(5.0, gt=0, description="time limit of each call")
+    timeout_s: float = Field(5.0, gt=0, le=60, description="time limit of each call")
     fallback: ContentSafetyFallback = Field(
         ContentSafetyFallback.LOCAL,
         description="while it does not respond: local (own network and lists decide) or wait (try later)",
@@ -332,7 +340,9 @@ class ApiSettings(Group):
 class CallbackWords(Words):
     """How callbacks are delivered."""
 
-    timeout_s: float = Field(10.0, gt=0, description="time limit of one attempt, all in all")
+    timeout_s: float = Field(
+        10.0, gt=0, le=LONGEST_CALL_S, description="time limit of one attempt, all in all"
+    )
     attempts: int = Field(50, ge=1, description="most attempts")
     first_s: float = Field(5.0, gt=0, description="first wait")
     coefficient: float = Field(4.0, ge=1, description="growth of the wait")

@@ -36,6 +36,7 @@ from lifecycle.instances import (
 )
 from lifecycle.ledger_sweep import close_lost_calls
 from lifecycle.starter import start_callback, try_start
+from lifecycle.tick import within_limit
 
 _log = get_logger(__name__)
 _MOST_FAILURES = 5
@@ -45,7 +46,9 @@ _PAGE = 500
 
 async def reconcile(client: df.DurableOrchestrationClient) -> int:
     """One tick. Returns how many jobs were started again or ended."""
-    return await ReconcilerTick(client).run()
+    tick = ReconcilerTick(client)
+    repaired = await within_limit("reconcile", tick.run())
+    return repaired + await within_limit("callbacks", tick.deliver_callbacks())
 
 
 class ReconcilerTick:
@@ -75,12 +78,11 @@ class ReconcilerTick:
         repaired += await asyncio.to_thread(
             close_lost_calls, self._services, settings.upkeep.reconcile.starts
         )
-        repaired += await self._deliver_callbacks()
         if repaired:
             _log.info("reconciled", looked_at=looked_at, repaired=repaired)
         return repaired
 
-    async def _deliver_callbacks(self) -> int:
+    async def deliver_callbacks(self) -> int:
         """Start the delivery of each callback that is due and that no orchestration waits to send."""
         started = 0
         due = await asyncio.to_thread(

@@ -24,6 +24,7 @@ from lifecycle.instances import (
     runtime_status,
     terminate_all,
 )
+from lifecycle.tick import within_limit
 from lifecycle.uploads import sweep
 
 _log = get_logger(__name__)
@@ -37,10 +38,10 @@ async def retain(client: df.DurableOrchestrationClient) -> int:
     """One tick. Returns how many jobs were cleared."""
     services = get_services()
     try:
-        expired = await RetentionTick(client).run()
+        expired = await within_limit("retention", RetentionTick(client).run())
     finally:
         # even if deleting fails, lost uploads are taken in
-        await sweep(client)
+        await within_limit("sweep", sweep(client))
     before = utc_now() - timedelta(days=services.settings.upkeep.retention.events_days)
     events = await asyncio.to_thread(services.retention.delete_events, before, _EVENT_CHUNKS)
     if expired or events:

@@ -22,6 +22,17 @@ _POOL_SIZE = 10
 _POOL_OVERFLOW = 20
 
 
+# A server that is gone or hangs is noticed within a minute: no function comes near functionTimeout.
+_STATEMENT_S = 60
+_POSTGRES_LIMITS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "options": f"-c statement_timeout={_STATEMENT_S}s",
+    "tcp_user_timeout": 30_000,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
 # the token audience of every Azure Database for PostgreSQL
 _TOKEN_SCOPE = "https://ossrdbms-aad.database.windows.net/.default"  # noqa: S105  # no secret
 _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
@@ -30,8 +41,9 @@ _LOCAL_HOSTS = {"", "localhost", "127.0.0.1", "::1"}
 def make_engine(url: str, tokens: Tokens | None = None) -> Engine:
     """An engine for ``sqlite:///file`` or ``postgresql+psycopg://...``; parent folders are created.
 
-    With ``tokens`` every new connection signs in with a token instead of a password, over TLS with the
-    server's name checked unless the URL says otherwise.
+    PostgreSQL has time limits, unless the URL sets them otherwise. With ``tokens`` every new connection signs
+    in with a token instead of a password, over TLS with the server's name checked unless the URL says
+    otherwise.
 
     SQLite runs in WAL mode and takes its write lock when a transaction begins, so that two writers
     wait for each other instead of failing in the middle. Errors show the statement, never its values.
@@ -43,6 +55,9 @@ def make_engine(url: str, tokens: Tokens | None = None) -> Engine:
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_OVERFLOW,
             pool_pre_ping=True,
+            connect_args={
+                name: value for name, value in _POSTGRES_LIMITS.items() if name not in parsed.query
+            },
             hide_parameters=True,
         )
         if tokens is not None:

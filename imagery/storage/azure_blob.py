@@ -7,16 +7,17 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceModifiedError
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError
 from azure.core.exceptions import ResourceNotFoundError as AzureNotFoundError
 from azure.storage.blob import (
     BlobSasPermissions,
     BlobServiceClient,
     ContentSettings,
+    ExponentialRetry,
     UserDelegationKey,
     generate_blob_sas,
 )
@@ -37,6 +38,9 @@ from imagery.storage.protocol import (
 _COPIED, _COPYING = "success", "pending"
 _COPY_LIMIT_S = 60.0
 _COPY_LOOK_S = 0.2
+# A storage that hangs is given up after a little more than a minute, so that an activity with some such
+# calls ends long before functionTimeout. The SDK's own limits come to five minutes a call.
+_CONNECT_S, _READ_S, _RETRIES = 10, 20, 2
 
 
 class AzureBlobStorage:
@@ -53,13 +57,13 @@ class AzureBlobStorage:
         """Connect by connection string, else by account name with azure-identity."""
         if settings.storage.connection_string:
             secret = settings.storage.connection_string.get_secret_value()
-            return cls(BlobServiceClient.from_connection_string(secret))
+            return cls(BlobServiceClient.from_connection_string(secret, **_limits()))
         if not settings.storage.account_name:
             raise StorageError(
                 "ENV=PROD needs AzureWebJobsStorage (connection string) or AzureWebJobsStorage__accountName"
             )
         url = f"https://{settings.storage.account_name}.blob.core.windows.net"
-        return cls(BlobServiceClient(url, credential=make_credential(settings)))
+        return cls(BlobServiceClient(url, credential=make_credential(settings), **_limits()))
 
     @property
     def link_origin(self) -> str | None:
@@ -68,12 +72,8 @@ class AzureBlobStorage:
         return f"{parts.scheme}://{parts.netloc}"
 
     def properties(self, ref: BlobRef) -> BlobProperties:
-        try:
+        with _told(ref, "looked at"):
             found = self._client(ref).get_blob_properties()
-        except AzureNotFoundError:
-            raise BlobNotFoundError(f"{ref.path} does not exist") from None
-        except AzureError as error:
-            raise StorageError(f"{ref.path} could not be looked at: {type(error).__name__}") from error
         return BlobProperties(
             size=found.size,
             etag=str(found.etag).strip('"'),
@@ -83,8 +83,9 @@ class AzureBlobStorage:
 
     def exists(self, ref: BlobRef) -> bool:
         try:
-            found = self._client(ref).get_blob_properties()
-        except AzureNotFoundError:
+            with _told(ref, "looked at"):
+                found = self._client(ref).get_blob_properties()
+        except BlobNotFoundError:
             return False
         # a copy shows under its name before it is whole
         return found.copy.status in {None, _COPIED}
@@ -95,26 +96,16 @@ class AzureBlobStorage:
             raise BlobChangedError(f"{ref.path} was overwritten")
         if max_bytes is not None and properties.size > max_bytes:
             raise BlobTooLargeError(f"{ref.path} has {properties.size} bytes, the limit is {max_bytes}")
-        try:
+        with _told(ref, "read"):
             stream = self._client(ref).download_blob(
                 etag=f'"{properties.etag}"', match_condition=MatchConditions.IfNotModified
             )
             data: bytes = stream.readall()
-        except AzureNotFoundError:
-            raise BlobNotFoundError(f"{ref.path} does not exist") from None
-        except ResourceModifiedError:
-            raise BlobChangedError(f"{ref.path} was overwritten") from None
-        except HttpResponseError as error:
-            raise StorageError(f"{ref.path} could not be read: {error.reason}") from error
         return data
 
     def read_start(self, ref: BlobRef, length: int) -> bytes:
-        try:
+        with _told(ref, "read"):
             start: bytes = self._client(ref).download_blob(offset=0, length=length).readall()
-        except AzureNotFoundError:
-            raise BlobNotFoundError(f"{ref.path} does not exist") from None
-        except HttpResponseError as error:
-            raise StorageError(f"{ref.path} could not be read: {error.reason}") from error
         return start
 
     def write(
@@ -123,55 +114,48 @@ class AzureBlobStorage:
         client = self._client(ref)
         settings = ContentSettings(content_type=content_type)
         try:
-            answer = client.upload_blob(
-                data, length=_length(data), overwrite=overwrite, content_settings=settings
-            )
+            with _told(ref, "written"):
+                answer = client.upload_blob(
+                    data, length=_length(data), overwrite=overwrite, content_settings=settings
+                )
         except ResourceExistsError:
             return ref.model_copy(update={"etag": self.properties(ref).etag})
-        except HttpResponseError as error:
-            raise StorageError(f"{ref.path} could not be written: {error.reason}") from error
         return ref.model_copy(update={"etag": str(answer["etag"]).strip('"')})
 
     def copy(self, source: BlobRef, target: BlobRef) -> BlobRef:
         client = self._client(target)
         try:
-            answer = client.start_copy_from_url(
-                self._client(source).url, match_condition=MatchConditions.IfMissing
-            )
+            with _told(source, "copied"):
+                answer = client.start_copy_from_url(
+                    self._client(source).url, match_condition=MatchConditions.IfMissing
+                )
         except ResourceExistsError:
             return target.model_copy(update={"etag": self.properties(target).etag})
-        except AzureNotFoundError:
-            raise BlobNotFoundError(f"{source.path} does not exist") from None
-        except HttpResponseError as error:
-            raise StorageError(f"{source.path} could not be copied: {error.reason}") from error
         status, until = str(answer["copy_status"]), time.monotonic() + _COPY_LIMIT_S
         while status == _COPYING and time.monotonic() < until:
             time.sleep(_COPY_LOOK_S)
-            status = str(client.get_blob_properties().copy.status)
+            with _told(target, "looked at"):
+                status = str(client.get_blob_properties().copy.status)
         if status != _COPIED:
             self._give_up_copy(target, str(answer["copy_id"]))
             raise StorageError(f"{source.path} could not be copied: {status}")
         return target.model_copy(update={"etag": self.properties(target).etag})
 
     def _give_up_copy(self, target: BlobRef, copy_id: str) -> None:
-        with contextlib.suppress(HttpResponseError):
+        with contextlib.suppress(AzureError):
             self._client(target).abort_copy(copy_id)
         self.delete(target)
 
     def delete(self, ref: BlobRef) -> None:
         condition = {"etag": f'"{ref.etag}"', "match_condition": MatchConditions.IfNotModified}
-        try:
+        with contextlib.suppress(BlobNotFoundError, BlobChangedError), _told(ref, "deleted"):
             self._client(ref).delete_blob(**(condition if ref.etag else {}))
-        except (AzureNotFoundError, ResourceModifiedError):
-            return
-        except HttpResponseError as error:
-            raise StorageError(f"{ref.path} could not be deleted: {error.reason}") from error
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
         found = self._service.get_container_client(container).list_blobs(name_starts_with=prefix)
-        return (
-            BlobRef(container=container, name=each.name, etag=str(each.etag).strip('"')) for each in found
-        )
+        with _told(BlobRef(container=container, name=prefix or "*"), "listed"):
+            for each in found:
+                yield BlobRef(container=container, name=each.name, etag=str(each.etag).strip('"'))
 
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
@@ -224,6 +208,28 @@ class AzureBlobStorage:
             key = self._service.get_user_delegation_key(now - self._KEY_MARGIN, expiry)
             self._delegation = (expiry, key)
         return self._delegation[1]
+
+
+def _limits() -> dict[str, Any]:
+    """Time limits and retries of every call, as the SDK's clients take them."""
+    waits = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=_RETRIES, random_jitter_range=1)
+    return {"connection_timeout": _CONNECT_S, "read_timeout": _READ_S, "retry_policy": waits}
+
+
+@contextlib.contextmanager
+def _told(ref: BlobRef, done: str) -> Iterator[None]:
+    """Raise what the SDK raises as an error of this module; a blob that is there already stays the SDK's."""
+    try:
+        yield
+    except ResourceExistsError:
+        raise
+    except AzureNotFoundError:
+        raise BlobNotFoundError(f"{ref.path} does not exist") from None
+    except ResourceModifiedError:
+        raise BlobChangedError(f"{ref.path} was overwritten") from None
+    except AzureError as error:
+        reason = getattr(error, "reason", None) or type(error).__name__
+        raise StorageError(f"{ref.path} could not be {done}: {reason}") from error
 
 
 def _length(data: bytes | BinaryIO) -> int:
