@@ -65,8 +65,10 @@ unit: $(DEV) ## the quick tests that need no server
 
 .PHONY: test
 test: $(DEV) ## all checks and all tests
-	@$(MAKE) --no-print-directory -j3 --output-sync=target lint lint-infra frontend-test
-	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
+	@mkdir -p .run; echo "lint, lint-infra and frontend-test run beside the tests; what they say comes last"; \
+	$(MAKE) --no-print-directory --keep-going lint lint-infra frontend-test >.run/checks.log 2>&1 & checks=$$!; \
+	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS); tests=$$?; \
+	wait $$checks; checks=$$?; cat .run/checks.log; [ $$tests = 0 ] && [ $$checks = 0 ]
 
 .PHONY: test-again
 test-again: $(DEV) ## the tests that failed last, one after the other

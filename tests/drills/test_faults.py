@@ -26,7 +26,7 @@ pytestmark = pytest.mark.stack
 
 # one way in, one loss of money and the other stores; of neighbours most leave the same behind
 _SOME = {"happy path", "submitted over HTTP", "broken connection", "happy path on PostgreSQL and Azurite"}
-_EVERY = 20
+_EVERY = 40
 
 
 @pytest.fixture(scope="module")
