@@ -79,6 +79,7 @@ def _long(site: Site, report: Report, chosen: argparse.Namespace) -> None:
     scenarios.cancelled_batch(site, report)
     scenarios.batch(site, report)
     scenarios.busy_gpu(site, report, chosen.busy_s)
+    scenarios.first_step(site, report)
     deaths.stood_still(site, report, "kill_worker", killed_workers, _STOOD_STILL_S)
     deaths.stood_still(site, report, "kill_host", killed, _STOOD_STILL_S)
     deaths.function_timeout(site, report)

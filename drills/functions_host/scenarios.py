@@ -24,6 +24,10 @@ _BATCH = 20
 _ENDED_BEFORE_CANCEL = 3
 # what is on its way when a job is suspended comes in within this time
 _SUSPENDED_S = 4.0
+# as many activities as host.json admits at once, and more jobs than that
+_ACTIVITIES, _BEFORE = 8, 12
+_HELD_S = 15.0
+_FIRST_STEP_S = 10.0
 # the least that the app waits for a service that asks for one second
 _LEAST_WAIT_S = 1.0
 
@@ -108,6 +112,29 @@ def busy_gpu(site: Site, report: Report, busy_s: float) -> None:
     report.tell(
         "busy_gpu", busy_s=round(waited_s), calls=len(calls), gaps_s=gaps, end=status and status["state"]
     )
+
+
+def first_step(site: Site, report: Report) -> None:
+    """Jobs whose GPU calls take long keep no thread that another job's orchestrator needs."""
+    holds = [site.gateway.hold(REMBG) for _ in range(_ACTIVITIES)]
+    job_ids = [site.submit() for _ in range(_BEFORE)]
+    until = time.monotonic() + _HELD_S
+    while time.monotonic() < until and not all(hold.job_id for hold in holds):
+        time.sleep(0.05)
+    held = sum(hold.job_id is not None for hold in holds)
+    begun = time.monotonic()
+    last = site.submit()
+    instance = f"{_DURABLE}/{instance_id_of(last, 1)}"
+    while time.monotonic() < begun + _FIRST_STEP_S and _runtime_status(site, instance) != "Running":
+        time.sleep(0.02)
+    waited_s = time.monotonic() - begun
+    for hold in holds:
+        hold.release()
+    ends = site.wait_for_end([*job_ids, last], _LIMIT_S)
+    completed = sum(each["state"] == JobState.COMPLETED for each in ends.values())
+    report.expect(waited_s < _FIRST_STEP_S, f"first_step: it did not come within {_FIRST_STEP_S:g} s")
+    report.expect(completed == _BEFORE + 1, f"first_step: {completed} of {_BEFORE + 1} completed")
+    report.tell("first_step", gpu_calls_out=held, jobs_before=_BEFORE, seconds=round(waited_s, 2))
 
 
 def chunked_body(site: Site, report: Report) -> None:
