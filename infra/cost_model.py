@@ -13,6 +13,7 @@ from pathlib import Path
 
 INPUTS = Path(__file__).parent / "cost_inputs.json"
 IMAGES = 1000
+_MINUTES_OF_A_MONTH = 30 * 24 * 60
 
 
 def read_inputs() -> dict[str, float]:
@@ -48,8 +49,14 @@ def table() -> str:
     measured, cloud = cost(inputs, measured=True), cost(inputs, measured=False)
     rows = [f"| {name} | {measured[name]:.2f} | {cloud[name]:.2f} |" for name in measured]
     total = f"| **sum** | **{sum(measured.values()):.2f}** | **{sum(cloud.values()):.2f}** |"
+    idle = f"A month in which nothing happens costs USD {idle_month(inputs):.2f} of storage requests."
     head = ["| USD for 1,000 images | the measured job | expected on a T4 |", "|---|---|---|"]
-    return "\n".join([*head, *rows, total])
+    return "\n".join([*head, *rows, total, "", idle])
+
+
+def idle_month(inputs: Mapping[str, float]) -> float:
+    """USD for the storage requests of a month without a job, of one instance."""
+    return _MINUTES_OF_A_MONTH * inputs["idle_transactions_minute"] / 1e4 * inputs["usd_10k_durable"]
 
 
 def input_table() -> str:

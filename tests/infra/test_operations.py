@@ -10,7 +10,7 @@ import pytest
 from gpu_container.settings import GpuSettings
 from imagery.environment import variables
 from imagery.settings import Settings
-from infra.cost_model import IMAGES, cost, input_table, read_inputs, table
+from infra.cost_model import IMAGES, cost, idle_month, input_table, read_inputs, table
 from tests.infra.bicep import INFRA
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,6 +37,10 @@ def test_each_input_says_where_it_comes_from() -> None:
 
 def test_the_price_of_the_paid_call_is_the_setting() -> None:
     assert read_inputs()["usd_paid_call"] == Settings().nano_banana.price_usd
+
+
+def test_an_idle_month_is_what_its_storage_requests_cost() -> None:
+    assert idle_month({"idle_transactions_minute": 100, "usd_10k_durable": 0.01}) == pytest.approx(4.32)
 
 
 @pytest.mark.parametrize("measured", [True, False])
