@@ -8,6 +8,7 @@ from datetime import datetime
 import azure.durable_functions as df
 
 from imagery.contracts import CallbackInput, JobRequest, JobState, PipelineInput
+from imagery.database.new_jobs import JobOrder
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob, utc_now
 from imagery.retry import MAX_WAITS, RetryRules
@@ -66,17 +67,25 @@ async def _start(client: df.DurableOrchestrationClient, job: ImageJob) -> None:
     await try_start(client, job)
 
 
-def create(request: JobRequest, *, turns: int = 1) -> tuple[ImageJob, bool]:
-    """Write the job's row without starting it; it has time for ``turns`` jobs, the last of them itself.
-
-    Raises ``QuotaExceededError``.
-    """
+def create(request: JobRequest) -> tuple[ImageJob, bool]:
+    """Write the job's row without starting it. Raises ``QuotaExceededError``."""
     services = get_services()
+    order = order_of(request)
     return services.jobs.create(
         request,
-        instance_id=instance_id_of(request.job_id, 1),
-        deadline=utc_now() + turns * services.settings.job_deadline,
+        instance_id=order.instance_id,
+        deadline=order.deadline,
         quotas=services.quotas,
+        takes=order.takes,
+    )
+
+
+def order_of(request: JobRequest, turns: int = 1) -> JobOrder:
+    """The row that is wanted for ``request``: it has time for ``turns`` jobs, the last of them itself."""
+    return JobOrder(
+        request,
+        instance_id=instance_id_of(request.job_id, 1),
+        deadline=utc_now() + turns * get_services().settings.job_deadline,
         takes=taken_by(request),
     )
 

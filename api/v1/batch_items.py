@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from api.errors import ApiError
 from api.intake import JobFromBlob, batch_job_request, checked_callback
 from api.views import View
+from imagery.contracts import JobRequest
+from imagery.database.new_jobs import JobOrder
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob
 from imagery.principal import Principal
@@ -14,7 +18,15 @@ from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
 from imagery.storage import StorageError
 from imagery.webhooks import SigningKeyError
-from lifecycle.starter import create
+from lifecycle.starter import order_of
+
+# rows of one transaction: others wait for its locks
+_CHUNK = 100
+# blobs that are looked at at once
+_LOOKS = 8
+# what makes one item none, and not the whole batch
+_Refusal = ApiError | StorageError | QuotaExceededError | RefusedUrlError | SigningKeyError
+_REFUSALS = (ApiError, StorageError, QuotaExceededError, RefusedUrlError, SigningKeyError)
 
 
 class RefusedBatchItem(View):
@@ -26,35 +38,98 @@ class RefusedBatchItem(View):
     message: str
 
 
+@dataclass
+class _Intake:
+    """A batch that is being taken in."""
+
+    batch_id: str
+    caller: Principal
+    items: list[JobFromBlob]
+    jobs: list[ImageJob] = field(default_factory=list)
+    refused: list[RefusedBatchItem] = field(default_factory=list)
+
+    def run(self) -> None:
+        for chunk in _chunks(list(self._orders())):
+            made = get_services().jobs.create_many([order for _, order in chunk], get_services().quotas)
+            known: dict[str, int] = {}
+            for (index, _), each in zip(chunk, made, strict=True):
+                if isinstance(each, QuotaExceededError):
+                    self._refuse(index, each)
+                elif each.created:
+                    self.jobs.append(each.job)
+                else:
+                    known[each.job.job_id] = index
+            self._adopt(known)
+        self.refused.sort(key=lambda item: item.index)
+
+    def _orders(self) -> Iterator[tuple[int, JobOrder]]:
+        """The rows that are wanted, each with the index of its item."""
+        check = _each_once({item.callback_url for item in self.items})
+        with ThreadPoolExecutor(_LOOKS, thread_name_prefix="batch") as pool:
+            requests = list(pool.map(lambda item: self._request(item, check), self.items))
+            named: dict[str, JobRequest] = {}
+            wanted: list[int] = []
+            for index, request in enumerate(requests):
+                if isinstance(request, JobRequest) and request.job_id in named:
+                    text = "The batch names this blob with these options twice."
+                    self._refuse(index, ApiError(409, "duplicate_item", text))
+                elif isinstance(request, JobRequest):
+                    named[request.job_id] = request
+                    wanted.append(index)
+                else:
+                    self._refuse(index, request)
+            # those before it may take all of their time; its own is counted from when its turn comes
+            parallel = get_services().settings.jobs.batch_parallel
+            turns = [place // parallel + 1 for place in range(len(wanted))]
+            yield from zip(wanted, pool.map(order_of, named.values(), turns), strict=True)
+
+    def _request(self, item: JobFromBlob, check: Callable[[str | None], str | None]) -> JobRequest | _Refusal:
+        try:
+            return batch_job_request(item, self.caller, self.batch_id, check)
+        except _REFUSALS as error:
+            return error
+
+    def _adopt(self, known: dict[str, int]) -> None:
+        """Take jobs that run already into the batch, by their ids."""
+        if not known:
+            return
+        adopted = get_services().jobs.adopt(list(known), self.batch_id)
+        for job_id in known.keys() - adopted:
+            text = "Another batch has this blob with these options."
+            self._refuse(known[job_id], ApiError(409, "in_another_batch", text))
+
+    def _refuse(self, index: int, error: _Refusal) -> None:
+        blob = self.items[index].blob
+        self.refused.append(RefusedBatchItem(index=index, blob=blob, code=error.code, message=str(error)))
+
+
 def create_jobs(
     batch_id: str, caller: Principal, items: list[JobFromBlob]
 ) -> tuple[list[ImageJob], list[RefusedBatchItem]]:
     """The jobs that this batch has to start, in their order, and the items that get none."""
-    jobs: list[ImageJob] = []
-    refused: list[RefusedBatchItem] = []
-    taken: set[str] = set()
-    # each URL is looked up once, not once an item
-    check = lru_cache(checked_callback)
-    parallel = get_services().settings.jobs.batch_parallel
-    for index, item in enumerate(items):
+    intake = _Intake(batch_id, caller, items)
+    intake.run()
+    return intake.jobs, intake.refused
+
+
+def _each_once(urls: set[str | None]) -> Callable[[str | None], str | None]:
+    """``checked_callback`` that looks each URL up once, not once an item."""
+    found: dict[str | None, str | RefusedUrlError | SigningKeyError | None] = {}
+    for url in urls:
         try:
-            request = batch_job_request(item, caller, batch_id, check)
-            if request.job_id in taken:
-                raise ApiError(409, "duplicate_item", "The batch names this blob with these options twice.")
-            # those before it may take all of their time; its own is counted from when its turn comes
-            job, created = create(request, turns=len(jobs) // parallel + 1)
-            if not created and get_services().jobs.adopt(job.job_id, batch_id) is None:
-                raise ApiError(409, "in_another_batch", "Another batch has this blob with these options.")
-        except (
-            ApiError,
-            StorageError,
-            QuotaExceededError,
-            RefusedUrlError,
-            SigningKeyError,
-        ) as error:
-            refused.append(RefusedBatchItem(index=index, blob=item.blob, code=error.code, message=str(error)))
-            continue
-        taken.add(job.job_id)
-        if created:
-            jobs.append(job)
-    return jobs, refused
+            found[url] = checked_callback(url)
+        except (RefusedUrlError, SigningKeyError) as error:
+            found[url] = error
+
+    def check(url: str | None) -> str | None:
+        result = found[url]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return check
+
+
+def _chunks(orders: list[tuple[int, JobOrder]]) -> Iterator[list[tuple[int, JobOrder]]]:
+    for start in range(0, len(orders), _CHUNK):
+        yield orders[start : start + _CHUNK]

@@ -16,6 +16,12 @@ def lock_job(session: Session, job_id: str) -> ImageJob | None:
     return session.exec(select(ImageJob).where(ImageJob.job_id == job_id).with_for_update()).first()
 
 
+def lock_jobs(session: Session, job_ids: list[str]) -> list[ImageJob]:
+    """Lock many; every writer locks in the order of the ids, so that no two can wait for each other."""
+    query = select(ImageJob).where(col(ImageJob.job_id).in_(job_ids)).order_by(col(ImageJob.job_id))
+    return list(session.exec(query.with_for_update()))
+
+
 def enter(session: Session, job: ImageJob, state: JobState) -> None:
     """Put a locked job into ``state`` and count that it entered it."""
     if job.state != state:

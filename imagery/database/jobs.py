@@ -11,19 +11,15 @@ from sqlmodel import Session, col, or_, select
 from imagery.contracts import OPEN_STATES, BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.budget import release_reserved
 from imagery.database.callbacks import add_callback, latest
-from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.job_rows import close_stage, enter, lock_job, stage_row, stages_of
-from imagery.database.money import SpendState
-from imagery.database.quotas import Quotas
+from imagery.database.job_rows import close_stage, enter, lock_job, lock_jobs, stage_row, stages_of
+from imagery.database.new_jobs import JobOrder, MadeJob, insert, lock_takeable
+from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.savings import count_unpaid
-from imagery.database.tables import CallbackDelivery, ImageJob, SpendEntry, StageRun, utc_now
-from imagery.text import plain
+from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
-_MAX_TYPE = 200
-_SENT = (SpendState.SENT, SpendState.SETTLED, SpendState.UNKNOWN)
 _OPEN_STAGES = frozenset({StageState.RUNNING, StageState.WAITING})
 
 
@@ -71,43 +67,29 @@ class Jobs:
         In the same transaction a new job ends ``takes``, if nobody but its upload has asked for that one
         and its paid call was not sent. Raises ``QuotaExceededError`` when a new job exceeds ``quotas``.
         """
-        job = ImageJob(
-            job_id=request.job_id,
-            owner_id=request.owner_id,
-            batch_id=request.batch_id,
-            source_container=request.source.container,
-            source_name=request.source.name,
-            source_etag=request.source.etag,
-            content_type=plain(request.content_type, _MAX_TYPE) if request.content_type else None,
-            request_hash=request.request_hash,
-            options=request.options.to_json(),
-            callback_url=request.callback_url,
-            state=JobState.QUEUED,
-            instance_id=instance_id,
-            deadline=deadline,
-        )
+        (made,) = self.create_many([JobOrder(request, instance_id, deadline, takes)], quotas)
+        if isinstance(made, QuotaExceededError):
+            raise made
+        return made.job, made.created
+
+    def create_many(
+        self, orders: list[JobOrder], quotas: Quotas | None = None
+    ) -> list[MadeJob | QuotaExceededError]:
+        """``create`` for many in one transaction; what a quota refuses is its error in the list."""
         try:
             with self._database.write() as session:
-                existing = session.get(ImageJob, request.job_id)
-                if existing is not None:
-                    return existing, False
-                # locked before the owner's row, as everywhere
-                taken = _takeable(session, takes) if takes else None
-                if quotas is not None:
-                    check = quotas.check_item if request.batch_id else quotas.check
-                    check(session, request.owner_id)
-                session.add(job)
-                session.flush()
-                count(session, job.owner_id, Metric.JOBS, job.state)
-                record(session, job, "job_queued", source=request.source.path)
-                if taken is not None:
-                    self._take_over(session, taken, job.job_id)
+                made, taken = insert(session, orders, quotas)
+                for job, taker in taken:
+                    self._take_over(session, job, taker)
         except IntegrityError:
-            existing = self.get(request.job_id)
+            # another process was first with one of them
+            if len(orders) > 1:
+                return [each for order in orders for each in self.create_many([order], quotas)]
+            existing = self.get(orders[0].request.job_id)
             if existing is None:
                 raise
-            return existing, False
-        return job, True
+            return [MadeJob(existing, created=False)]
+        return made
 
     def get(self, job_id: str) -> ImageJob | None:
         """Returns None if there is no such job."""
@@ -219,7 +201,7 @@ class Jobs:
         Returns False where it goes on: nobody has asked, its paid call was sent, or it has ended.
         """
         with self._database.write() as session:
-            job = _takeable(session, job_id)
+            job = lock_takeable(session, [job_id]).get(job_id)
             taker = _taker(session, job) if job is not None else None
             if job is None or taker is None:
                 return False
@@ -279,17 +261,25 @@ class Jobs:
     def cancel(self, job_id: str) -> ImageJob | None:
         """Cancel a job unless it has ended. Returns the job, or None if there is no such job."""
         job = self.get(job_id)
-        if job is None:
-            return None
-        stage = Stage(job.stage) if job.stage else None
-        return self.finish(
-            job_id,
-            job.run,
-            JobState.CANCELLED,
-            stage=stage,
-            error_code="cancelled",
-            message="The job was cancelled on request.",
-        )
+        if job is not None:
+            self.cancel_many([job])
+        return self.get(job_id)
+
+    def cancel_many(self, jobs: list[ImageJob]) -> None:
+        """Cancel the current runs of these jobs in one transaction; what has ended stays as it is."""
+        runs = {job.job_id: job.run for job in jobs}
+        with self._database.write() as session:
+            for job in lock_jobs(session, list(runs)):
+                if job.run != runs[job.job_id] or JobState(job.state).is_terminal:
+                    continue
+                self._end(
+                    session,
+                    job,
+                    JobState.CANCELLED,
+                    stage=Stage(job.stage) if job.stage else None,
+                    error_code="cancelled",
+                    message="The job was cancelled on request.",
+                )
 
     def begin_run(
         self, job_id: str, *, instance_id: str, run: int, deadline: datetime, quotas: Quotas | None = None
@@ -317,14 +307,13 @@ class Jobs:
             record(session, job, "job_retried", run=run)
             return job
 
-    def adopt(self, job_id: str, batch_id: str) -> ImageJob | None:
-        """Take a job without a batch into ``batch_id``. Returns None if it belongs to another batch."""
+    def adopt(self, job_ids: list[str], batch_id: str) -> set[str]:
+        """Take jobs without a batch into ``batch_id``. Returns those that are in it now."""
         with self._database.write() as session:
-            job = lock_job(session, job_id)
-            if job is None or job.batch_id not in {None, batch_id}:
-                return None
-            job.batch_id = batch_id
-            return job
+            jobs = [job for job in lock_jobs(session, job_ids) if job.batch_id in {None, batch_id}]
+            for job in jobs:
+                job.batch_id = batch_id
+            return {job.job_id for job in jobs}
 
     def count_restart(self, job_id: str, run: int) -> int | None:
         """Count one restart of the job's orchestration. Returns None if the job has ended meanwhile."""
@@ -338,14 +327,6 @@ class Jobs:
             return job.restarts
 
 
-def _takeable(session: Session, job_id: str) -> ImageJob | None:
-    """The job, locked, if it is its upload's alone (in no request or batch, not run again) and unpaid."""
-    job = lock_job(session, job_id)
-    if job is None or job.request_hash or job.batch_id or job.run > 1 or JobState(job.state).is_terminal:
-        return None
-    return None if _was_sent(session, job_id) else job
-
-
 def _taker(session: Session, job: ImageJob) -> str | None:
     """The oldest job of the same version of the same upload that a request or a batch asked for."""
     query = (
@@ -356,9 +337,3 @@ def _taker(session: Session, job: ImageJob) -> str | None:
         .order_by(col(ImageJob.created_at), col(ImageJob.job_id))
     )
     return session.exec(query).first()
-
-
-def _was_sent(session: Session, job_id: str) -> bool:
-    """True when money was spent for the job, or may have been."""
-    sent = select(SpendEntry.id).where(SpendEntry.job_id == job_id, col(SpendEntry.state).in_(_SENT))
-    return session.exec(sent).first() is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -82,19 +84,29 @@ class Quotas:
 
         It counts as one job of the minute, however many items it has, and its items count as open only
         from when their turn comes: those that wait do not run, and ``BATCH_PARALLEL`` bounds those that
-        do. Each of them needs its money from the beginning, see ``check_item``.
+        do. Each of them needs its money from the beginning, see ``item_check``.
         """
         user = _locked(session, owner_id)
         if user is not None:
             now = utc_now()
             _check_jobs(session, owner_id, self.usage(session, user, now), now)
 
-    def check_item(self, session: Session, owner_id: str) -> None:
-        """Raise ``QuotaExceededError`` if there is no money for one more item of a batch."""
+    def item_check(self, session: Session, owner_id: str) -> Callable[[], None]:
+        """A check to be called once for each further item of a batch, in this transaction.
+
+        It raises ``QuotaExceededError`` when there is no money for one more.
+        """
         user = _locked(session, owner_id)
-        if user is not None:
-            now = utc_now()
-            self._check_money(self.usage(session, user, now), now)
+        if user is None:
+            return lambda: None
+        now = utc_now()
+        usage = self.usage(session, user, now)
+        planned = itertools.count()
+
+        def check() -> None:
+            self._check_money(replace(usage, usd_today=usage.usd_today + next(planned) * self.price_usd), now)
+
+        return check
 
     def _check_money(self, usage: OwnerUsage, now: datetime) -> None:
         if usage.usd_today + self.price_usd > usage.usd_per_day + 1e-9:

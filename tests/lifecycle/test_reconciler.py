@@ -145,7 +145,7 @@ def test_a_job_that_a_batch_took_in_and_a_retry_run_by_themselves(
 ) -> None:
     uploaded = make_job(services)
     batch_id, [item] = make_batch(services, 1)
-    assert services.jobs.adopt(uploaded.job_id, batch_id) is not None
+    assert services.jobs.adopt([uploaded.job_id], batch_id) == {uploaded.job_id}
     services.jobs.cancel(item.job_id)
     again = services.jobs.begin_run(
         item.job_id, instance_id="second-run", run=2, deadline=now(services, item).deadline
@@ -173,7 +173,7 @@ def test_a_cancelled_batch_starts_nothing_and_pays_nothing(services: Services, d
 def test_a_cancel_that_died_in_the_middle_is_finished(services: Services, durable: Durable) -> None:
     uploaded = make_job(services)
     batch_id, jobs = make_batch(services, 3)
-    assert services.jobs.adopt(uploaded.job_id, batch_id) is not None
+    assert services.jobs.adopt([uploaded.job_id], batch_id) == {uploaded.job_id}
     begin(services, jobs[0])
     durable.instances = {batch_instance_id(batch_id): "Running", jobs[0].instance_id: "Running"}
     services.batches.cancel(batch_id)

@@ -153,7 +153,7 @@ def test_a_job_that_was_asked_for_is_no_longer_its_events_alone(world: World) ->
 
 def test_a_job_in_a_batch_is_not_taken_from_it(world: World, services: Services) -> None:
     world.event()
-    assert services.jobs.adopt(world.own, "batch") is not None
+    assert services.jobs.adopt([world.own], "batch") == {world.own}
     world.request()
     assert world.jobs() == {"own": "QUEUED", "asked": "QUEUED"}
 
