@@ -36,6 +36,11 @@ def stage_row(session: Session, job_id: str, stage: Stage) -> StageRun | None:
     ).first()
 
 
+def has_begun(job: ImageJob) -> bool:
+    """False for a job without rows of stages and of money: none of its stages has ever begun."""
+    return job.stage is not None or job.run > 1
+
+
 def stages_of(session: Session, job_ids: list[str]) -> dict[str, list[StageRun]]:
     """The stages of each job that have begun, in order."""
     rows: dict[str, list[StageRun]] = {}

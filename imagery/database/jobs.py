@@ -13,7 +13,7 @@ from imagery.database.budget import release_reserved
 from imagery.database.callbacks import add_callback, latest
 from imagery.database.engine import Database
 from imagery.database.events import record
-from imagery.database.job_rows import close_stage, enter, lock_job, lock_jobs, stage_row, stages_of
+from imagery.database.job_rows import close_stage, enter, has_begun, lock_job, lock_jobs, stage_row, stages_of
 from imagery.database.new_jobs import JobOrder, MadeJob, insert, lock_takeable
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.savings import count_unpaid
@@ -230,15 +230,9 @@ class Jobs:
         error_code: str | None,
         message: str | None,
     ) -> None:
-        row = stage_row(session, job.job_id, stage) if stage else None
-        if row is not None and state is not JobState.COMPLETED:
-            error_code = error_code or row.error_code
-            message = message or row.error_message
-            close_stage(row, state, error_code, message)
-        for other in stages_of(session, [job.job_id]).get(job.job_id, []):
-            # the caller read the stage before this lock: the next one may have begun since
-            if other is not row and other.state in _OPEN_STAGES:
-                close_stage(other, state, error_code, message)
+        begun = has_begun(job)
+        if begun:
+            error_code, message = _close_stages(session, job, state, stage, (error_code, message))
         enter(session, job, state)
         job.stage = stage.value if stage else job.stage
         job.error_code = error_code
@@ -254,7 +248,8 @@ class Jobs:
             duration_ms=round(seconds * 1000, 1),
             **({"error_code": error_code, "error": message} if error_code else {}),
         )
-        release_reserved(session, job)
+        if begun:
+            release_reserved(session, job)
         count_unpaid(session, job, self._price_usd)
         add_callback(session, job, self._callback_lifetime)
 
@@ -325,6 +320,27 @@ class Jobs:
             job.updated_at = utc_now()
             record(session, job, "job_restarted", level="warning", restarts=job.restarts)
             return job.restarts
+
+
+def _close_stages(
+    session: Session,
+    job: ImageJob,
+    state: JobState,
+    stage: Stage | None,
+    given: tuple[str | None, str | None],
+) -> tuple[str | None, str | None]:
+    """End the stages of a job that ends at ``stage``. Returns code and message, the stage's by default."""
+    error_code, message = given
+    row = stage_row(session, job.job_id, stage) if stage else None
+    if row is not None and state is not JobState.COMPLETED:
+        error_code = error_code or row.error_code
+        message = message or row.error_message
+        close_stage(row, state, error_code, message)
+    for other in stages_of(session, [job.job_id]).get(job.job_id, []):
+        # the caller read the stage before this lock: the next one may have begun since
+        if other is not row and other.state in _OPEN_STAGES:
+            close_stage(other, state, error_code, message)
+    return error_code, message
 
 
 def _taker(session: Session, job: ImageJob) -> str | None:
