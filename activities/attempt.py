@@ -89,9 +89,9 @@ class Attempt:
     def settle(self) -> StageResult:
         """Record that the result was paid and stands at ``target``, and keep it for later jobs."""
         services = self.services
-        # kept first: once it is settled, a job that wants the same picture finds it or pays
-        self.keep()
-        cost_usd = services.stages.succeed_paid(services.ledger, self.job_id, self.stage, self.target)
+        cost_usd = services.stages.succeed_paid(
+            services.ledger, services.stage_cache, self.job_id, self.stage, self.target
+        )
         return self.stands_at(self.target, cost_usd)
 
     def stands_at(self, output: BlobRef, cost_usd: float = 0.0) -> StageResult:
@@ -138,7 +138,8 @@ class Attempt:
     def reuse(self, reservation: Reservation | None = None) -> StageResult | None:
         """Take over what an earlier job made of the same input. Returns None if there is nothing to take.
 
-        A ``reservation`` for what is taken over is released.
+        A ``reservation`` for what is taken over is released. Raises ``TransientStageError`` where a paid
+        picture is there and can't be copied.
         """
         cache, key = self.services.stage_cache, self.services.stage_cache.key(self.job, self.stage)
         if key is None or self.options.fresh:
@@ -153,9 +154,15 @@ class Attempt:
             cache.forget(key, entry.job_id)
             return None
         except StorageError as error:
-            # a cache that does not work costs time or money, never the job
             _log.warning("cache_copy_failed", error=str(error))
-            return None
+            if self.stage is not Stage.NANO_BANANA:
+                return None
+            # it is paid and there: to pay again because it can't be read now would be the worst way out
+            if reservation is not None:
+                self.services.ledger.release(
+                    reservation.entry_id, "its picture is paid, and can't be read now"
+                )
+            raise self.transient("storage_unavailable", str(error)) from error
         if reservation is not None:
             self.services.ledger.release(reservation.entry_id, "an earlier job has paid for the same picture")
         outcome = self.succeed(cached=True)

@@ -7,9 +7,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Header, Request
 from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 
@@ -27,6 +27,9 @@ from imagery.webhooks import webhook_secret
 from lifecycle.blob_requests import blob_request, owner_of, pinned
 
 _MAX_BLOB = 1100
+_MAX_KEY = 200
+# an empty one would make all photos of its user one job
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=_MAX_KEY)]
 CALLBACK_DESCRIPTION = (
     "Where to POST how the job ended: https, a public host; signed as Standard Webhooks has it."
 )
@@ -236,6 +239,8 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     log_verdict(services.database, report, owner_id=owner, size_bytes=len(data), job_id=admitted_job)
     if found.picture is None:
         raise rejection(report)
-    # the fingerprint keeps a second body under the same key from replacing the first one's bytes
+    # the fingerprint keeps a second body under the same key from replacing the first one's bytes; the same
+    # body at the same moment must not replace them either, because the job's row names their version
     name = f"{job_id}/source-{submission.fingerprint[:16]}.png"
-    return services.storage.write(BlobRef(container=JOBS, name=name), found.picture, "image/png")
+    ref = BlobRef(container=JOBS, name=name)
+    return services.storage.write(ref, found.picture, "image/png", overwrite=False)

@@ -25,4 +25,4 @@ def _close(services: Services, entry: SpendEntry) -> None:
     if not services.storage.exists(target):
         services.ledger.mark_unknown(entry.id or 0, _DIED)
         return
-    services.stages.succeed_paid(services.ledger, entry.job_id, stage, target)
+    services.stages.succeed_paid(services.ledger, services.stage_cache, entry.job_id, stage, target)

@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Caller
@@ -18,7 +18,7 @@ from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.intake import JobFromBlob
+from api.intake import IdempotencyKey, JobFromBlob
 from api.problems import STARTED, Responses, problems
 from api.v1.batch_items import RefusedBatchItem, create_jobs
 from api.views import JobStatus, View, job_status
@@ -34,7 +34,6 @@ router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"
 _MAX_ITEMS = 1000
 _MAX_CALLBACK_URLS = 10
-_MAX_KEY = 200
 
 
 class BatchRequest(BaseModel):
@@ -102,7 +101,7 @@ async def create_batch(
     request: BatchRequest,
     response: Response,
     caller: Caller,
-    idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> BatchStatus:
     """Start a job for each item; `refused` lists the items that can't start and cost nothing.
 

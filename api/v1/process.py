@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from api.auth import Caller
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
-from api.intake import job_id_of, job_request, read_submission
+from api.intake import IdempotencyKey, job_id_of, job_request, read_submission
 from api.problems import STARTED, Responses, problems
 from api.views import AcceptedJob, accepted
 from imagery.services import get_services
@@ -19,7 +18,6 @@ from lifecycle.starter import submit
 
 router = APIRouter(tags=["jobs"])
 _RETRY_AFTER_S = "2"
-_MAX_KEY = 200
 _BODY = {
     "requestBody": {
         "required": True,
@@ -45,7 +43,7 @@ async def submit_job(
     request: Request,
     response: Response,
     caller: Caller,
-    idempotency_key: Annotated[str | None, Header(max_length=_MAX_KEY)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> AcceptedJob:
     """Start the job of one photo, sent as a file or named as an uploaded blob.
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from imagery.contracts import BlobRef, JobOptions, Stage
 from imagery.database.engine import Database
@@ -46,20 +46,16 @@ class StageCache:
             return session.get(StageCacheEntry, key)
 
     def keep(self, key: str, job_id: str, output: BlobRef) -> None:
-        """Keep a result that was computed; one that is kept already stays."""
-        entry = StageCacheEntry(
-            key=key,
-            job_id=job_id,
-            output_container=output.container,
-            output_name=output.name,
-        )
-        where = {"job_id": job_id, "output_container": output.container, "output_name": output.name}
+        """Keep a result that was computed."""
         with self._database.write() as session:
-            session.execute(
-                insert(session, StageCacheEntry)
-                .values(**entry.model_dump())
-                .on_conflict_do_update(index_elements=["key"], set_=where)
-            )
+            _keep(session, key, job_id, output)
+
+    def keep_in(self, session: Session, job_id: str, stage: Stage, output: BlobRef) -> None:
+        """Keep a result in the caller's transaction, unless the job's stage is not to be kept."""
+        job = session.get(ImageJob, job_id)
+        key = self.key(job, stage) if job is not None else None
+        if key is not None:
+            _keep(session, key, job_id, output)
 
     def used(self, key: str, job_id: str, output: BlobRef) -> None:
         """Point the entry to the newest copy, which lives longest."""
@@ -91,3 +87,10 @@ class StageCache:
                 **options.model_dump(mode="json", exclude={"fresh"}),
             },
         }
+
+
+def _keep(session: Session, key: str, job_id: str, output: BlobRef) -> None:
+    where = {"job_id": job_id, "output_container": output.container, "output_name": output.name}
+    entry = StageCacheEntry(key=key, **where)
+    query = insert(session, StageCacheEntry).values(**entry.model_dump())
+    session.execute(query.on_conflict_do_update(index_elements=["key"], set_=where))

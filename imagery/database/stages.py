@@ -15,6 +15,7 @@ from imagery.database.events import record
 from imagery.database.job_rows import enter, lock_job, stage_row
 from imagery.database.ledger import Ledger
 from imagery.database.savings import count_taken_over
+from imagery.database.stage_cache import StageCache
 from imagery.database.tables import ImageJob, StageRun, utc_now
 
 
@@ -87,14 +88,18 @@ class Stages:
                 content_hash=content_hash,
             )
 
-    def succeed_paid(self, ledger: Ledger, job_id: str, stage: Stage, output: BlobRef) -> float:
-        """Settle the stage's paid call and record its result, both or neither.
+    def succeed_paid(
+        self, ledger: Ledger, cache: StageCache, job_id: str, stage: Stage, output: BlobRef
+    ) -> float:
+        """Settle the stage's paid call, record its result and keep it for later jobs: all or nothing.
 
+        A job that waits for the same picture thus finds it in the moment in which it is no longer being paid.
         Returns what the stage has cost in all its runs, USD.
         """
         with self._database.write() as session:
             cost_usd = ledger.settle(session, job_id, stage)
             self._succeed(session, job_id, stage, output, cost_usd=cost_usd)
+            cache.keep_in(session, job_id, stage, output)
         return cost_usd
 
     def _succeed(

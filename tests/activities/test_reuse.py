@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from sqlmodel import select
 
+from activities.attempt import TransientStageError
 from activities.guardrail import guardrail
 from activities.place import place
 from activities.remove_background import remove_background
@@ -40,6 +41,8 @@ from imagery.database.tables import ImageJob, SpendEntry, StageCacheEntry, utc_n
 from imagery.environment import read
 from imagery.services import Services
 from imagery.settings import Settings
+from imagery.storage import Storage, StorageError
+from lifecycle.ledger_sweep import close_lost_calls
 from testbed.servers import Server
 from tests.activities.test_place import billed
 
@@ -255,6 +258,41 @@ def test_a_picture_is_kept_before_its_payment_counts_as_settled(
     slow = replace(services, stages=cast(Stages, Between(services.stages, succeed_paid=succeed_paid)))
     monkeypatch.setattr("activities.stage.get_services", lambda: slow)
     assert run(first, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
+    assert (billed(simulator, first), billed(simulator, second)) == ((1, 1), (0, 0))
+
+
+def test_a_picture_that_the_sweep_settles_is_kept_too(services: Services, simulator: Server) -> None:
+    """Its process died after it had stored the picture, and before it could say so."""
+    first, second = make_job(services, picture()), make_job(services, picture())
+    for job_id in (first, second):
+        finish_gpu_stages(services, job_id)
+    services.stages.begin(first, 1, Stage.NANO_BANANA)
+    services.ledger.mark_sent(services.ledger.reserve(first, 1, Stage.NANO_BANANA, 0.08).entry_id, 1)
+    services.storage.write(stage_output(first, Stage.NANO_BANANA), picture((9, 9, 9)), "image/png")
+    with services.database.write() as session:
+        session.exec(select(SpendEntry)).one().sent_at = utc_now() - timedelta(days=1)
+    assert close_lost_calls(services, 10) == 1
+    assert run(second, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
+    assert billed(simulator, second) == (0, 0)
+    assert services.storage.read(stage_output(second, Stage.NANO_BANANA)) == picture((9, 9, 9))
+
+
+def test_a_paid_picture_that_can_not_be_copied_now_is_not_paid_again(
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_job(services, picture()), make_job(services, picture())
+    complete(services, first)
+    finish_gpu_stages(services, second)
+
+    def copy(*_: Any) -> BlobRef:
+        raise StorageError("the store is away")
+
+    away = replace(services, storage=cast(Storage, Between(services.storage, copy=copy)))
+    with monkeypatch.context() as patch:
+        patch.setattr("activities.stage.get_services", lambda: away)
+        with pytest.raises(TransientStageError):
+            run(second, Stage.NANO_BANANA)
+    assert run(second, Stage.NANO_BANANA)["outcome"] == StageOutcome.SUCCEEDED
     assert (billed(simulator, first), billed(simulator, second)) == ((1, 1), (0, 0))
 
 

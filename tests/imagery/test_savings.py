@@ -14,8 +14,10 @@ from imagery.database.jobs import Jobs
 from imagery.database.migrate import downgrade, upgrade
 from imagery.database.money import to_usd
 from imagery.database.savings import avoided
+from imagery.database.stage_cache import StageCache
 from imagery.database.stages import Stages
 from imagery.database.tables import utc_now
+from imagery.settings import Settings
 from tests.imagery.test_counters import OUTPUT, PRICE_USD, STAGE, ledger_of
 from tests.imagery.test_database import make_job
 
@@ -53,7 +55,8 @@ class World:
     def paid(self) -> None:
         self.sent()
         self._stages.begin(self._job, self._run, STAGE)
-        self._stages.succeed_paid(ledger_of(self._database), self._job, STAGE, OUTPUT)
+        cache = StageCache(self._database, Settings())
+        self._stages.succeed_paid(ledger_of(self._database), cache, self._job, STAGE, OUTPUT)
         self._jobs.finish(self._job, self._run, JobState.COMPLETED)
 
     def taken_over(self) -> None:
