@@ -55,11 +55,20 @@ class Budgets:
 
 def refund(session: Session, entry: SpendEntry) -> None:
     """Give the entry's price back to the budgets of its day."""
+    _add(session, entry, -entry.price_micro_usd)
+
+
+def charge_again(session: Session, entry: SpendEntry) -> None:
+    """Take a price that was given back from the budgets of its day, with room or without: it is spent."""
+    _add(session, entry, entry.price_micro_usd)
+
+
+def _add(session: Session, entry: SpendEntry, micro_usd: int) -> None:
     for scope in (EVERYBODY, entry.owner_id):
         session.execute(
             update(SpendDay)
             .where(col(SpendDay.day) == entry.day, col(SpendDay.scope) == scope)
-            .values(micro_usd=SpendDay.micro_usd - entry.price_micro_usd)
+            .values(micro_usd=SpendDay.micro_usd + micro_usd)
         )
 
 

@@ -37,7 +37,7 @@ def stage_row(session: Session, job_id: str, stage: Stage) -> StageRun | None:
 
 
 def has_begun(job: ImageJob) -> bool:
-    """False for a job without rows of stages and of money: none of its stages has ever begun."""
+    """False for a job without rows of stages: none of them has ever begun."""
     return job.stage is not None or job.run > 1
 
 

@@ -230,8 +230,7 @@ class Jobs:
         error_code: str | None,
         message: str | None,
     ) -> None:
-        begun = has_begun(job)
-        if begun:
+        if has_begun(job):
             error_code, message = _close_stages(session, job, state, stage, (error_code, message))
         enter(session, job, state)
         job.stage = stage.value if stage else job.stage
@@ -248,8 +247,7 @@ class Jobs:
             duration_ms=round(seconds * 1000, 1),
             **({"error_code": error_code, "error": message} if error_code else {}),
         )
-        if begun:
-            release_reserved(session, job)
+        release_reserved(session, job)
         count_unpaid(session, job, self._price_usd)
         add_callback(session, job, self._callback_lifetime)
 

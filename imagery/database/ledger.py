@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from imagery.contracts import JobState, Stage, StageState
-from imagery.database.budget import Budgets, refund
+from imagery.database.budget import Budgets, charge_again, refund
 from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
@@ -116,16 +116,21 @@ class Ledger:
             record(session, job, "spend_sent", stage=Stage(entry.stage), call=entry.calls)
 
     def settle(self, session: Session, job_id: str, stage: Stage) -> float:
-        """Settle what was sent for this stage, in the caller's transaction.
+        """Settle what was sent for this stage, in the caller's transaction: its picture is there.
 
+        A picture that arrives after an operator has found no charge is the better proof: it is charged again.
         Returns what the stage has cost in all its runs, USD.
         """
         # the job's lock comes first, as everywhere, so that two writers can't wait for each other
         lock_job(session, job_id)
         entries = _entries(session, job_id, stage)
-        for entry in entries:
-            if entry.state in UNACCOUNTED:
-                self._close(session, entry, SpendState.SETTLED, None)
+        sent = [entry for entry in entries if entry.state in UNACCOUNTED]
+        for entry in sent:
+            self._close(session, entry, SpendState.SETTLED, None)
+        if not sent and not any(entry.state == SpendState.SETTLED for entry in entries):
+            for entry in [each for each in entries if each.resolved_by][-1:]:
+                charge_again(session, entry)
+                self._close(session, entry, SpendState.SETTLED, "its picture arrived after all")
         return _settled_usd(entries)
 
     def release(self, entry_id: int, note: str) -> None:

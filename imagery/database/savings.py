@@ -14,7 +14,6 @@ from sqlmodel import Session, select
 
 from imagery.contracts import JobState, Stage
 from imagery.database.counters import Metric, count, read_counts
-from imagery.database.job_rows import has_begun
 from imagery.database.money import SpendState, to_micro, to_usd
 from imagery.database.tables import ImageJob, SpendEntry
 
@@ -41,7 +40,7 @@ def count_unpaid(session: Session, job: ImageJob, price_usd: float) -> None:
     may_have_paid = select(SpendEntry.id).where(
         SpendEntry.job_id == job.job_id, SpendEntry.state != SpendState.RELEASED
     )
-    if not has_begun(job) or session.exec(may_have_paid).first() is None:
+    if session.exec(may_have_paid).first() is None:
         _count(session, job, BUDGET if is_budget else job.state.lower(), price_usd)
 
 

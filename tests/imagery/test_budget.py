@@ -11,6 +11,7 @@ from sqlmodel import select
 from drills.races.reservations import run as run_reservations
 from imagery.contracts import JobState, Stage
 from imagery.database.budget import BudgetExhaustedError, Budgets
+from imagery.database.counters import Metric, read_counts
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.database.ledger import Ledger, NothingToResolveError
@@ -130,6 +131,24 @@ def test_an_unknown_call_not_on_the_bill_gives_its_money_back(database: Database
     assert committed(database) == 0.0
     with pytest.raises(NothingToResolveError):
         ledger.resolve(job_id, STAGE, charged=False, by="olga")
+
+
+def test_a_picture_that_arrives_after_all_is_charged_again(database: Database) -> None:
+    """An operator has found no charge, and then the picture itself is there: the better proof."""
+    ledger, job_id = ledger_of(database, usd=0.08), make_job(database)
+    entry = ledger.reserve(job_id, 1, STAGE, 0.08).entry_id
+    ledger.mark_sent(entry, 1)
+    ledger.mark_unknown(entry, "no answer")
+    ledger.resolve(job_id, STAGE, charged=False, by="olga")
+    # the day's money went to somebody else meanwhile; what is spent is spent
+    ledger.reserve(make_job(database), 1, STAGE, 0.08)
+    for _ in range(2):
+        with database.write() as session:
+            assert ledger.settle(session, job_id, STAGE) == pytest.approx(0.08)
+    assert committed(database) == pytest.approx(0.16)
+    with database.read() as session:
+        counts = read_counts(session, None)
+        assert counts[Metric.SPEND] == {"": 80_000}
 
 
 def test_a_call_whose_process_died_can_be_resolved_once_no_answer_can_come(database: Database) -> None:
