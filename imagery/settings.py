@@ -386,7 +386,7 @@ class RetentionWords(Words):
         30.0, gt=0, description="pictures, uploads and durable history, this long after the job's end"
     )
     events_days: float = Field(
-        90.0, gt=0, description="log events; jobs, verdicts and money are kept for ever"
+        90.0, gt=0, description="log events, verdicts and upload tickets; jobs and money are kept for ever"
     )
 
 

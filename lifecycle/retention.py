@@ -28,7 +28,7 @@ from lifecycle.tick import within_limit
 from lifecycle.uploads import sweep
 
 _log = get_logger(__name__)
-_EVENT_CHUNKS = 50
+_CHUNKS = 50
 _MOST_FAILURES = 5
 # jobs that one run clears
 MAX_JOBS = 500
@@ -43,9 +43,9 @@ async def retain(client: df.DurableOrchestrationClient) -> int:
         # even if deleting fails, lost uploads are taken in
         await within_limit("sweep", sweep(client))
     before = utc_now() - timedelta(days=services.settings.upkeep.retention.events_days)
-    events = await asyncio.to_thread(services.retention.delete_events, before, _EVENT_CHUNKS)
-    if expired or events:
-        _log.info("retained", expired=expired, events_deleted=events)
+    deleted = await asyncio.to_thread(services.retention.delete_old, before, _CHUNKS)
+    if expired or deleted:
+        _log.info("retained", expired=expired, rows_deleted=deleted)
     return expired
 
 

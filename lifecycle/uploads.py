@@ -19,7 +19,7 @@ from imagery.database.tables import UploadTicket, utc_now
 from imagery.job_ids import upload_job_id
 from imagery.principal import STORAGE_OWNER
 from imagery.services import get_services
-from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, StorageError
+from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, StorageError, checked
 from imagery.telemetry.logs import get_logger
 from lifecycle.blob_requests import blob_request, pinned
 from lifecycle.starter import refuse, submit_upload
@@ -43,8 +43,10 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
         return
     except BlobNameError as error:
         # no link of ours leads there, and no later delivery makes the name a better one
-        nameless = JobRequest(job_id=upload_job_id(ref, JobOptions()), source=ref, owner_id=STORAGE_OWNER)
+        nameless = JobRequest(job_id=_nameless_id(ref), source=ref, owner_id=STORAGE_OWNER)
         await asyncio.to_thread(refuse, nameless, JobState.REJECTED, error.code, str(error))
+        return
+    if properties.is_folder:
         return
     ticket = await asyncio.to_thread(services.tickets.of_blob, name)
     request = await asyncio.to_thread(_request, ref, properties, ticket)
@@ -54,6 +56,9 @@ async def on_upload(client: df.DurableOrchestrationClient, container: str, name:
             "Ask for a new link with the size of the file."
         )
         await asyncio.to_thread(refuse, request, JobState.REJECTED, "upload_size_mismatch", message)
+        if properties.size > ticket.size_bytes:
+            # nobody keeps more here than the link was given for
+            await asyncio.to_thread(services.storage.delete, request.source)
         return
     if not starts_by_itself(name):
         _log.info("upload_waits_to_be_named", source=ref.path)
@@ -88,7 +93,7 @@ async def sweep(client: df.DurableOrchestrationClient) -> int:
 async def _take_in(client: df.DurableOrchestrationClient, ref: BlobRef) -> bool:
     """As the blob's event would have; what fails for good becomes a failed job."""
     try:
-        if not await asyncio.to_thread(_is_settled, ref):
+        if _is_readable(ref) and not await asyncio.to_thread(_is_settled, ref):
             return False
         await on_upload(client, ref.container, ref.name)
     except BlobNotFoundError:
@@ -123,10 +128,25 @@ def _give_up(ref: BlobRef) -> bool:
 
 
 def _is_settled(ref: BlobRef) -> bool:
-    """True when the blob's event has had time to arrive."""
+    """True when the blob's event has had time to arrive; a mark of a folder has none."""
     services = get_services()
     grace = timedelta(seconds=services.settings.upkeep.reconcile.grace_s)
-    return utc_now() - services.storage.properties(ref).modified >= grace
+    properties = services.storage.properties(ref)
+    return not properties.is_folder and utc_now() - properties.modified >= grace
+
+
+def _is_readable(ref: BlobRef) -> bool:
+    """False for a name that can't be handed on, such as ``a//b.jpg``."""
+    try:
+        checked(ref)
+    except BlobNameError:
+        return False
+    return True
+
+
+def _nameless_id(ref: BlobRef) -> str:
+    """The job of a blob whose name can't be read: without a version, because it can't be looked at."""
+    return upload_job_id(BlobRef(container=ref.container, name=ref.name), JobOptions())
 
 
 def _without_job(limit: int) -> list[BlobRef]:
@@ -151,7 +171,10 @@ def _lost(refs: list[BlobRef]) -> list[BlobRef]:
     services = get_services()
     refs = [ref for ref in refs if starts_by_itself(ref.name)]
     tickets = services.tickets.of_blobs([ref.name for ref in refs])
-    ids = [upload_job_id(ref, options_of(tickets.get(ref.name))) for ref in refs]
+    ids = [
+        upload_job_id(ref, options_of(tickets.get(ref.name))) if _is_readable(ref) else _nameless_id(ref)
+        for ref in refs
+    ]
     known, named = services.jobs.known(ids), services.jobs.naming(refs)
     return [
         ref

@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import exists, func
 from sqlmodel import Session, col, select
 
 from imagery.contracts import OPEN_STATES, JobState
 from imagery.database.engine import Database
 from imagery.database.money import SpendState, to_usd, usd_per_day
-from imagery.database.tables import Batch, ImageJob, SpendEntry, User, utc_now
+from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, UploadTicket, User, utc_now
 from imagery.settings import Settings
+from imagery.storage import LINK_LIFETIME_S
 
 _WINDOW = timedelta(minutes=1)
+_LATEST_EVENTS = 5000
 _OPEN_JOBS_RETRY_S = 10.0
 
 
@@ -78,6 +80,23 @@ class Quotas:
             usage = self.usage(session, user, now)
             _check_jobs(session, owner_id, usage, now)
             self._check_money(usage, now)
+
+    def check_ticket(self, database: Database, owner_id: str) -> None:
+        """Raise ``QuotaExceededError`` if one more upload may not be announced now: each may become a job."""
+        with database.read() as session:
+            self.check(session, owner_id)
+            user = session.get(User, owner_id)
+            if user is None:
+                return
+            limit = _first(user.jobs_per_minute, self.jobs_per_minute)
+            # a ticket's row has no other time than its end
+            given_after = utc_now() + timedelta(seconds=LINK_LIFETIME_S) - _WINDOW
+            recent = select(UploadTicket.ticket_id).where(
+                UploadTicket.owner_id == owner_id, col(UploadTicket.expires_at) > given_after
+            )
+            if _count(session, recent) >= limit:
+                message = f"You have asked for {limit} upload links in a minute, as many as you may."
+                raise QuotaExceededError("quota_jobs_per_minute", message, _WINDOW.total_seconds())
 
     def check_batch(self, session: Session, owner_id: str) -> None:
         """Raise ``QuotaExceededError`` if one more batch may not begin now.
@@ -168,11 +187,22 @@ def _check_jobs(session: Session, owner_id: str, usage: OwnerUsage, now: datetim
 
 
 def _starts(owner_id: str, now: datetime) -> list[Any]:
-    """What was started in the last minute: jobs outside of batches, and batches."""
-    jobs = select(ImageJob.created_at).where(ImageJob.owner_id == owner_id, col(ImageJob.batch_id).is_(None))
-    batches = select(Batch.created_at).where(Batch.owner_id == owner_id)
+    """What was started in the last minute: jobs (a batch may have adopted them since), retries, batches."""
     since = now - _WINDOW
-    return [jobs.where(col(ImageJob.created_at) > since), batches.where(col(Batch.created_at) > since)]
+    made_by_its_batch = exists().where(
+        col(Batch.batch_id) == ImageJob.batch_id, col(Batch.created_at) <= ImageJob.created_at
+    )
+    jobs = select(ImageJob.created_at).where(ImageJob.owner_id == owner_id, ~made_by_its_batch)
+    batches = select(Batch.created_at).where(Batch.owner_id == owner_id)
+    # only the latest events are looked at: more do not fit into a minute
+    latest = select(JobEvent.at, JobEvent.event).where(JobEvent.owner_id == owner_id)
+    events = latest.order_by(col(JobEvent.id).desc()).limit(_LATEST_EVENTS).subquery()
+    retries = select(events.c.at).where(events.c.event == "job_retried", events.c.at > since)
+    return [
+        jobs.where(col(ImageJob.created_at) > since),
+        batches.where(col(Batch.created_at) > since),
+        retries,
+    ]
 
 
 def _count(session: Session, query: Any) -> int:

@@ -1,10 +1,12 @@
-"""What expires: pictures of old jobs, and log events. Rows about money and verdicts stay."""
+"""What expires: pictures of old jobs, log events, verdicts, upload tickets. Rows of jobs and money stay."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, exists, func
+from sqlalchemy import delete, exists, func, true
 from sqlmodel import col, or_, select
 
 from imagery.contracts import TERMINAL_STATES, JobState
@@ -15,14 +17,16 @@ from imagery.database.job_rows import lock_job
 from imagery.database.money import UNACCOUNTED
 from imagery.database.tables import (
     CallbackDelivery,
+    GuardrailLog,
     ImageJob,
     JobEvent,
     SpendEntry,
     StageCacheEntry,
+    UploadTicket,
     utc_now,
 )
 
-_EVENTS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 1000
 
 
 class Retention:
@@ -89,31 +93,48 @@ class Retention:
             record(session, row, "job_expired")
             return True
 
-    def delete_events(self, before: datetime, chunks: int) -> int:
-        """Delete log events older than ``before`` in ``chunks`` at most. Returns how many were deleted."""
-        deleted = 0
-        for _ in range(chunks):
-            found = self._delete_events_once(before)
-            deleted += found
-            if found == 0:
-                break
-        return deleted
+    def delete_old(self, before: datetime, chunks: int) -> int:
+        """Delete log events, verdicts and upload tickets older than ``before``, at most ``chunks`` of each.
+
+        Returns how many rows were deleted.
+        """
+        kinds = (self._delete_events_once, self._delete_verdicts_once, self._delete_tickets_once)
+        return sum(_while_some(delete_once, before, chunks) for delete_once in kinds)
 
     def _delete_events_once(self, before: datetime) -> int:
-        # ids grow with time: old events have the smallest ids, and no others need to be read
         # the newest event stays, because SQLite uses the id of a deleted last row again
         newest = select(func.max(JobEvent.id)).scalar_subquery()
-        oldest = (
-            select(JobEvent.id, JobEvent.at)
-            .where(col(JobEvent.id) < newest)
-            .order_by(col(JobEvent.id))
-            .limit(_EVENTS_AT_ONCE)
-        )
+        return self._delete_oldest(JobEvent, JobEvent.at, before, col(JobEvent.id) < newest)
+
+    def _delete_verdicts_once(self, before: datetime) -> int:
+        return self._delete_oldest(GuardrailLog, GuardrailLog.created_at, before, true())
+
+    def _delete_oldest(self, table: Any, moment: Any, before: datetime, among: Any) -> int:
+        # ids grow with time: old rows have the smallest ids, and no others need to be read
+        oldest = select(table.id, moment).where(among).order_by(col(table.id)).limit(_ROWS_AT_ONCE)
         with self._database.write() as session:
             old = [number for number, at in session.exec(oldest) if at < before]
             if old:
-                session.execute(delete(JobEvent).where(col(JobEvent.id).in_(old)))
+                session.execute(delete(table).where(col(table.id).in_(old)))
             return len(old)
+
+    def _delete_tickets_once(self, before: datetime) -> int:
+        old = select(UploadTicket.ticket_id).where(col(UploadTicket.expires_at) < before).limit(_ROWS_AT_ONCE)
+        with self._database.write() as session:
+            ids = list(session.exec(old))
+            if ids:
+                session.execute(delete(UploadTicket).where(col(UploadTicket.ticket_id).in_(ids)))
+            return len(ids)
+
+
+def _while_some(delete_once: Callable[[datetime], int], before: datetime, chunks: int) -> int:
+    deleted = 0
+    for _ in range(chunks):
+        found = delete_once(before)
+        deleted += found
+        if found == 0:
+            break
+    return deleted
 
 
 def _is_unchanged(row: ImageJob | None, job: ImageJob) -> bool:

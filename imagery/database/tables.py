@@ -64,7 +64,7 @@ class UploadTicket(SQLModel, table=True):
     content_type: str = Field(max_length=100)
     options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     callback_url: str | None = Field(default=None, max_length=2048)
-    expires_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(index=True, sa_type=UtcDateTime)
 
 
 class ImageJob(SQLModel, table=True):

@@ -132,7 +132,7 @@ class LocalStorage:
         names = sorted(path.relative_to(base).as_posix() for path in paths if path.is_file())
         for name in names:
             is_hidden = any(part.startswith(".") for part in name.split("/"))
-            if name.startswith(prefix) and not is_hidden and (etag := _etag(base / name)):
+            if name.startswith(prefix) and _is_text(name) and not is_hidden and (etag := _etag(base / name)):
                 yield BlobRef(container=container, name=name, etag=etag)
 
     def read_link(
@@ -146,6 +146,15 @@ class LocalStorage:
     def ensure_containers(self, *names: str) -> None:
         for name in names:
             (self._root / name).mkdir(parents=True, exist_ok=True)
+
+
+def _is_text(name: str) -> bool:
+    """False for a file name that is not UTF-8: no database and no JSON take its surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _etag(path: Path) -> str | None:

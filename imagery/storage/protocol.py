@@ -49,12 +49,16 @@ class LinkUnsupportedError(StorageError):
 
 @dataclass(frozen=True)
 class BlobProperties:
-    """What is known of a blob without reading it. ``size`` in bytes."""
+    """What is known of a blob without reading it. ``size`` in bytes.
+
+    ``is_folder``: the empty blob by which storage browsers and hierarchical accounts mark a folder.
+    """
 
     size: int
     etag: str
     content_type: str
     modified: datetime
+    is_folder: bool = False
 
 
 class Storage(Protocol):
@@ -105,7 +109,7 @@ class Storage(Protocol):
         ...
 
     def list(self, container: str, prefix: str = "") -> Iterator[BlobRef]:
-        """The blobs of a container by name order, each with its etag."""
+        """The blobs of a container by name order, each with its etag; a name that is no text is left out."""
         ...
 
     def read_link(

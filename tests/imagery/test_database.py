@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import inspect, text
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from imagery.contracts import BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.batches import Batches
@@ -18,9 +18,10 @@ from imagery.database.engine import Database, make_engine
 from imagery.database.events import newest_event
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
+from imagery.database.retention import Retention
 from imagery.database.stage_cache import StageCache
 from imagery.database.stages import Stages
-from imagery.database.tables import utc_now
+from imagery.database.tables import GuardrailLog, UploadTicket, utc_now
 from imagery.settings import Settings
 from tests.events import events_of
 
@@ -251,3 +252,28 @@ def test_batches_that_were_only_known_by_their_jobs_become_rows(database_url: st
     assert job is not None
     assert batch.created_at <= job.created_at
     engine.dispose()
+
+
+def test_verdicts_and_tickets_expire_with_the_log(database: Database) -> None:
+    now = utc_now()
+    with database.write() as session:
+        for days in (91, 1):
+            moment = now - timedelta(days=days)
+            session.add(
+                GuardrailLog(owner_id="a", verdict="admitted", message="", checks=[], created_at=moment)
+            )
+            session.add(
+                UploadTicket(
+                    ticket_id=str(days),
+                    owner_id="a",
+                    blob_name="b",
+                    size_bytes=1,
+                    content_type="image/png",
+                    options={},
+                    expires_at=moment,
+                )
+            )
+    assert Retention(database).delete_old(now - timedelta(days=90), chunks=5) == 2
+    with database.read() as session:
+        assert list(session.exec(select(UploadTicket.ticket_id))) == ["1"]
+        assert len(list(session.exec(select(GuardrailLog)))) == 1

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from imagery.contracts import BlobRef, JobRequest, JobState, Stage
+from imagery.contracts import BlobRef, JobOptions, JobRequest, JobState, Stage
 from imagery.database.batches import Batches
 from imagery.database.budget import Budgets
 from imagery.database.engine import Database
@@ -17,8 +17,10 @@ from imagery.database.ledger import Ledger
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.stages import Stages
 from imagery.database.tables import Batch, ImageJob, utc_now
+from imagery.database.tickets import Tickets
 from imagery.database.users import Users
 from imagery.principal import STORAGE_OWNER, Role
+from imagery.storage import LINK_LIFETIME_S
 
 DEADLINE = timedelta(hours=1)
 PLENTY = Quotas(jobs_per_minute=1000, concurrent_jobs=1000, usd_per_day=1000.0, price_usd=0.08)
@@ -66,6 +68,44 @@ def test_jobs_a_minute(database: Database, owner: str) -> None:
         assert kept is not None
         kept.created_at -= timedelta(seconds=61)
     create(database, owner, quotas)
+
+
+def test_a_retry_counts_in_the_minute_it_is_asked_for(database: Database, owner: str) -> None:
+    quotas, jobs = with_limit(jobs_per_minute=3), Jobs(database)
+    job = create(database, owner, quotas)
+    for run in (2, 3):
+        jobs.cancel(job.job_id)
+        order = {"instance_id": "i", "run": run, "deadline": utc_now() + DEADLINE}
+        assert jobs.begin_run(job.job_id, quotas=quotas, **order) is not None  # type: ignore[arg-type]
+    assert refused(database, owner, quotas).code == "quota_jobs_per_minute"
+
+
+def test_a_job_that_a_batch_adopts_still_counts_in_its_minute(database: Database, owner: str) -> None:
+    quotas, jobs = with_limit(jobs_per_minute=3), Jobs(database)
+    started = [create(database, owner, quotas).job_id for _ in range(2)]
+    batch = Batch(batch_id="b", owner_id=owner, items=4, refused=[])
+    Batches(database).create(batch, quotas.check_batch)
+    assert jobs.adopt(started, "b") == set(started)
+    create(database, owner, quotas, batch_id="b")
+    assert refused(database, owner, quotas).code == "quota_jobs_per_minute"
+
+
+def test_upload_links_have_a_quota(database: Database, owner: str) -> None:
+    quotas, tickets = with_limit(jobs_per_minute=2), Tickets(database)
+    for number in range(2):
+        quotas.check_ticket(database, owner)
+        tickets.add(
+            f"t{number}",
+            owner_id=owner,
+            blob_name=f"{owner}/t{number}/p.jpg",
+            size_bytes=1,
+            content_type="image/jpeg",
+            options=JobOptions(),
+            callback_url=None,
+            lifetime=timedelta(seconds=LINK_LIFETIME_S),
+        )
+    with pytest.raises(QuotaExceededError, match="links"):
+        quotas.check_ticket(database, owner)
 
 
 def test_open_jobs(database: Database, owner: str) -> None:

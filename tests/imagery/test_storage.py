@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
@@ -101,6 +103,14 @@ def test_blobs_are_listed_by_prefix(storage: Storage, container: str) -> None:
         storage.write(BlobRef(container=container, name=name), b"", "text/plain")
     assert [ref.name for ref in storage.list(container, "b/")] == ["b/1", "b/2"]
     assert len(list(storage.list(container))) == 3
+
+
+def test_a_file_name_that_is_no_text_hides_no_other(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.ensure_containers("uploads")
+    (tmp_path / "uploads" / os.fsdecode(b"a\xff.jpg")).write_bytes(b"1")
+    storage.write(BlobRef(container="uploads", name="b.jpg"), b"1", "image/jpeg")
+    assert [ref.name for ref in storage.list("uploads")] == ["b.jpg"]
 
 
 def test_a_deleted_blob_is_gone(storage: Storage, container: str) -> None:

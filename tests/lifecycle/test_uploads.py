@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -151,3 +152,39 @@ def test_an_upload_over_its_quota_ends_as_a_failed_job(services: Services, durab
     assert tick(durable) == 1
     outcome: Any = [(view.job.state, view.job.error_code) for view in jobs(services)]
     assert outcome == [(JobState.FAILED, "quota_usd_per_day")]
+
+
+@pytest.mark.parametrize("name", ["a//b.jpg", "a\tb.jpg"])
+def test_a_name_that_can_not_be_read_is_one_job_whoever_finds_it(
+    services: Services, durable: Durable, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    found = BlobRef(container=UPLOADS, name=name, etag="1")
+    other = upload(services, "other.jpg")
+    monkeypatch.setattr(services.storage, "list", lambda *_: iter([found, other]))
+    tick(durable)
+    asyncio.run(on_upload(durable.client, UPLOADS, name))
+    tick(durable)
+    codes = {view.job.source_name: view.job.error_code for view in jobs(services)}
+    assert codes == {name: "invalid_blob_name", "other.jpg": None}
+    assert len(jobs(services)) == 2
+
+
+def test_an_upload_larger_than_its_link_allows_is_deleted(services: Services, durable: Durable) -> None:
+    for size, remains in ((len(PHOTO) - 1, False), (len(PHOTO) + 1, True)):
+        ref = upload(services, ticket(services, size=size).blob_name)
+        asyncio.run(on_upload(durable.client, UPLOADS, ref.name))
+        assert services.storage.exists(ref) is remains
+    assert {view.job.error_code for view in jobs(services)} == {"upload_size_mismatch"}
+
+
+def test_the_mark_of_a_folder_is_no_upload(
+    services: Services, durable: Durable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage Explorer and hierarchical accounts write an empty blob for each folder."""
+    ref = upload(services, "folder", b"")
+    properties = services.storage.properties(ref)
+    mark = replace(properties, is_folder=True)
+    monkeypatch.setattr(services.storage, "properties", lambda _: mark)
+    asyncio.run(on_upload(durable.client, UPLOADS, "folder"))
+    tick(durable)
+    assert jobs(services) == []
