@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -23,12 +26,14 @@ from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.gpu_answers import LastAnswer
 from imagery.database.migrate import current_revision, head_revision
 from imagery.gpu_client import HEALTH_TIMEOUT_S
-from imagery.services import get_services
+from imagery.services import Services, get_services
 
 router = APIRouter(tags=["operations"])
 State = Literal["ok", "degraded", "down"]
 DependencyState = Literal["ok", "idle", "unknown", "degraded", "down"]
 _LIMIT_S = 5.0
+# all who ask within this time get the same answer
+LOOK_EVERY_S = 2.0
 # quiet seconds after which a replica goes to sleep: cooldownPeriod in infra/modules/gpu-app.bicep
 _GPU_QUIET_S = 300
 _GPU_HEALTHY = {"READY", "BUSY"}
@@ -85,17 +90,10 @@ async def get_health(
     """
     if probe and not (caller and caller.sees_everything):
         raise ApiError(403, "operator_only", _OPERATORS_PROBE)
-    checks: dict[str, Callable[[], Awaitable[DependencyHealth]]] = {
-        "database": lambda: asyncio.to_thread(_database),
-        "storage": lambda: asyncio.to_thread(_storage),
-        "durable": _durable,
-        "gpu": lambda: asyncio.to_thread(_probed_gpu if probe else _gpu),
-        "nano_banana": lambda: asyncio.to_thread(_nano_banana),
-        "content_safety": lambda: asyncio.to_thread(_content_safety),
-    }
-    found = await asyncio.gather(*(_limited(check) for check in checks.values()))
+    by_name = await (_look(get_services(), _probed_gpu) if probe else _shared_look())
+    found = list(by_name.values())
     shown = found if caller else [each.model_copy(update={"reason": None, "reading": None}) for each in found]
-    dependencies = dict(zip(checks, shown, strict=True))
+    dependencies = dict(zip(by_name, shown, strict=True))
     status: State = "ok"
     if any(each.state == "down" for each in found):
         status = "down"
@@ -105,10 +103,74 @@ async def get_health(
     return HealthReport(status=status, version=__version__, dependencies=dependencies)
 
 
-async def _limited(check: Callable[[], Awaitable[DependencyHealth]]) -> DependencyHealth:
+class _SharedLook:
+    """One look at all dependencies for all callers, and a new one when it is ``LOOK_EVERY_S`` old."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._task: asyncio.Task[dict[str, DependencyHealth]] | None = None
+        self._ended_at = 0.0
+
+    async def result(self) -> dict[str, DependencyHealth]:
+        task = self._task
+        if task is None or (task.done() and time.monotonic() - self._ended_at >= LOOK_EVERY_S):
+            task = self._task = asyncio.create_task(_look(self.services, _gpu))
+            task.add_done_callback(self._end)
+        # a caller that goes away takes nobody's answer along
+        return await asyncio.shield(task)
+
+    def _end(self, _: object) -> None:
+        self._ended_at = time.monotonic()
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedLook] = WeakKeyDictionary()
+
+
+async def _shared_look() -> dict[str, DependencyHealth]:
+    loop, services = asyncio.get_running_loop(), get_services()
+    shared = _shared.get(loop)
+    if shared is None or shared.services is not services:
+        shared = _shared[loop] = _SharedLook(services)
+    return await shared.result()
+
+
+async def _look(services: Services, gpu: Callable[[], DependencyHealth]) -> dict[str, DependencyHealth]:
+    threads = _threads(services)
+    checks: dict[str, Awaitable[DependencyHealth]] = {
+        "database": threads["database"].ask(_database),
+        "storage": threads["storage"].ask(_storage),
+        "durable": _durable(),
+        "gpu": threads["gpu"].ask(gpu),
+        "nano_banana": threads["nano_banana"].ask(_nano_banana),
+        "content_safety": threads["content_safety"].ask(_content_safety),
+    }
+    found = await asyncio.gather(*(_limited(check) for check in checks.values()))
+    return dict(zip(checks, found, strict=True))
+
+
+class _OneThread:
+    """A thread for the checks of one dependency: while one hangs no other is begun."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"health-{name}")
+        self._hanging: Future[DependencyHealth] | None = None
+
+    async def ask(self, check: Callable[[], DependencyHealth]) -> DependencyHealth:
+        if self._hanging is None or self._hanging.done():
+            self._hanging = self._pool.submit(check)
+        return await asyncio.wrap_future(self._hanging)
+
+
+@lru_cache(maxsize=1)
+def _threads(_: Services) -> dict[str, _OneThread]:
+    names = ("database", "storage", "gpu", "nano_banana", "content_safety")
+    return {name: _OneThread(name) for name in names}
+
+
+async def _limited(check: Awaitable[DependencyHealth]) -> DependencyHealth:
     started = time.perf_counter()
     try:
-        found = await asyncio.wait_for(check(), _LIMIT_S)
+        found = await asyncio.wait_for(asyncio.shield(check), _LIMIT_S)
     except TimeoutError:
         found = DependencyHealth(state="down", reason=f"no response within {_LIMIT_S:.0f} s")
     except Exception as error:

@@ -177,13 +177,13 @@ async def get_image(
             f"The pictures of this job were deleted on {view.job.expired_at:%Y-%m-%d} because of their age."
         )
         raise ApiError(410, "image_expired", detail, job_id=job_id)
-    ref = _picture(view.job.source_container, view.job.source_name, job_id, stage, width)
-    return await in_waiting_thread(_deliver, ref, f"{job_id}-{stage}", width, job_id)
+    return await in_waiting_thread(_deliver, view.job, stage, width)
 
 
-def _picture(container: str, name: str, job_id: str, stage: PictureName, width: int | None) -> BlobRef:
+def _picture(job: ImageJob, stage: PictureName, width: int | None) -> BlobRef:
+    job_id = job.job_id
     if stage is PictureName.SOURCE:
-        return BlobRef(container=container, name=name)
+        return BlobRef(container=job.source_container, name=job.source_name)
     if stage is PictureName.REALESRGAN and width is not None and width <= _SMALL_WIDTH:
         # looks the same at this size, and is a sixteenth of the work
         smaller = stage_output(job_id, Stage.REMBG)
@@ -208,8 +208,9 @@ def _source(blob: str) -> tuple[str, str]:
     return ref.container, ref.name
 
 
-def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Response:
-    services = get_services()
+def _deliver(job: ImageJob, stage: PictureName, width: int | None) -> Response:
+    services, job_id = get_services(), job.job_id
+    ref = _picture(job, stage, width)
     if not services.storage.exists(ref):
         detail = "This picture does not exist: its stage has not finished. Look at the job's status."
         raise ApiError(404, "image_not_found", detail, job_id=job_id)
@@ -219,7 +220,7 @@ def _deliver(ref: BlobRef, filename: str, width: int | None, job_id: str) -> Res
     # an untrusted upload may claim any type, and must not be opened as a page
     safe = kind if kind in _PICTURE_TYPES else _UNKNOWN_TYPE
     try:
-        link = services.storage.read_link(ref, LINK_LIFETIME_S, filename, safe)
+        link = services.storage.read_link(ref, LINK_LIFETIME_S, f"{job_id}-{stage}", safe)
     except LinkUnsupportedError:
         return Response(services.storage.read(ref), media_type=safe)
     return RedirectResponse(link, 302)

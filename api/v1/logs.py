@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from api.auth import Caller
 from api.problems import Responses, problems
 from api.v1.status import load
+from api.waiting import COME_AGAIN_S, waiting_room
 from imagery import __version__
 from imagery.contracts import Stage
 from imagery.database.events import EventFilter, EventPage, events_after, last_events
@@ -87,6 +88,8 @@ async def read_logs(
     once. The response ends with the first events that there are. EventSource connects again by itself and
     continues where it was: at once while there are more, else after half a second. JSON lines
     (`Accept: application/x-ndjson`) wait only where `wait` says so; `X-Last-Event-ID` is the next `after`.
+    While many of the caller's requests, or of all, are held already, none is held, and EventSource
+    connects again after some seconds.
     """
     if query.job_id is not None:
         await load(query.job_id, caller)
@@ -102,9 +105,13 @@ async def read_logs(
     )
     after = int(last_event_id) if last_event_id else query.after
     tail = query.tail if query.tail is not None or lines else _TAIL
-    page = await _page(services, wanted, after, tail, time.monotonic() + patience)
+    with waiting_room.seat(caller.user_id) as seated:
+        until = time.monotonic() + (patience if seated else 0.0)
+        page = await _page(services, wanted, after, tail, until)
     headers = {"Cache-Control": "no-store", "X-Last-Event-ID": str(page.position)}
-    body = _json_lines(page) if lines else _stream(page, _RECONNECT_MS)
+    if patience and not seated:
+        headers["Retry-After"] = str(COME_AGAIN_S)
+    body = _json_lines(page) if lines else _stream(page, _RECONNECT_MS if seated else COME_AGAIN_S * 1000)
     return Response(body, media_type=_NDJSON if lines else _SSE, headers=headers)
 
 

@@ -7,12 +7,13 @@ import time
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from api.auth import Caller
 from api.errors import job_not_found
 from api.problems import problems
 from api.views import JobStatus, job_status
+from api.waiting import COME_AGAIN_S, waiting_room
 from imagery.contracts import GpuProgress, JobState, Stage, StageState
 from imagery.database.jobs import JobView
 from imagery.principal import Principal
@@ -28,6 +29,7 @@ _GPU_STAGES = {Stage.REMBG.value, Stage.REALESRGAN.value}
 @router.get("/status/{job_id}", responses=problems(404, 422))
 async def get_job_status(
     caller: Caller,
+    response: Response,
     job_id: str,
     wait: Annotated[float, Query(ge=0, description="Seconds to wait for a change (long poll).")] = 0.0,
     seen: Annotated[
@@ -37,10 +39,22 @@ async def get_job_status(
 ) -> JobStatus:
     """Get state, stages, error and cost of a job.
 
-    With `wait` the response is held until something changes, also the progress at the GPU.
+    With `wait` the response is held until something changes, also the progress at the GPU. While many of
+    the caller's requests, or of all, are held already, it comes at once, with `Retry-After`.
     """
     view = await load(job_id, caller)
-    until = time.monotonic() + min(wait, get_services().settings.api.long_poll.status_s)
+    longest = min(wait, get_services().settings.api.long_poll.status_s)
+    if longest <= 0 or _ended(view):
+        return job_status(view, await _progress(view))
+    with waiting_room.seat(caller.user_id) as seated:
+        if not seated:
+            response.headers["Retry-After"] = str(COME_AGAIN_S)
+            longest = 0.0
+        return await _changed(view, caller, seen, time.monotonic() + longest)
+
+
+async def _changed(view: JobView, caller: Principal, seen: datetime | None, until: float) -> JobStatus:
+    """The job's status once it differs from what the caller knows, or when it is ``until`` (monotonic)."""
     known = seen or view.job.updated_at
     first = progress = await _progress(view)
     looked = time.monotonic()
@@ -48,7 +62,7 @@ async def get_job_status(
         time.monotonic() < until and view.job.updated_at == known and progress == first and not _ended(view)
     ):
         await asyncio.sleep(_LOOK_EVERY_S)
-        view = await load(job_id, caller)
+        view = await load(view.job.job_id, caller)
         if time.monotonic() - looked >= _ASK_GPU_EVERY_S:
             progress, looked = await _progress(view), time.monotonic()
     return job_status(view, progress)

@@ -191,7 +191,10 @@ def test_an_event_source_hears_each_event_once(world: FastAPI, key: str) -> None
 
 
 @pytest.mark.parametrize("world", [{"look_every_s": 0.2}], indirect=True)
-def test_twenty_waiting_clients_cost_one_small_query_an_interval(world: FastAPI, key: str) -> None:
+def test_twenty_waiting_clients_cost_one_small_query_an_interval(
+    world: FastAPI, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.waiting.SEATS_OF_A_USER", 20)
     job = make_job(get_services())
     statements: list[str] = []
 

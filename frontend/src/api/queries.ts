@@ -21,6 +21,23 @@ import { isEnded } from '../lib/job_view';
 const LONG_POLL_S = 20;
 const LIST_EVERY_MS = 3000;
 const NEXT_POLL_MS = 100;
+const HELD_MS = 150;
+const COME_AGAIN_MS = 3000;
+
+/** Resolves after `ms`, or at once when `signal` aborts. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}
 
 /** A job, followed by long polling until it ends. */
 export function useJob(jobId: string) {
@@ -28,13 +45,18 @@ export function useJob(jobId: string) {
   const key = ['job', jobId];
   return useQuery({
     queryKey: key,
-    queryFn: ({ signal }) => {
+    queryFn: async ({ signal }) => {
       const known = client.getQueryData<JobStatus>(key);
       const isFollowed = known !== undefined && !isEnded(known.state) && client.getQueryState(key)?.error === null;
       const query = isFollowed
         ? `?${new URLSearchParams({ wait: String(LONG_POLL_S), seen: known.updated_at }).toString()}`
         : '';
-      return getJson<JobStatus>(`/api/v1/status/${encodeURIComponent(jobId)}${query}`, { signal });
+      const asked = performance.now();
+      const job = await getJson<JobStatus>(`/api/v1/status/${encodeURIComponent(jobId)}${query}`, { signal });
+      // the API holds a request until something changes, but not when too many wait: those come again later
+      const wasHeld = performance.now() - asked > HELD_MS;
+      if (isFollowed && !wasHeld && job.updated_at === known.updated_at) await pause(COME_AGAIN_MS, signal);
+      return job;
     },
     refetchInterval: (query) => {
       const job = query.state.data;

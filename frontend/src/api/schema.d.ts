@@ -35,7 +35,8 @@ export interface paths {
         };
         /**
          * Get state, stages, error and cost of a job.
-         * @description With `wait` the response is held until something changes, also the progress at the GPU.
+         * @description With `wait` the response is held until something changes, also the progress at the GPU. While many of
+         *     the caller's requests, or of all, are held already, it comes at once, with `Retry-After`.
          */
         get: operations["get_job_status"];
         put?: never;
@@ -329,6 +330,8 @@ export interface paths {
          *     once. The response ends with the first events that there are. EventSource connects again by itself and
          *     continues where it was: at once while there are more, else after half a second. JSON lines
          *     (`Accept: application/x-ndjson`) wait only where `wait` says so; `X-Last-Event-ID` is the next `after`.
+         *     While many of the caller's requests, or of all, are held already, none is held, and EventSource
+         *     connects again after some seconds.
          */
         get: operations["read_logs"];
         put?: never;
