@@ -7,6 +7,7 @@ wait, and the others get what there is at once, with the hint to come again a li
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +15,13 @@ from contextlib import contextmanager
 
 # of the 50 requests that host.json lets an instance work on
 SEATS, SEATS_OF_A_USER = 24, 8
-# seconds after which a request without a seat is to come again
-COME_AGAIN_S = 3
+# seconds after which a request without a seat is to come again, so that not all come at once
+COME_AGAIN_S = (3, 8)
+
+
+def come_again_s() -> int:
+    """When a request that was not held is to come again."""
+    return random.randint(*COME_AGAIN_S)  # noqa: S311  # a choice, not a secret
 
 
 class WaitingRoom:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from api.auth import Caller
 from api.problems import Responses, problems
 from api.v1.status import load
-from api.waiting import COME_AGAIN_S, waiting_room
+from api.waiting import come_again_s, waiting_room
 from imagery import __version__
 from imagery.contracts import Stage
 from imagery.database.events import EventFilter, EventPage, events_after, last_events
@@ -109,9 +109,11 @@ async def read_logs(
         until = time.monotonic() + (patience if seated else 0.0)
         page = await _page(services, wanted, after, tail, until)
     headers = {"Cache-Control": "no-store", "X-Last-Event-ID": str(page.position)}
+    reconnect_ms = _RECONNECT_MS
     if patience and not seated:
-        headers["Retry-After"] = str(COME_AGAIN_S)
-    body = _json_lines(page) if lines else _stream(page, _RECONNECT_MS if seated else COME_AGAIN_S * 1000)
+        headers["Retry-After"] = str(again_s := come_again_s())
+        reconnect_ms = again_s * 1000
+    body = _json_lines(page) if lines else _stream(page, reconnect_ms)
     return Response(body, media_type=_NDJSON if lines else _SSE, headers=headers)
 
 

@@ -13,7 +13,7 @@ from api.auth import Caller
 from api.errors import job_not_found
 from api.problems import problems
 from api.views import JobStatus, job_status
-from api.waiting import COME_AGAIN_S, waiting_room
+from api.waiting import come_again_s, waiting_room
 from imagery.contracts import GpuProgress, JobState, Stage, StageState
 from imagery.database.jobs import JobView
 from imagery.principal import Principal
@@ -48,7 +48,7 @@ async def get_job_status(
         return job_status(view, await _progress(view))
     with waiting_room.seat(caller.user_id) as seated:
         if not seated:
-            response.headers["Retry-After"] = str(COME_AGAIN_S)
+            response.headers["Retry-After"] = str(come_again_s())
             longest = 0.0
         return await _changed(view, caller, seen, time.monotonic() + longest)
 
