@@ -9,6 +9,7 @@ from activities.stage import run_stage
 from imagery.contracts import JOBS, BlobRef, GuardrailReport, JsonObject, Stage, StageResult
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail import ContentSafetyUnavailableError, SandboxBusyError, SandboxError
+from imagery.guardrail.turns import Turn
 from imagery.storage import (
     BlobChangedError,
     BlobNameError,
@@ -42,7 +43,9 @@ def work(attempt: Attempt) -> StageResult:
         # a clean copy, written when the request was examined: only we write there
         return _store(attempt, data)
     try:
-        examination = services.guardrail.examine(data, job.content_type, attempt.options, picture=True)
+        examination = services.guardrail.examine(
+            data, job.content_type, attempt.options, picture=True, turn=Turn(job.owner_id)
+        )
     except (SandboxBusyError, ContentSafetyUnavailableError) as error:
         return attempt.later(error.code, str(error), _LOOK_AGAIN_S)
     except SandboxError as error:

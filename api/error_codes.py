@@ -92,6 +92,7 @@ ERROR_CODES = (
     "too_dark",
     "too_many_frames",
     "too_many_pixels",
+    "too_many_requests",
     "truncated_image",
     "unsafe_picture",
     "unsafe_prompt",

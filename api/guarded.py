@@ -17,7 +17,7 @@ from imagery.settings import get_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_SPARE = 4
+_SPARE = 16
 
 
 async def in_waiting_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

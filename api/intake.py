@@ -17,6 +17,7 @@ from api.errors import ApiError, invalid, rejection
 from api.guarded import in_waiting_thread
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
+from imagery.guardrail.turns import Turn
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
 from imagery.principal import Principal
 from imagery.safe_http import check_url
@@ -233,7 +234,9 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     services, data = get_services(), submission.data or b""
     # checked again when the job is created; here it saves the work for a user who has nothing left
     services.quotas.check_early(services.database, owner)
-    found = services.guardrail.examine(data, submission.content_type, submission.options, picture=True)
+    found = services.guardrail.examine(
+        data, submission.content_type, submission.options, picture=True, turn=Turn(owner)
+    )
     report = found.report
     admitted_job = job_id if report.admitted else None
     log_verdict(services.database, report, owner_id=owner, size_bytes=len(data), job_id=admitted_job)

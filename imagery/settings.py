@@ -272,8 +272,10 @@ class SandboxWords(Words):
         640, ge=400, description="address space of a process, about 260 of it its own; more is refused"
     )
     thumbnail_memory_mb: int = Field(1536, ge=400, description="the same while it makes a thumbnail")
-    queue: int = Field(16, ge=0, description="most files that wait, each in memory; more are turned away")
-    queue_s: float = Field(20.0, gt=0, le=60, description="longest wait for a free process")
+    queue: int = Field(
+        64, ge=0, description="most files that wait, half of them one user's; more are turned away"
+    )
+    queue_s: float = Field(40.0, gt=0, le=60, description="longest wait for a free process")
 
 
 class ContentSafetyWords(Words):

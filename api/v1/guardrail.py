@@ -8,11 +8,13 @@ from fastapi import APIRouter, File, Form, UploadFile
 
 from api.auth import Caller
 from api.guarded import in_waiting_thread
+from api.pace import validations
 from api.problems import problems
 from api.views import View
 from imagery.contracts import DEFAULT_PROMPT, GuardrailReport, JobOptions
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail.limits import PictureLimits
+from imagery.guardrail.turns import Rank, Turn
 from imagery.services import get_services
 
 router = APIRouter(prefix="/guardrail", tags=["guardrail"])
@@ -45,7 +47,7 @@ def get_guardrail_limits(_: Caller) -> GuardrailLimits:
     )
 
 
-@router.post("/validate", responses=problems(400, 403, 422, 503))
+@router.post("/validate", responses=problems(400, 403, 422, 429, 503))
 async def validate_image(
     caller: Caller,
     file: Annotated[UploadFile, File(description="The image.")],
@@ -55,12 +57,14 @@ async def validate_image(
 
     Both verdicts are a 200; each check comes with what it measured and its limit.
     """
+    validations.check(caller.user_id)
     data = await file.read()
     return await in_waiting_thread(_validate, data, file.content_type, prompt, caller.user_id)
 
 
 def _validate(data: bytes, content_type: str | None, prompt: str, owner: str) -> GuardrailReport:
     services = get_services()
-    report = services.guardrail.examine(data, content_type, JobOptions(prompt=prompt)).report
+    turn = Turn(owner, Rank.VALIDATION)
+    report = services.guardrail.examine(data, content_type, JobOptions(prompt=prompt), turn=turn).report
     log_verdict(services.database, report, owner_id=owner, size_bytes=len(data))
     return report

@@ -15,6 +15,7 @@ from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
+from api.pace import thumbnails
 from api.problems import BINARY, Responses, problems
 from api.v1.status import load
 from api.views import GuardrailVerdict, JobPage, JobStatus, guardrail_verdict, job_status
@@ -25,6 +26,7 @@ from imagery.database.jobs import RETRYABLE_STATES
 from imagery.database.tables import ImageJob
 from imagery.guardrail import NoThumbnailError
 from imagery.guardrail.pictures import CONTENT_TYPES
+from imagery.guardrail.turns import Rank, Turn
 from imagery.services import Services, get_services
 from imagery.storage import (
     LINK_LIFETIME_S,
@@ -156,7 +158,7 @@ async def get_guardrail_verdict(job_id: str, caller: Caller) -> GuardrailVerdict
 @router.get(
     "/{job_id}/images/{stage}",
     response_class=Response,
-    responses={**_PICTURE, **problems(404, 410, 422)},
+    responses={**_PICTURE, **problems(404, 410, 422, 429)},
 )
 async def get_image(
     caller: Caller,
@@ -177,6 +179,8 @@ async def get_image(
             f"The pictures of this job were deleted on {view.job.expired_at:%Y-%m-%d} because of their age."
         )
         raise ApiError(410, "image_expired", detail, job_id=job_id)
+    if width is not None:
+        thumbnails.check(caller.user_id)
     return await in_waiting_thread(_deliver, view.job, stage, width)
 
 
@@ -215,7 +219,7 @@ def _deliver(job: ImageJob, stage: PictureName, width: int | None) -> Response:
         detail = "This picture does not exist: its stage has not finished. Look at the job's status."
         raise ApiError(404, "image_not_found", detail, job_id=job_id)
     if width is not None:
-        return _thumbnail(ref, width, job_id)
+        return _thumbnail(ref, width, job)
     kind = services.storage.properties(ref).content_type
     # an untrusted upload may claim any type, and must not be opened as a page
     safe = kind if kind in _PICTURE_TYPES else _UNKNOWN_TYPE
@@ -226,19 +230,19 @@ def _deliver(job: ImageJob, stage: PictureName, width: int | None) -> Response:
     return RedirectResponse(link, 302)
 
 
-def _thumbnail(ref: BlobRef, width: int, job_id: str) -> Response:
+def _thumbnail(ref: BlobRef, width: int, job: ImageJob) -> Response:
     """Made in the guardrail's sandbox: the original may be anything."""
     try:
-        small = _small(get_services(), ref, width)
+        small = _small(get_services(), ref, width, Turn(job.owner_id, Rank.THUMBNAIL))
     except (NoThumbnailError, BlobTooLargeError):
         detail = "The blob is too large for a thumbnail or not a picture. Leave `width` out to get the blob."
-        raise ApiError(422, "no_thumbnail", detail, job_id=job_id) from None
+        raise ApiError(422, "no_thumbnail", detail, job_id=job.job_id) from None
     return Response(small, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 
-def _small(services: Services, ref: BlobRef, width: int) -> bytes:
+def _small(services: Services, ref: BlobRef, width: int, turn: Turn) -> bytes:
     if ref.container == JOBS:
-        return services.guardrail.thumbnail(services.storage.read(ref), width)
+        return services.guardrail.thumbnail(services.storage.read(ref), width, turn)
     # a link bounds no length: an upload may be larger than any host's memory
     data = services.storage.read(ref, services.settings.guardrail.max_upload_bytes)
-    return services.guardrail.thumbnail_of_upload(data, width)
+    return services.guardrail.thumbnail_of_upload(data, width, turn)

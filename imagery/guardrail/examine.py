@@ -18,11 +18,13 @@ from imagery.guardrail.sandbox import (
     SandboxTimeoutError,
 )
 from imagery.guardrail.subject import GuardrailSubject
+from imagery.guardrail.turns import Turn
 from imagery.settings import Settings
 from imagery.text import plain
 
 _SANDBOX = "sandbox"
 _MAX_TYPE = 200
+JOB_OF_NOBODY = Turn()
 
 
 class NoThumbnailError(Exception):
@@ -66,7 +68,13 @@ class Guardrail:
         self.sandbox = Sandbox(settings)
 
     def examine(
-        self, data: bytes, declared_type: str | None, options: JobOptions, *, picture: bool = False
+        self,
+        data: bytes,
+        declared_type: str | None,
+        options: JobOptions,
+        *,
+        picture: bool = False,
+        turn: Turn = JOB_OF_NOBODY,
     ) -> Examination:
         """Examine a file and a prompt; ``picture`` asks for the clean copy too.
 
@@ -75,7 +83,7 @@ class Guardrail:
         """
         started = time.perf_counter()
         prompts = self.check_prompt(options.prompt)
-        file = self._file(data, declared_type, picture=picture)
+        file = self._file(data, declared_type, turn, picture=picture)
         checks = [*prompts, *file.checks]
         if self._content_safety.is_used:
             checks += self._second_opinion(options.prompt, file, admitted=_rejection(checks) is None)
@@ -98,19 +106,18 @@ class Guardrail:
         checks = [*self.check_prompt(options.prompt), result, *_unmeasured(f"not needed: {result.code}")]
         return GuardrailReport(admitted=False, checks=checks, code=result.code, message=result.message)
 
-    def thumbnail(self, data: bytes, width: int) -> bytes:
+    def thumbnail(self, data: bytes, width: int, turn: Turn = JOB_OF_NOBODY) -> bytes:
         """A WebP, ``width`` px wide, of our own picture. Raises ``NoThumbnailError``, ``SandboxError``."""
         guardrail = self._settings.guardrail
         most = max(guardrail.picture.max_megapixels, guardrail.picture.max_output_megapixels)
-        return self._thumbnail(data, width, most, guardrail.sandbox.thumbnail_memory_mb)
+        return self._thumbnail(data, width, most, guardrail.sandbox.thumbnail_memory_mb, turn)
 
-    def thumbnail_of_upload(self, data: bytes, width: int) -> bytes:
+    def thumbnail_of_upload(self, data: bytes, width: int, turn: Turn = JOB_OF_NOBODY) -> bytes:
         """A thumbnail of an untrusted file, with the limits on pixels and memory of an examination."""
-        return self._thumbnail(
-            data, width, self._limits.max_input_megapixels, self._settings.guardrail.sandbox.memory_mb
-        )
+        memory_mb = self._settings.guardrail.sandbox.memory_mb
+        return self._thumbnail(data, width, self._limits.max_input_megapixels, memory_mb, turn)
 
-    def _thumbnail(self, data: bytes, width: int, most: float, memory_mb: int) -> bytes:
+    def _thumbnail(self, data: bytes, width: int, most: float, memory_mb: int, turn: Turn) -> bytes:
         order = {
             "order": "thumbnail",
             "limits": self._limits.to_json(),
@@ -118,7 +125,7 @@ class Guardrail:
             "max_megapixels": most,
         }
         try:
-            answer, blobs = self.sandbox.call(order, data, memory_mb)
+            answer, blobs = self.sandbox.call(order, data, memory_mb, turn)
         except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
             raise NoThumbnailError(str(error)) from error
         if "error" in answer:
@@ -133,7 +140,7 @@ class Guardrail:
         """The checks of a prompt alone; they need no file."""
         return [check.run(prompt, self._limits) for check in PROMPT_CHECKS]
 
-    def _file(self, data: bytes, declared_type: str | None, *, picture: bool) -> _FileVerdict:
+    def _file(self, data: bytes, declared_type: str | None, turn: Turn, *, picture: bool) -> _FileVerdict:
         size = FILE_SIZE.run(GuardrailSubject(data, declared_type, self._limits))
         if not size.passed:
             return _FileVerdict([size, *_unmeasured(f"not needed: {size.code}")])
@@ -145,7 +152,8 @@ class Guardrail:
             "preview": self._content_safety.is_used,
         }
         try:
-            answer, blobs = self.sandbox.call(order, data, self._settings.guardrail.sandbox.memory_mb)
+            memory_mb = self._settings.guardrail.sandbox.memory_mb
+            answer, blobs = self.sandbox.call(order, data, memory_mb, turn)
         except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
             return _FileVerdict([size, self._stopped(error), *_unmeasured(f"not measured: {error.code}")])
         return _FileVerdict(

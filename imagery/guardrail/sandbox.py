@@ -13,6 +13,7 @@ from socket import socket, socketpair
 from typing import Any
 
 from imagery.guardrail import wire
+from imagery.guardrail.turns import NoTurnError, Turn, Turns
 from imagery.settings import Settings, harmless_environment
 from imagery.telemetry.logs import get_logger
 
@@ -119,10 +120,7 @@ class Sandbox:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._slots = threading.BoundedSemaphore(settings.guardrail.sandbox.workers)
-        self._seats = threading.BoundedSemaphore(
-            settings.guardrail.sandbox.workers + settings.guardrail.sandbox.queue
-        )
+        self._turns = Turns(settings.guardrail.sandbox.workers, settings.guardrail.sandbox.queue)
         self._idle: list[SandboxWorker] = []
         self._lock = threading.Lock()
 
@@ -132,19 +130,15 @@ class Sandbox:
         with self._lock:
             return [worker.pid for worker in self._idle]
 
-    def call(self, order: dict[str, Any], data: bytes, memory_mb: int) -> tuple[dict[str, Any], list[bytes]]:
-        """Do ``order`` on ``data`` in a worker. Raises ``SandboxError``."""
-        if not self._seats.acquire(blocking=False):
-            raise SandboxBusyError(_BUSY)
+    def call(
+        self, order: dict[str, Any], data: bytes, memory_mb: int, turn: Turn
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Do ``order`` on ``data`` in a worker when it is the file's turn. Raises ``SandboxError``."""
         try:
-            if not self._slots.acquire(timeout=self._settings.guardrail.sandbox.queue_s):
-                raise SandboxBusyError(_BUSY)
-            try:
+            with self._turns.take(turn, len(data), self._settings.guardrail.sandbox.queue_s):
                 return self._attempt(order | {"memory_mb": memory_mb}, data)
-            finally:
-                self._slots.release()
-        finally:
-            self._seats.release()
+        except NoTurnError:
+            raise SandboxBusyError(_BUSY) from None
 
     def _attempt(self, order: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
         for attempt in range(_ATTEMPTS):

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import ValidationError
 
+from api import pace
 from api.app import create_app
 from api.durable import with_client
 from api.v1 import me
@@ -174,6 +175,15 @@ def retried_by(world: World, **limits: Any) -> httpx.Response:
     return world.post(f"/jobs/{job_id}/retry", key=key)
 
 
+def too_often(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer to the second of two requests where one a minute is allowed."""
+    with pytest.MonkeyPatch.context() as patch:
+        for each in (pace.validations, pace.thumbnails):
+            patch.setattr(each, "_limit", 1)
+        ask()
+        return ask()
+
+
 def without_links(world: World) -> httpx.Response:
     def refuse(*_: Any) -> str:
         raise LinkUnsupportedError("files have none")
@@ -255,6 +265,7 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("get_image", 404): lambda w: w.get(f"/jobs/{w.job()}/images/rembg"),
     ("get_image", 410): lambda w: w.get(f"/jobs/{w.expired()}/images/rembg"),
     ("get_image", 422): lambda w: w.get(f"/jobs/{w.job()}/images/painting"),
+    ("get_image", 429): lambda w: too_often(lambda: w.get(f"/jobs/{w.completed()}/images/rembg?width=32")),
     ("get_spend", 422): lambda w: w.get("/spend?days=0"),
     ("resolve_payment", 400): lambda w: w.post(f"/jobs/{NOBODY}/spend/resolve", **DEEP),
     ("resolve_payment", 404): lambda w: w.post(f"/jobs/{NOBODY}/spend/resolve", json={"charged": True}),
@@ -268,6 +279,7 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("validate_image", 400): lambda w: w.post(
         "/guardrail/validate", content=b"no boundary", headers={"Content-Type": "multipart/form-data"}
     ),
+    ("validate_image", 429): lambda w: too_often(lambda: w.post("/guardrail/validate", files=FILE)),
     ("validate_image", 422): lambda w: w.post("/guardrail/validate", data={"prompt": "a"}),
     ("list_batches", 422): lambda w: w.get("/batches?cursor=nonsense"),
     ("create_batch", 200): lambda w: twice(w, "/batches", [{"json": {"items": [{"blob": w.upload()}]}}] * 2),
