@@ -10,13 +10,14 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
-from gpu_container.auth import OPEN_PATHS, CallerGate
+from gpu_container.auth import CallerGate
+from gpu_container.door import Door, problem, stage_problem
 from gpu_container.errors import StageError
 from gpu_container.job_trace import JobTrace
 from gpu_container.settings import GpuSettings
@@ -29,14 +30,12 @@ from imagery.contracts import (
     GpuQueue,
     GpuReport,
     GpuRequest,
-    Problem,
     Stage,
 )
 from imagery.storage import BlobNameError, Storage
 from imagery.telemetry.logs import get_logger, log_context
 
 _log = get_logger(__name__)
-_PROBLEM = "application/problem+json"
 _STOP_S = 2.0
 # longest deadline, and that of requests without one
 _LONGEST_S = 600.0
@@ -58,20 +57,10 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         stages.admission.close()
         await asyncio.to_thread(worker.stop, _STOP_S)
 
-    gate = CallerGate(settings)
-
-    def admitted(request: Request, authorization: Annotated[str, Header()] = "") -> None:
-        if request.url.path not in OPEN_PATHS:
-            gate.admit(authorization)
-
-    app = FastAPI(
-        title="Imagery GPU service",
-        version=__version__,
-        lifespan=lifespan,
-        dependencies=[Depends(admitted)],
-    )
+    app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
     app.state.stages = stages
     app.add_middleware(JobTrace)
+    app.add_middleware(Door, gate=CallerGate(settings))
     _install_errors(app)
 
     def health() -> GpuHealth:
@@ -151,36 +140,26 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     return app
 
 
-def _problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code)
-    return JSONResponse(
-        body.model_dump(mode="json", exclude_none=True), status, headers=headers, media_type=_PROBLEM
-    )
-
-
 def _install_errors(app: FastAPI) -> None:
     @app.exception_handler(StageError)
     async def stage_error(_: Request, error: StageError) -> JSONResponse:
-        headers = dict(error.headers)
-        if error.retry_after_s is not None:
-            headers["Retry-After"] = f"{error.retry_after_s:g}"
-        return _problem(error.status, error.code, str(error), headers)
+        return stage_problem(error)
 
     @app.exception_handler(BlobNameError)
     async def bad_name(_: Request, error: BlobNameError) -> JSONResponse:
-        return _problem(400, "bad_request", f"The blob name is not accepted: {error}.")
+        return problem(400, "bad_request", f"The blob name is not accepted: {error}.")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         fields = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-        return _problem(400, "bad_request", fields)
+        return problem(400, "bad_request", fields)
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return _problem(error.status_code, code, str(error.detail))
+        return problem(error.status_code, code, str(error.detail))
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
         _log.error("internal_error", exc_info=error)
-        return _problem(500, "internal_error", "The stage failed unexpectedly.")
+        return problem(500, "internal_error", "The stage failed unexpectedly.")

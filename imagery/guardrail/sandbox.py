@@ -21,7 +21,8 @@ _log = get_logger(__name__)
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 5.0
 _ATTEMPTS = 2
-# after so many pictures a process is replaced
+# after so many pictures a process is replaced, once its successor is ready, and at the latest after twice as
+# many: starting one takes seconds, in which a caller would wait
 PICTURES_PER_WORKER = 200
 _BUSY = "All workers of the guardrail are busy. Try again in a moment."
 _OUT_OF_MEMORY = "out_of_memory"
@@ -83,6 +84,7 @@ class SandboxWorker:
         self._connection: socket = ours
         self.done = 0
         self.usable = True
+        self.has_successor = self.is_replaced = False
 
     @property
     def pid(self) -> int:
@@ -122,6 +124,7 @@ class Sandbox:
         self._settings = settings
         self._turns = Turns(settings.guardrail.sandbox.workers, settings.guardrail.sandbox.queue)
         self._idle: list[SandboxWorker] = []
+        self._is_closed = False
         self._lock = threading.Lock()
 
     @property
@@ -169,11 +172,37 @@ class Sandbox:
         try:
             yield worker
         finally:
-            if worker.usable and worker.done < PICTURES_PER_WORKER:
-                with self._lock:
-                    self._idle.append(worker)
+            self._put_back(worker)
+
+    def _put_back(self, worker: SandboxWorker) -> None:
+        with self._lock:
+            is_kept = worker.usable and not worker.is_replaced and worker.done < 2 * PICTURES_PER_WORKER
+            if is_kept:
+                self._idle.append(worker)
+            needs_successor = is_kept and worker.done >= PICTURES_PER_WORKER and not worker.has_successor
+            worker.has_successor |= needs_successor
+        if not is_kept:
+            worker.end()
+        if needs_successor:
+            threading.Thread(target=self._replace, args=(worker,), daemon=True).start()
+
+    def _replace(self, worker: SandboxWorker) -> None:
+        """Start the worker's successor, and end the worker when that is ready."""
+        try:
+            successor = self._start()
+        except SandboxError:
+            worker.has_successor = False
+            return
+        with self._lock:
+            if self._is_closed:
+                ended = [successor]
             else:
-                worker.end()
+                self._idle.append(successor)
+                worker.is_replaced = True
+                ended = [worker] if worker in self._idle else []
+            self._idle = [each for each in self._idle if each not in ended]
+        for each in ended:
+            each.end()
 
     def _start(self) -> SandboxWorker:
         try:
@@ -192,6 +221,7 @@ class Sandbox:
         """End the workers that wait for work."""
         with self._lock:
             idle, self._idle = self._idle, []
+            self._is_closed = True
         for worker in idle:
             worker.end()
 

@@ -92,6 +92,7 @@ class AzureBlobStorage:
         return found.copy.status in {None, _COPIED}
 
     def read(self, ref: BlobRef, max_bytes: int | None = None) -> bytes:
+        # the bytes as they are stored: unpacked by their Content-Encoding they would have no bound
         properties = self.properties(ref)
         if ref.etag is not None and properties.etag != ref.etag:
             raise BlobChangedError(f"{ref.path} was overwritten")
@@ -99,14 +100,15 @@ class AzureBlobStorage:
             raise BlobTooLargeError(f"{ref.path} has {properties.size} bytes, the limit is {max_bytes}")
         with _told(ref, "read"):
             stream = self._client(ref).download_blob(
-                etag=f'"{properties.etag}"', match_condition=MatchConditions.IfNotModified
+                etag=f'"{properties.etag}"', match_condition=MatchConditions.IfNotModified, decompress=False
             )
             data: bytes = stream.readall()
         return data
 
     def read_start(self, ref: BlobRef, length: int) -> bytes:
         with _told(ref, "read"):
-            start: bytes = self._client(ref).download_blob(offset=0, length=length).readall()
+            stream = self._client(ref).download_blob(offset=0, length=length, decompress=False)
+            start: bytes = stream.readall()
         return start
 
     def write(

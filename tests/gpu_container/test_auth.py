@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import time
@@ -102,6 +103,44 @@ def test_a_good_token_is_let_in_and_none_is_not(service: TestClient, issuer: Iss
     assert ask(service, None, path) == (401, "unauthorized")
     answer = service.post(path, json=ORDER)
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_without_a_token_no_byte_of_the_body_is_read(issuer: Issuer, tmp_path: Path) -> None:
+    app = create_app(issuer.settings(), LocalStorage(tmp_path))
+    answered: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body was asked for")
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/upscale",
+        "query_string": b"",
+        "headers": [(b"content-length", b"1000000000")],
+    }
+    asyncio.run(app(scope, receive, send))
+    assert answered[0]["status"] == 401
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_body_that_is_no_order_is_not_read_to_its_end(
+    service: TestClient, issuer: Issuer, is_declared: bool
+) -> None:
+    sent = [0]
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(1000):
+            sent[0] += 1
+            yield bytes(10_000)
+
+    body = b"".join(chunks()) if is_declared else chunks()
+    headers = {"Authorization": f"Bearer {issuer.token()}", "Content-Type": "application/json"}
+    answer = service.post("/v1/upscale", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])

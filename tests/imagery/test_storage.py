@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import uuid
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import BinaryIO, cast
 
 import httpx
 import pytest
+from azure.storage.blob import BlobClient, ContentSettings
 
 from imagery.contracts import BlobRef
+from imagery.environment import read
+from imagery.settings import Settings
 from imagery.storage import (
     AzureBlobStorage,
     BlobChangedError,
@@ -22,6 +26,7 @@ from imagery.storage import (
     LocalStorage,
     Storage,
 )
+from testbed.azurite import Azurite
 
 
 @pytest.fixture
@@ -58,6 +63,22 @@ def test_the_start_of_a_blob_is_read_alone(storage: Storage, container: str) -> 
     assert storage.read_start(ref, 100) == b"0123456789"
     with pytest.raises(BlobNotFoundError):
         storage.read_start(BlobRef(container=container, name="nothing"), 4)
+
+
+def test_a_blob_that_is_packed_is_read_as_it_is_stored(azurite: Azurite) -> None:
+    """Unpacked by its Content-Encoding, a megabyte can be gigabytes."""
+    storage = AzureBlobStorage.from_settings(
+        read(Settings, {"AzureWebJobsStorage": azurite.connection_string})
+    )
+    name = f"c-{uuid.uuid4().hex}"
+    storage.ensure_containers(name)
+    packed = gzip.compress(bytes(20_000_000))
+    client = BlobClient.from_connection_string(azurite.connection_string, name, "x")
+    kind = ContentSettings(content_type="image/png", content_encoding="gzip")
+    client.upload_blob(packed, content_settings=kind)
+    ref = BlobRef(container=name, name="x")
+    assert storage.read(ref, max_bytes=len(packed)) == packed
+    assert storage.read_start(ref, 10) == packed[:10]
 
 
 def test_a_missing_blob_is_not_found(storage: Storage, container: str) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from drills.hostile.inputs import flat, heic, scans
 from imagery.contracts import JobOptions
 from imagery.guardrail import Guardrail, NoThumbnailError, sandbox
-from imagery.guardrail.sandbox import SandboxBusyError
+from imagery.guardrail.sandbox import SandboxBusyError, SandboxUnavailableError, SandboxWorker
 from testbed.pictures import encoded
 from testbed.stack import PHOTO, ROOT
 from tests.imagery.guardrail.conftest import Make
@@ -113,18 +113,53 @@ def _has_an_order(process: psutil.Process) -> bool:
         return False
 
 
-def test_workers_are_used_again_and_replaced_after_their_number_of_pictures(
+def test_a_worker_is_used_again_until_its_successor_is_ready(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nobody waits for a process to start because another has done its number of pictures."""
     monkeypatch.setattr(sandbox, "PICTURES_PER_WORKER", 3)
     guardrail = make()
+    started, may_start = [], threading.Event()
+    start = guardrail.sandbox._start
+
+    def slowly() -> SandboxWorker:
+        started.append(None)
+        if len(started) > 1:
+            may_start.wait(30)
+        return start()
+
+    monkeypatch.setattr(guardrail.sandbox, "_start", slowly)
     seen = []
-    for _ in range(5):
+    for _ in range(4):
         assert code_of(guardrail, encoded()) is None
         seen.append(tuple(guardrail.sandbox.pids))
-    assert seen[0] == seen[1]
-    assert seen[2] == ()
-    assert seen[3] == seen[4] != seen[0]
+    assert set(seen) == {seen[0]}
+    may_start.set()
+    until = time.monotonic() + 30
+    while guardrail.sandbox.pids in ([], list(seen[0])) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not psutil.pid_exists(seen[0][0])
+    assert code_of(guardrail, encoded()) is None
+    assert len(started) == 2
+
+
+def test_a_worker_whose_successor_never_comes_is_ended_all_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "PICTURES_PER_WORKER", 2)
+    guardrail = make()
+    start, first = guardrail.sandbox._start, []
+
+    def once() -> SandboxWorker:
+        if first:
+            raise SandboxUnavailableError("no more")
+        first.append(None)
+        return start()
+
+    monkeypatch.setattr(guardrail.sandbox, "_start", once)
+    for _ in range(4):
+        assert code_of(guardrail, encoded()) is None
+    assert guardrail.sandbox.pids == []
 
 
 def test_no_more_workers_than_allowed_and_a_bounded_wait(make: Make) -> None:
