@@ -119,7 +119,8 @@ def test_a_worker_is_used_again_until_its_successor_is_ready(
     """Nobody waits for a process to start because another has done its number of pictures."""
     monkeypatch.setattr(sandbox, "PICTURES_PER_WORKER", 3)
     guardrail = make()
-    started, may_start = [], threading.Event()
+    started: list[None] = []
+    may_start = threading.Event()
     start = guardrail.sandbox._start
 
     def slowly() -> SandboxWorker:
@@ -136,9 +137,10 @@ def test_a_worker_is_used_again_until_its_successor_is_ready(
     assert set(seen) == {seen[0]}
     may_start.set()
     until = time.monotonic() + 30
-    while guardrail.sandbox.pids in ([], list(seen[0])) and time.monotonic() < until:
+    while psutil.pid_exists(seen[0][0]) and time.monotonic() < until:
         time.sleep(0.02)
-    assert not psutil.pid_exists(seen[0][0])
+    assert len(guardrail.sandbox.pids) == 1
+    assert guardrail.sandbox.pids != list(seen[0])
     assert code_of(guardrail, encoded()) is None
     assert len(started) == 2
 
@@ -148,7 +150,8 @@ def test_a_worker_whose_successor_never_comes_is_ended_all_the_same(
 ) -> None:
     monkeypatch.setattr(sandbox, "PICTURES_PER_WORKER", 2)
     guardrail = make()
-    start, first = guardrail.sandbox._start, []
+    start = guardrail.sandbox._start
+    first: list[None] = []
 
     def once() -> SandboxWorker:
         if first:
