@@ -70,7 +70,6 @@ ERROR_CODES = (
     "decoder_crashed",
     "decoding_needs_too_much_memory",
     "decoding_too_slow",
-    "decompression_bomb",
     "empty_file",
     "file_too_large",
     "guardrail_busy",

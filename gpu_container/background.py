@@ -22,6 +22,8 @@ _NOTHING = "The network sees no subject in this picture: there is nothing to cut
 _VISIBLE = 128
 # a prediction with a lower peak, a smaller range or a smaller subject (share of the picture) holds none
 _MIN_CONFIDENCE, _MIN_CONTRAST, _MIN_COVERAGE = 0.5, 0.3, 0.002
+# share of a picture that is transparent from which on it brings its own cut-out: rounded corners are less
+_OWN_CUTOUT = 0.05
 _LOOKED_AT = 1024
 
 OnDevice = Callable[[Callable[[], Any], float], Any]
@@ -79,6 +81,11 @@ class BackgroundRemover:
         The colour of visible pixels is not touched. Raises ``NoSubjectError``, ``DeadlineExceededError``.
         """
         colour = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        if picture.mode == "RGBA":
+            alpha = np.asarray(picture.getchannel("A"))
+            if float((alpha < _VISIBLE).mean()) >= _OWN_CUTOUT:
+                # somebody has cut it out already: a network can only see less in it
+                return _own_cutout(colour, alpha)
         height, width, _ = colour.shape
         self._on_device.caller.deadline = deadline
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -91,10 +98,7 @@ class BackgroundRemover:
         if picture.mode == "RGBA":
             # what was transparent before stays so
             mask = np.minimum(mask, np.asarray(picture.getchannel("A")))
-        # what is invisible must not be handed on, and empty areas compress to nothing
-        cutout: np.ndarray = cv2.cvtColor(cv2.copyTo(colour, mask), cv2.COLOR_RGB2RGBA)
-        cutout[..., 3] = mask
-        return cutout
+        return _cutout(colour, mask)
 
     def _check(self, mask: np.ndarray) -> None:
         prediction = self._on_device.caller.prediction
@@ -104,6 +108,19 @@ class BackgroundRemover:
         coverage = float((mask >= _VISIBLE).mean())
         if peak < _MIN_CONFIDENCE or peak - lowest < _MIN_CONTRAST or coverage < _MIN_COVERAGE:
             raise NoSubjectError(_NOTHING)
+
+
+def _own_cutout(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    if float((alpha >= _VISIBLE).mean()) < _MIN_COVERAGE:
+        raise NoSubjectError("Nearly all of the picture is transparent: there is nothing to cut out.")
+    return _cutout(colour, alpha)
+
+
+def _cutout(colour: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    # what is invisible must not be handed on, and empty areas compress to nothing
+    cutout: np.ndarray = cv2.cvtColor(cv2.copyTo(colour, mask), cv2.COLOR_RGB2RGBA)
+    cutout[..., 3] = mask
+    return cutout
 
 
 def _reduced(colour: np.ndarray) -> np.ndarray:

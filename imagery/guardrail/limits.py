@@ -28,17 +28,17 @@ class PictureLimits(Message):
     blocked_prompt_words: tuple[str, ...]
     # frames or pages; only the first one is used
     max_frames: int = 1
-    # bytes that a byte of a file from 1 MP on may unpack to
-    max_compression_ratio: float = 2000.0
     # of EXIF, XMP, ICC and the like, which is never kept
     max_metadata_bytes: int = 4 * 1024 * 1024
-    # standard deviation of the colours, 0 to 255
-    min_contrast: float = 2.0
     # share of the picture that may have one colour
     max_uniform_share: float = 0.999
-    # luminance that the brightest half percent must reach, and that the darkest one must not exceed
+    # of the busiest part of the picture: standard deviation of its colours, 0 to 255
+    min_contrast: float = 2.0
+    # luminance that its brightest percent must reach, and that its darkest one must not exceed, unless these
+    # two are so far apart
     min_highlight: float = 24.0
     max_shadow: float = 235.0
+    min_range: float = 24.0
     # differing bits up to which a picture counts as a blocked one
     blocked_picture_distance: int = 6
     max_prompt_chars: int = 2000

@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.guardrail.sniff import sniff
+from imagery.guardrail.structure import without_broken_extras
 
 pillow_heif.register_heif_opener(thumbnails=False)
 
@@ -28,7 +30,14 @@ CONTENT_TYPES = {
 }
 # MPO is how Pillow names a JPEG with a second picture behind it; it is opened as JPEG
 FORMATS = tuple(name for name in CONTENT_TYPES if name != "MPO")
-_BYTES_A_BAND = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
+# tags of a TIFF: kind of page, bits of each colour, arrangement of the colours
+_SUBFILE, _BITS, _PLANAR, _SEPARATE_PLANES = 254, 258, 284, 2
+_PAGES_LOOKED_AT = 16
+# percent of the pixels that a range of floats has to hold
+_MOST = 99.0
+_PNG_DEPTH_AT = 24
+_JUDGED_PX = 256
+_PIXEL_TAGS = (273, 279, 324, 325)
 _KINDS = {"exif": "EXIF", "xmp": "XMP", "icc_profile": "ICC", "photoshop": "IPTC", "comment": "comment"}
 
 
@@ -56,15 +65,18 @@ class PictureMetadata:
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a file's header says, read before any pixel is decoded; sides in pixels."""
+    """What a file's header says, read before any pixel is decoded; sides in pixels.
+
+    ``pixel_spans``: offsets and lengths of a TIFF's pixel data, by their tags.
+    """
 
     format: str
     content_type: str
     width: int
     height: int
     frames: int
-    decoded_bytes: int
     metadata: PictureMetadata
+    pixel_spans: dict[int, Sequence[int]] = field(default_factory=dict)
 
     @property
     def megapixels(self) -> float:
@@ -77,27 +89,28 @@ def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> PictureHeader:
     with _open(data, formats) as image:
         name = str(image.format)
         try:
-            frames = 1 if name == "MPO" else int(getattr(image, "n_frames", 1))
+            frames = _frames(image)
             metadata = _metadata(image)
         except DECODE_ERRORS as error:
             raise _damaged(name) from error
-        depth = len(image.getbands()) * _BYTES_A_BAND.get(image.mode, 1)
+        tags = getattr(image, "tag_v2", {}) if name == "TIFF" else {}
         return PictureHeader(
             format=name,
             content_type=CONTENT_TYPES[name],
             width=image.width,
             height=image.height,
             frames=frames,
-            decoded_bytes=image.width * image.height * frames * depth,
             metadata=metadata,
+            pixel_spans={tag: tuple(tags[tag]) for tag in _PIXEL_TAGS if tag in tags},
         )
 
 
 def decode(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
-    """Decode every pixel of the first frame. Raises ``PictureError`` (``truncated_image``)."""
+    """Decode every pixel of the main picture. Raises ``PictureError`` (``truncated_image``)."""
     image = _open(data, formats)
     try:
         image.load()
+        _correct(image, data)
     except DECODE_ERRORS as error:
         raise PictureError(
             "truncated_image", "The image data is cut off or damaged: it can't be decoded to the end."
@@ -120,6 +133,9 @@ def normalise(image: Image.Image) -> Image.Image:
     alpha = image.convert("RGBA").getchannel("A") if has_alpha else None
     colour = _to_srgb(image, profile) if profile else _to_rgb(image)
     if alpha is not None:
+        # what is invisible says nothing about the picture, and must not be taken for a part of it
+        hidden = alpha.point(lambda value: 255 if value == 0 else 0)
+        colour.paste(contrasting(colour, alpha), mask=hidden)
         colour.putalpha(alpha)
     # an empty picture around the same pixels: nothing of the file stays behind it
     clean = Image.Image()
@@ -127,9 +143,22 @@ def normalise(image: Image.Image) -> Image.Image:
     return clean
 
 
+def contrasting(colour: Image.Image, alpha: Image.Image) -> tuple[int, int, int]:
+    """Black or white: what the visible part of a picture stands out from."""
+    size = (min(colour.width, _JUDGED_PX), min(colour.height, _JUDGED_PX))
+    light = np.asarray(colour.convert("L").resize(size, Image.Resampling.NEAREST), dtype=np.float32)
+    weight = np.asarray(alpha.resize(size, Image.Resampling.NEAREST), dtype=np.float32)
+    seen = float(weight.sum())
+    is_light = seen > 0 and float((light * weight).sum()) / seen >= 128.0
+    return (0, 0, 0) if is_light else (255, 255, 255)
+
+
 def _open(data: bytes, formats: Sequence[str]) -> Image.Image:
     try:
-        return open_picture(data, formats, max_megapixels=None)
+        image = open_picture(without_broken_extras(data), formats, max_megapixels=None)
+        if image.format == "TIFF":
+            _choose_page(image)
+        return image
     except DECODE_ERRORS as error:
         found = sniff(data)
         if found is not None and found in formats:
@@ -140,6 +169,63 @@ def _open(data: bytes, formats: Sequence[str]) -> Image.Image:
             f"The file is not an image of a supported type ({', '.join(formats)}). {kind}",
             found,
         ) from error
+
+
+def _frames(image: Image.Image) -> int:
+    """Pictures that are not the same one once more: a preview, a pair's other eye, a depth map are none."""
+    if image.format in {"MPO", "HEIF"}:
+        return 1
+    frames = int(getattr(image, "n_frames", 1))
+    if image.format != "TIFF" or frames > _PAGES_LOOKED_AT:
+        return frames
+    return len(_main_pages(image))
+
+
+def _choose_page(image: Image.Image) -> None:
+    """Go to the first page of a TIFF that is no preview. Raises ``PictureError`` for what decodes wrongly."""
+    image.seek(_main_pages(image)[0])
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = tags.get(_BITS, (1,))
+    if tags.get(_PLANAR, 1) == _SEPARATE_PLANES and len(bits) > 1 and max(bits) > 8:
+        message = (
+            "The file is a TIFF with more than 8 bits a colour in separate planes, which is not supported. "
+            "Save it as a PNG, or with interleaved colours."
+        )
+        raise PictureError("unsupported_image_type", message, "a TIFF with deep separate planes")
+
+
+def _main_pages(image: Image.Image) -> list[int]:
+    """The pages of a TIFF that are no previews, at least one.
+
+    Many writers do not mark a preview as one: it is a page of the same shape and at most half the size.
+    """
+    sizes: dict[int, tuple[int, int]] = {}
+    for page in range(min(int(getattr(image, "n_frames", 1)), _PAGES_LOOKED_AT)):
+        image.seek(page)
+        if not int(image.tag_v2.get(_SUBFILE, 0)) & 1:  # type: ignore[attr-defined]
+            sizes[page] = image.size
+    if not sizes:
+        return [0]
+    width, height = max(sizes.values())
+    return [page for page, size in sizes.items() if not _is_preview(size, width, height)]
+
+
+def _is_preview(size: tuple[int, int], width: int, height: int) -> bool:
+    is_smaller = 2 * size[0] <= width and 2 * size[1] <= height
+    # a side of a preview is a whole number of pixels
+    return is_smaller and abs(size[0] * height - size[1] * width) <= max(width, height)
+
+
+def _correct(image: Image.Image, data: bytes) -> None:
+    """What Pillow decodes otherwise than the format says."""
+    transparent = image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and isinstance(transparent, int):
+        # grey of 2 and 4 bits is stretched to 8, and the transparent value is not
+        bits = data[_PNG_DEPTH_AT]
+        image.info["transparency"] = transparent * (255 // (2**bits - 1)) if bits < 8 else transparent
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        # writers leave the fourth byte empty
+        image.putalpha(255)
 
 
 def _damaged(found: str) -> PictureError:
@@ -182,16 +268,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Wide grey as 8 bit: integers count to 65535, floats to 1, 255 or 65535, by their maximum."""
+    """Wide grey as 8 bit: integers count to 65535, floats to 1, 255 or 65535, by nearly all of them."""
     wide = image.convert("F")
-    largest = float(wide.getextrema()[1])  # type: ignore[arg-type]
-    if image.mode == "F" and largest <= 1.0:
+    values = np.asarray(wide)
+    # a few highlights of a picture in 0..1 may lie above it; they are as white as they can be
+    most = float(np.percentile(values, _MOST)) if image.mode == "F" else 65535.0
+    if most <= 1.0:
         factor = 255.0
-    elif image.mode == "F" and largest <= 255.0:
+    elif most <= 255.0:
         factor = 1.0
     else:
         factor = 255.0 / 65535.0
-    return wide.point(lambda value: value * factor).convert("L")
+    return Image.fromarray(np.clip(np.nan_to_num(values) * factor, 0, 255).astype(np.uint8))
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

@@ -9,7 +9,7 @@ _SIGNATURES = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"BM", "BMP"),
-    (b"GIF8", "a GIF animation"),
+    (b"GIF8", "a GIF picture"),
     (b"%PDF-", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -35,6 +35,8 @@ def sniff(data: bytes) -> str | None:
         return "WEBP"
     if start[4:8] == b"ftyp":
         brand = start[8:12]
+        if brand == b"crx ":
+            return "a Canon raw photo"
         return "HEIF" if brand.startswith(b"he") else _HEIF_BRANDS.get(brand, "a video")
     for signature, name in _SIGNATURES:
         if start.startswith(signature):

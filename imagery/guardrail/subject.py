@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from imagery.guardrail.limits import PictureLimits
-from imagery.guardrail.pictures import PictureHeader, decode, normalise, read_header
+from imagery.guardrail.pictures import PictureHeader, contrasting, decode, normalise, read_header
 
 _SMALL_PX = 512
-_BACKDROP = (128, 128, 128)
+CELLS = 8
+_STRIP_PX = 64
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,25 @@ class GuardrailSubject:
 
     @cached_property
     def small(self) -> Image.Image:
-        """An RGB copy of at most 512 px a side, transparent parts over grey; smaller pictures as they are."""
-        small = self.picture.copy() if max(self.picture.size) <= _SMALL_PX else _reduced(self.picture)
+        """An RGB copy of about 512 px, transparent parts over what the rest stands out from."""
+        small = _reduced(self.picture)
         if small.mode != "RGBA":
             return small
-        backdrop = Image.new("RGB", small.size, _BACKDROP)
-        backdrop.paste(small, mask=small.getchannel("A"))
+        alpha = small.getchannel("A")
+        backdrop = Image.new("RGB", small.size, contrasting(small.convert("RGB"), alpha))
+        backdrop.paste(small, mask=alpha)
         return backdrop
+
+    @cached_property
+    def busiest(self) -> np.ndarray:
+        """The part of the small copy, one of 8 x 8, with the most contrast: (H, W, 3) float32, 0 to 255.
+
+        A ring on white or the moon at night is a small part of its picture, and all that it is about.
+        """
+        pixels = np.asarray(self.small, dtype=np.float32)
+        rows = np.array_split(pixels, min(CELLS, pixels.shape[0]), axis=0)
+        cells = (cell for row in rows for cell in np.array_split(row, min(CELLS, row.shape[1]), axis=1))
+        return max(cells, key=lambda cell: float(cell.std(axis=(0, 1)).max()))
 
     @cached_property
     def luminance(self) -> np.ndarray:
@@ -50,6 +63,9 @@ class GuardrailSubject:
 
 
 def _reduced(picture: Image.Image) -> Image.Image:
-    scale = _SMALL_PX / max(picture.size)
+    """A copy of 512 px at its longest side, or 64 px at its shortest where that is more; never larger."""
+    scale = min(1.0, max(_SMALL_PX / max(picture.size), _STRIP_PX / min(picture.size)))
+    if scale >= 1.0:
+        return picture.copy()
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.BOX, reducing_gap=2.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from gpu_container.background import BackgroundRemover
 from gpu_container.errors import ModelUnavailableError, NoSubjectError
@@ -66,6 +66,22 @@ def test_what_was_transparent_stays_so(remover: BackgroundRemover) -> None:
     alpha.paste(hole, (260, 170))
     given.putalpha(alpha)
     assert remover.remove(given, FOREVER)[180:220, 270:310, 3].max() == 0
+
+
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_a_picture_that_brings_its_own_cutout_keeps_it(remover: BackgroundRemover, shade: int) -> None:
+    """A logo on transparency: a network sees no subject in it, or only a part of it."""
+    logo = Image.new("RGBA", (300, 200), (255, 255, 255, 0))
+    ImageDraw.Draw(logo).ellipse((100, 50, 200, 150), fill=(shade, shade, shade, 255))
+    found = remover.remove(logo, FOREVER)
+    assert (found[..., 3] == np.asarray(logo.getchannel("A"))).all()
+    assert (found[found[..., 3] == 255][:, :3] == shade).all()
+    assert found[found[..., 3] == 0].max() == 0
+
+
+def test_a_picture_of_nothing_but_transparency_holds_no_subject(remover: BackgroundRemover) -> None:
+    with pytest.raises(NoSubjectError, match="transparent"):
+        remover.remove(Image.new("RGBA", (300, 200), (9, 9, 9, 0)), FOREVER)
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (255, 255, 255), (200, 30, 30)])

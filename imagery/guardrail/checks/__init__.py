@@ -7,7 +7,6 @@ to reject: pixels are allocated only where the header is fair, networks run only
 from imagery.guardrail.checks.base import PictureCheck, not_measured
 from imagery.guardrail.checks.file import DeclaredTypeCheck, FileSizeCheck, FormatCheck, PolyglotCheck
 from imagery.guardrail.checks.header import (
-    CompressionCheck,
     FramesCheck,
     MegapixelsCheck,
     MetadataCheck,
@@ -29,7 +28,6 @@ PHASES: tuple[tuple[PictureCheck, ...], ...] = (
         FramesCheck(),
         SidesCheck(),
         MegapixelsCheck(),
-        CompressionCheck(),
         MetadataCheck(),
     ),
     (DecodingCheck(),),

@@ -11,6 +11,7 @@ from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import PictureError
+from imagery.guardrail.structure import beside_pixels
 from imagery.guardrail.subject import GuardrailSubject
 
 _NEUTRAL_TYPES = {"", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
@@ -89,17 +90,18 @@ class PolyglotCheck:
     def run(self, subject: GuardrailSubject) -> CheckResult:
         """Look for the marks of other file types."""
         limit = "a picture and nothing else"
-        other = _other_kind(subject.data)
+        other = _other_kind(subject)
         if other is None:
             return passed(self.name, "picture", limit)
         message = f"The file is a picture and {other} at once: export it from an image editor again."
         return failed(self.name, f"picture and {other}", limit, "polyglot_file", message)
 
 
-def _other_kind(data: bytes) -> str | None:
+def _other_kind(subject: GuardrailSubject) -> str | None:
+    data, header = subject.data, subject.header
     if b"%PDF-" in data[:_PDF_WITHIN]:
         return "a PDF document"
-    if _MARKUP.search(data):
+    if any(_MARKUP.search(part) for part in beside_pixels(data, header.format, header.pixel_spans)):
         return "a web page or script"
     if _is_archive(data):
         return "a ZIP archive"

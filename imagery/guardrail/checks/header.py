@@ -8,9 +8,6 @@ from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
 from imagery.guardrail.subject import GuardrailSubject
 
-# below this a high ratio costs nothing: plain icons compress well
-_RATIO_FROM_MEGAPIXELS = 1.0
-
 
 class FramesCheck:
     """Animations and multi-page files have no single picture to place."""
@@ -57,22 +54,6 @@ class MegapixelsCheck:
         if megapixels > most:
             message = f"The image has {measured}, the limit is {limit}: send a smaller one."
             return failed(self.name, measured, limit, "too_many_pixels", message)
-        return passed(self.name, measured, limit)
-
-
-class CompressionCheck:
-    """Bytes after decoding for each byte of the file: a bomb unpacks to far more than a photo does."""
-
-    name: ClassVar[str] = "compression"
-
-    def run(self, subject: GuardrailSubject) -> CheckResult:
-        """Divide."""
-        header, most = subject.header, subject.limits.max_compression_ratio
-        ratio = header.decoded_bytes / len(subject.data)
-        measured, limit = f"{ratio:.0f}:1", f"{most:.0f}:1 from {_RATIO_FROM_MEGAPIXELS:.0f} MP on"
-        if ratio > most and header.megapixels >= _RATIO_FROM_MEGAPIXELS:
-            message = f"The file unpacks to {ratio:.0f} times its size, as no photo does (limit {most:.0f})."
-            return failed(self.name, measured, limit, "decompression_bomb", message)
         return passed(self.name, measured, limit)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
 from imagery.guardrail.pictures import PictureError
-from imagery.guardrail.subject import GuardrailSubject
+from imagery.guardrail.subject import CELLS, GuardrailSubject
 
-_CELLS = 8
+# weights of red, green and blue in the luminance (ITU-R BT.601)
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _NEAR = 6.0
 
 
@@ -35,31 +36,37 @@ class BlanknessCheck:
     name: ClassVar[str] = "blankness"
 
     def run(self, subject: GuardrailSubject) -> CheckResult:
-        """Measure contrast and the share of the most common colour."""
+        """Measure the contrast of the busiest part, and the share of the most common colour in the whole."""
+        contrast = float(subject.busiest.std(axis=(0, 1)).max())
         pixels = np.asarray(subject.small, dtype=np.float32)
-        contrast = float(pixels.std(axis=(0, 1)).max())
         middle = np.median(pixels, axis=(0, 1))
         share = float((np.abs(pixels - middle).max(axis=2) <= _NEAR).mean())
         limits = subject.limits
         measured = f"contrast {contrast:.1f}, {share:.2%} one colour"
         limit = f"contrast {limits.min_contrast:g}, at most {limits.max_uniform_share:.2%}"
-        if contrast < limits.min_contrast or share > limits.max_uniform_share:
-            message = "The picture is all but one plain colour: there is no subject to cut out."
+        if contrast < limits.min_contrast:
+            message = "The picture is one plain colour: there is no subject to cut out."
+            return failed(self.name, measured, limit, "blank_image", message)
+        if share > limits.max_uniform_share:
+            message = f"{share:.2%} of the picture are one plain colour: its subject is too small to cut out."
             return failed(self.name, measured, limit, "blank_image", message)
         return passed(self.name, measured, limit)
 
 
 class ExposureCheck:
-    """Neither night nor snow: something must be lit, and something must not be burnt out."""
+    """Neither night nor snow alone: in the busiest part something must be told from something else."""
 
     name: ClassVar[str] = "exposure"
 
     def run(self, subject: GuardrailSubject) -> CheckResult:
-        """Take the darkest and the brightest half percent of the luminance."""
-        shadow, highlight = (float(value) for value in np.percentile(subject.luminance, (0.5, 99.5)))
+        """Take the darkest and the brightest percent of the luminance."""
+        light = subject.busiest @ _LUMA
+        shadow, highlight = (float(value) for value in np.percentile(light, (1, 99)))
         limits = subject.limits
         measured = f"{shadow:.0f} to {highlight:.0f} of 255"
-        limit = f"highlights from {limits.min_highlight:g}, shadows to {limits.max_shadow:g}"
+        limit = f"from {limits.min_highlight:g} or to {limits.max_shadow:g}, or {limits.min_range:g} apart"
+        if highlight - shadow >= limits.min_range:
+            return passed(self.name, measured, limit)
         if highlight < limits.min_highlight:
             message = "The picture is too dark: its parts can't be distinguished. Light the subject."
             return failed(self.name, measured, limit, "too_dark", message)
@@ -94,6 +101,6 @@ def sharpness(luminance: np.ndarray) -> float:
     edges = (
         luminance[:-2, 1:-1] + luminance[2:, 1:-1] + luminance[1:-1, :-2] + luminance[1:-1, 2:] - 4.0 * inner
     )
-    rows = np.array_split(edges, min(_CELLS, edges.shape[0]), axis=0)
-    cells = (cell for row in rows for cell in np.array_split(row, min(_CELLS, row.shape[1]), axis=1))
+    rows = np.array_split(edges, min(CELLS, edges.shape[0]), axis=0)
+    cells = (cell for row in rows for cell in np.array_split(row, min(CELLS, row.shape[1]), axis=1))
     return max(float(cell.var()) for cell in cells)

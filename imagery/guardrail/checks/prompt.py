@@ -10,26 +10,54 @@ from imagery.contracts import CheckResult
 from imagery.guardrail.checks.base import failed, passed
 from imagery.guardrail.limits import PictureLimits
 
-# joiners are left alone: emoji and several scripts are written with them
+# direction marks, joiners and the mark at the begin of a text are left alone: several scripts and emoji are
+# written with them. Overrides of the direction, controls and tag letters hide what a person would read.
 _HIDDEN = re.compile(
-    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u200b\\u200e\\u200f\\u202a-\\u202e\\u2060-\\u2069\\ufeff"
-    "\\ud800-\\udfff\\U000e0000-\\U000e007f]"
+    "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f\\u202d\\u202e\\ud800-\\udfff\\U000e0000-\\U000e007f]"
 )
-_JOINERS = re.compile("[\\u00ad\\u200c\\u200d\\ufe00-\\ufe0f]")
-_BEFORE = r"(?:previous|prior|above|earlier|preceding|foregoing|existing|system|safety|content)"
-_RULES = r"(?:instruction|prompt|rule|direction|command|guideline|polic|filter|restriction)"
+# flags of parts of a country, such as Scotland's, are spelt in tag letters behind a black flag
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")
+_JOINERS = re.compile("[\\u00ad\\u200b-\\u200f\\u202a-\\u202c\\u2060-\\u2069\\ufe00-\\ufe0f\\ufeff]")
+# an order to the model names what the model was told; a scene has filters, rules of thirds and directions too
+_DROP = r"\b(?:ignore|disregard|forget|override|bypass|skip|circumvent|overrule)\b"
+_EARLIER = (
+    r"\b(?:previous|prior|above|earlier|preceding|foregoing|existing|original|initial|system|your|all|any|these"
+    r"|those|the)\b"
+)
+_TOLD = (
+    r"(?:instructions?|prompts?|guidelines?|polic(?:y|ies)|directives?|commands?|system messages?|training"
+    r"|(?:safety|content) (?:filters?|rules?|checks?|settings?)|restrictions?"
+    r"|rules?(?! of\b| about\b| for\b))\b"
+)
+_OTHERS_DROP = (
+    r"(?:ignor(?:ier\w*|ez|a|e|ar|are|em)|vergiss|vergesst|missachte\w*|umgehe|oublie[zr]?|olvid[ae]\w*|esque[cç]\w*"
+    r"|dimentica\w*|игнориру\w*|забудь\w*)"
+)
+_OTHERS_TOLD = (
+    r"(?:anweisung\w*|instruktion\w*|vorgaben|systemprompt\w*|instructions?|consignes|instrucciones|instrucción"
+    r"|istruzion\w*|instruç\w*|инструкци\w*|указани\w*|правила\b)"
+)
 _INJECTIONS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\b(?:ignore|disregard|forget|override|bypass|skip|circumvent)\b.{{0,40}}\b{_BEFORE}\b.{{0,40}}{_RULES}",
-        rf"\b(?:ignore|disregard|forget|override|bypass)\b.{{0,20}}\b(?:all|any|your|the|these)\b.{{0,20}}{_RULES}",
-        r"\b(?:reveal|print|show|repeat|output|leak)\b.{0,30}\b(?:system|hidden|initial|secret)\b.{0,20}\b"
-        r"(?:prompt|instruction|message|key)",
-        r"\byou are (?:now|no longer)\b.{0,40}\b(?:an?|bound|restricted|model|assistant|dan)\b",
-        r"\b(?:developer|god|dan|jailbreak(?:ed)?|unrestricted|unfiltered) mode\b",
+        rf"{_DROP}.{{0,30}}{_EARLIER}.{{0,25}}\b{_TOLD}",
+        r"\b(?:do not|don't|never|stop) (?:follow(?:ing)?|obey(?:ing)?|apply(?:ing)?)\b.{0,20}"
+        r"\b(?:your|previous|prior|above|earlier|system|safety|content)\b.{0,20}\b" + _TOLD,
+        r"\b(?:reveal|print|show|repeat|output|leak|tell me|write out|display)\b.{0,30}"
+        r"\b(?:(?:system|hidden|initial|secret|original|your)\b.{0,12}\b(?:prompts?|instructions?)"
+        r"|system messages?|api keys?)\b",
+        r"\byou are (?:now |no longer )(?:an? |the )?(?:\w+ ){0,2}?(?:ai|assistant|model|chatbot|dan|bound"
+        r"|restricted|limited|unrestricted|unfiltered|jailbroken)\b",
+        r"\b(?:developer|god|dan|jailbreak(?:ed)?|unrestricted|unfiltered) mode\b|\bjailbreak\b",
         r"\bnew (?:system )?instructions?\s*:",
+        r"\b(?:act|behave|respond|answer) as (?:an? |the )?(?:\w+ )?"
+        r"(?:unrestricted|unfiltered|uncensored|jailbroken)\b",
+        r"\b(?:disable|turn off|switch off|remove|deactivate)\b.{0,20}\b(?:safety|content|moderation)\b"
+        r".{0,12}\b(?:filters?|checks?|settings?|rules?|polic(?:y|ies))\b",
         r"</?\s*(?:system|assistant|user|instructions?|tool)\s*>|\[/?inst\]|<\|[a-z_]{2,20}\|>",
-        r"\b(?:do not|don't|never) (?:follow|obey|apply)\b.{0,30}" + _RULES,
+        rf"\b{_OTHERS_DROP}\b.{{0,40}}\b{_OTHERS_TOLD}",
+        r"(?:忽略|无视|無視|忘记|忘掉|忽視).{0,14}(?:指令|指示|说明|說明|提示|规则|規則|命令)",
+        r"(?:指示|命令|指令|プロンプト|ルール)を?.{0,6}(?:無視|忘れ)",
     )
 )
 # a line that begins as a turn of a conversation does
@@ -65,13 +93,13 @@ class PromptLengthCheck:
 
 
 class PromptCharactersCheck:
-    """Invisible characters: control characters, direction overrides, tag letters."""
+    """Characters that hide a text from its reader: controls, direction overrides, tag letters."""
 
     name: ClassVar[str] = "prompt_characters"
 
     def run(self, prompt: str, limits: PictureLimits) -> CheckResult:
         """Count hidden characters."""
-        hidden = _HIDDEN.findall(prompt)
+        hidden = _HIDDEN.findall(_FLAG.sub("", prompt))
         measured, limit = f"{len(hidden)} hidden characters", "0"
         if hidden:
             first = f"U+{ord(hidden[0]):04X}"
