@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -49,7 +50,12 @@ _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]+")
 _MAX_HOST = 253
 # names that mean this machine or this network, whatever a resolver says
 _LOCAL_NAME = re.compile(r"(?:.*\.)?(?:localhost|local|internal)\.?", re.IGNORECASE)
-_resolvers = ThreadPoolExecutor(4, thread_name_prefix="resolve")
+# a lookup that nobody answers holds its thread for some ten seconds: few of one domain may do so, and many
+# domains have to, before another one's lookup waits
+_LOOKUPS, _LOOKUPS_OF_A_DOMAIN = 32, 8
+_resolvers = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="resolve")
+_lookups: dict[tuple[str, int], Future[list[Any]]] = {}
+_looking = threading.Lock()
 
 
 class RefusedUrlError(Exception):
@@ -218,13 +224,37 @@ def _remaining(until: float) -> float:
 
 def _resolve(host: str, port: int, timeout_s: float) -> list[Address]:
     """Every address of ``host``. Raises ``UnreachableError``."""
-    # the system's resolver knows no time limit of ours
-    future = _resolvers.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    future = _lookup(host.rstrip(".").lower(), port)
     try:
         found = future.result(timeout_s)
     except (OSError, UnicodeError, FutureTimeoutError) as error:
         raise UnreachableError("the host can't be resolved") from error
     return [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found]
+
+
+def _lookup(host: str, port: int) -> Future[list[Any]]:
+    """The lookup of ``host`` that is under way, or a new one. Raises ``UnreachableError``."""
+    domain = _domain(host)
+    with _looking:
+        future = _lookups.get((host, port))
+        if future is not None:
+            return future
+        if sum(_domain(other) == domain for other, _ in _lookups) >= _LOOKUPS_OF_A_DOMAIN:
+            raise UnreachableError("other lookups of the host's domain get no answer")
+        # the system's resolver knows no time limit of ours
+        future = _resolvers.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        _lookups[host, port] = future
+    future.add_done_callback(lambda _: _forget(host, port))
+    return future
+
+
+def _forget(host: str, port: int) -> None:
+    with _looking:
+        _lookups.pop((host, port), None)
+
+
+def _domain(host: str) -> str:
+    return ".".join(host.split(".")[-2:])
 
 
 def _plain(address: Address) -> Address:

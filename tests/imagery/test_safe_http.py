@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpcore
@@ -13,6 +14,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 
+from imagery import safe_http
 from imagery.safe_http import RefusedUrlError, UnreachableError, check_url, post
 from testbed.ports import free_port
 from testbed.servers import Server
@@ -287,3 +289,45 @@ def test_an_answer_that_drips_ends_at_the_limit(what: str) -> None:
 def test_nobody_listening_is_unreachable() -> None:
     with pytest.raises(UnreachableError):
         post(f"http://127.0.0.1:{free_port()}/", b"{}", {}, timeout_s=2, allow_loopback=True)
+
+
+def test_names_that_nobody_answers_keep_no_other_name_waiting(
+    names: dict[str, Callable[[], list[str]]],
+) -> None:
+    """Twenty names of one silent domain, and a name of another one."""
+    answers = threading.Event()
+
+    def silent() -> list[str]:
+        answers.wait(30)
+        return ["93.184.216.34"]
+
+    hosts = [f"h{number}.silent.example" for number in range(20)]
+    names.update(dict.fromkeys(hosts, silent))
+    names["good.other.example"] = lambda: ["93.184.216.34"]
+    try:
+        with ThreadPoolExecutor(20) as pool:
+            stuck = [pool.submit(safe_http._resolve, host, 443, 0.2) for host in hosts]
+            found = safe_http._resolve("good.other.example", 443, 5.0)
+            assert [str(each) for each in found] == ["93.184.216.34"]
+            assert all(isinstance(each.exception(), UnreachableError) for each in stuck)
+        assert len(safe_http._lookups) == safe_http._LOOKUPS_OF_A_DOMAIN
+    finally:
+        answers.set()
+
+
+def test_many_who_ask_for_one_name_share_one_lookup(names: dict[str, Callable[[], list[str]]]) -> None:
+    asked: list[None] = []
+    answers = threading.Event()
+
+    def slow() -> list[str]:
+        asked.append(None)
+        answers.wait(30)
+        return ["93.184.216.34"]
+
+    names["hooks.shared.example"] = slow
+    with ThreadPoolExecutor(20) as pool:
+        found = [pool.submit(safe_http._resolve, "Hooks.shared.example.", 443, 30.0) for _ in range(20)]
+        time.sleep(0.1)
+        answers.set()
+        assert {tuple(map(str, each.result())) for each in found} == {("93.184.216.34",)}
+    assert len(asked) == 1
