@@ -86,7 +86,7 @@ class Authentication:
                 )
                 return
         if caller is None and is_protected:
-            given = _any_key(headers) is not None or _signed_in(headers)
+            given = _given_key(headers) or _session_id(headers) or _signed_in(headers)
             refusal = invalid_key() if given else _missing_key()
             _log.info("authentication_refused", code=refusal.problem.code)
             await problem_response(refusal)(scope, receive, send)
@@ -103,8 +103,10 @@ def authenticate(headers: Headers) -> Principal | None:
     """The caller of a request with ``headers``; None when there is no valid credential."""
     if _signed_in(headers):
         return _by_sign_in(headers["x-ms-client-principal"])
-    key = _any_key(headers)
-    return get_services().users.authenticate(key) if key else None
+    key, session_id = _given_key(headers), _session_id(headers)
+    if key is not None:
+        return get_services().users.authenticate(key)
+    return get_services().sessions.caller(session_id) if session_id else None
 
 
 def optional_caller(request: Request) -> Principal | None:
@@ -172,9 +174,9 @@ def _given_key(headers: Headers) -> str | None:
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 
-def _any_key(headers: Headers) -> str | None:
-    """The key of a header, else that of the browser's session."""
-    return _given_key(headers) or cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE) or None
+def _session_id(headers: Headers) -> str | None:
+    """The id of the browser's session."""
+    return cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE) or None
 
 
 def _signed_in(headers: Headers) -> bool:

@@ -21,6 +21,7 @@ from imagery.database.ledger import Ledger
 from imagery.database.migrate import upgrade
 from imagery.database.quotas import Quotas
 from imagery.database.retention import Retention
+from imagery.database.sessions import Sessions
 from imagery.database.stage_cache import StageCache
 from imagery.database.stages import Stages
 from imagery.database.tickets import Tickets
@@ -46,6 +47,7 @@ class Services:
     users: Users
     quotas: Quotas
     tickets: Tickets
+    sessions: Sessions
     callbacks: Callbacks
     batches: Batches
     retention: Retention
@@ -68,6 +70,7 @@ def get_services() -> Services:
     storage = get_storage()
     storage.ensure_containers(UPLOADS, JOBS)
     circuits = CircuitBreakers(database, BreakerPolicy.of(settings))
+    users = Users(database)
     return Services(
         settings=settings,
         storage=storage,
@@ -76,9 +79,10 @@ def get_services() -> Services:
             database, timedelta(seconds=settings.callbacks.retry.lifetime_s), settings.nano_banana.price_usd
         ),
         stages=Stages(database, settings.nano_banana.price_usd),
-        users=Users(database),
+        users=users,
         quotas=Quotas.of(settings),
         tickets=Tickets(database),
+        sessions=Sessions(database, users),
         callbacks=Callbacks(database),
         guardrail=Guardrail(settings, circuits),
         batches=Batches(database),

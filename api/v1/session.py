@@ -1,6 +1,8 @@
-"""``/session``: a browser trades its API key for a cookie, which pictures and event streams carry too."""
+"""``/session``: a browser trades its API key for a session, which pictures and event streams carry too."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -24,17 +26,18 @@ class SignIn(BaseModel):
 
 @router.post("", responses=problems(400, 401, 422))
 def sign_in(body: SignIn, request: Request, response: Response) -> CallerInfo:
-    """Sign a browser in: set a cookie that counts as `X-API-Key` and that scripts can't read.
+    """Sign a browser in: set a cookie with the id of a new session, which scripts can't read.
 
-    Revoking the key ends the session too.
+    Signing out ends the session, and so does revoking the key.
     """
     services = get_services()
-    caller = services.users.authenticate(body.key.strip())
-    if caller is None:
+    opened = services.sessions.open(body.key.strip(), timedelta(seconds=_LIFETIME_S))
+    if opened is None:
         raise invalid_key()
+    caller, session_id = opened
     response.set_cookie(
         SESSION_COOKIE,
-        body.key.strip(),
+        session_id,
         max_age=_LIFETIME_S,
         path="/",
         secure=request.url.scheme == "https",
@@ -45,6 +48,7 @@ def sign_in(body: SignIn, request: Request, response: Response) -> CallerInfo:
 
 
 @router.delete("", status_code=204, response_description="Nobody is signed in any more.")
-def sign_out(response: Response) -> None:
-    """Sign a browser out: delete its cookie."""
+def sign_out(request: Request, response: Response) -> None:
+    """Sign a browser out: end its session and delete its cookie."""
+    get_services().sessions.close(request.cookies.get(SESSION_COOKIE, ""))
     response.delete_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="strict")

@@ -70,7 +70,7 @@ describe('signing in', () => {
     const calls = server();
     open('igp_good');
     expect(await screen.findByTestId('dropzone')).toBeInTheDocument();
-    expect(calls[0]).toMatchObject({ method: 'POST', body: { key: 'igp_good' } });
+    expect(calls).toContainEqual(expect.objectContaining({ method: 'POST', body: { key: 'igp_good' } }));
     expect(screen.queryByTestId('sign-in-form')).not.toBeInTheDocument();
   });
 
@@ -78,6 +78,20 @@ describe('signing in', () => {
     server();
     open('igp_old');
     expect(await screen.findByTestId('sign-in-form')).toHaveTextContent('The API key is not valid.');
+  });
+
+  it.each([
+    ['stay', 0],
+    ['change-user', 1],
+  ])('asks before a link changes who is signed in (%s)', async (choice, changes) => {
+    const calls = server();
+    open('igp_good');
+    await screen.findByTestId('dropzone');
+    const before = calls.filter((call) => call.method === 'POST').length;
+    window.location.hash = '#key=igp_good';
+    await userEvent.click(await screen.findByTestId(choice));
+    expect(await screen.findByTestId('dropzone')).toBeInTheDocument();
+    expect(calls.filter((call) => call.method === 'POST').length - before).toBe(changes);
   });
 
   it('ends with signing out', async () => {

@@ -16,6 +16,7 @@ from imagery.database.events import record
 from imagery.database.job_rows import lock_job
 from imagery.database.money import UNACCOUNTED
 from imagery.database.tables import (
+    BrowserSession,
     CallbackDelivery,
     GuardrailLog,
     ImageJob,
@@ -99,7 +100,13 @@ class Retention:
         Returns how many rows were deleted.
         """
         kinds = (self._delete_events_once, self._delete_verdicts_once, self._delete_tickets_once)
+        self._delete_sessions()
         return sum(_while_some(delete_once, before, chunks) for delete_once in kinds)
+
+    def _delete_sessions(self) -> None:
+        """Those that have ended by themselves."""
+        with self._database.write() as session:
+            session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < utc_now()))
 
     def _delete_events_once(self, before: datetime) -> int:
         # the newest event stays, because SQLite uses the id of a deleted last row again

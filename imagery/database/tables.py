@@ -52,6 +52,17 @@ class ApiKey(SQLModel, table=True):
     last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class BrowserSession(SQLModel, table=True):
+    """A browser that is signed in with a key: its cookie holds a random id, this row that id's hash."""
+
+    __tablename__ = "browser_session"
+
+    id_hash: str = Field(primary_key=True, max_length=64)
+    key_prefix: str = Field(foreign_key="api_key.prefix", max_length=20)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    expires_at: datetime = Field(index=True, sa_type=UtcDateTime)
+
+
 class UploadTicket(SQLModel, table=True):
     """A link that was handed out, and what it promised: who uploads, how many bytes, for which job."""
 

@@ -46,17 +46,21 @@ class Users:
         if parts is None:
             return None
         prefix, secret = parts
-        now = utc_now()
         with self._database.read() as session:
             key = session.get(ApiKey, prefix)
-            good = matches(secret, key.salt if key else _NO_SALT, key.hash if key else _NO_HASH)
-            if key is None or not good or not _is_valid(key, now):
-                return None
-            user = session.get(User, key.user_id)
+        good = matches(secret, key.salt if key else _NO_SALT, key.hash if key else _NO_HASH)
+        return self.owner_of(key) if key is not None and good else None
+
+    def owner_of(self, key: ApiKey) -> Principal | None:
+        """Whose key it is; None when it is revoked, expired, or its user is disabled. Notes its use."""
+        now = utc_now()
+        if not _is_valid(key, now):
+            return None
+        user = self.get(key.user_id)
         if user is None or user.disabled_at is not None:
             return None
         if key.last_used_at is None or now - key.last_used_at > _USED_EVERY:
-            self._note_use(prefix, now)
+            self._note_use(key.prefix, now)
         return Principal(user.user_id, user.name, Role(user.role))
 
     def sign_in(self, user_id: str, name: str, role: Role) -> Principal | None:

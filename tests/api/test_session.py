@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
+from sqlmodel import select
 
 from api.app import create_app
 from api.auth import SESSION_COOKIE
 from imagery.api_keys import split_key
+from imagery.database.tables import BrowserSession, utc_now
 from imagery.principal import Role
 from imagery.services import Services
 
@@ -75,6 +78,39 @@ def test_signing_out_takes_the_cookie_back(key: str) -> None:
     browser.sign_in(key)
     assert browser.send("DELETE", SESSION).status_code == 204
     assert browser.send("GET", "/api/v1/me").status_code == 401
+
+
+def test_the_cookie_is_not_the_key_and_no_key(key: str) -> None:
+    browser = Browser()
+    browser.sign_in(key)
+    value = browser.cookies[SESSION_COOKIE]
+    assert value not in key
+    assert key not in value
+    assert Browser().send("GET", "/api/v1/me", headers={"X-API-Key": value}).status_code == 401
+    stolen = {"Cookie": f"{SESSION_COOKIE}={key}"}
+    assert Browser().send("GET", "/api/v1/me", headers=stolen).status_code == 401
+
+
+def test_signing_out_ends_the_session_for_every_copy_of_its_cookie(key: str) -> None:
+    browser, other = Browser(), Browser()
+    for each in (browser, other):
+        each.sign_in(key)
+    copy = {"Cookie": f"{SESSION_COOKIE}={browser.cookies[SESSION_COOKIE]}"}
+    assert Browser().send("GET", "/api/v1/me", headers=copy).status_code == 200
+    browser.send("DELETE", SESSION)
+    assert Browser().send("GET", "/api/v1/me", headers=copy).status_code == 401
+    assert other.send("GET", "/api/v1/me").status_code == 200, "another browser's session goes on"
+
+
+def test_a_session_ends_by_itself_and_its_row_goes(services: Services, key: str) -> None:
+    browser = Browser()
+    browser.sign_in(key)
+    with services.database.write() as session:
+        session.exec(select(BrowserSession)).one().expires_at = utc_now() - timedelta(seconds=1)
+    assert browser.send("GET", "/api/v1/me").status_code == 401
+    services.retention.delete_old(utc_now() - timedelta(days=90), chunks=1)
+    with services.database.read() as session:
+        assert session.exec(select(BrowserSession)).first() is None
 
 
 def test_a_revoked_key_ends_the_session(services: Services, key: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import fastapi.routing
@@ -86,6 +87,12 @@ class World:
         """A new blob in ``uploads``."""
         name = f"{uuid.uuid4()}.jpg"
         return self.services.storage.write(BlobRef(container=UPLOADS, name=name), PICTURE, "image/jpeg").path
+
+    def session(self) -> str:
+        """The id of an administrator's session."""
+        opened = self.services.sessions.open(self.keys[Role.ADMIN], timedelta(hours=1))
+        assert opened is not None
+        return opened[1]
 
     def key_of(self, **limits: Any) -> str:
         """The key of a new user with these quotas."""
@@ -336,7 +343,7 @@ COMMON: dict[int, Callable[[World, str, dict[str, Any]], httpx.Response]] = {
     403: lambda w, _, operation: w.call(
         *path_of(operation),
         role=None,
-        headers={"Cookie": f"imagery_session={w.keys[Role.ADMIN]}", "Origin": "https://evil.example"},
+        headers={"Cookie": f"imagery_session={w.session()}", "Origin": "https://evil.example"},
     ),
     411: lambda w, _, operation: w.call(*path_of(operation), content=in_chunks()),
     413: lambda w, _, operation: w.call(*path_of(operation), headers=TOO_LONG, content=b"x"),

@@ -437,11 +437,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Sign a browser in: set a cookie that counts as `X-API-Key` and that scripts can't read.
-         * @description Revoking the key ends the session too.
+         * Sign a browser in: set a cookie with the id of a new session, which scripts can't read.
+         * @description Signing out ends the session, and so does revoking the key.
          */
         post: operations["sign_in"];
-        /** Sign a browser out: delete its cookie. */
+        /** Sign a browser out: end its session and delete its cookie. */
         delete: operations["sign_out"];
         options?: never;
         head?: never;

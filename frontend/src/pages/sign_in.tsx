@@ -44,8 +44,7 @@ export function SignInPage({ failure }: Props) {
             }}
           />
           <p id="api-key-hint" className="mt-1.5 text-xs text-muted">
-            The browser keeps it in a cookie that scripts cannot read. <code>make run</code> prints a link that signs
-            you in.
+            The browser keeps a session and not the key. <code>make run</code> prints a link that signs you in.
           </p>
         </div>
         {Boolean(error) && <ErrorCard error={error} />}

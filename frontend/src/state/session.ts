@@ -36,6 +36,7 @@ export function useSignIn() {
     meta: { isSignIn: true },
     mutationFn: (key: string) => getJson<CallerInfo>('/api/v1/session', { method: 'POST', body: { key } }),
     onSuccess: (me) => {
+      forgetEverything(client);
       client.setQueryData(ME, me);
     },
   });
