@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from devhost.history import Event, EventKind
-
-Action = dict[str, Any]
-_EPOCH = datetime.fromtimestamp(0, UTC)
+from devhost.waits import EPOCH, Action, Group, Leaf, Node, RetriedCall, retry_delay
 
 
 class ActionError(Exception):
@@ -42,46 +40,6 @@ class ScheduledAction:
     operation: str = ""
 
 
-class Node(Protocol):
-    """Something the orchestrator waits for."""
-
-    @property
-    def done(self) -> bool:
-        """True when the wait has ended."""
-        ...
-
-
-@dataclass
-class Leaf:
-    """One task, timer or event."""
-
-    done: bool = False
-
-
-@dataclass
-class Group:
-    """Waits for all of its children, or for any of them."""
-
-    children: list[Node]
-    needs_all: bool
-
-    @property
-    def done(self) -> bool:
-        """True when all have ended, or one has."""
-        ends = [child.done for child in self.children]
-        return all(ends) if self.needs_all else any(ends)
-
-
-@dataclass
-class RetriedCall(Leaf):
-    """A task that is scheduled again after failures."""
-
-    action: Action = field(default_factory=dict)
-    first_attempt: datetime = _EPOCH
-    attempt: int = 1
-    exhausted: bool = False
-
-
 _CALLS = {0: "activity", 2: "sub"}
 _RETRIED_CALLS = {1: "activity", 3: "sub"}
 _CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _SIGNAL_ENTITY = 4, 5, 6, 7, 9
@@ -92,8 +50,6 @@ _CREATED = {
     EventKind.TIMER_CREATED: {"timer"},
     EventKind.EVENT_SENT: {"call", "signal"},
 }
-# the extension's cap where the policy has none
-_LONGEST_RETRY = timedelta(days=6)
 _SUCCEEDED = {EventKind.TASK_COMPLETED: "TaskScheduledId", EventKind.SUB_COMPLETED: "TaskScheduledId"}
 _FAILED = {EventKind.TASK_FAILED: "TaskScheduledId", EventKind.SUB_FAILED: "TaskScheduledId"}
 
@@ -110,7 +66,7 @@ class Replay:
         self._actions = deque(actions)
         self._known = {event["EventId"]: event for event in history if event["EventType"] in _CREATED}
         self._next_id = 0
-        self._now = _EPOCH
+        self._now = EPOCH
         self._waiting: dict[int, Leaf] = {}
         self._events: dict[str, deque[Leaf]] = defaultdict(deque)
         self._buffered: dict[str, int] = defaultdict(int)
@@ -275,26 +231,6 @@ class Replay:
             return
         leaf.attempt += 1
         self._wait(self._emit_call(_RETRIED_CALLS[leaf.action["actionType"]], leaf.action), leaf)
-
-
-def retry_delay(options: dict[str, Any], attempt: int, since_first: timedelta = timedelta()) -> timedelta:
-    """The wait after the ``attempt``-th failure: first interval x coefficient^(n-1), capped.
-
-    Zero, for no more attempts, if ``since_first`` (the time since the first one) has reached
-    ``retryTimeoutInMilliseconds``.
-    """
-    timeout_ms = options.get("retryTimeoutInMilliseconds")
-    if timeout_ms is not None and since_first >= timedelta(milliseconds=float(timeout_ms)):
-        return timedelta()
-    cap_ms = options.get("maxRetryIntervalInMilliseconds")
-    cap = _LONGEST_RETRY if cap_ms is None else timedelta(milliseconds=float(cap_ms))
-    coefficient = options.get("backoffCoefficient")
-    try:
-        factor = (1.0 if coefficient is None else float(coefficient)) ** (attempt - 1)
-        wait = timedelta(milliseconds=float(options["firstRetryIntervalInMilliseconds"]) * factor)
-    except OverflowError:
-        return cap
-    return min(wait, cap)
 
 
 def entity_request_id(execution_id: str, number: int) -> str:

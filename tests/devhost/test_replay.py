@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from devhost.history import Event, EventKind
-from devhost.replay import ActionError, NonDeterminismError, Replay, retry_delay
+from devhost.replay import ActionError, NonDeterminismError, Replay
+from devhost.waits import retry_delay
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RETRY = {"firstRetryIntervalInMilliseconds": 1000, "maxNumberOfAttempts": 3, "backoffCoefficient": 2.0}
