@@ -17,7 +17,15 @@ from devhost import entities
 from devhost.app import Function
 from devhost.backend import HISTORY_LIMIT
 from devhost.history import IDS_PER_EXECUTION, Event, EventKind, id_base, to_sdk
-from devhost.replay import ActionError, NonDeterminismError, Replay, ScheduledAction, entity_request_id
+from devhost.replay import (
+    NON_DETERMINISTIC,
+    ActionError,
+    NonDeterminismError,
+    Replay,
+    ScheduledAction,
+    entity_request_id,
+)
+from devhost.waits import Action
 
 _log = logging.getLogger(__name__)
 _STATE_MARK = "\n\n$OutOfProcData$:"
@@ -62,6 +70,8 @@ class Episode:
     def fail(self, message: str) -> pb.OrchestratorResponse:
         """End the instance as failed, as the extension words it."""
         text = f"Orchestrator function '{self.name}' failed: {message}"
+        if message.startswith(NON_DETERMINISTIC):
+            text = message
         _log.error("%s (instance %s)", text, self.instance_id)
         return self._respond([_failed(text)])
 
@@ -78,12 +88,11 @@ class Episode:
                 self.instance_id,
             )
         actions = [self._action(each, replay.now) for each in replay.new]
-        if replay.continued is not None:
-            given = json.dumps(replay.continued.get("input"))
-            actions.append(_ended(pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW, given))
-        # like the extension: an end counts when every action has been awaited
-        elif replay.finished and error is not None:
+        # like the extension: an end counts when every action has been awaited and no task is open
+        if replay.finished and error is not None:
             actions += self.fail(error).actions
+        elif replay.finished and state["isDone"] and replay.continued is not None:
+            actions.append(_continued(replay.continued, replay.carried))
         elif replay.finished and state["isDone"]:
             output = json.dumps(state.get("output"))
             actions.append(_ended(pb.ORCHESTRATION_STATUS_COMPLETED, output))
@@ -155,6 +164,17 @@ def _started(history: list[Event]) -> Event:
 def _ended(status: pb.OrchestrationStatus, result: str) -> pb.OrchestratorAction:
     done = pb.CompleteOrchestrationAction(orchestrationStatus=status, result=StringValue(value=result))
     return pb.OrchestratorAction(id=-1, completeOrchestration=done)
+
+
+def _continued(action: Action, carried: list[Event]) -> pb.OrchestratorAction:
+    """The next execution gets the events that came in after the request for it."""
+    ended = _ended(pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW, json.dumps(action.get("input")))
+    for event in carried:
+        data = StringValue(value=event["Input"]) if event["Input"] is not None else None
+        raised = pb.HistoryEvent(eventId=-1, eventRaised=pb.EventRaisedEvent(name=event["Name"], input=data))
+        raised.timestamp.FromDatetime(datetime.fromisoformat(event["Timestamp"]).astimezone(UTC))
+        ended.completeOrchestration.carryoverEvents.append(raised)
+    return ended
 
 
 def _failed(message: str) -> pb.OrchestratorAction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import time
 import uuid
@@ -127,6 +128,19 @@ def test_what_an_earlier_generation_left_behind_does_not_reach_the_next(host: Ho
     assert host.run("generations", 0)["output"] == "napped"
 
 
+def test_an_instance_ends_when_the_activity_that_it_left_behind_has_ended(host: HostProcess) -> None:
+    started = time.monotonic()
+    assert host.run("leaves_early", "return")["output"] == "returned"
+    assert time.monotonic() - started >= 0.7
+
+
+def test_an_event_that_comes_before_the_next_generation_has_begun_is_its_event(host: HostProcess) -> None:
+    instance_id = host.begin("leaves_early", "continue")
+    time.sleep(0.3)
+    host.client.post(f"/client/event/{instance_id}")
+    assert json.loads(host.wait(instance_id)["output"]) == {"x": 1}
+
+
 def test_an_id_that_is_used_again_gets_nothing_of_the_instance_before(host: HostProcess) -> None:
     instance_id = host.begin("race", 0.6)
     host.client.post(f"/client/terminate/{instance_id}")
@@ -144,7 +158,7 @@ def test_code_that_is_not_replaying_runs_once(host: HostProcess) -> None:
 def test_an_orchestrator_that_is_not_deterministic_fails_and_says_so(host: HostProcess) -> None:
     status = host.run("fickle")
     assert status["runtimeStatus"] == "Failed"
-    assert "non-deterministic orchestrator: task 0 calls 'add_one'" in status["output"]
+    assert "task 0 calls 'add_one'" in status["output"]
 
 
 def test_entities_keep_their_state(host: HostProcess) -> None:

@@ -239,14 +239,25 @@ def five(context: df.DurableOrchestrationContext):
 
 @app.orchestration_trigger(context_name="context")
 def generations(context: df.DurableOrchestrationContext):
-    """Leaves a timer and an activity behind that end in the next generation's time."""
+    """Leaves a cancelled timer behind that fires in the next generation's time."""
     if context.get_input() == 1:
-        return (yield context.call_activity("nap", 0.8))
-    timer = context.create_timer(context.current_utc_datetime + dt.timedelta(seconds=0.3))
-    slow, quick = context.call_activity("nap", 0.4), context.call_activity("add_one", 1)
-    yield context.task_any([timer, slow, quick])
+        return (yield context.call_activity("nap", 1.3))
+    timer = context.create_timer(context.current_utc_datetime + dt.timedelta(seconds=1.5))
+    yield context.task_any([timer, context.call_activity("add_one", 1)])
+    timer.cancel()
     context.continue_as_new(1)
     return None
+
+
+@app.orchestration_trigger(context_name="context")
+def leaves_early(context: df.DurableOrchestrationContext):
+    """Returns, or continues as new, while an activity still runs."""
+    if context.get_input() == "again":
+        return (yield context.wait_for_external_event("go"))
+    yield context.task_any([context.call_activity("nap", 0.7), context.call_activity("add_one", 1)])
+    if context.get_input() == "continue":
+        context.continue_as_new("again")
+    return "returned"
 
 
 @app.orchestration_trigger(context_name="context")
