@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
 
 import durabletask.internal.orchestrator_service_pb2 as pb
-import grpc
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from devhost.app import App
 from devhost.backend import ENDED, STATUS_NAMES, Backend, BackendError, is_conflict
+from devhost.instance_status import status_of
+from devhost.local_api import BadRequestError, Handler, json_body, local_only, message
 
 PREFIX = "/runtime/webhooks/durabletask"
 _ALL_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 _MOST_INSTANCES = 1000
-_MAX_BODY = 16 * 1024 * 1024
 _LONGEST_ID = 100
 _NUMBERS = {name.lower(): number for number, name in STATUS_NAMES.items()}
 # these can't be rewound: only what failed can
 _NOT_REWOUND = ENDED - {pb.ORCHESTRATION_STATUS_FAILED}
-_HTTP_STATUS_OF = {
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.FAILED_PRECONDITION: 410,
-}
-_Handler = Callable[[Request], Awaitable[Response]]
-
-
-class BadRequestError(Exception):
-    """The call is malformed; ``status`` is the HTTP status of the response."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Management:
@@ -51,7 +35,7 @@ class Management:
 
     def routes(self) -> list[Route]:
         """Everything below ``PREFIX``."""
-        table: list[tuple[str, str, _Handler]] = [
+        table: list[tuple[str, str, Handler]] = [
             ("POST", "/orchestrators/{name}", self.start),
             ("POST", "/orchestrators/{name}/{instance_id}", self.start),
             ("GET", "/instances", self.query),
@@ -65,48 +49,50 @@ class Management:
             ("GET", "/entities/{name}/{key}", self.entity),
             ("POST", "/entities/{name}/{key}", self.signal),
         ]
-        routes = [Route(PREFIX + path, _local(handler), methods=[method]) for method, path, handler in table]
+        routes = [
+            Route(PREFIX + path, local_only(handler), methods=[method]) for method, path, handler in table
+        ]
         # no other path below the prefix may reach the app's functions
-        return [*routes, Route(PREFIX + "/{rest:path}", _local(_nothing), methods=_ALL_METHODS)]
+        return [*routes, Route(PREFIX + "/{rest:path}", local_only(_nothing), methods=_ALL_METHODS)]
 
     async def start(self, request: Request) -> Response:
         """Start an instance: 202, 400 for an unknown orchestrator, 409 while the id is running."""
         name = request.path_params["name"]
         if name not in self._app.of("orchestrationTrigger"):
             text = f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function."
-            return _message(text, 400)
+            return message(text, 400)
         instance_id = _checked_id(request.path_params.get("instance_id") or uuid.uuid4().hex)
-        body = await _body(request)
+        body = await json_body(request)
         try:
             self._backend.start(name, instance_id, body or None, request.query_params.get("version"))
         except BackendError as error:
             if not is_conflict(error):
                 raise
-            return _message(f"An Orchestration instance {instance_id} is already running.", 409)
+            return message(f"An Orchestration instance {instance_id} is already running.", 409)
         return JSONResponse({"id": instance_id}, 202)
 
     async def status(self, request: Request) -> Response:
         """Status of one instance: 202 while it runs, 200 when it has ended, 404."""
         state = self._backend.get(request.path_params["instance_id"])
         if state is None:
-            return _message("No instance with this id was found.", 404)
+            return message("No instance with this id was found.", 404)
         ended = state.orchestrationStatus in ENDED
         return JSONResponse(
-            _state(state, show_input=_flag(request, "showInput", default=True)), 200 if ended else 202
+            status_of(state, show_input=_flag(request, "showInput", default=True)), 200 if ended else 202
         )
 
     async def query(self, request: Request) -> Response:
         """Instances by state, time of creation and prefix."""
         found = self._find(request, request.query_params.get("instanceIdPrefix"))
         shown = _flag(request, "showInput", default=True)
-        return JSONResponse([_state(state, show_input=shown) for state in found])
+        return JSONResponse([status_of(state, show_input=shown) for state in found])
 
     async def purge(self, request: Request) -> Response:
         """Purge one ended instance; 412 while it runs."""
         instance_id = request.path_params["instance_id"]
         state = self._backend.get(instance_id)
         if state is not None and state.orchestrationStatus not in ENDED:
-            return _message(f"The instance '{instance_id}' has not ended.", 412)
+            return message(f"The instance '{instance_id}' has not ended.", 412)
         return _purged(self._purge_ended([instance_id]))
 
     async def purge_many(self, request: Request) -> Response:
@@ -120,7 +106,7 @@ class Management:
         gone = self._gone(instance_id)
         if gone is not None:
             return gone
-        self._backend.raise_event(instance_id, request.path_params["event"], await _body(request) or None)
+        self._backend.raise_event(instance_id, request.path_params["event"], await json_body(request) or None)
         return JSONResponse(None, 202)
 
     async def act(self, request: Request) -> Response:
@@ -136,7 +122,7 @@ class Management:
             "rewind": self._backend.rewind,
         }
         if verb not in actions:
-            return _message(f"There is no action '{verb}'.", 404)
+            return message(f"There is no action '{verb}'.", 404)
         gone = self._gone(instance_id, _NOT_REWOUND if verb == "rewind" else ENDED)
         if gone is not None:
             return gone
@@ -151,7 +137,7 @@ class Management:
     async def signal(self, request: Request) -> Response:
         """Send an operation to an entity."""
         operation = request.query_params.get("op", "")
-        self._backend.signal_entity(_entity_id(request), operation, await _body(request) or None)
+        self._backend.signal_entity(_entity_id(request), operation, await json_body(request) or None)
         return JSONResponse(None, 202)
 
     def _restart(self, instance_id: str, *, new_id: bool) -> Response:
@@ -185,40 +171,8 @@ class Management:
         return purged
 
 
-def _local(handler: _Handler) -> _Handler:
-    """Serve only callers on this machine, and return every error as JSON: the SDK parses each body."""
-
-    async def guarded(request: Request) -> Response:
-        # the Host header too: a web page can make a name of its own point to this machine
-        if not (request.client and _is_loopback(request.client.host) and _is_loopback(request.url.hostname)):
-            return _message("Only callers on this machine are served.", 403)
-        try:
-            return await handler(request)
-        except BadRequestError as error:
-            return _message(str(error), error.status)
-        except BackendError as error:
-            return _message(str(error), _HTTP_STATUS_OF.get(error.code, 500))
-
-    return guarded
-
-
 async def _nothing(request: Request) -> Response:
-    return _message(f"There is no {request.method} {request.url.path}.", 404)
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def _message(text: str, status: int) -> Response:
-    return JSONResponse({"Message": text, "ExceptionMessage": text}, status)
+    return message(f"There is no {request.method} {request.url.path}.", 404)
 
 
 def _checked_id(instance_id: str) -> str:
@@ -241,50 +195,6 @@ def _statuses(text: str) -> list[pb.OrchestrationStatus]:
 
 def _purged(count: int) -> Response:
     return JSONResponse({"instancesDeleted": count}, 200 if count else 404)
-
-
-async def _body(request: Request) -> str:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > _MAX_BODY:
-            raise BadRequestError(f"The body exceeds {_MAX_BODY} bytes.", 413)
-        chunks.append(chunk)
-    text = b"".join(chunks).decode(errors="replace")
-    try:
-        json.loads(text or "null")
-    except ValueError as error:
-        raise BadRequestError("The body is not JSON.") from error
-    return text
-
-
-def _state(state: pb.OrchestrationState, *, show_input: bool) -> dict[str, Any]:
-    failed = state.HasField("failureDetails") and state.failureDetails.errorMessage
-    output = state.failureDetails.errorMessage if failed else _parsed(state, "output")
-    shown = {
-        "name": state.name,
-        "instanceId": state.instanceId,
-        "runtimeStatus": STATUS_NAMES[state.orchestrationStatus],
-        "customStatus": _parsed(state, "customStatus"),
-        "output": output,
-        "createdTime": _iso(state.createdTimestamp),
-        "lastUpdatedTime": _iso(state.lastUpdatedTimestamp),
-    }
-    return shown | {"input": _parsed(state, "input") if show_input else None}
-
-
-def _parsed(state: pb.OrchestrationState, name: str) -> Any:
-    if not state.HasField(name):
-        return None
-    text = getattr(state, name).value
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _iso(stamp: Any) -> str:
-    return f"{stamp.ToDatetime().isoformat(timespec='microseconds')}Z"
 
 
 def _time(text: str | None) -> datetime | None:
