@@ -95,19 +95,23 @@ class Backend:
         created_from: datetime | None,
         created_to: datetime | None,
         prefix: str | None,
-        most: int,
     ) -> list[pb.OrchestrationState]:
-        """Returns at most ``most`` instances that match."""
+        """Returns the instances that match, in the order of their ids, as Azure Storage keeps them."""
         query = pb.InstanceQuery(
             runtimeStatus=statuses,
             createdTimeFrom=_stamp(created_from),
             createdTimeTo=_stamp(created_to),
             instanceIdPrefix=StringValue(value=prefix) if prefix else None,
-            maxInstanceCount=most,
             fetchInputsAndOutputs=True,
         )
         response = self._service.QueryInstances(pb.QueryInstancesRequest(query=query), _CallContext())
-        return list(response.orchestrationState)
+        return sorted(response.orchestrationState, key=lambda state: str(state.instanceId))
+
+    def history(self, instance_id: str) -> list[pb.HistoryEvent]:
+        """The events of the present execution."""
+        request = pb.StreamInstanceHistoryRequest(instanceId=instance_id)
+        chunks = self._service.StreamInstanceHistory(request, _CallContext())
+        return [event for chunk in chunks for event in chunk.events]
 
     def raise_event(self, instance_id: str, name: str, data_json: str | None) -> None:
         """Deliver an external event."""
@@ -137,11 +141,6 @@ class Backend:
         self._service.RewindInstance(
             pb.RewindInstanceRequest(instanceId=instance_id, reason=text), _CallContext()
         )
-
-    def restart(self, instance_id: str, *, new_id: bool) -> str:
-        """Run an ended instance again from its input."""
-        request = pb.RestartInstanceRequest(instanceId=instance_id, restartWithNewInstanceId=new_id)
-        return str(self._service.RestartInstance(request, _CallContext()).instanceId)
 
     def purge(self, instance_id: str) -> int:
         """Purge an ended instance. Returns how many were purged."""

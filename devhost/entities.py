@@ -77,10 +77,9 @@ def _context(name: str, key: str, state: str | None, operations: list[dict[str, 
 
 def _fill(result: pb.EntityBatchResult, response: dict[str, Any], operations: list[dict[str, Any]]) -> None:
     state = response.get("entityState")
-    if response.get("entityExists") and state is not None:
-        result.entityState.value = state if isinstance(state, str) else json.dumps(state)
-    else:
-        result.ClearField("entityState")
+    # like the extension: an entity without a state, or that deleted itself, is kept as null
+    exists = response.get("entityExists") and state is not None
+    result.entityState.value = (state if isinstance(state, str) else json.dumps(state)) if exists else "null"
     for each, operation in zip(response.get("results", []), operations, strict=False):
         value = each.get("result")
         text = value if isinstance(value, str) else json.dumps(value)

@@ -123,10 +123,29 @@ class Invoker:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+PREFIX = "/runtime/webhooks/durabletask"
+_QUERY = "taskHub=local"
+
+
+def management_urls(base_url: str, instance_id: str) -> dict[str, str]:
+    """What a client can do with an instance, as the extension's responses to a start have it."""
+    instance = f"{base_url}{PREFIX}/instances/{quote(instance_id)}"
+    return {
+        "id": instance_id,
+        "statusQueryGetUri": f"{instance}?{_QUERY}",
+        "sendEventPostUri": f"{instance}/raiseEvent/{{eventName}}?{_QUERY}",
+        "terminatePostUri": f"{instance}/terminate?reason={{text}}&{_QUERY}",
+        "rewindPostUri": f"{instance}/rewind?reason={{text}}&{_QUERY}",
+        "purgeHistoryDeleteUri": f"{instance}?{_QUERY}",
+        "restartPostUri": f"{instance}/restart?{_QUERY}",
+        "suspendPostUri": f"{instance}/suspend?reason={{text}}&{_QUERY}",
+        "resumePostUri": f"{instance}/resume?reason={{text}}&{_QUERY}",
+    }
+
+
 def client_binding(base_url: str) -> str:
     """The durable client binding, as JSON, that points at this host's management API."""
-    root = f"{base_url}/runtime/webhooks/durabletask"
-    instance = f"{root}/instances/INSTANCEID"
+    root = f"{base_url}{PREFIX}"
     start = f"{root}/orchestrators/{{functionName}}[/{{instanceId}}]"
     return json.dumps(
         {
@@ -135,19 +154,9 @@ def client_binding(base_url: str) -> str:
                 "createNewInstancePostUri": start,
                 "createAndWaitOnNewInstancePostUri": start,
             },
-            "managementUrls": {
-                "id": "INSTANCEID",
-                "statusQueryGetUri": instance,
-                "sendEventPostUri": f"{instance}/raiseEvent/{{eventName}}",
-                "terminatePostUri": f"{instance}/terminate?reason={{text}}",
-                "rewindPostUri": f"{instance}/rewind?reason={{text}}",
-                "suspendPostUri": f"{instance}/suspend?reason={{text}}",
-                "resumePostUri": f"{instance}/resume?reason={{text}}",
-                "restartPostUri": f"{instance}/restart",
-                "purgeHistoryDeleteUri": instance,
-            },
+            "managementUrls": management_urls(base_url, "INSTANCEID"),
             "baseUrl": root,
             "rpcBaseUrl": f"{root}/",
-            "requiredQueryStringParameters": f"taskHub={quote('local')}",
+            "requiredQueryStringParameters": _QUERY,
         }
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
-from collections.abc import Collection
 from datetime import UTC, datetime
 
 import durabletask.internal.orchestrator_service_pb2 as pb
@@ -14,16 +14,17 @@ from starlette.routing import Route
 
 from devhost.app import App
 from devhost.backend import ENDED, STATUS_NAMES, Backend, BackendError, is_conflict
-from devhost.instance_status import status_of
+from devhost.instance_status import history_of, status_of
+from devhost.invocation import PREFIX, management_urls
 from devhost.local_api import BadRequestError, Handler, json_body, local_only, message
 
-PREFIX = "/runtime/webhooks/durabletask"
 _ALL_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
-_MOST_INSTANCES = 1000
+# the extension's default, and what it tells a client to wait
+_PAGE = 100
+_NEXT_PAGE = "x-ms-continuation-token"
+_STARTED_AFTER_S, _STATUS_AFTER_S = "10", "5"
 _LONGEST_ID = 100
 _NUMBERS = {name.lower(): number for number, name in STATUS_NAMES.items()}
-# these can't be rewound: only what failed can
-_NOT_REWOUND = ENDED - {pb.ORCHESTRATION_STATUS_FAILED}
 
 
 class Management:
@@ -48,6 +49,7 @@ class Management:
             ("POST", "/instances/{instance_id}/{verb}", self.act),
             ("GET", "/entities/{name}/{key}", self.entity),
             ("POST", "/entities/{name}/{key}", self.signal),
+            ("DELETE", "/entities/{name}/{key}", self.signal),
         ]
         routes = [
             Route(PREFIX + path, local_only(handler), methods=[method]) for method, path, handler in table
@@ -63,29 +65,40 @@ class Management:
             return message(text, 400)
         instance_id = _checked_id(request.path_params.get("instance_id") or uuid.uuid4().hex)
         body = await json_body(request)
-        try:
-            self._backend.start(name, instance_id, body or None, request.query_params.get("version"))
-        except BackendError as error:
-            if not is_conflict(error):
-                raise
-            return message(f"An Orchestration instance {instance_id} is already running.", 409)
-        return JSONResponse({"id": instance_id}, 202)
+        return self._start(request, name, instance_id, body or None, request.query_params.get("version"))
 
     async def status(self, request: Request) -> Response:
-        """Status of one instance: 202 while it runs, 200 when it has ended, 404."""
-        state = self._backend.get(request.path_params["instance_id"])
+        """Status of one instance: 202 while it runs, 200 (or 500, if asked for) when it has ended, 404."""
+        instance_id = request.path_params["instance_id"]
+        state = self._backend.get(instance_id)
         if state is None:
             return message("No instance with this id was found.", 404)
-        ended = state.orchestrationStatus in ENDED
-        return JSONResponse(
-            status_of(state, show_input=_flag(request, "showInput", default=True)), 200 if ended else 202
-        )
+        show_input = _flag(request, "showInput", default=True)
+        shown = status_of(state, show_input=show_input)
+        if _flag(request, "showHistory", default=False):
+            show_output = _flag(request, "showHistoryOutput", default=False)
+            events = self._backend.history(instance_id)
+            shown["historyEvents"] = history_of(events, show_input=show_input, show_output=show_output)
+        if state.orchestrationStatus not in ENDED:
+            return JSONResponse(shown, 202, {"Location": str(request.url), "Retry-After": _STATUS_AFTER_S})
+        failed = state.orchestrationStatus == pb.ORCHESTRATION_STATUS_FAILED
+        broken = failed and _flag(request, "returnInternalServerErrorOnFailure", default=False)
+        return JSONResponse(shown, 500 if broken else 200)
 
     async def query(self, request: Request) -> Response:
         """Instances by state, time of creation and prefix."""
         found = self._find(request, request.query_params.get("instanceIdPrefix"))
+        # a token names the first instance of its page
+        after = _decoded(request.headers.get(_NEXT_PAGE, ""))
+        found = [state for state in found if state.instanceId >= after]
+        most = request.query_params.get("top", "")
+        size = int(most) if most.isdigit() else _PAGE
         shown = _flag(request, "showInput", default=True)
-        return JSONResponse([status_of(state, show_input=shown) for state in found])
+        following = found[size].instanceId if size < len(found) else ""
+        return JSONResponse(
+            [status_of(state, show_input=shown) for state in found[:size]],
+            headers={_NEXT_PAGE: base64.b64encode(following.encode()).decode()},
+        )
 
     async def purge(self, request: Request) -> Response:
         """Purge one ended instance; 412 while it runs."""
@@ -96,7 +109,9 @@ class Management:
         return _purged(self._purge_ended([instance_id]))
 
     async def purge_many(self, request: Request) -> Response:
-        """Purge the ended instances of a time span."""
+        """Purge the ended instances of a time span, which has to begin somewhere."""
+        if not request.query_params.get("createdTimeFrom"):
+            return message("Please provide value for 'createdTimeFrom' parameter.", 400)
         found = self._find(request, None)
         return _purged(self._purge_ended([state.instanceId for state in found]))
 
@@ -106,6 +121,8 @@ class Management:
         gone = self._gone(instance_id)
         if gone is not None:
             return gone
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return message("Only application/json request content is supported", 400)
         self._backend.raise_event(instance_id, request.path_params["event"], await json_body(request) or None)
         return JSONResponse(None, 202)
 
@@ -114,7 +131,7 @@ class Management:
         instance_id, verb = request.path_params["instance_id"], request.path_params["verb"]
         reason = request.query_params.get("reason", "")
         if verb == "restart":
-            return self._restart(instance_id, new_id=_flag(request, "restartWithNewInstanceId", default=True))
+            return self._restart(request, instance_id)
         actions = {
             "terminate": self._backend.terminate,
             "suspend": self._backend.suspend,
@@ -123,9 +140,10 @@ class Management:
         }
         if verb not in actions:
             return message(f"There is no action '{verb}'.", 404)
-        gone = self._gone(instance_id, _NOT_REWOUND if verb == "rewind" else ENDED)
-        if gone is not None:
-            return gone
+        state = self._backend.get(instance_id)
+        refused = _refused(verb, state) if state is not None else JSONResponse(None, 404)
+        if refused is not None:
+            return refused
         actions[verb](instance_id, reason)
         return JSONResponse(None, 202)
 
@@ -135,31 +153,50 @@ class Management:
         return JSONResponse(None, 404) if state is None else JSONResponse(json.loads(state))
 
     async def signal(self, request: Request) -> Response:
-        """Send an operation to an entity."""
-        operation = request.query_params.get("op", "")
+        """Send an operation to an entity; 400 if the app has none of this name."""
+        name = request.path_params["name"].lower()
+        if name not in {each.lower() for each in self._app.of("entityTrigger")}:
+            text = f"The function '{name}' doesn't exist, is disabled, or is not an entity function."
+            return message(text, 400)
+        operation = "delete" if request.method == "DELETE" else request.query_params.get("op", "")
         self._backend.signal_entity(_entity_id(request), operation, await json_body(request) or None)
         return JSONResponse(None, 202)
 
-    def _restart(self, instance_id: str, *, new_id: bool) -> Response:
-        if self._backend.get(instance_id) is None:
-            return JSONResponse(None, 404)
-        return JSONResponse({"id": self._backend.restart(instance_id, new_id=new_id)}, 202)
+    def _start(
+        self, request: Request, name: str, instance_id: str, given: str | None, version: str | None
+    ) -> Response:
+        try:
+            self._backend.start(name, instance_id, given, version)
+        except BackendError as error:
+            if not is_conflict(error):
+                raise
+            return message("A non-terminal instance with this instance ID already exists.", 409)
+        urls = management_urls(f"{request.url.scheme}://{request.url.netloc}", instance_id)
+        headers = {"Location": urls["statusQueryGetUri"], "Retry-After": _STARTED_AFTER_S}
+        return JSONResponse(urls, 202, headers)
 
-    def _gone(self, instance_id: str, gone: Collection[int] = ENDED) -> Response | None:
+    def _restart(self, request: Request, instance_id: str) -> Response:
+        """Start another instance, or the same again, from the input of this one."""
+        state = self._backend.get(instance_id)
+        if state is None:
+            return message(f"No instance with ID '{instance_id}' was found.", 400)
+        again = uuid.uuid4().hex if _flag(request, "restartWithNewInstanceId", default=True) else instance_id
+        given = state.input.value if state.HasField("input") else None
+        return self._start(request, state.name, again, given, state.version.value or None)
+
+    def _gone(self, instance_id: str) -> Response | None:
         state = self._backend.get(instance_id)
         if state is None:
             return JSONResponse(None, 404)
-        return JSONResponse(None, 410) if state.orchestrationStatus in gone else None
+        return JSONResponse(None, 410) if state.orchestrationStatus in ENDED else None
 
     def _find(self, request: Request, prefix: str | None) -> list[pb.OrchestrationState]:
         query = request.query_params
-        most = query.get("top", "")
         return self._backend.query(
             _statuses(query.get("runtimeStatus", "")),
             _time(query.get("createdTimeFrom")),
             _time(query.get("createdTimeTo")),
             prefix,
-            min(int(most), _MOST_INSTANCES) if most.isdigit() and int(most) else _MOST_INSTANCES,
         )
 
     def _purge_ended(self, instance_ids: list[str]) -> int:
@@ -169,6 +206,22 @@ class Management:
             if state is not None and state.orchestrationStatus in ENDED:
                 purged += self._backend.purge(instance_id)
         return purged
+
+
+def _refused(verb: str, state: pb.OrchestrationState) -> Response | None:
+    """What the extension says to ``verb`` in this state, None where it does it."""
+    status = state.orchestrationStatus
+    name = STATUS_NAMES[status]
+    if verb == "rewind":
+        text = f'This orchestration has status {name}, but only those in the "Failed" state can be rewound.'
+        return None if status == pb.ORCHESTRATION_STATUS_FAILED else message(text, 412)
+    if status in ENDED:
+        return JSONResponse(None, 410)
+    suspended = status == pb.ORCHESTRATION_STATUS_SUSPENDED
+    if verb == ("suspend" if suspended else "resume"):
+        text = f"Cannot {verb} the instance {state.instanceId} because it is in the {name} state."
+        return message(text, 500)
+    return None
 
 
 async def _nothing(request: Request) -> Response:
@@ -191,6 +244,14 @@ def _statuses(text: str) -> list[pb.OrchestrationStatus]:
         # ignored, it would match every instance, and a purge would delete them all
         raise BadRequestError(f"There is no runtime status '{unknown[0]}'.")
     return [_NUMBERS[name] for name in names]
+
+
+def _decoded(token: str) -> str:
+    """Raises ``BadRequestError``."""
+    try:
+        return base64.b64decode(token, validate=True).decode()
+    except ValueError as error:
+        raise BadRequestError(f"The {_NEXT_PAGE} is not one of this host.") from error
 
 
 def _purged(count: int) -> Response:

@@ -383,6 +383,9 @@ def counter(context: df.DurableEntityContext):
     value = context.get_state(lambda: 0)
     if context.operation_name == "fail":
         raise ValueError("not this one")
+    if context.operation_name == "delete":
+        context.destruct_on_exit()
+        return
     if context.operation_name == "add":
         value += context.get_input()
     context.set_state(value)
