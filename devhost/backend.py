@@ -154,10 +154,11 @@ class Backend:
         self._service.SignalEntity(request, _CallContext())
 
     def entity_state(self, entity_id: str) -> str | None:
-        """Returns the state of an entity as JSON, None if it does not exist."""
+        """Returns the state of an entity as JSON, None if no operation has run on it."""
         request = pb.GetEntityRequest(instanceId=entity_id, includeState=True)
         response = self._service.GetEntity(request, _CallContext())
-        return str(response.entity.serializedState.value) if response.exists else None
+        # between its first signal and the end of its first operation it exists and has no state
+        return str(response.entity.serializedState.value) or None
 
     def complete_orchestrator(self, response: pb.OrchestratorResponse) -> None:
         """Complete an episode."""

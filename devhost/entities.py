@@ -84,7 +84,8 @@ def _fill(result: pb.EntityBatchResult, response: dict[str, Any], operations: li
         value = each.get("result")
         text = value if isinstance(value, str) else json.dumps(value)
         if each.get("isError"):
-            details = pb.TaskFailureDetails(errorType="EntityOperationFailed", errorMessage=text)
+            # the SDK's JSON text; it becomes one again on its way to the orchestrator
+            details = pb.TaskFailureDetails(errorType="EntityOperationFailed", errorMessage=_unquoted(text))
             result.results.append(
                 pb.OperationResult(failure=pb.OperationResultFailure(failureDetails=details))
             )
@@ -92,6 +93,13 @@ def _fill(result: pb.EntityBatchResult, response: dict[str, Any], operations: li
             done = pb.OperationResultSuccess(result=StringValue(value=text))
             result.results.append(pb.OperationResult(success=done))
         _destination(result, operation)
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text
 
 
 def _fail_all(result: pb.EntityBatchResult, operations: list[dict[str, Any]], error: Exception) -> None:
