@@ -62,6 +62,8 @@ class Backend:
     def __init__(self) -> None:
         self._service = InMemoryOrchestrationBackend(max_history_size=2 * HISTORY_LIMIT)
         self._stream = _CallContext()
+        # the backend itself keeps no parents
+        self._parents: dict[str, str] = {}
 
     def work_items(self) -> Iterator[pb.WorkItem]:
         """Yield work items as they come up, until ``stop``."""
@@ -81,7 +83,9 @@ class Backend:
             version=StringValue(value=version) if version else None,
             orchestrationIdReusePolicy=pb.OrchestrationIdReusePolicy(replaceableStatus=list(ENDED)),
         )
-        return str(self._service.StartInstance(request, _CallContext()).instanceId)
+        started = str(self._service.StartInstance(request, _CallContext()).instanceId)
+        self._parents.pop(started, None)
+        return started
 
     def get(self, instance_id: str) -> pb.OrchestrationState | None:
         """Returns the state of an instance, None if it does not exist."""
@@ -144,6 +148,7 @@ class Backend:
 
     def purge(self, instance_id: str) -> int:
         """Purge an ended instance. Returns how many were purged."""
+        self._parents.pop(instance_id, None)
         request = pb.PurgeInstancesRequest(instanceId=instance_id)
         return int(self._service.PurgeInstances(request, _CallContext()).deletedInstanceCount)
 
@@ -160,8 +165,15 @@ class Backend:
         # between its first signal and the end of its first operation it exists and has no state
         return str(response.entity.serializedState.value) or None
 
+    def parent_of(self, instance_id: str) -> str | None:
+        """The instance that called this one as a sub-orchestrator, None if it was started."""
+        return self._parents.get(instance_id)
+
     def complete_orchestrator(self, response: pb.OrchestratorResponse) -> None:
         """Complete an episode."""
+        for action in response.actions:
+            if action.HasField("createSubOrchestration"):
+                self._parents[action.createSubOrchestration.instanceId] = response.instanceId
         self._service.CompleteOrchestratorTask(response, _CallContext())
         # events that came in meanwhile wait for this; without it the backend would notice them 0.1 s later
         self._service._work_available.set()

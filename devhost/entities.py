@@ -10,6 +10,7 @@ import durabletask.internal.orchestrator_service_pb2 as pb
 from google.protobuf.wrappers_pb2 import StringValue
 
 from devhost.app import Function
+from devhost.invocation import FunctionExitError, exit_text
 from devhost.replay import ScheduledAction
 
 
@@ -46,6 +47,9 @@ def run(functions: dict[str, Function], request: pb.EntityRequest) -> pb.EntityB
             raise LookupError(f"there is no entity '{name}'")
         state = request.entityState.value if request.HasField("entityState") else None
         response = json.loads(function.handler(func.EntityContext(_context(name, key, state, operations))))
+    except SystemExit as error:
+        _fail_all(result, operations, FunctionExitError(exit_text(error)))
+        return result
     except Exception as error:
         _fail_all(result, operations, error)
         return result

@@ -17,6 +17,7 @@ from devhost import entities
 from devhost.app import Function
 from devhost.backend import HISTORY_LIMIT
 from devhost.history import IDS_PER_EXECUTION, Event, EventKind, id_base, to_sdk
+from devhost.invocation import exit_text
 from devhost.replay import (
     NON_DETERMINISTIC,
     ActionError,
@@ -34,8 +35,9 @@ _STATE_MARK = "\n\n$OutOfProcData$:"
 class Episode:
     """The history of one execution up to now, and where its ids begin."""
 
-    def __init__(self, request: pb.OrchestratorRequest) -> None:
+    def __init__(self, request: pb.OrchestratorRequest, parent_id: str | None = None) -> None:
         self.instance_id = str(request.instanceId)
+        self._parent_id = parent_id
         self.events = [*request.pastEvents, *request.newEvents]
         self._is_rewind = any(event.HasField("executionRewound") for event in request.newEvents)
         self.base = id_base(self.events)
@@ -60,7 +62,7 @@ class Episode:
             return self.fail(f"there is no orchestrator '{self.name}'")
         if len(self.events) >= HISTORY_LIMIT:
             return self.fail(f"its history has more than {HISTORY_LIMIT} events")
-        state, error = run_orchestrator(function, self.instance_id, self.history)
+        state, error = run_orchestrator(function, self.instance_id, self.history, self._parent_id)
         try:
             replay = Replay(self.execution_id, self.history, state["actions"][0] if state["actions"] else [])
         except (ActionError, NonDeterminismError) as problem:
@@ -133,7 +135,7 @@ def as_a_queue_counts(fire_at: datetime, now: datetime) -> datetime:
 
 
 def run_orchestrator(
-    function: Function, instance_id: str, history: list[Event]
+    function: Function, instance_id: str, history: list[Event], parent_id: str | None = None
 ) -> tuple[dict[str, Any], str | None]:
     """Let the SDK replay the orchestrator over ``history``. Returns its state, and its error if it raised."""
     given = _started(history)["Input"]
@@ -143,12 +145,14 @@ def run_orchestrator(
         "input": json.loads(given) if given else None,
         "instanceId": instance_id,
         "isReplaying": False,
-        "parentInstanceId": None,
+        "parentInstanceId": parent_id,
         "upperSchemaVersion": 1,
         "upperSchemaVersionNew": 2,
     }
     try:
         response = function.handler(func.OrchestrationContext(json.dumps(body)))
+    except SystemExit as error:
+        return {"isDone": False, "actions": []}, exit_text(error)
     except Exception as error:
         message, mark, state = str(error).partition(_STATE_MARK)
         empty: dict[str, Any] = {"isDone": False, "actions": []}

@@ -64,6 +64,15 @@ class FunctionTimeoutError(Exception):
     """The function ran longer than ``functionTimeout`` of host.json."""
 
 
+class FunctionExitError(Exception):
+    """The function called ``sys.exit``."""
+
+
+def exit_text(error: SystemExit) -> str:
+    """What became of a function that called ``sys.exit``."""
+    return f"sys.exit({error.code!r}) was called: in the cloud it ends the worker with all that runs there"
+
+
 class Invoker:
     """Runs handlers, none longer than the function time-out.
 
@@ -102,10 +111,13 @@ class Invoker:
         if function.takes_context:
             arguments["context"] = InvocationContext(function, str(self._settings.app_dir))
         if function.is_async:
-            return await function.handler(**arguments)
+            try:
+                return await function.handler(**arguments)
+            except SystemExit as error:
+                raise FunctionExitError(exit_text(error)) from error
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: context.run(lambda: function.handler(**arguments))
+            self._pool, lambda: context.run(_call_sync, function, arguments)
         )
 
     def call_from_thread(self, function: Function, value: Any) -> Any:
@@ -121,6 +133,14 @@ class Invoker:
     def stop(self) -> None:
         """Take no more calls."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _call_sync(function: Function, arguments: dict[str, Any]) -> Any:
+    try:
+        return function.handler(**arguments)
+    except SystemExit as error:
+        # raised on the loop it would end the host
+        raise FunctionExitError(exit_text(error)) from error
 
 
 PREFIX = "/runtime/webhooks/durabletask"

@@ -11,12 +11,14 @@ created must have been asked for by then, and what is asked for beyond that is n
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from devhost import http_activity
 from devhost.history import Event, EventKind
 from devhost.waits import EPOCH, Action, Group, Leaf, Node, RetriedCall, retry_delay
 
@@ -46,7 +48,7 @@ class ScheduledAction:
 
 _CALLS = {0: "activity", 2: "sub"}
 _RETRIED_CALLS = {1: "activity", 3: "sub"}
-_CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _SIGNAL_ENTITY = 4, 5, 6, 7, 9
+_CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _CALL_HTTP, _SIGNAL_ENTITY = 4, 5, 6, 7, 8, 9
 _ANY, _ALL = 11, 12
 _CREATED = {
     EventKind.TASK_SCHEDULED: {"activity"},
@@ -137,6 +139,7 @@ class Replay:
             _CONTINUE_AS_NEW: self._continue_as_new,
             _SIGNAL_ENTITY: self._signal_entity,
             _CALL_ENTITY: self._call_entity,
+            _CALL_HTTP: self._call_http,
         }
         if kind not in others:
             raise ActionError(f"this host does not support orchestrator actions of type {kind}")
@@ -158,6 +161,13 @@ class Replay:
     def _signal_entity(self, action: Action) -> Node:
         self._emit_entity("signal", action)
         return Leaf(done=True)
+
+    def _call_http(self, action: Action) -> Node:
+        request = action["httpRequest"]
+        if request.get("tokenSource"):
+            raise ActionError("this host has no identity for the token source of call_http")
+        number = self._emit("activity", name=http_activity.NAME, input=json.dumps(request))
+        return self._wait(number, Leaf())
 
     def _emit_call(self, kind: str, action: Action) -> int:
         return self._emit(

@@ -161,6 +161,36 @@ def test_an_orchestrator_that_is_not_deterministic_fails_and_says_so(host: HostP
     assert "task 0 calls 'add_one'" in status["output"]
 
 
+@pytest.mark.parametrize("path", ["/accepted", "/nowhere"])
+def test_a_response_over_http_is_the_result_whatever_its_status(host: HostProcess, path: str) -> None:
+    url = f"http://127.0.0.1:{host.port}{path}"
+    answer = host.run("calls_http", {"method": "POST", "url": url})["output"]
+    assert answer["statusCode"] == (202 if path == "/accepted" else 404)
+    if path == "/accepted":
+        headers = {name.lower(): value for name, value in answer["headers"].items()}
+        assert (headers["retry-after"], answer["content"]) == ("1", '"said"')
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "file:///etc/passwd"])
+def test_a_call_over_http_that_gets_no_response_fails(host: HostProcess, url: str) -> None:
+    status = host.run("calls_http", {"method": "GET", "url": url})
+    assert status["runtimeStatus"] == "Failed"
+    assert "BuiltIn::HttpActivity" in status["output"]
+
+
+def test_a_sub_orchestrator_knows_its_parent(host: HostProcess) -> None:
+    assert host.run("names_its_parent")["output"] == [None, True]
+
+
+@pytest.mark.parametrize("who", ["activity", "async activity", "entity", "orchestrator"])
+def test_an_exit_ends_the_instance_and_not_the_host(host: HostProcess, who: str) -> None:
+    status = host.run("exits", who)
+    assert status["runtimeStatus"] == "Failed"
+    assert "sys.exit(3) was called" in status["output"]
+    assert host.client.get("/exit").status_code == 500
+    assert host.client.get("/bytes").status_code == 200
+
+
 def test_entities_keep_their_state(host: HostProcess) -> None:
     key = uuid.uuid4().hex
     assert host.run("counting", key)["output"] == 2

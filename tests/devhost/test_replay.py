@@ -166,8 +166,11 @@ def test_an_event_counts_whenever_it_comes() -> None:
 
 
 def test_what_the_host_can_not_do_is_said() -> None:
-    with pytest.raises(ActionError, match="type 8"):
-        Replay("i", History().events, [{"actionType": 8}])
+    with pytest.raises(ActionError, match="type 10"):
+        Replay("i", History().events, [{"actionType": 10}])
+    request = {"method": "GET", "uri": "http://127.0.0.1", "tokenSource": {"kind": "x", "resource": "y"}}
+    with pytest.raises(ActionError, match="token source of call_http"):
+        Replay("i", History().events, [{"actionType": 8, "httpRequest": request}])
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 5), (9, 5)])
