@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import inspect
 import logging
 import sys
@@ -24,6 +25,8 @@ HANDLED = {
     "activityTrigger",
     "entityTrigger",
 }
+_DURABLE = {"orchestrationTrigger", "activityTrigger", "entityTrigger"}
+_SDK_MAJOR = "1"
 _OTHER_BINDINGS = {"durableClient", "http"}
 
 
@@ -67,6 +70,8 @@ def load(folder: Path) -> App:
     sys.path.insert(0, str(folder))
     try:
         module = importlib.import_module("function_app")
+    except SystemExit as error:
+        raise LoadError(f"function_app.py called sys.exit({error.code!r}) while it was imported") from error
     except Exception as error:
         _log.exception("function_app.py can't be imported")
         raise LoadError(f"function_app.py can't be imported: {type(error).__name__}: {error}") from error
@@ -85,7 +90,18 @@ def index(app: func.FunctionRegister) -> App:
             _log.info("function %s is disabled by a setting", function.name)
             continue
         functions.setdefault(function.trigger_type, {})[_key(function)] = function
+    if _DURABLE & functions.keys():
+        _check_sdk()
     return App(functions)
+
+
+def _check_sdk() -> None:
+    """Raises ``LoadError`` for an SDK whose protocol this host does not know."""
+    version = importlib.metadata.version("azure-functions-durable")
+    if version.partition(".")[0] != _SDK_MAJOR:
+        raise LoadError(
+            f"this host drives version {_SDK_MAJOR} of azure-functions-durable, and {version} is installed"
+        )
 
 
 def _is_disabled(name: str) -> bool:

@@ -62,6 +62,8 @@ class Backend:
     def __init__(self) -> None:
         self._service = InMemoryOrchestrationBackend(max_history_size=2 * HISTORY_LIMIT)
         self._stream = _CallContext()
+        # the backend itself keeps no parents
+        self._parents: dict[str, str] = {}
 
     def work_items(self) -> Iterator[pb.WorkItem]:
         """Yield work items as they come up, until ``stop``."""
@@ -81,7 +83,9 @@ class Backend:
             version=StringValue(value=version) if version else None,
             orchestrationIdReusePolicy=pb.OrchestrationIdReusePolicy(replaceableStatus=list(ENDED)),
         )
-        return str(self._service.StartInstance(request, _CallContext()).instanceId)
+        started = str(self._service.StartInstance(request, _CallContext()).instanceId)
+        self._parents.pop(started, None)
+        return started
 
     def get(self, instance_id: str) -> pb.OrchestrationState | None:
         """Returns the state of an instance, None if it does not exist."""
@@ -95,19 +99,23 @@ class Backend:
         created_from: datetime | None,
         created_to: datetime | None,
         prefix: str | None,
-        most: int,
     ) -> list[pb.OrchestrationState]:
-        """Returns at most ``most`` instances that match."""
+        """Returns the instances that match, in the order of their ids, as Azure Storage keeps them."""
         query = pb.InstanceQuery(
             runtimeStatus=statuses,
             createdTimeFrom=_stamp(created_from),
             createdTimeTo=_stamp(created_to),
             instanceIdPrefix=StringValue(value=prefix) if prefix else None,
-            maxInstanceCount=most,
             fetchInputsAndOutputs=True,
         )
         response = self._service.QueryInstances(pb.QueryInstancesRequest(query=query), _CallContext())
-        return list(response.orchestrationState)
+        return sorted(response.orchestrationState, key=lambda state: str(state.instanceId))
+
+    def history(self, instance_id: str) -> list[pb.HistoryEvent]:
+        """The events of the present execution."""
+        request = pb.StreamInstanceHistoryRequest(instanceId=instance_id)
+        chunks = self._service.StreamInstanceHistory(request, _CallContext())
+        return [event for chunk in chunks for event in chunk.events]
 
     def raise_event(self, instance_id: str, name: str, data_json: str | None) -> None:
         """Deliver an external event."""
@@ -138,13 +146,9 @@ class Backend:
             pb.RewindInstanceRequest(instanceId=instance_id, reason=text), _CallContext()
         )
 
-    def restart(self, instance_id: str, *, new_id: bool) -> str:
-        """Run an ended instance again from its input."""
-        request = pb.RestartInstanceRequest(instanceId=instance_id, restartWithNewInstanceId=new_id)
-        return str(self._service.RestartInstance(request, _CallContext()).instanceId)
-
     def purge(self, instance_id: str) -> int:
         """Purge an ended instance. Returns how many were purged."""
+        self._parents.pop(instance_id, None)
         request = pb.PurgeInstancesRequest(instanceId=instance_id)
         return int(self._service.PurgeInstances(request, _CallContext()).deletedInstanceCount)
 
@@ -155,13 +159,21 @@ class Backend:
         self._service.SignalEntity(request, _CallContext())
 
     def entity_state(self, entity_id: str) -> str | None:
-        """Returns the state of an entity as JSON, None if it does not exist."""
+        """Returns the state of an entity as JSON, None if no operation has run on it."""
         request = pb.GetEntityRequest(instanceId=entity_id, includeState=True)
         response = self._service.GetEntity(request, _CallContext())
-        return str(response.entity.serializedState.value) if response.exists else None
+        # between its first signal and the end of its first operation it exists and has no state
+        return str(response.entity.serializedState.value) or None
+
+    def parent_of(self, instance_id: str) -> str | None:
+        """The instance that called this one as a sub-orchestrator, None if it was started."""
+        return self._parents.get(instance_id)
 
     def complete_orchestrator(self, response: pb.OrchestratorResponse) -> None:
         """Complete an episode."""
+        for action in response.actions:
+            if action.HasField("createSubOrchestration"):
+                self._parents[action.createSubOrchestration.instanceId] = response.instanceId
         self._service.CompleteOrchestratorTask(response, _CallContext())
         # events that came in meanwhile wait for this; without it the backend would notice them 0.1 s later
         self._service._work_available.set()

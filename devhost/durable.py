@@ -13,7 +13,7 @@ import durabletask.internal.orchestrator_service_pb2 as pb
 from azure.functions import meta
 from google.protobuf.wrappers_pb2 import StringValue
 
-from devhost import entities
+from devhost import entities, http_activity
 from devhost.app import App, Function
 from devhost.backend import Backend
 from devhost.episodes import Episode, run_orchestrator
@@ -71,7 +71,8 @@ class DurableWorker:
                 self._entities.submit(_logged, self._entity, item)
 
     def _episode(self, item: pb.WorkItem) -> None:
-        episode = Episode(item.orchestratorRequest)
+        request = item.orchestratorRequest
+        episode = Episode(request, self._backend.parent_of(request.instanceId))
         if self._faults.strike("before_episode", episode.name, len(episode.events)):
             self._backend.abandon_orchestrator(item.completionToken)
             return
@@ -111,8 +112,6 @@ class DurableWorker:
         )
         function = self._app.of("activityTrigger").get(request.name)
         try:
-            if function is None:
-                raise LookupError(f"there is no activity '{request.name}'")
             result = self._call_activity(function, request)
         except Exception as error:
             _log.warning("activity %s failed: %s: %s", request.name, type(error).__name__, error)
@@ -127,7 +126,11 @@ class DurableWorker:
             response.result.CopyFrom(StringValue(value=result))
         return response
 
-    def _call_activity(self, function: Function, request: pb.ActivityRequest) -> str:
+    def _call_activity(self, function: Function | None, request: pb.ActivityRequest) -> str:
+        if request.name == http_activity.NAME:
+            return http_activity.call(request.input.value)
+        if function is None:
+            raise LookupError(f"there is no activity '{request.name}'")
         converter = _CONVERTERS.get("activityTrigger")
         given = request.input.value if request.HasField("input") else "null"
         value = converter.decode(meta.Datum(given, "json"), trigger_metadata=None)

@@ -10,6 +10,7 @@ import durabletask.internal.orchestrator_service_pb2 as pb
 from google.protobuf.wrappers_pb2 import StringValue
 
 from devhost.app import Function
+from devhost.invocation import FunctionExitError, exit_text
 from devhost.replay import ScheduledAction
 
 
@@ -46,6 +47,9 @@ def run(functions: dict[str, Function], request: pb.EntityRequest) -> pb.EntityB
             raise LookupError(f"there is no entity '{name}'")
         state = request.entityState.value if request.HasField("entityState") else None
         response = json.loads(function.handler(func.EntityContext(_context(name, key, state, operations))))
+    except SystemExit as error:
+        _fail_all(result, operations, FunctionExitError(exit_text(error)))
+        return result
     except Exception as error:
         _fail_all(result, operations, error)
         return result
@@ -77,15 +81,15 @@ def _context(name: str, key: str, state: str | None, operations: list[dict[str, 
 
 def _fill(result: pb.EntityBatchResult, response: dict[str, Any], operations: list[dict[str, Any]]) -> None:
     state = response.get("entityState")
-    if response.get("entityExists") and state is not None:
-        result.entityState.value = state if isinstance(state, str) else json.dumps(state)
-    else:
-        result.ClearField("entityState")
+    # like the extension: an entity without a state, or that deleted itself, is kept as null
+    exists = response.get("entityExists") and state is not None
+    result.entityState.value = (state if isinstance(state, str) else json.dumps(state)) if exists else "null"
     for each, operation in zip(response.get("results", []), operations, strict=False):
         value = each.get("result")
         text = value if isinstance(value, str) else json.dumps(value)
         if each.get("isError"):
-            details = pb.TaskFailureDetails(errorType="EntityOperationFailed", errorMessage=text)
+            # the SDK's JSON text; it becomes one again on its way to the orchestrator
+            details = pb.TaskFailureDetails(errorType="EntityOperationFailed", errorMessage=_unquoted(text))
             result.results.append(
                 pb.OperationResult(failure=pb.OperationResultFailure(failureDetails=details))
             )
@@ -93,6 +97,13 @@ def _fill(result: pb.EntityBatchResult, response: dict[str, Any], operations: li
             done = pb.OperationResultSuccess(result=StringValue(value=text))
             result.results.append(pb.OperationResult(success=done))
         _destination(result, operation)
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text
 
 
 def _fail_all(result: pb.EntityBatchResult, operations: list[dict[str, Any]], error: Exception) -> None:

@@ -17,7 +17,16 @@ from devhost import entities
 from devhost.app import Function
 from devhost.backend import HISTORY_LIMIT
 from devhost.history import IDS_PER_EXECUTION, Event, EventKind, id_base, to_sdk
-from devhost.replay import ActionError, NonDeterminismError, Replay, ScheduledAction, entity_request_id
+from devhost.invocation import exit_text
+from devhost.replay import (
+    NON_DETERMINISTIC,
+    ActionError,
+    NonDeterminismError,
+    Replay,
+    ScheduledAction,
+    entity_request_id,
+)
+from devhost.waits import Action
 
 _log = logging.getLogger(__name__)
 _STATE_MARK = "\n\n$OutOfProcData$:"
@@ -26,8 +35,9 @@ _STATE_MARK = "\n\n$OutOfProcData$:"
 class Episode:
     """The history of one execution up to now, and where its ids begin."""
 
-    def __init__(self, request: pb.OrchestratorRequest) -> None:
+    def __init__(self, request: pb.OrchestratorRequest, parent_id: str | None = None) -> None:
         self.instance_id = str(request.instanceId)
+        self._parent_id = parent_id
         self.events = [*request.pastEvents, *request.newEvents]
         self._is_rewind = any(event.HasField("executionRewound") for event in request.newEvents)
         self.base = id_base(self.events)
@@ -52,7 +62,7 @@ class Episode:
             return self.fail(f"there is no orchestrator '{self.name}'")
         if len(self.events) >= HISTORY_LIMIT:
             return self.fail(f"its history has more than {HISTORY_LIMIT} events")
-        state, error = run_orchestrator(function, self.instance_id, self.history)
+        state, error = run_orchestrator(function, self.instance_id, self.history, self._parent_id)
         try:
             replay = Replay(self.execution_id, self.history, state["actions"][0] if state["actions"] else [])
         except (ActionError, NonDeterminismError) as problem:
@@ -62,6 +72,8 @@ class Episode:
     def fail(self, message: str) -> pb.OrchestratorResponse:
         """End the instance as failed, as the extension words it."""
         text = f"Orchestrator function '{self.name}' failed: {message}"
+        if message.startswith(NON_DETERMINISTIC):
+            text = message
         _log.error("%s (instance %s)", text, self.instance_id)
         return self._respond([_failed(text)])
 
@@ -78,12 +90,11 @@ class Episode:
                 self.instance_id,
             )
         actions = [self._action(each, replay.now) for each in replay.new]
-        if replay.continued is not None:
-            given = json.dumps(replay.continued.get("input"))
-            actions.append(_ended(pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW, given))
-        # like the extension: an end counts when every action has been awaited
-        elif replay.finished and error is not None:
+        # like the extension: an end counts when every action has been awaited and no task is open
+        if replay.finished and error is not None:
             actions += self.fail(error).actions
+        elif replay.finished and state["isDone"] and replay.continued is not None:
+            actions.append(_continued(replay.continued, replay.carried))
         elif replay.finished and state["isDone"]:
             output = json.dumps(state.get("output"))
             actions.append(_ended(pb.ORCHESTRATION_STATUS_COMPLETED, output))
@@ -124,7 +135,7 @@ def as_a_queue_counts(fire_at: datetime, now: datetime) -> datetime:
 
 
 def run_orchestrator(
-    function: Function, instance_id: str, history: list[Event]
+    function: Function, instance_id: str, history: list[Event], parent_id: str | None = None
 ) -> tuple[dict[str, Any], str | None]:
     """Let the SDK replay the orchestrator over ``history``. Returns its state, and its error if it raised."""
     given = _started(history)["Input"]
@@ -134,12 +145,14 @@ def run_orchestrator(
         "input": json.loads(given) if given else None,
         "instanceId": instance_id,
         "isReplaying": False,
-        "parentInstanceId": None,
+        "parentInstanceId": parent_id,
         "upperSchemaVersion": 1,
         "upperSchemaVersionNew": 2,
     }
     try:
         response = function.handler(func.OrchestrationContext(json.dumps(body)))
+    except SystemExit as error:
+        return {"isDone": False, "actions": []}, exit_text(error)
     except Exception as error:
         message, mark, state = str(error).partition(_STATE_MARK)
         empty: dict[str, Any] = {"isDone": False, "actions": []}
@@ -155,6 +168,17 @@ def _started(history: list[Event]) -> Event:
 def _ended(status: pb.OrchestrationStatus, result: str) -> pb.OrchestratorAction:
     done = pb.CompleteOrchestrationAction(orchestrationStatus=status, result=StringValue(value=result))
     return pb.OrchestratorAction(id=-1, completeOrchestration=done)
+
+
+def _continued(action: Action, carried: list[Event]) -> pb.OrchestratorAction:
+    """The next execution gets the events that came in after the request for it."""
+    ended = _ended(pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW, json.dumps(action.get("input")))
+    for event in carried:
+        data = StringValue(value=event["Input"]) if event["Input"] is not None else None
+        raised = pb.HistoryEvent(eventId=-1, eventRaised=pb.EventRaisedEvent(name=event["Name"], input=data))
+        raised.timestamp.FromDatetime(datetime.fromisoformat(event["Timestamp"]).astimezone(UTC))
+        ended.completeOrchestration.carryoverEvents.append(raised)
+    return ended
 
 
 def _failed(message: str) -> pb.OrchestratorAction:

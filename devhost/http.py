@@ -55,6 +55,8 @@ class HttpRoute:
 
 def compile_route(template: str) -> re.Pattern[str]:
     """A route template (``{id}``, ``{id:int}``, ``{*path}``, ``{x?}``) as a pattern over the whole path."""
+    if set("{}") & set(_PART.sub("", template)):
+        raise ValueError(f"route {template}: a parameter of this form is not supported")
     pattern, end = "", 0
     for match in _PART.finditer(template):
         literal = re.escape(template[end : match.start()])

@@ -64,6 +64,15 @@ class FunctionTimeoutError(Exception):
     """The function ran longer than ``functionTimeout`` of host.json."""
 
 
+class FunctionExitError(Exception):
+    """The function called ``sys.exit``."""
+
+
+def exit_text(error: SystemExit) -> str:
+    """What became of a function that called ``sys.exit``."""
+    return f"sys.exit({error.code!r}) was called: in the cloud it ends the worker with all that runs there"
+
+
 class Invoker:
     """Runs handlers, none longer than the function time-out.
 
@@ -102,10 +111,13 @@ class Invoker:
         if function.takes_context:
             arguments["context"] = InvocationContext(function, str(self._settings.app_dir))
         if function.is_async:
-            return await function.handler(**arguments)
+            try:
+                return await function.handler(**arguments)
+            except SystemExit as error:
+                raise FunctionExitError(exit_text(error)) from error
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: context.run(lambda: function.handler(**arguments))
+            self._pool, lambda: context.run(_call_sync, function, arguments)
         )
 
     def call_from_thread(self, function: Function, value: Any) -> Any:
@@ -123,10 +135,37 @@ class Invoker:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _call_sync(function: Function, arguments: dict[str, Any]) -> Any:
+    try:
+        return function.handler(**arguments)
+    except SystemExit as error:
+        # raised on the loop it would end the host
+        raise FunctionExitError(exit_text(error)) from error
+
+
+PREFIX = "/runtime/webhooks/durabletask"
+_QUERY = "taskHub=local"
+
+
+def management_urls(base_url: str, instance_id: str) -> dict[str, str]:
+    """What a client can do with an instance, as the extension's responses to a start have it."""
+    instance = f"{base_url}{PREFIX}/instances/{quote(instance_id)}"
+    return {
+        "id": instance_id,
+        "statusQueryGetUri": f"{instance}?{_QUERY}",
+        "sendEventPostUri": f"{instance}/raiseEvent/{{eventName}}?{_QUERY}",
+        "terminatePostUri": f"{instance}/terminate?reason={{text}}&{_QUERY}",
+        "rewindPostUri": f"{instance}/rewind?reason={{text}}&{_QUERY}",
+        "purgeHistoryDeleteUri": f"{instance}?{_QUERY}",
+        "restartPostUri": f"{instance}/restart?{_QUERY}",
+        "suspendPostUri": f"{instance}/suspend?reason={{text}}&{_QUERY}",
+        "resumePostUri": f"{instance}/resume?reason={{text}}&{_QUERY}",
+    }
+
+
 def client_binding(base_url: str) -> str:
     """The durable client binding, as JSON, that points at this host's management API."""
-    root = f"{base_url}/runtime/webhooks/durabletask"
-    instance = f"{root}/instances/INSTANCEID"
+    root = f"{base_url}{PREFIX}"
     start = f"{root}/orchestrators/{{functionName}}[/{{instanceId}}]"
     return json.dumps(
         {
@@ -135,19 +174,9 @@ def client_binding(base_url: str) -> str:
                 "createNewInstancePostUri": start,
                 "createAndWaitOnNewInstancePostUri": start,
             },
-            "managementUrls": {
-                "id": "INSTANCEID",
-                "statusQueryGetUri": instance,
-                "sendEventPostUri": f"{instance}/raiseEvent/{{eventName}}",
-                "terminatePostUri": f"{instance}/terminate?reason={{text}}",
-                "rewindPostUri": f"{instance}/rewind?reason={{text}}",
-                "suspendPostUri": f"{instance}/suspend?reason={{text}}",
-                "resumePostUri": f"{instance}/resume?reason={{text}}",
-                "restartPostUri": f"{instance}/restart",
-                "purgeHistoryDeleteUri": instance,
-            },
+            "managementUrls": management_urls(base_url, "INSTANCEID"),
             "baseUrl": root,
             "rpcBaseUrl": f"{root}/",
-            "requiredQueryStringParameters": f"taskHub={quote('local')}",
+            "requiredQueryStringParameters": _QUERY,
         }
     )

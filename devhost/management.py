@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import ipaddress
+import base64
 import json
 import uuid
-from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
-from typing import Any
 
 import durabletask.internal.orchestrator_service_pb2 as pb
-import grpc
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from devhost.app import App
 from devhost.backend import ENDED, STATUS_NAMES, Backend, BackendError, is_conflict
+from devhost.instance_status import history_of, status_of
+from devhost.invocation import PREFIX, management_urls
+from devhost.local_api import BadRequestError, Handler, json_body, local_only, message
 
-PREFIX = "/runtime/webhooks/durabletask"
 _ALL_METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
-_MOST_INSTANCES = 1000
-_MAX_BODY = 16 * 1024 * 1024
+# the extension's default, and what it tells a client to wait
+_PAGE = 100
+_NEXT_PAGE = "x-ms-continuation-token"
+_STARTED_AFTER_S, _STATUS_AFTER_S = "10", "5"
 _LONGEST_ID = 100
 _NUMBERS = {name.lower(): number for number, name in STATUS_NAMES.items()}
-# these can't be rewound: only what failed can
-_NOT_REWOUND = ENDED - {pb.ORCHESTRATION_STATUS_FAILED}
-_HTTP_STATUS_OF = {
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.FAILED_PRECONDITION: 410,
-}
-_Handler = Callable[[Request], Awaitable[Response]]
-
-
-class BadRequestError(Exception):
-    """The call is malformed; ``status`` is the HTTP status of the response."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Management:
@@ -51,7 +36,7 @@ class Management:
 
     def routes(self) -> list[Route]:
         """Everything below ``PREFIX``."""
-        table: list[tuple[str, str, _Handler]] = [
+        table: list[tuple[str, str, Handler]] = [
             ("POST", "/orchestrators/{name}", self.start),
             ("POST", "/orchestrators/{name}/{instance_id}", self.start),
             ("GET", "/instances", self.query),
@@ -64,53 +49,69 @@ class Management:
             ("POST", "/instances/{instance_id}/{verb}", self.act),
             ("GET", "/entities/{name}/{key}", self.entity),
             ("POST", "/entities/{name}/{key}", self.signal),
+            ("DELETE", "/entities/{name}/{key}", self.signal),
         ]
-        routes = [Route(PREFIX + path, _local(handler), methods=[method]) for method, path, handler in table]
+        routes = [
+            Route(PREFIX + path, local_only(handler), methods=[method]) for method, path, handler in table
+        ]
         # no other path below the prefix may reach the app's functions
-        return [*routes, Route(PREFIX + "/{rest:path}", _local(_nothing), methods=_ALL_METHODS)]
+        return [*routes, Route(PREFIX + "/{rest:path}", local_only(_nothing), methods=_ALL_METHODS)]
 
     async def start(self, request: Request) -> Response:
         """Start an instance: 202, 400 for an unknown orchestrator, 409 while the id is running."""
         name = request.path_params["name"]
         if name not in self._app.of("orchestrationTrigger"):
             text = f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function."
-            return _message(text, 400)
+            return message(text, 400)
         instance_id = _checked_id(request.path_params.get("instance_id") or uuid.uuid4().hex)
-        body = await _body(request)
-        try:
-            self._backend.start(name, instance_id, body or None, request.query_params.get("version"))
-        except BackendError as error:
-            if not is_conflict(error):
-                raise
-            return _message(f"An Orchestration instance {instance_id} is already running.", 409)
-        return JSONResponse({"id": instance_id}, 202)
+        body = await json_body(request)
+        return self._start(request, name, instance_id, body or None, request.query_params.get("version"))
 
     async def status(self, request: Request) -> Response:
-        """Status of one instance: 202 while it runs, 200 when it has ended, 404."""
-        state = self._backend.get(request.path_params["instance_id"])
+        """Status of one instance: 202 while it runs, 200 (or 500, if asked for) when it has ended, 404."""
+        instance_id = request.path_params["instance_id"]
+        state = self._backend.get(instance_id)
         if state is None:
-            return _message("No instance with this id was found.", 404)
-        ended = state.orchestrationStatus in ENDED
-        return JSONResponse(
-            _state(state, show_input=_flag(request, "showInput", default=True)), 200 if ended else 202
-        )
+            return message("No instance with this id was found.", 404)
+        show_input = _flag(request, "showInput", default=True)
+        shown = status_of(state, show_input=show_input)
+        if _flag(request, "showHistory", default=False):
+            show_output = _flag(request, "showHistoryOutput", default=False)
+            events = self._backend.history(instance_id)
+            shown["historyEvents"] = history_of(events, show_input=show_input, show_output=show_output)
+        if state.orchestrationStatus not in ENDED:
+            return JSONResponse(shown, 202, {"Location": str(request.url), "Retry-After": _STATUS_AFTER_S})
+        failed = state.orchestrationStatus == pb.ORCHESTRATION_STATUS_FAILED
+        broken = failed and _flag(request, "returnInternalServerErrorOnFailure", default=False)
+        return JSONResponse(shown, 500 if broken else 200)
 
     async def query(self, request: Request) -> Response:
         """Instances by state, time of creation and prefix."""
         found = self._find(request, request.query_params.get("instanceIdPrefix"))
+        # a token names the first instance of its page
+        after = _decoded(request.headers.get(_NEXT_PAGE, ""))
+        found = [state for state in found if state.instanceId >= after]
+        most = request.query_params.get("top", "")
+        size = int(most) if most.isdigit() else _PAGE
         shown = _flag(request, "showInput", default=True)
-        return JSONResponse([_state(state, show_input=shown) for state in found])
+        following = found[size].instanceId if size < len(found) else ""
+        return JSONResponse(
+            [status_of(state, show_input=shown) for state in found[:size]],
+            headers={_NEXT_PAGE: base64.b64encode(following.encode()).decode()},
+        )
 
     async def purge(self, request: Request) -> Response:
         """Purge one ended instance; 412 while it runs."""
         instance_id = request.path_params["instance_id"]
         state = self._backend.get(instance_id)
         if state is not None and state.orchestrationStatus not in ENDED:
-            return _message(f"The instance '{instance_id}' has not ended.", 412)
+            return message(f"The instance '{instance_id}' has not ended.", 412)
         return _purged(self._purge_ended([instance_id]))
 
     async def purge_many(self, request: Request) -> Response:
-        """Purge the ended instances of a time span."""
+        """Purge the ended instances of a time span, which has to begin somewhere."""
+        if not request.query_params.get("createdTimeFrom"):
+            return message("Please provide value for 'createdTimeFrom' parameter.", 400)
         found = self._find(request, None)
         return _purged(self._purge_ended([state.instanceId for state in found]))
 
@@ -120,7 +121,9 @@ class Management:
         gone = self._gone(instance_id)
         if gone is not None:
             return gone
-        self._backend.raise_event(instance_id, request.path_params["event"], await _body(request) or None)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return message("Only application/json request content is supported", 400)
+        self._backend.raise_event(instance_id, request.path_params["event"], await json_body(request) or None)
         return JSONResponse(None, 202)
 
     async def act(self, request: Request) -> Response:
@@ -128,7 +131,7 @@ class Management:
         instance_id, verb = request.path_params["instance_id"], request.path_params["verb"]
         reason = request.query_params.get("reason", "")
         if verb == "restart":
-            return self._restart(instance_id, new_id=_flag(request, "restartWithNewInstanceId", default=True))
+            return self._restart(request, instance_id)
         actions = {
             "terminate": self._backend.terminate,
             "suspend": self._backend.suspend,
@@ -136,10 +139,11 @@ class Management:
             "rewind": self._backend.rewind,
         }
         if verb not in actions:
-            return _message(f"There is no action '{verb}'.", 404)
-        gone = self._gone(instance_id, _NOT_REWOUND if verb == "rewind" else ENDED)
-        if gone is not None:
-            return gone
+            return message(f"There is no action '{verb}'.", 404)
+        state = self._backend.get(instance_id)
+        refused = _refused(verb, state) if state is not None else JSONResponse(None, 404)
+        if refused is not None:
+            return refused
         actions[verb](instance_id, reason)
         return JSONResponse(None, 202)
 
@@ -149,31 +153,50 @@ class Management:
         return JSONResponse(None, 404) if state is None else JSONResponse(json.loads(state))
 
     async def signal(self, request: Request) -> Response:
-        """Send an operation to an entity."""
-        operation = request.query_params.get("op", "")
-        self._backend.signal_entity(_entity_id(request), operation, await _body(request) or None)
+        """Send an operation to an entity; 400 if the app has none of this name."""
+        name = request.path_params["name"].lower()
+        if name not in {each.lower() for each in self._app.of("entityTrigger")}:
+            text = f"The function '{name}' doesn't exist, is disabled, or is not an entity function."
+            return message(text, 400)
+        operation = "delete" if request.method == "DELETE" else request.query_params.get("op", "")
+        self._backend.signal_entity(_entity_id(request), operation, await json_body(request) or None)
         return JSONResponse(None, 202)
 
-    def _restart(self, instance_id: str, *, new_id: bool) -> Response:
-        if self._backend.get(instance_id) is None:
-            return JSONResponse(None, 404)
-        return JSONResponse({"id": self._backend.restart(instance_id, new_id=new_id)}, 202)
+    def _start(
+        self, request: Request, name: str, instance_id: str, given: str | None, version: str | None
+    ) -> Response:
+        try:
+            self._backend.start(name, instance_id, given, version)
+        except BackendError as error:
+            if not is_conflict(error):
+                raise
+            return message("A non-terminal instance with this instance ID already exists.", 409)
+        urls = management_urls(f"{request.url.scheme}://{request.url.netloc}", instance_id)
+        headers = {"Location": urls["statusQueryGetUri"], "Retry-After": _STARTED_AFTER_S}
+        return JSONResponse(urls, 202, headers)
 
-    def _gone(self, instance_id: str, gone: Collection[int] = ENDED) -> Response | None:
+    def _restart(self, request: Request, instance_id: str) -> Response:
+        """Start another instance, or the same again, from the input of this one."""
+        state = self._backend.get(instance_id)
+        if state is None:
+            return message(f"No instance with ID '{instance_id}' was found.", 400)
+        again = uuid.uuid4().hex if _flag(request, "restartWithNewInstanceId", default=True) else instance_id
+        given = state.input.value if state.HasField("input") else None
+        return self._start(request, state.name, again, given, state.version.value or None)
+
+    def _gone(self, instance_id: str) -> Response | None:
         state = self._backend.get(instance_id)
         if state is None:
             return JSONResponse(None, 404)
-        return JSONResponse(None, 410) if state.orchestrationStatus in gone else None
+        return JSONResponse(None, 410) if state.orchestrationStatus in ENDED else None
 
     def _find(self, request: Request, prefix: str | None) -> list[pb.OrchestrationState]:
         query = request.query_params
-        most = query.get("top", "")
         return self._backend.query(
             _statuses(query.get("runtimeStatus", "")),
             _time(query.get("createdTimeFrom")),
             _time(query.get("createdTimeTo")),
             prefix,
-            min(int(most), _MOST_INSTANCES) if most.isdigit() and int(most) else _MOST_INSTANCES,
         )
 
     def _purge_ended(self, instance_ids: list[str]) -> int:
@@ -185,40 +208,24 @@ class Management:
         return purged
 
 
-def _local(handler: _Handler) -> _Handler:
-    """Serve only callers on this machine, and return every error as JSON: the SDK parses each body."""
-
-    async def guarded(request: Request) -> Response:
-        # the Host header too: a web page can make a name of its own point to this machine
-        if not (request.client and _is_loopback(request.client.host) and _is_loopback(request.url.hostname)):
-            return _message("Only callers on this machine are served.", 403)
-        try:
-            return await handler(request)
-        except BadRequestError as error:
-            return _message(str(error), error.status)
-        except BackendError as error:
-            return _message(str(error), _HTTP_STATUS_OF.get(error.code, 500))
-
-    return guarded
+def _refused(verb: str, state: pb.OrchestrationState) -> Response | None:
+    """What the extension says to ``verb`` in this state, None where it does it."""
+    status = state.orchestrationStatus
+    name = STATUS_NAMES[status]
+    if verb == "rewind":
+        text = f'This orchestration has status {name}, but only those in the "Failed" state can be rewound.'
+        return None if status == pb.ORCHESTRATION_STATUS_FAILED else message(text, 412)
+    if status in ENDED:
+        return JSONResponse(None, 410)
+    suspended = status == pb.ORCHESTRATION_STATUS_SUSPENDED
+    if verb == ("suspend" if suspended else "resume"):
+        text = f"Cannot {verb} the instance {state.instanceId} because it is in the {name} state."
+        return message(text, 500)
+    return None
 
 
 async def _nothing(request: Request) -> Response:
-    return _message(f"There is no {request.method} {request.url.path}.", 404)
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def _message(text: str, status: int) -> Response:
-    return JSONResponse({"Message": text, "ExceptionMessage": text}, status)
+    return message(f"There is no {request.method} {request.url.path}.", 404)
 
 
 def _checked_id(instance_id: str) -> str:
@@ -239,52 +246,16 @@ def _statuses(text: str) -> list[pb.OrchestrationStatus]:
     return [_NUMBERS[name] for name in names]
 
 
+def _decoded(token: str) -> str:
+    """Raises ``BadRequestError``."""
+    try:
+        return base64.b64decode(token, validate=True).decode()
+    except ValueError as error:
+        raise BadRequestError(f"The {_NEXT_PAGE} is not one of this host.") from error
+
+
 def _purged(count: int) -> Response:
     return JSONResponse({"instancesDeleted": count}, 200 if count else 404)
-
-
-async def _body(request: Request) -> str:
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > _MAX_BODY:
-            raise BadRequestError(f"The body exceeds {_MAX_BODY} bytes.", 413)
-        chunks.append(chunk)
-    text = b"".join(chunks).decode(errors="replace")
-    try:
-        json.loads(text or "null")
-    except ValueError as error:
-        raise BadRequestError("The body is not JSON.") from error
-    return text
-
-
-def _state(state: pb.OrchestrationState, *, show_input: bool) -> dict[str, Any]:
-    failed = state.HasField("failureDetails") and state.failureDetails.errorMessage
-    output = state.failureDetails.errorMessage if failed else _parsed(state, "output")
-    shown = {
-        "name": state.name,
-        "instanceId": state.instanceId,
-        "runtimeStatus": STATUS_NAMES[state.orchestrationStatus],
-        "customStatus": _parsed(state, "customStatus"),
-        "output": output,
-        "createdTime": _iso(state.createdTimestamp),
-        "lastUpdatedTime": _iso(state.lastUpdatedTimestamp),
-    }
-    return shown | {"input": _parsed(state, "input") if show_input else None}
-
-
-def _parsed(state: pb.OrchestrationState, name: str) -> Any:
-    if not state.HasField(name):
-        return None
-    text = getattr(state, name).value
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _iso(stamp: Any) -> str:
-    return f"{stamp.ToDatetime().isoformat(timespec='microseconds')}Z"
 
 
 def _time(text: str | None) -> datetime | None:

@@ -3,22 +3,26 @@
 The SDK returns, for each episode, every action since the beginning. The extension runs that list against
 the history: it schedules an action, waits until the history shows its end, and goes on to the next.
 Ids are handed out in the order of scheduling; a retry takes one for its timer and one for the task that
-is scheduled again, in the moment its failure is processed. The same is done here, and only actions whose
-id the history does not hold are emitted.
+is scheduled again, in the moment its failure is processed. The same is done here. What the history shows as
+created must have been asked for by then, and what is asked for beyond that is new.
+
+``tests/devhost/extension_model.py`` is a second reading of Microsoft's code, to hold this one against.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
+from devhost import http_activity
 from devhost.history import Event, EventKind
+from devhost.waits import EPOCH, Action, Group, Leaf, Node, RetriedCall, retry_delay
 
-Action = dict[str, Any]
-_EPOCH = datetime.fromtimestamp(0, UTC)
+NON_DETERMINISTIC = "Non-Deterministic workflow detected: "
 
 
 class ActionError(Exception):
@@ -42,49 +46,9 @@ class ScheduledAction:
     operation: str = ""
 
 
-class Node(Protocol):
-    """Something the orchestrator waits for."""
-
-    @property
-    def done(self) -> bool:
-        """True when the wait has ended."""
-        ...
-
-
-@dataclass
-class Leaf:
-    """One task, timer or event."""
-
-    done: bool = False
-
-
-@dataclass
-class Group:
-    """Waits for all of its children, or for any of them."""
-
-    children: list[Node]
-    needs_all: bool
-
-    @property
-    def done(self) -> bool:
-        """True when all have ended, or one has."""
-        ends = [child.done for child in self.children]
-        return all(ends) if self.needs_all else any(ends)
-
-
-@dataclass
-class RetriedCall(Leaf):
-    """A task that is scheduled again after failures."""
-
-    action: Action = field(default_factory=dict)
-    first_attempt: datetime = _EPOCH
-    attempt: int = 1
-    exhausted: bool = False
-
-
 _CALLS = {0: "activity", 2: "sub"}
 _RETRIED_CALLS = {1: "activity", 3: "sub"}
-_CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _SIGNAL_ENTITY = 4, 5, 6, 7, 9
+_CONTINUE_AS_NEW, _TIMER, _EVENT, _CALL_ENTITY, _CALL_HTTP, _SIGNAL_ENTITY = 4, 5, 6, 7, 8, 9
 _ANY, _ALL = 11, 12
 _CREATED = {
     EventKind.TASK_SCHEDULED: {"activity"},
@@ -92,8 +56,6 @@ _CREATED = {
     EventKind.TIMER_CREATED: {"timer"},
     EventKind.EVENT_SENT: {"call", "signal"},
 }
-# the extension's cap where the policy has none
-_LONGEST_RETRY = timedelta(days=6)
 _SUCCEEDED = {EventKind.TASK_COMPLETED: "TaskScheduledId", EventKind.SUB_COMPLETED: "TaskScheduledId"}
 _FAILED = {EventKind.TASK_FAILED: "TaskScheduledId", EventKind.SUB_FAILED: "TaskScheduledId"}
 
@@ -102,21 +64,24 @@ class Replay:
     """Runs one action list against one history.
 
     ``execution_id`` names this execution of the instance: unnamed children and entity calls are named
-    after it. Raises ``ActionError`` and ``NonDeterminismError``.
+    after it. ``carried`` are events that came in after ``continued``: they are the next execution's.
+    Raises ``ActionError`` and ``NonDeterminismError``.
     """
 
     def __init__(self, execution_id: str, history: list[Event], actions: list[Action]) -> None:
         self._execution_id = execution_id
         self._actions = deque(actions)
-        self._known = {event["EventId"]: event for event in history if event["EventType"] in _CREATED}
+        # asked for, and not yet seen as created
+        self._asked: dict[int, ScheduledAction] = {}
         self._next_id = 0
-        self._now = _EPOCH
-        self._waiting: dict[int, Leaf] = {}
-        self._events: dict[str, deque[Leaf]] = defaultdict(deque)
+        self._now = EPOCH
+        self._open: dict[int, Leaf] = {}
+        # an event is for the wait that began last, so that a wait nobody is interested in takes none away
+        self._events: dict[str, list[Leaf]] = defaultdict(list)
         self._buffered: dict[str, int] = defaultdict(int)
         self._current: Node | None = None
-        self.new: list[ScheduledAction] = []
         self.continued: Action | None = None
+        self.carried: list[Event] = []
         self.timed_out: set[str] = set()
         for event in history:
             self._process(event)
@@ -127,23 +92,30 @@ class Replay:
         return self._now
 
     @property
+    def new(self) -> list[ScheduledAction]:
+        """What is to be scheduled now."""
+        return list(self._asked.values())
+
+    @property
     def finished(self) -> bool:
-        """True when every action has been awaited to its end."""
-        return not self._actions and (self._current is None or self._current.done)
+        """True when every action has been awaited, and no task or timer is open that nobody waited for."""
+        return not self._actions and (self._current is None or self._current.done) and not self._open
 
     def _process(self, event: Event) -> None:
         kind = event["EventType"]
         if kind == EventKind.ORCHESTRATOR_STARTED:
             self._now = max(self._now, datetime.fromisoformat(event["Timestamp"]))
             return
-        if kind in _SUCCEEDED:
+        if kind in _CREATED:
+            self._confirm(event)
+        elif kind in _SUCCEEDED:
             self._succeed(event[_SUCCEEDED[kind]])
         elif kind in _FAILED:
             self._fail(event[_FAILED[kind]])
         elif kind == EventKind.TIMER_FIRED:
             self._fire(event["TimerId"])
         elif kind == EventKind.EVENT_RAISED:
-            self._raise(event["Name"])
+            self._raise(event)
         elif kind != EventKind.EXECUTION_STARTED:
             return
         self._advance()
@@ -167,14 +139,16 @@ class Replay:
             _CONTINUE_AS_NEW: self._continue_as_new,
             _SIGNAL_ENTITY: self._signal_entity,
             _CALL_ENTITY: self._call_entity,
+            _CALL_HTTP: self._call_http,
         }
         if kind not in others:
             raise ActionError(f"this host does not support orchestrator actions of type {kind}")
         return others[kind](action)
 
     def _timer(self, action: Action) -> Node:
-        fire_at = _moment(action["fireAt"])
-        return self._wait(self._emit("timer", fire_at=fire_at, skip=bool(action["isCanceled"])), Leaf())
+        number = self._emit("timer", fire_at=_moment(action["fireAt"]))
+        # a cancelled timer exists, and nobody waits for it
+        return Leaf(done=True) if action["isCanceled"] else self._wait(number, Leaf())
 
     def _group(self, action: Action) -> Node:
         children = [self._schedule(child) for child in action["compoundActions"]]
@@ -187,6 +161,13 @@ class Replay:
     def _signal_entity(self, action: Action) -> Node:
         self._emit_entity("signal", action)
         return Leaf(done=True)
+
+    def _call_http(self, action: Action) -> Node:
+        request = action["httpRequest"]
+        if request.get("tokenSource"):
+            raise ActionError("this host has no identity for the token source of call_http")
+        number = self._emit("activity", name=http_activity.NAME, input=json.dumps(request))
+        return self._wait(number, Leaf())
 
     def _emit_call(self, kind: str, action: Action) -> int:
         return self._emit(
@@ -204,20 +185,32 @@ class Replay:
             input=action.get("input"),
         )
 
-    def _emit(self, kind: str, *, skip: bool = False, **values: Any) -> int:
+    def _emit(self, kind: str, **values: Any) -> int:
         number = self._next_id
         self._next_id += 1
-        known = self._known.get(number)
-        if known is not None:
-            _compare(known, number, kind, values.get("name"))
-        elif not skip:
-            if kind == "sub" and not values.get("instance_id"):
-                values["instance_id"] = f"{self._execution_id}:{number}"
-            self.new.append(ScheduledAction(number, kind, **values))
+        if kind == "sub" and not values.get("instance_id"):
+            values["instance_id"] = f"{self._execution_id}:{number}"
+        self._asked[number] = ScheduledAction(number, kind, **values)
         return number
 
+    def _confirm(self, created: Event) -> None:
+        """What the history shows as created must be what was asked for before."""
+        number, was = created["EventId"], EventKind(created["EventType"])
+        asked = self._asked.pop(number, None)
+        if asked is None:
+            problem = (
+                f"task {number} is {was.name.lower()} in the history, and is no longer asked for by then"
+            )
+        elif asked.kind not in _CREATED[was]:
+            problem = f"task {number} is {was.name.lower()} in the history, and now a {asked.kind}"
+        elif asked.kind in _CALLS.values() and _differ(created.get("Name"), asked.name):
+            problem = f"task {number} calls '{created['Name']}' in the history, and now '{asked.name}'"
+        else:
+            return
+        raise NonDeterminismError(NON_DETERMINISTIC + problem)
+
     def _wait(self, number: int, leaf: Leaf) -> Leaf:
-        self._waiting[number] = leaf
+        self._open[number] = leaf
         return leaf
 
     def _await_event(self, name: str) -> Leaf:
@@ -235,20 +228,23 @@ class Replay:
         number = self._emit_entity("call", action)
         return self._await_event(entity_request_id(self._execution_id, number))
 
-    def _raise(self, name: str) -> None:
-        name = name.lower()
+    def _raise(self, event: Event) -> None:
+        if self.continued is not None:
+            self.carried.append(event)
+            return
+        name = event["Name"].lower()
         if self._events[name]:
-            self._events[name].popleft().done = True
+            self._events[name].pop().done = True
         else:
             self._buffered[name] += 1
 
     def _succeed(self, number: int) -> None:
-        leaf = self._waiting.pop(number, None)
+        leaf = self._open.pop(number, None)
         if leaf is not None:
             leaf.done = True
 
     def _fail(self, number: int) -> None:
-        leaf = self._waiting.pop(number, None)
+        leaf = self._open.pop(number, None)
         if not isinstance(leaf, RetriedCall):
             if leaf is not None:
                 leaf.done = True
@@ -267,7 +263,7 @@ class Replay:
         self._wait(self._emit("timer", fire_at=self._now + delay), leaf)
 
     def _fire(self, number: int) -> None:
-        leaf = self._waiting.pop(number, None)
+        leaf = self._open.pop(number, None)
         if leaf is None:
             return
         if not isinstance(leaf, RetriedCall) or leaf.exhausted:
@@ -277,43 +273,14 @@ class Replay:
         self._wait(self._emit_call(_RETRIED_CALLS[leaf.action["actionType"]], leaf.action), leaf)
 
 
-def retry_delay(options: dict[str, Any], attempt: int, since_first: timedelta = timedelta()) -> timedelta:
-    """The wait after the ``attempt``-th failure: first interval x coefficient^(n-1), capped.
-
-    Zero, for no more attempts, if ``since_first`` (the time since the first one) has reached
-    ``retryTimeoutInMilliseconds``.
-    """
-    timeout_ms = options.get("retryTimeoutInMilliseconds")
-    if timeout_ms is not None and since_first >= timedelta(milliseconds=float(timeout_ms)):
-        return timedelta()
-    cap_ms = options.get("maxRetryIntervalInMilliseconds")
-    cap = _LONGEST_RETRY if cap_ms is None else timedelta(milliseconds=float(cap_ms))
-    coefficient = options.get("backoffCoefficient")
-    try:
-        factor = (1.0 if coefficient is None else float(coefficient)) ** (attempt - 1)
-        wait = timedelta(milliseconds=float(options["firstRetryIntervalInMilliseconds"]) * factor)
-    except OverflowError:
-        return cap
-    return min(wait, cap)
-
-
 def entity_request_id(execution_id: str, number: int) -> str:
     """The id of an entity call: the same at every replay."""
     return f"{execution_id}:{number}"
 
 
-def _compare(known: Event, number: int, kind: str, name: str | None) -> None:
-    """The history's task ``number`` must be what the replay requests now."""
-    if kind not in _CREATED[known["EventType"]]:
-        was = EventKind(known["EventType"]).name.lower()
-        raise NonDeterminismError(
-            f"non-deterministic orchestrator: task {number} is {was} in the history, and now a {kind}"
-        )
-    if name and known.get("Name") and name != known["Name"] and kind in _CALLS.values():
-        raise NonDeterminismError(
-            f"non-deterministic orchestrator: task {number} calls '{known['Name']}' in the history,"
-            f" and now '{name}'"
-        )
+def _differ(name: str | None, other: str) -> bool:
+    """Names of functions count without regard to case; an event may have none."""
+    return bool(name) and str(name).lower() != other.lower()
 
 
 def _moment(text: str) -> datetime:

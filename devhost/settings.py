@@ -10,6 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+# Json.NET, which the real host reads with, admits comments and a comma before a closing bracket
+_STRING = r'("(?:[^"\\]|\\.)*")'
+_COMMENT = re.compile(_STRING + r"|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_LAST_COMMA = re.compile(_STRING + r"|,(?=\s*[}\]])", re.DOTALL)
 _SETTING = re.compile(r"%([^%]+)%")
 _SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})")
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared with, not bound to
@@ -147,9 +151,14 @@ def _section(content: dict[str, Any], name: str) -> dict[str, Any]:
     return section
 
 
+def _only_strings(match: re.Match[str]) -> str:
+    return match.group(1) or ""
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = _COMMENT.sub(_only_strings, path.read_text(encoding="utf-8-sig"))
+        content = json.loads(_LAST_COMMA.sub(_only_strings, text))
     except FileNotFoundError:
         return {}
     except ValueError as error:

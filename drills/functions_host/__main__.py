@@ -3,7 +3,8 @@
 It needs a Functions host as one program, named by ``FUNCHOST``, and Python 3.13 for Microsoft's worker
 library; without them it says so and ends with 0. Jobs come by HTTP, by polling and by Event Grid; the GPU
 service fails and is busy; batches run and are cancelled; host and worker are killed at five places around the
-paid call. The last line is JSON. ``.run/functions-host/last`` keeps the logs.
+paid call. At the end each instance's history replays through the local host's walker, with equal actions,
+ids and timers. The last line is JSON. ``.run/functions-host/last`` keeps the logs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from drills.functions_host import deaths, scenarios
+from drills.functions_host import deaths, replays, scenarios
 from drills.functions_host.places import PLACES
 from drills.functions_host.python import PythonMissingError, interpreter
 from drills.functions_host.report import Report
@@ -53,6 +54,8 @@ def main(arguments: list[str]) -> int:
             traceback.print_exc()
             report.expect(False, f"broke off: {type(error).__name__}: {error}")
         summary = report.close(site, _END_LIMIT_S)
+        if site.host is not None:
+            summary |= replays.check(site, report)
     transactions = report.seen.get("by_http", {}).get("transactions_per_job")
     summary |= {"transactions_per_job": transactions, "violations": len(report.violations)}
     sys.stdout.write(json.dumps({"seen": report.seen, "violations": report.violations}) + "\n")

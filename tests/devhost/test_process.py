@@ -9,12 +9,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+import azure.durable_functions as df
 import httpx
 import pytest
 
-from devhost.app import load
+from devhost.app import LoadError, index, load
 from devhost.http import function_key
 from devhost.settings import HostSettings, SettingsError, resolve, time_span
 from devhost.settings import load as load_settings
@@ -130,6 +132,13 @@ def test_on_all_addresses_the_durable_client_uses_loopback(make_host: MakeHost) 
         ("local.settings.json", '{"Values": {"SAMPLE_SCHEDULE": "often"}}', "'often' is neither"),
         ("function_app.py", "import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
         ("function_app.py", "", "must define one app, not 0"),
+        ("function_app.py", "import sys; sys.exit('no reason')", "called sys.exit('no reason') while it was"),
+        (
+            "function_app.py",
+            "import azure.functions as func\napp = func.FunctionApp()\n"
+            "@app.route('jobs/{id:min(3)}')\ndef jobs(req): ...\n",
+            "jobs/{id:min(3)}: a parameter of this form is not supported",
+        ),
         (
             "function_app.py",
             "import azure.functions as func\napp = func.FunctionApp()\n"
@@ -146,6 +155,14 @@ def test_an_app_that_can_not_be_run_is_told_in_one_line(
     code, lines = host.refusal()
     assert code == 2
     assert reason in lines[-1]
+
+
+def test_a_durable_sdk_of_another_generation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "2.0.1")
+    app = df.DFApp()
+    app.activity_trigger(input_name="nothing")(lambda nothing: None)
+    with pytest.raises(LoadError, match=r"version 1 of azure-functions-durable, and 2\.0\.1 is installed"):
+        index(app)
 
 
 def test_there_must_be_an_app(tmp_path: Path) -> None:
@@ -191,3 +208,15 @@ def test_a_setting_that_is_missing_is_named() -> None:
 def test_time_spans(text: str, seconds: int | None) -> None:
     span = time_span(text)
     assert (span.total_seconds() if span else None) == seconds
+
+
+def test_host_json_is_read_as_leniently_as_by_the_real_host(tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text(
+        """{ // "routePrefix": "no",
+        "extensions": { /* a block
+        of, } */ "http": {"routePrefix": "a//b/*c*/,}", }, },
+        "functionTimeout": "00:01:00",
+        }"""
+    )
+    loaded = load_settings(tmp_path, tmp_path, "::", 7071, None)
+    assert (loaded.route_prefix, loaded.function_timeout) == ("a//b/*c*/,}", timedelta(minutes=1))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from devhost.history import Event, EventKind
-from devhost.replay import ActionError, NonDeterminismError, Replay, retry_delay
+from devhost.replay import ActionError, NonDeterminismError, Replay
+from devhost.waits import retry_delay
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RETRY = {"firstRetryIntervalInMilliseconds": 1000, "maxNumberOfAttempts": 3, "backoffCoefficient": 2.0}
@@ -165,8 +166,11 @@ def test_an_event_counts_whenever_it_comes() -> None:
 
 
 def test_what_the_host_can_not_do_is_said() -> None:
-    with pytest.raises(ActionError, match="type 8"):
-        Replay("i", History().events, [{"actionType": 8}])
+    with pytest.raises(ActionError, match="type 10"):
+        Replay("i", History().events, [{"actionType": 10}])
+    request = {"method": "GET", "uri": "http://127.0.0.1", "tokenSource": {"kind": "x", "resource": "y"}}
+    with pytest.raises(ActionError, match="token source of call_http"):
+        Replay("i", History().events, [{"actionType": 8, "httpRequest": request}])
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (2, 2), (3, 4), (4, 5), (9, 5)])
@@ -198,6 +202,97 @@ def test_a_retry_that_timed_out_asks_for_no_timer_and_is_told() -> None:
     history.failed(0)
     replay = Replay("i", history.events, actions)
     assert (ids(replay), replay.timed_out) == ([], {"a"})
+
+
+def event(name: str) -> dict[str, Any]:
+    return {"actionType": 6, "externalEventName": name, "reason": "x"}
+
+
+def timer(*, cancelled: bool = False) -> dict[str, Any]:
+    return {"actionType": 5, "fireAt": "2026-01-02T00:00:00Z", "isCanceled": cancelled}
+
+
+def either(*actions: dict[str, Any]) -> dict[str, Any]:
+    return {"actionType": 11, "compoundActions": list(actions)}
+
+
+def test_an_event_is_for_the_wait_that_began_last() -> None:
+    history = History()
+    actions = [either(event("go"), call("a")), event("Go"), call("b")]
+    history.scheduled(0)
+    history.completed(0)
+    history.turn()
+    history.add(EventKind.EVENT_RAISED, Name="go")
+    assert ids(Replay("i", history.events, actions)) == [(1, "activity", "b")]
+
+
+def test_an_instance_ends_only_when_what_it_left_behind_has_ended() -> None:
+    history = History()
+    actions = [either(call("a"), timer(), event("go"))]
+    history.scheduled(0)
+    history.timer(1)
+    history.completed(0)
+    assert not Replay("i", history.events, actions).finished
+    history.fired(1)
+    assert Replay("i", history.events, actions).finished
+
+
+def test_a_retried_call_that_was_left_behind_goes_on_to_its_last_attempt() -> None:
+    history = History()
+    actions = [either(retried("a"), call("b"))]
+    history.scheduled(0)
+    history.scheduled(1)
+    history.completed(1)
+    history.failed(0)
+    replay = Replay("i", history.events, actions)
+    assert (ids(replay), replay.finished) == ([(2, "timer", "")], False)
+
+
+def test_a_cancelled_timer_is_created_and_awaited_by_nobody() -> None:
+    actions = [timer(cancelled=True), call("a")]
+    replay = Replay("i", History().events, actions)
+    assert ids(replay) == [(0, "timer", ""), (1, "activity", "a")]
+    history = History()
+    history.timer(0)
+    history.scheduled(1)
+    history.completed(1)
+    assert Replay("i", history.events, actions).finished
+
+
+def test_an_event_after_a_continue_as_new_is_the_next_execution_s() -> None:
+    history = History()
+    actions = [either(call("a"), call("b")), {"actionType": 4, "input": "1"}]
+    history.scheduled(0)
+    history.scheduled(1)
+    history.completed(0)
+    history.turn()
+    history.add(EventKind.EVENT_RAISED, Name="go", Input="1")
+    replay = Replay("i", history.events, actions)
+    assert ([each["Name"] for each in replay.carried], replay.finished) == (["go"], False)
+
+
+def test_what_the_history_holds_and_nobody_asks_for_is_an_error() -> None:
+    history = History()
+    history.scheduled(0)
+    history.completed(0)
+    with pytest.raises(
+        NonDeterminismError, match="task 0 is task_scheduled in the history, and is no longer"
+    ):
+        Replay("i", history.events, [])
+
+
+def test_what_is_asked_for_later_than_the_history_holds_it_is_an_error() -> None:
+    history = History()
+    history.scheduled(0)
+    history.scheduled(1)
+    with pytest.raises(NonDeterminismError, match=r"task 1 .* no longer asked for by then"):
+        Replay("i", history.events, [call("a"), call("b")])
+
+
+def test_names_of_functions_count_without_regard_to_case() -> None:
+    history = History()
+    history.add(EventKind.TASK_SCHEDULED, 0, Name="a")
+    assert ids(Replay("i", history.events, [call("A")])) == []
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,15 @@ and with a completion that was delivered twice. It holds no inputs of activities
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devhost.durable import run_orchestrator
-from devhost.history import Event, EventKind
-from devhost.replay import Replay, ScheduledAction
+from devhost.history import EventKind
+from devhost.replay import Replay
+from drills.functions_host.replays import episodes, without_inputs
 from tests.orchestrators.record import HISTORIES, main, record
 from tests.orchestrators.replay import load_app
 
@@ -34,11 +32,6 @@ _TIMES = {
 }
 _TRIGGERS = {"orchestrationTrigger": {EventKind.SUB_CREATED}, "activityTrigger": {EventKind.TASK_SCHEDULED}}
 
-_CREATED = {
-    EventKind.TASK_SCHEDULED: "activity",
-    EventKind.SUB_CREATED: "sub",
-    EventKind.TIMER_CREATED: "timer",
-}
 # replaying every episode of the longest history takes time that grows with its square
 _MOST_EPISODES = 30
 
@@ -120,51 +113,6 @@ def test_what_a_recorded_history_calls_is_still_registered(file: Path) -> None:
         for trigger, kinds in _TRIGGERS.items():
             if event["EventType"] in kinds:
                 assert event["Name"] in functions.of(trigger)
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One turn of an orchestrator, as the extension recorded it."""
-
-    # what the orchestrator had to go by, and what it asked for
-    seen: list[Event]
-    asked: list[ScheduledAction]
-    result: str | None
-
-
-def episodes(history: list[Event]) -> Iterator[Episode]:
-    """The turns in which the extension let the orchestrator run: not while suspended or terminated."""
-    start, runs = 0, True
-    for end, event in enumerate(history, 1):
-        if event["EventType"] in {EventKind.SUSPENDED, EventKind.RESUMED}:
-            runs = event["EventType"] == EventKind.RESUMED
-        elif event["EventType"] == EventKind.EXECUTION_TERMINATED:
-            return
-        if event["EventType"] != EventKind.ORCHESTRATOR_COMPLETED:
-            continue
-        turn = history[start:end]
-        told = [each for each in turn if each["EventType"] in {*_CREATED, EventKind.EXECUTION_COMPLETED}]
-        if runs:
-            seen = history[: start + next((turn.index(each) for each in told), len(turn))]
-            asked = [_asked(each) for each in told if each["EventType"] in _CREATED]
-            yield Episode(seen, asked, next((each["Result"] for each in told if "Result" in each), None))
-        start = end
-
-
-def _asked(event: Event) -> ScheduledAction:
-    return ScheduledAction(
-        event["EventId"],
-        _CREATED[event["EventType"]],
-        name=event.get("Name", ""),
-        input=event.get("Input"),
-        instance_id=event.get("InstanceId"),
-        fire_at=datetime.fromisoformat(event["FireAt"]) if "FireAt" in event else None,
-    )
-
-
-def without_inputs(asked: list[ScheduledAction]) -> list[ScheduledAction]:
-    """As the extension's history has it."""
-    return [replace(each, input=None) for each in asked]
 
 
 def test_histories_of_the_extension_are_there() -> None:

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -77,6 +78,12 @@ def cookies(req: func.HttpRequest) -> func.HttpResponse:
 @app.route(route="texts/special")
 def special(req: func.HttpRequest) -> str:
     return "the literal route"
+
+
+@app.route(route="accepted", methods=["POST"])
+def accepted(req: func.HttpRequest) -> func.HttpResponse:
+    said = req.get_body().decode()
+    return func.HttpResponse(said, status_code=202, headers={"Location": "/nowhere", "Retry-After": "1"})
 
 
 @app.route(route="size", methods=["POST"])
@@ -239,14 +246,25 @@ def five(context: df.DurableOrchestrationContext):
 
 @app.orchestration_trigger(context_name="context")
 def generations(context: df.DurableOrchestrationContext):
-    """Leaves a timer and an activity behind that end in the next generation's time."""
+    """Leaves a cancelled timer behind that fires in the next generation's time."""
     if context.get_input() == 1:
-        return (yield context.call_activity("nap", 0.8))
-    timer = context.create_timer(context.current_utc_datetime + dt.timedelta(seconds=0.3))
-    slow, quick = context.call_activity("nap", 0.4), context.call_activity("add_one", 1)
-    yield context.task_any([timer, slow, quick])
+        return (yield context.call_activity("nap", 1.3))
+    timer = context.create_timer(context.current_utc_datetime + dt.timedelta(seconds=1.5))
+    yield context.task_any([timer, context.call_activity("add_one", 1)])
+    timer.cancel()
     context.continue_as_new(1)
     return None
+
+
+@app.orchestration_trigger(context_name="context")
+def leaves_early(context: df.DurableOrchestrationContext):
+    """Returns, or continues as new, while an activity still runs."""
+    if context.get_input() == "again":
+        return (yield context.wait_for_external_event("go"))
+    yield context.task_any([context.call_activity("nap", 0.7), context.call_activity("add_one", 1)])
+    if context.get_input() == "continue":
+        context.continue_as_new("again")
+    return "returned"
 
 
 @app.orchestration_trigger(context_name="context")
@@ -314,6 +332,51 @@ def guarded_log(context: df.DurableOrchestrationContext):
 
 
 @app.orchestration_trigger(context_name="context")
+def calls_http(context: df.DurableOrchestrationContext):
+    return (yield context.call_http(context.get_input()["method"], context.get_input()["url"], "said"))
+
+
+@app.orchestration_trigger(context_name="context")
+def names_its_parent(context: df.DurableOrchestrationContext):
+    child = yield context.call_sub_orchestrator("child_of", None)
+    return [context.parent_instance_id, child == context.instance_id]
+
+
+@app.orchestration_trigger(context_name="context")
+def child_of(context: df.DurableOrchestrationContext):
+    yield context.call_activity("add_one", 1)
+    return context.parent_instance_id
+
+
+@app.orchestration_trigger(context_name="context")
+def exits(context: df.DurableOrchestrationContext):
+    """Calls ``sys.exit`` itself, or lets an activity or entity do so."""
+    match context.get_input():
+        case "activity":
+            yield context.call_activity("exits_now", None)
+        case "async activity":
+            yield context.call_activity("exits_soon", None)
+        case "entity":
+            yield context.call_entity(df.EntityId("counter", context.instance_id), "exit")
+    sys.exit(3)
+
+
+@app.activity_trigger(input_name="nothing")
+def exits_now(nothing: None) -> None:
+    sys.exit(3)
+
+
+@app.activity_trigger(input_name="nothing")
+async def exits_soon(nothing: None) -> None:
+    sys.exit(3)
+
+
+@app.route(route="exit")
+def exits_over_http(req: func.HttpRequest) -> str:
+    sys.exit(3)
+
+
+@app.orchestration_trigger(context_name="context")
 def failing_entity(context: df.DurableOrchestrationContext):
     entity = df.EntityId("counter", context.instance_id)
     try:
@@ -372,6 +435,11 @@ def counter(context: df.DurableEntityContext):
     value = context.get_state(lambda: 0)
     if context.operation_name == "fail":
         raise ValueError("not this one")
+    if context.operation_name == "exit":
+        sys.exit(3)
+    if context.operation_name == "delete":
+        context.destruct_on_exit()
+        return
     if context.operation_name == "add":
         value += context.get_input()
     context.set_state(value)
