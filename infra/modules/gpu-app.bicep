@@ -70,9 +70,7 @@ var probes = [
 resource app 'Microsoft.App/containerApps@2025-07-01' = {
   name: 'ca-gpu-${token}'
   location: location
-  tags: union(tags, {
-    'azd-service-name': 'gpu'
-  })
+  tags: tags
   identity: {
     type: 'UserAssigned'
     userAssignedIdentities: {
