@@ -138,6 +138,8 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
       AzureWebJobsStorage__clientId: identity.clientId
       AzureWebJobsDisableHomepage: 'true'
       APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
+      // the host's own telemetry; the app's code reads it too
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.clientId};Authorization=AAD'
       AZURE_CREDENTIAL: 'managed_identity'
       AZURE_CLIENT_ID: identity.clientId
       BLOB_TRIGGER_SOURCE: 'eventgrid'

@@ -142,6 +142,10 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
               secretRef: 'applicationinsights-connection-string'
             }
             {
+              name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING'
+              value: 'ClientId=${identity.clientId};Authorization=AAD'
+            }
+            {
               name: 'TELEMETRY_EXPORTER'
               value: common.TELEMETRY_EXPORTER
             }

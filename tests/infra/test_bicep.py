@@ -141,6 +141,7 @@ def test_nothing_is_reached_with_a_shared_secret(name: str) -> None:
     assert only(name, "Microsoft.Storage/storageAccounts")["properties"]["allowSharedKeyAccess"] is False
     registry = only(name, "Microsoft.ContainerRegistry/registries")["properties"]
     assert registry["adminUserEnabled"] is False and registry["anonymousPullEnabled"] is False
+    assert only(name, "Microsoft.Insights/components")["properties"]["DisableLocalAuth"] is True
     database = only(name, "Microsoft.DBforPostgreSQL/flexibleServers")["properties"]
     assert database["authConfig"]["passwordAuth"] == "Disabled"
     assert database["network"]["publicNetworkAccess"] == "Disabled"
