@@ -124,6 +124,11 @@ class TelemetrySettings(Group):
     connection_string: Annotated[SecretStr | None, Named("APPLICATIONINSIGHTS_CONNECTION_STRING")] = Field(
         None, description="Application Insights that the exporter sends to."
     )
+    # the host of Azure Functions reads the same variable
+    authentication: Annotated[str | None, Named("APPLICATIONINSIGHTS_AUTHENTICATION_STRING")] = Field(
+        None,
+        description="With Authorization=AAD in it the exporter sends with the app's identity.",
+    )
     export: ExportWords = Field(ExportWords(), description="How the exporter sends.")
     worker_exports: Annotated[bool, Named("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY")] = Field(
         False, description="The Functions worker's own exporter, refused beside TELEMETRY_EXPORTER."

@@ -10,7 +10,13 @@ import { Limits } from 'modules/types.bicep'
 param environmentName string
 
 @minLength(1)
-@description('Region of everything; it must offer Flex Consumption and, for the GPU app, the chosen GPU.')
+@metadata({
+  azd: {
+    type: 'location'
+    default: 'swedencentral'
+  }
+})
+@description('Region of everything; it must offer Flex Consumption and the chosen GPU, and agent pools for buildPool. infra/hooks/preprovision.sh asks Azure.')
 param location string
 
 @allowed([
@@ -93,6 +99,9 @@ param functionAlwaysReady int = 0
 @description('Key of Nano Banana; empty leaves the one in Key Vault as it is.')
 param nanoBananaApiKey string = ''
 
+@description('Key Vault already holds a key of Nano Banana; infra/hooks/preprovision.sh looks it up.')
+param nanoBananaKeyStored bool = false
+
 @secure()
 @description('Master key of callback signatures, 32 characters or more; empty leaves the one in Key Vault as it is.')
 param webhookSigningKey string = ''
@@ -105,6 +114,9 @@ param restoreContentSafety bool = false
 
 @description('Private endpoints for storage, Key Vault and registry, and no public way in beside deployerIpRanges.')
 param privateNetworking bool = false
+
+@description('Builds the images of privateNetworking by agents inside the network (preview, not in every region); false: whoever deploys builds them with Docker and needs a way into the registry.')
+param buildPool bool = false
 
 @description('Public addresses (CIDR, comma separated) that still reach storage, Key Vault and registry with privateNetworking.')
 param deployerIpRanges string = ''
@@ -167,6 +179,7 @@ var deployer = {
   type: principalType
 }
 var zoneRedundant = databaseHighAvailability
+var buildsInPool = privateNetworking && buildPool
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
@@ -203,6 +216,7 @@ module network 'modules/network.bicep' = {
     location: location
     tags: tags
     token: token
+    buildPool: buildsInPool
     logAnalyticsWorkspaceId: monitoring.outputs.logAnalyticsWorkspaceId
   }
 }
@@ -274,6 +288,16 @@ module registry 'modules/registry.bicep' = {
     deployerIpRanges: ipRanges
     virtualNetworkId: network.outputs.virtualNetworkId
     endpointSubnetId: network.outputs.endpointSubnetId
+  }
+}
+
+module pool 'modules/build-pool.bicep' = if (buildsInPool) {
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    registryName: registry.outputs.name
+    subnetId: network.outputs.buildSubnetId
   }
 }
 
@@ -390,6 +414,7 @@ module functions 'modules/function-app.bicep' = {
     signInAppId: signInAppId
     keyVaultUri: keyVault.outputs.uri
     nanoBananaSecretName: keyVault.outputs.nanoBananaSecretName
+    nanoBananaKeyStored: nanoBananaKeyStored || !empty(nanoBananaApiKey)
     webhookSecretName: keyVault.outputs.webhookSecretName
     contentSafetyEndpoint: contentSafety ? safety!.outputs.endpoint : ''
     schedulerConnectionString: durableBackend == 'durableTaskScheduler' ? scheduler!.outputs.connectionString : ''
@@ -433,6 +458,7 @@ output AZURE_TENANT_ID string = tenant().tenantId
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_CONTAINER_REGISTRY_ENDPOINT string = registry.outputs.loginServer
 output AZURE_CONTAINER_REGISTRY_NAME string = registry.outputs.name
+output IMAGE_BUILDS string = buildsInPool ? 'pool' : privateNetworking ? 'docker' : 'registry'
 output API_URL string = functions.outputs.url
 output FUNCTION_APP_NAME string = functions.outputs.name
 output FUNCTIONS_PRINCIPAL_ID string = identities.outputs.functions.principalId

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,12 +16,13 @@ _START_LIMIT_S = 30.0
 
 
 class Server:
-    """Serves ``app`` until ``stop``."""
+    """Serves ``app`` until ``stop``; over TLS with ``certificate``, a PEM file with its key."""
 
-    def __init__(self, app: Any, port: int | None = None) -> None:
+    def __init__(self, app: Any, port: int | None = None, certificate: Path | None = None) -> None:
         port = port or free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
+        config = uvicorn.Config(app, port=port, log_config=None, ssl_certfile=certificate)
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         until = time.monotonic() + _START_LIMIT_S

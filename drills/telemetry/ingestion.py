@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -77,10 +78,13 @@ class Item:
 
 class Ingestion:
     """Listens on a port. ``status`` other than 200 is what it returns instead of taking the items; while
-    it ``holds`` it sends no response.
+    it ``holds`` it sends no response. With a ``token`` it takes only what comes with it.
     """
 
-    def __init__(self, port: int | None = None, *, holds: bool = False) -> None:
+    def __init__(
+        self, port: int | None = None, *, holds: bool = False, certificate: Path | None = None
+    ) -> None:
+        self.token: str | None = None
         self.status = 200
         self.holds = holds
         self.calls = 0
@@ -88,7 +92,7 @@ class Ingestion:
         self.bodies: list[str] = []
         self._items: list[Item] = []
         self._lock = threading.Lock()
-        self._server = Server(self, port)
+        self._server = Server(self, port, certificate)
         self.connection_string = f"InstrumentationKey={KEY};IngestionEndpoint={self._server.url}"
 
     @property
@@ -128,6 +132,8 @@ class Ingestion:
             self.calls += 1
             if request.url.path not in {"/v2/track", "/v2.1/track"}:
                 self.foreign_paths.append(request.url.path)
+            if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
+                return JSONResponse({"itemsReceived": 0, "itemsAccepted": 0, "errors": []}, 401)
             if self.status != 200:
                 return JSONResponse({"itemsReceived": 0, "itemsAccepted": 0, "errors": []}, self.status)
             text = body.decode()

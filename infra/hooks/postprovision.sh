@@ -16,4 +16,3 @@ fi
 
 azd env set WEBHOOK_SIGNING_KEY ""
 azd env set NANO_BANANA_API_KEY ""
-azd env set CALLBACKS_SIGNED true

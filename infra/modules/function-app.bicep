@@ -22,6 +22,8 @@ param gpuAppId string
 param signInAppId string
 param keyVaultUri string
 param nanoBananaSecretName string
+@description('There is such a secret. A reference to none never resolves.')
+param nanoBananaKeyStored bool
 param webhookSecretName string
 param contentSafetyEndpoint string
 param schedulerConnectionString string
@@ -39,6 +41,9 @@ var readyInstances = [
     instanceCount: alwaysReady
   }
 ]
+var nanoBananaSettings = {
+  NANO_BANANA_API_KEY: '@Microsoft.KeyVault(SecretUri=${keyVaultUri}secrets/${nanoBananaSecretName})'
+}
 var schedulerSettings = {
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: '${schedulerConnectionString};ClientID=${identity.clientId}'
 }
@@ -133,16 +138,18 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
       AzureWebJobsStorage__clientId: identity.clientId
       AzureWebJobsDisableHomepage: 'true'
       APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
+      // the host's own telemetry; the app's code reads it too
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.clientId};Authorization=AAD'
       AZURE_CREDENTIAL: 'managed_identity'
       AZURE_CLIENT_ID: identity.clientId
       BLOB_TRIGGER_SOURCE: 'eventgrid'
       DATABASE_URL: 'postgresql+psycopg://${identity.name}@${databaseHost}:5432/${databaseName}?sslmode=verify-full'
       GPU_SERVICE_URL: gpuServiceUrl
       GPU_APP_ID: gpuAppId
-      NANO_BANANA_API_KEY: '@Microsoft.KeyVault(SecretUri=${keyVaultUri}secrets/${nanoBananaSecretName})'
       WEBHOOK_SIGNING_KEY: '@Microsoft.KeyVault(SecretUri=${keyVaultUri}secrets/${webhookSecretName})'
       CONTENT_SAFETY_ENDPOINT: contentSafetyEndpoint
     },
+    nanoBananaKeyStored ? nanoBananaSettings : {},
     empty(schedulerConnectionString) ? {} : schedulerSettings
   )
 }

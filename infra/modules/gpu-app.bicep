@@ -70,9 +70,7 @@ var probes = [
 resource app 'Microsoft.App/containerApps@2025-07-01' = {
   name: 'ca-gpu-${token}'
   location: location
-  tags: union(tags, {
-    'azd-service-name': 'gpu'
-  })
+  tags: tags
   identity: {
     type: 'UserAssigned'
     userAssignedIdentities: {
@@ -142,6 +140,10 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
             {
               name: 'APPLICATIONINSIGHTS_CONNECTION_STRING'
               secretRef: 'applicationinsights-connection-string'
+            }
+            {
+              name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING'
+              value: 'ClientId=${identity.clientId};Authorization=AAD'
             }
             {
               name: 'TELEMETRY_EXPORTER'

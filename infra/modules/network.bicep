@@ -6,7 +6,24 @@ param location string
 param tags Tags
 @minLength(13)
 param token string
+@description('A subnet for the agents that build images, with a way out for what images are made of.')
+param buildPool bool
 param logAnalyticsWorkspaceId string
+
+var buildSubnets = [
+  {
+    name: 'builds'
+    properties: {
+      addressPrefix: '10.20.5.64/27'
+      networkSecurityGroup: {
+        id: internalOnly.id
+      }
+      natGateway: {
+        id: buildPool ? outbound.id : null
+      }
+    }
+  }
+]
 
 resource internalOnly 'Microsoft.Network/networkSecurityGroups@2026-01-01' = {
   name: 'nsg-internal-${token}'
@@ -46,6 +63,35 @@ resource internalOnlyLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-prev
   }
 }
 
+// a subnet that nothing manages has no way out of its own
+resource outboundAddress 'Microsoft.Network/publicIPAddresses@2026-01-01' = if (buildPool) {
+  name: 'pip-builds-${token}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIPAllocationMethod: 'Static'
+  }
+}
+
+resource outbound 'Microsoft.Network/natGateways@2026-01-01' = if (buildPool) {
+  name: 'ng-builds-${token}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIpAddresses: [
+      {
+        id: outboundAddress.id
+      }
+    ]
+  }
+}
+
 resource virtualNetwork 'Microsoft.Network/virtualNetworks@2026-01-01' = {
   name: 'vnet-${token}'
   location: location
@@ -56,79 +102,82 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2026-01-01' = {
         '10.20.0.0/16'
       ]
     }
-    subnets: [
-      {
-        name: 'functions'
-        properties: {
-          addressPrefix: '10.20.0.0/24'
-          networkSecurityGroup: {
-            id: internalOnly.id
-          }
-          serviceEndpoints: [
-            {
-              service: 'Microsoft.Storage'
+    subnets: concat(
+      [
+        {
+          name: 'functions'
+          properties: {
+            addressPrefix: '10.20.0.0/24'
+            networkSecurityGroup: {
+              id: internalOnly.id
             }
-          ]
-          delegations: [
-            {
-              name: 'flex-consumption'
-              properties: {
-                serviceName: 'Microsoft.App/environments'
+            serviceEndpoints: [
+              {
+                service: 'Microsoft.Storage'
               }
-            }
-          ]
-        }
-      }
-      {
-        name: 'container-apps'
-        properties: {
-          addressPrefix: '10.20.2.0/23'
-          networkSecurityGroup: {
-            id: internalOnly.id
-          }
-          serviceEndpoints: [
-            {
-              service: 'Microsoft.Storage'
-            }
-          ]
-          delegations: [
-            {
-              name: 'container-apps'
-              properties: {
-                serviceName: 'Microsoft.App/environments'
+            ]
+            delegations: [
+              {
+                name: 'flex-consumption'
+                properties: {
+                  serviceName: 'Microsoft.App/environments'
+                }
               }
-            }
-          ]
-        }
-      }
-      {
-        name: 'database'
-        properties: {
-          addressPrefix: '10.20.4.0/27'
-          networkSecurityGroup: {
-            id: internalOnly.id
+            ]
           }
-          delegations: [
-            {
-              name: 'postgresql'
-              properties: {
-                serviceName: 'Microsoft.DBforPostgreSQL/flexibleServers'
+        }
+        {
+          name: 'container-apps'
+          properties: {
+            addressPrefix: '10.20.2.0/23'
+            networkSecurityGroup: {
+              id: internalOnly.id
+            }
+            serviceEndpoints: [
+              {
+                service: 'Microsoft.Storage'
               }
-            }
-          ]
-        }
-      }
-      {
-        name: 'private-endpoints'
-        properties: {
-          addressPrefix: '10.20.5.0/26'
-          networkSecurityGroup: {
-            id: internalOnly.id
+            ]
+            delegations: [
+              {
+                name: 'container-apps'
+                properties: {
+                  serviceName: 'Microsoft.App/environments'
+                }
+              }
+            ]
           }
-          privateEndpointNetworkPolicies: 'Enabled'
         }
-      }
-    ]
+        {
+          name: 'database'
+          properties: {
+            addressPrefix: '10.20.4.0/27'
+            networkSecurityGroup: {
+              id: internalOnly.id
+            }
+            delegations: [
+              {
+                name: 'postgresql'
+                properties: {
+                  serviceName: 'Microsoft.DBforPostgreSQL/flexibleServers'
+                }
+              }
+            ]
+          }
+        }
+        {
+          name: 'private-endpoints'
+          properties: {
+            addressPrefix: '10.20.5.0/26'
+            networkSecurityGroup: {
+              id: internalOnly.id
+            }
+            privateEndpointNetworkPolicies: 'Enabled'
+          }
+        }
+      ],
+      buildPool ? buildSubnets : []
+    )
   }
 }
 
@@ -137,3 +186,4 @@ output functionsSubnetId string = '${virtualNetwork.id}/subnets/functions'
 output containerAppsSubnetId string = '${virtualNetwork.id}/subnets/container-apps'
 output databaseSubnetId string = '${virtualNetwork.id}/subnets/database'
 output endpointSubnetId string = '${virtualNetwork.id}/subnets/private-endpoints'
+output buildSubnetId string = '${virtualNetwork.id}/subnets/builds'

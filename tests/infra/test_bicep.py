@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_network
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -47,8 +49,9 @@ def test_every_variable_of_the_parameters_file_has_a_value() -> None:
 
 
 def test_the_hooks_read_only_what_is_given_to_them() -> None:
-    given = MAIN.outputs | GIVEN_BY_AZD | {"FUNCTIONS_IMAGE"}
-    for path in INFRA.glob("hooks/*.sh"):
+    variables = set(re.findall(r"\$\{(\w+)", (INFRA / "main.parameters.json").read_text()))
+    given = MAIN.outputs | GIVEN_BY_AZD | variables | {"CUDA_IMAGE", "FUNCTIONS_IMAGE"}
+    for path in (INFRA / "image.sh", *INFRA.glob("hooks/*.sh")):
         text = path.read_text()
         own = set(re.findall(r"^\s*(\w+)=", text, re.MULTILINE))
         assert set(re.findall(r"\$\{?([A-Z][A-Z_]+)", text)) - own <= given, path.name
@@ -61,7 +64,7 @@ def test_azd_finds_its_hooks_and_its_services() -> None:
         assert path.stat().st_mode & 0o100, f"{hook} can't be run"
     services = set(re.findall(r"^  (\w+):\n    project", text, re.MULTILINE))
     tagged = {tag for file in FILES for tag in re.findall(r"'azd-service-name': '(\w+)'", file.text)}
-    assert services == tagged == {"functions", "gpu"}
+    assert services == tagged == {"functions"}
 
 
 ROLES = json.loads((INFRA / "roles.json").read_text())
@@ -138,6 +141,7 @@ def test_nothing_is_reached_with_a_shared_secret(name: str) -> None:
     assert only(name, "Microsoft.Storage/storageAccounts")["properties"]["allowSharedKeyAccess"] is False
     registry = only(name, "Microsoft.ContainerRegistry/registries")["properties"]
     assert registry["adminUserEnabled"] is False and registry["anonymousPullEnabled"] is False
+    assert only(name, "Microsoft.Insights/components")["properties"]["DisableLocalAuth"] is True
     database = only(name, "Microsoft.DBforPostgreSQL/flexibleServers")["properties"]
     assert database["authConfig"]["passwordAuth"] == "Disabled"
     assert database["network"]["publicNetworkAccess"] == "Disabled"
@@ -165,6 +169,35 @@ def test_production_is_reached_through_private_endpoints_only() -> None:
         for group in link["properties"]["groupIds"]
     }
     assert groups == {"blob", "queue", "table", "vault", "registry"}
+
+
+def outputs(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((INFRA / f"snapshots/{name}.snapshot.json").read_text())["outputs"]
+    return found
+
+
+def test_the_images_of_a_private_registry_are_built_by_agents_inside_the_network() -> None:
+    """Others come from public addresses, which such a registry refuses."""
+    assert (outputs("dev")["IMAGE_BUILDS"], outputs("prod")["IMAGE_BUILDS"]) == ("registry", "pool")
+    pool = only("prod", "Microsoft.ContainerRegistry/registries/agentPools")
+    assert pool["properties"]["count"] == 0, "an agent costs money while nothing is built"
+    assert ".outputs.buildSubnetId.value" in pool["properties"]["virtualNetworkSubnetResourceId"]
+    network = only("prod", "Microsoft.Network/virtualNetworks")["properties"]
+    subnet = next(each["properties"] for each in network["subnets"] if each["name"] == "builds")
+    gateway = only("prod", "Microsoft.Network/natGateways")
+    assert subnet["natGateway"]["id"] == gateway["id"], "the base images and packages come from outside"
+    used = [(ip_network(each["properties"]["addressPrefix"]), each["name"]) for each in network["subnets"]]
+    assert [(a, b) for (x, a), (y, b) in combinations(used, 2) if x.overlaps(y)] == []
+    assert not [each for each in DEPLOYED["dev"] if each["type"].startswith("Microsoft.Network/nat")]
+
+
+def test_the_key_of_the_paid_service_is_referred_to_only_where_there_is_one() -> None:
+    def settings(name: str) -> str:
+        (found,) = [each for each in DEPLOYED[name] if str(each.get("name", "")).endswith("/appsettings")]
+        return json.dumps(found["properties"])
+
+    assert "NANO_BANANA_API_KEY" not in settings("dev"), "it never resolves, and the app would wait for it"
+    assert "NANO_BANANA_API_KEY" in settings("prod")
 
 
 @pytest.mark.parametrize(("name", "replicas"), [("dev", (0, 1)), ("prod", (1, 8))])

@@ -45,6 +45,7 @@ OLD = NOW.keys() | GONE
 NEEDED_IN_AZURE = {
     "ENV",
     "AzureWebJobsStorage__accountName",
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "AZURE_CREDENTIAL",
     "AZURE_CLIENT_ID",
@@ -66,7 +67,11 @@ EXAMPLE = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MUL
 def function_app_settings() -> set[str]:
     """What Bicep sets beside app-settings.json."""
     site = module("function-app")
-    text = site.block("resource", "appSettings") + site.block("var", "schedulerSettings")
+    text = (
+        site.block("resource", "appSettings")
+        + site.block("var", "schedulerSettings")
+        + site.block("var", "nanoBananaSettings")
+    )
     return set(re.findall(r"^ +([A-Za-z]\w*): ", text, re.MULTILINE)) - {"parent", "name", "properties"}
 
 

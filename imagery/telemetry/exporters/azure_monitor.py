@@ -11,10 +11,15 @@ import atexit
 import logging
 import socket
 import sys
+from typing import TYPE_CHECKING
 
+from imagery.identity import make_credential
 from imagery.settings import Settings, TelemetryExporter, turn_off_self_reporting
 from imagery.telemetry import tracing
 from imagery.telemetry.exporters.base import Exporter, ExportHandler, ExportTroubles
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
 
 # of the Functions worker, in each of its generations: it hands the root logger's lines to the host
 _FORWARDER = "AsyncLoggingHandler"
@@ -25,7 +30,7 @@ def configure_exporter(settings: Settings, role: str = "imagery-functions") -> N
     """Export this process's lines and spans; ``none`` leaves the platform's own collection alone.
 
     ``role``: its name in Application Insights. Raises ``ValueError`` when an exporter is chosen without a
-    valid connection string, or beside the one of the Functions worker.
+    valid connection string, beside the one of the Functions worker, or with an unknown authentication.
     """
     chosen = settings.telemetry.exporter
     if chosen is TelemetryExporter.NONE:
@@ -68,15 +73,29 @@ def exporter_in_use() -> Exporter | None:
     return _installed[0][1] if _installed else None
 
 
+def _credential(settings: Settings) -> TokenCredential | None:
+    """What authorises the exporter; None: the key in the connection string does."""
+    text = settings.telemetry.authentication
+    if text is None:
+        return None
+    if "authorization=aad" not in text.lower().split(";"):
+        raise ValueError(
+            "APPLICATIONINSIGHTS_AUTHENTICATION_STRING must contain Authorization=AAD; remove it to send "
+            "with the key in APPLICATIONINSIGHTS_CONNECTION_STRING"
+        )
+    return make_credential(settings)
+
+
 def _make(settings: Settings, connection_string: str, role: str, instance: str) -> Exporter:
+    credential = _credential(settings)
     # imported here: each starts threads and takes a second, and the other one is not needed
     if settings.telemetry.exporter is TelemetryExporter.OPENCENSUS:
         from imagery.telemetry.exporters.opencensus import OpenCensusExporter
 
-        return OpenCensusExporter(settings, connection_string, role, instance)
+        return OpenCensusExporter(settings, connection_string, credential, role, instance)
     from imagery.telemetry.exporters.opentelemetry import OpenTelemetryExporter
 
-    return OpenTelemetryExporter(settings, connection_string, role, instance)
+    return OpenTelemetryExporter(settings, connection_string, credential, role, instance)
 
 
 def _leave_the_forwarding(root: logging.Logger) -> None:

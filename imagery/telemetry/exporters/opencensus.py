@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from azure.core.credentials import TokenCredential
 from opencensus.ext.azure.common.protocol import Data, Envelope, Message
 from opencensus.ext.azure.common.utils import azure_monitor_context
 from opencensus.ext.azure.log_exporter import AzureLogHandler
@@ -45,9 +46,17 @@ _KINDS = {
 class OpenCensusExporter:
     """``role`` and ``instance`` name the process in Application Insights. Raises ``ValueError``."""
 
-    def __init__(self, settings: Settings, connection_string: str, role: str, instance: str) -> None:
-        options = {
+    def __init__(
+        self,
+        settings: Settings,
+        connection_string: str,
+        credential: TokenCredential | None,
+        role: str,
+        instance: str,
+    ) -> None:
+        options: dict[str, Any] = {
             "connection_string": connection_string,
+            "credential": credential,
             "enable_local_storage": False,
             "enable_standard_metrics": False,
             "export_interval": settings.telemetry.export.interval_s,

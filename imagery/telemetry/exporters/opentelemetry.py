@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from azure.core.credentials import TokenCredential
 from azure.monitor.opentelemetry.exporter import (
     AzureMonitorLogExporter,
     AzureMonitorMetricExporter,
@@ -69,9 +70,17 @@ _SEVERITIES = {
 class OpenTelemetryExporter:
     """``role`` and ``instance`` name the process in Application Insights. Raises ``ValueError``."""
 
-    def __init__(self, settings: Settings, connection_string: str, role: str, instance: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connection_string: str,
+        credential: TokenCredential | None,
+        role: str,
+        instance: str,
+    ) -> None:
         options: dict[str, Any] = {
             "connection_string": connection_string,
+            "credential": credential,
             "disable_offline_storage": True,
             # one attempt: a repeated one could arrive twice, and would hold up those behind it
             "retry_total": 0,
