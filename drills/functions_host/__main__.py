@@ -17,7 +17,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from drills.functions_host import deaths, replays, scenarios
+from drills.functions_host import answers, deaths, replays, scenarios
 from drills.functions_host.places import PLACES
 from drills.functions_host.python import PythonMissingError, interpreter
 from drills.functions_host.report import Report
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> int:
             host = FunctionsHost(program, interpreter())
         except PythonMissingError as error:
             return _skip(f"{error}")
+    if chosen.answers:
+        return answers.run(host)
     report = Report()
     with running(host) as site:
         try:
@@ -118,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=["functions", "local"],
         default="functions",
         help="local: the same on the project's own local host, as far as it applies",
+    )
+    parser.add_argument(
+        "--answers", action="store_true", help="only what small orchestrators at the edges come to: a minute"
     )
     parser.add_argument(
         "--busy-s", type=float, default=120.0, help="how long the GPU service is busy (%(default)s)"

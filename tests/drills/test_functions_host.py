@@ -16,6 +16,7 @@ import pytest
 from azure.storage.blob import BlobServiceClient
 
 from devhost.history import EventKind
+from drills.functions_host import answers
 from drills.functions_host.gateway import GpuCall, gaps_s
 from drills.functions_host.histories import Recorded, signed
 from drills.functions_host.histories import read as read_histories
@@ -134,3 +135,9 @@ def test_histories_are_read_from_the_tables_and_blobs_of_the_extension(own_azuri
     assert (recorded.instance_id, recorded.execution_id, recorded.name) == ("a", "e1", "batch")
     assert [event["EventType"] for event in recorded.history] == [0, *[13] * 1001, 5]
     assert (recorded.history[-1]["TaskScheduledId"], recorded.history[-1]["Result"]) == (7, long)
+
+
+@pytest.mark.slow
+def test_the_local_host_says_at_the_edges_what_the_extension_says(tmp_path: Path) -> None:
+    with answers.serving(None, tmp_path / "host") as url:
+        assert answers.ask(url) == {"answers": len(answers.CASES) + len(answers.EXITS), "differences": []}
