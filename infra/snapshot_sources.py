@@ -18,7 +18,7 @@ _LOADED = re.compile(r"\bload\w+\(\s*'([^']+)'")
 
 
 def sources() -> dict[str, str]:
-    """SHA-256 of each Bicep and parameter file, each file that one loads, and each snapshot, by path in infra/."""
+    """SHA-256 of Bicep and parameter files, of what they load, and of the snapshots, by path in infra/."""
     files = {
         *INFRA.rglob("*.bicep"),
         *INFRA.glob("snapshots/*.bicepparam"),
