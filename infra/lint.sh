@@ -69,6 +69,8 @@ bicep_snapshots() {
             --subscription-id 00000000-0000-0000-0000-000000000000 \
             --tenant-id 00000000-0000-0000-0000-000000000000 || return 1
     done
+    # a test compares these hashes where there is no compiler
+    [ "${SNAPSHOTS:-validate}" = validate ] || "${PYTHON:-python3}" -m infra.snapshot_sources
 }
 
 if command -v bicep >/dev/null 2>&1; then
@@ -76,7 +78,7 @@ if command -v bicep >/dev/null 2>&1; then
     check "bicep format" bicep_format
     check "bicep snapshots" bicep_snapshots
 else
-    echo "bicep: skipped, bicep is not here"
+    echo "bicep: skipped, bicep is not here; tests/infra holds the snapshots against hashes of the sources"
 fi
 install
 check "hadolint" "$bin/hadolint" Dockerfile gpu_container/Dockerfile
@@ -86,9 +88,9 @@ check "yamllint" "$bin/yamllint" --strict --config-file infra/.yamllint .github 
 check "compose schema" "$bin/check-jsonschema" --builtin-schema vendor.compose-spec compose.yaml
 check "workflow schema" "$bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/ci.yml .github/workflows/deploy.yml
 if docker compose version >/dev/null 2>&1; then
-    check "docker compose config" docker compose --profile gpu --profile monitoring config --quiet
+    check "docker compose config" docker compose --profile gpu --profile monitoring --profile durable-task-scheduler config --quiet
 else
-    check "docker compose config" docker-compose --profile gpu --profile monitoring config --quiet
+    check "docker compose config" docker-compose --profile gpu --profile monitoring --profile durable-task-scheduler config --quiet
 fi
 checkov_scan bicep dockerfile github_actions
 exit $failed

@@ -17,7 +17,9 @@ if [ -z "$app" ]; then
 fi
 # without its service principal nobody gets a token for it; a role that must be assigned keeps all others out
 az ad sp show --id "$app" >/dev/null 2>&1 || again az ad sp create --id "$app" >/dev/null
-again az ad sp update --id "$app" --set appRoleAssignmentRequired=true
+# only an owner may change it: a pipeline that comes after a person finds it done
+required=$(again az ad sp show --id "$app" --query appRoleAssignmentRequired --output tsv)
+[ "$required" = true ] || again az ad sp update --id "$app" --set appRoleAssignmentRequired=true
 azd env set GPU_APP_ID "$app"
 
 [ -n "$(value BUDGET_START)" ] || azd env set BUDGET_START "$(date -u +%Y-%m-01)"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from infra.snapshot_sources import HASHES, sources
 from testbed.stack import ROOT
 from tests.infra.bicep import INFRA, Bicep, all_files
 
@@ -67,6 +68,8 @@ def test_azd_finds_its_hooks_and_its_services() -> None:
     assert services == tagged == {"functions"}
 
 
+# ids as learn.microsoft.com/azure/role-based-access-control/built-in-roles lists them (2026-11-27); no
+# package that can be installed here holds them
 ROLES = json.loads((INFRA / "roles.json").read_text())
 
 
@@ -205,6 +208,15 @@ def test_the_gpu_app_scales_by_requests_and_sleeps_in_dev(name: str, replicas: t
     scale = only(name, "Microsoft.App/containerApps")["properties"]["template"]["scale"]
     assert (scale["minReplicas"], scale["maxReplicas"]) == replicas
     assert scale["rules"] == [{"name": "http", "http": {"metadata": {"concurrentRequests": "2"}}}]
+
+
+def test_the_snapshots_are_those_of_the_present_sources() -> None:
+    """Seen without the compiler: only a run of it writes the hashes."""
+    present, written = sources(), json.loads(HASHES.read_text())
+    changed = {path for path in present | written if present.get(path) != written.get(path)}
+    assert changed == set(), "SNAPSHOTS=overwrite make lint-infra, where Microsoft's bicep is on the PATH"
+    assert {"main.bicep", "roles.json", "app-settings.json", "snapshots/prod.bicepparam"} <= present.keys()
+    assert all(f"modules/{path.name}" in present for path in (INFRA / "modules").glob("*.bicep"))
 
 
 @pytest.mark.parametrize("name", DEPLOYED)

@@ -216,8 +216,22 @@ def test_the_task_hub_has_one_name() -> None:
     scheduler = module("durable-task-scheduler").block("resource", "taskHub")
     assert f"name: '{hub}'" in scheduler
     assert SERVICES["durable-monitor"]["environment"]["DFM_HUB_NAME"] == hub
+    assert SERVICES["durable-task-scheduler"]["environment"]["DTS_TASK_HUB_NAMES"] == hub
     # the queues and tables of Azure Storage are named after it
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9]{2,44}", hub)
+
+
+def test_the_emulator_of_the_second_back_end_is_where_the_host_looks_for_it() -> None:
+    """Its container serves gRPC on 8080 and a dashboard on 8082, without a sign-in."""
+    name = PROVIDERS["durableTaskScheduler"]["connectionStringName"]
+    address = "Endpoint=http://{}:8080;Authentication=None"
+    assert SERVICES["functions"]["environment"][name] == address.format("durable-task-scheduler")
+    assert UNDER_CORE_TOOLS[name] == address.format("127.0.0.1")
+    emulator = SERVICES["durable-task-scheduler"]
+    assert emulator["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:8082:8082"]
+    assert emulator["profiles"] == ["durable-task-scheduler"], "the default back end needs none"
+    waits = SERVICES["functions"]["depends_on"]["durable-task-scheduler"]
+    assert waits == {"condition": "service_started", "required": False}
 
 
 @pytest.mark.parametrize("backend", sorted(PROVIDERS))

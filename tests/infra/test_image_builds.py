@@ -154,6 +154,38 @@ def test_a_region_that_lacks_something_is_named_before_anything_is_made(
     assert re.findall(r"does not list (.+?) in swedencentral", done.stderr) == missing
 
 
+@pytest.mark.parametrize(("required", "changes"), [("true", 0), ("false", 1)])
+def test_a_pipeline_changes_nothing_of_an_app_registration_that_is_complete(
+    programs: Programs, required: str, changes: int
+) -> None:
+    """It may change only what it owns, and a person may have made this one."""
+    programs.answers |= {
+        "ad app list": ("22222222-2222-2222-2222-222222222222", 0),
+        "appRoleAssignmentRequired --output": (required, 0),
+        "group exists": ("false", 0),
+    }
+    assert provision(programs)["GPU_APP_ID"] == "22222222-2222-2222-2222-222222222222"
+    assert len(programs.calls("ad sp update")) == changes
+    assert programs.calls("ad app create") == []
+
+
+def test_the_function_app_may_call_the_gpu_app_once_and_secrets_are_forgotten(programs: Programs) -> None:
+    programs.answers |= {
+        "--query id": ("gpu-principal", 0),
+        "appRoles": ("role-id", 0),
+        "--method get": ("", 0),
+    }
+    known = {"GPU_APP_ID": "app", "FUNCTIONS_PRINCIPAL_ID": "functions-principal"}
+    assert programs.run("postprovision", **known).returncode == 0
+    (given,) = programs.calls("--method post")
+    assert "/servicePrincipals/gpu-principal/appRoleAssignedTo" in given
+    assert all(each in given for each in ("functions-principal", "role-id"))
+    assert programs.was_set() == {"WEBHOOK_SIGNING_KEY": "", "NANO_BANANA_API_KEY": ""}
+    programs.answers["--method get"] = ("assignment-id", 0)
+    assert programs.run("postprovision", **known).returncode == 0
+    assert programs.calls("--method post") == []
+
+
 def test_what_cannot_be_looked_up_ends_the_deployment(programs: Programs) -> None:
     programs.answers |= {"group exists": ("true", 0), "containerapp list": ("no answer", 1)}
     done = programs.run("preprovision", AZURE_ENV_NAME="demo", AZURE_LOCATION="swedencentral")
