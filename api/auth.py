@@ -88,7 +88,8 @@ class Authentication:
         if caller is None and is_protected:
             given = _given_key(headers) or _session_id(headers) or _signed_in(headers)
             refusal = invalid_key() if given else _missing_key()
-            _log.info("authentication_refused", code=refusal.problem.code)
+            # one line for each would let anybody fill the log
+            _log.debug("authentication_refused", code=refusal.problem.code)
             await problem_response(refusal)(scope, receive, send)
             return
         if (caller is not None or path == SESSION_PATH) and is_forged(scope["method"], headers):

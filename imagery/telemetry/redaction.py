@@ -15,6 +15,14 @@ _SECRET_NAMES = re.compile(
 _PATTERNS = (
     # our own keys keep the part that names them
     (re.compile(r"\b(igp_[a-z2-9]{10}_)[A-Za-z0-9_-]{20,}"), rf"\1{HIDDEN}"),
+    (re.compile(r"\bigs_[A-Za-z0-9_-]{20,}"), f"igs_{HIDDEN}"),
+    # who knows the path of such a hook may write to it
+    (
+        re.compile(
+            r"(\bhooks\.slack\.com/services/|\bdiscord(?:app)?\.com/api/webhooks/|\bwebhook\.office\.com/)[^\s\"']+"
+        ),
+        rf"\1{HIDDEN}",
+    ),
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=]{8,}"), f"whsec_{HIDDEN}"),
     (re.compile(r"\bAIza[A-Za-z0-9_-]{30,}"), HIDDEN),
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
@@ -22,7 +30,7 @@ _PATTERNS = (
     (
         re.compile(
             r"\b(AccountKey|SharedAccessKey|SharedAccessSignature|sig|password|pwd|(?:x-)?(?:goog-)?api[_-]?key|"
-            r"x-functions-key|token|secret)(\"?'?\s*[=:]\s*[\"']?)[^\s\"'&;,)}\]]{6,}",
+            r"x-functions-key|(?:[a-z]+[_-])*(?:token|secret))(\"?'?\s*[=:]\s*[\"']?)[^\s\"'&;,)}\]]{6,}",
             re.IGNORECASE,
         ),
         rf"\1\2{HIDDEN}",

@@ -30,6 +30,11 @@ SECRETS = [
     "password=hunter2secret, user=app",
     '{"x-goog-api-key": "hunter2secret"}',
     "GET /api/x?code=hunter2secret&y=1",
+    "https://x.example/cb?access_token=hunter2secret&x=1",
+    "client_secret=hunter2secret refresh-token: hunter2secret",
+    f"cookie igs_{'hunter2secret' * 3}",
+    "POST https://hooks.slack.com/services/T012345/B012345/hunter2secret failed",
+    "https://discord.com/api/webhooks/123/hunter2secret",
     "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
 ]
 PARTS = [
