@@ -65,10 +65,16 @@ def history_of(events: list[pb.HistoryEvent], *, show_input: bool, show_output: 
     """The history as the extension shows it: what was scheduled stands in the event that ended it."""
     shown: dict[int, dict[str, Any]] = {}
     scheduled: dict[int, int] = {}
+    turn: Any = None
     for index, event in enumerate(events):
         kind = str(event.WhichOneof("eventType"))
+        if kind == "orchestratorStarted":
+            turn = event.timestamp
         if kind in _FIELDS:
             shown[index] = _shown(event, kind)
+            if turn is not None and not event.timestamp.ToMicroseconds():
+                # the backend leaves most events without a time: they are as old as their turn
+                shown[index]["Timestamp"] = _exact(turn)
         if kind in _SCHEDULES:
             scheduled[event.eventId] = index
         if kind in _ENDS:

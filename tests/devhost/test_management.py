@@ -171,7 +171,9 @@ def test_the_history_names_what_ended_and_hides_outputs_unless_asked(host: HostP
     ]
     assert events[2]["Reason"] == "Orchestrator function 'failing' failed: on purpose"
     assert not any("Result" in each for each in events)
-    assert all(each["ScheduledTime"] <= each["Timestamp"] for each in events[1:3])
+    created = call(host, "GET", path).json()["createdTime"].removesuffix("Z")
+    assert all(created <= each["ScheduledTime"] <= each["Timestamp"] for each in events[1:3])
+    assert all(created <= each["Timestamp"] for each in events)
     events = call(host, "GET", f"{path}?showHistory=true&showHistoryOutput=true").json()["historyEvents"]
     assert (events[1]["Result"], events[-1]["Result"]) == (4, [4, "child failed"])
     events = call(host, "GET", f"{path}?showHistory=true&showInput=false").json()["historyEvents"]

@@ -26,16 +26,23 @@ pytestmark = pytest.mark.slow
 
 _LIBRARY = ROOT / "drills/functions_host/library.py"
 _BLOB = "worker-library.jpg"
-_COMMON = {"type", "name", "direction"}
-# what each extension reads of its binding, by the properties of its published attribute classes
+# of any binding: ScriptBindingContext.cs of Azure/azure-functions-host
+_COMMON = {"type", "name", "direction", "dataType", "cardinality", "properties"}
+# of each type: properties of the extension's attribute class, without regard to case, or what the host reads
 _READ_BY_EXTENSIONS = {
+    # OrchestrationTriggerAttribute.cs, ActivityTriggerAttribute.cs and DurableClientAttribute.cs of
+    # Azure/azure-functions-durable-extension
     "orchestrationTrigger": {"orchestration"},
     "activityTrigger": {"activity"},
-    "durableClient": {"taskHub", "connectionName", "externalClient", "properties"},
-    "httpTrigger": {"route", "methods", "authLevel", "webHookType"},
+    "durableClient": {"taskHub", "connectionName", "externalClient"},
+    # CoreExtensionsScriptBindingProvider.cs of Azure/azure-functions-host, http and timers; host 4 reads no
+    # webHookType
+    "httpTrigger": {"route", "methods", "authLevel"},
     "http": set[str](),
     "timerTrigger": {"schedule", "runOnStartup", "useMonitor"},
-    "blobTrigger": {"path", "connection", "source", "properties"},
+    # BlobTriggerAttribute.cs of Azure/azure-sdk-for-net, whose BlobPath JobHostMetadataProvider.cs of
+    # Azure/azure-webjobs-sdk takes from "path"
+    "blobTrigger": {"path", "connection", "source"},
 }
 
 
