@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
+import pytest
 from playwright.sync_api import Page, expect
+from sqlmodel import select
 
+from imagery.database.engine import Database, make_engine
+from imagery.database.tables import GpuAnswer, utc_now
 from imagery.principal import Role
 from testbed.pictures import small_photo
 from testbed.stack import Stack
@@ -88,6 +93,41 @@ def test_an_operator_opens_and_closes_a_circuit(page: Page, stack: Stack, pictur
     stack.client.post("/api/v1/circuit-breakers/content_safety", json={"state": "open"})
     expect(page.get_by_text(re.compile(r"\bopen\b", re.I)).first).to_be_visible(timeout=30_000)
     stack.client.post("/api/v1/circuit-breakers/content_safety", json={"state": "closed"})
+
+
+def gpu_answered(stack: Stack, ago: timedelta | None) -> None:
+    """As if the GPU service had last answered so long ago; None: never."""
+    with Database(make_engine(stack.database_url)).write() as session:
+        row = session.exec(select(GpuAnswer)).one()
+        if ago is None:
+            session.delete(row)
+        else:
+            row.answered_at = utc_now() - ago
+            session.add(row)
+
+
+@pytest.mark.parametrize(
+    ("ago", "state", "said"),
+    [
+        (timedelta(hours=3), "idle", "Last answered 3:00 h ago. It sleeps until a job needs it."),
+        (timedelta(days=3), "idle", "Last answered 3 days ago. It sleeps until a job needs it."),
+        (None, "unknown", "no job has needed it yet"),
+    ],
+    ids=["hours", "days", "never"],
+)
+def test_a_sleeping_gpu_is_no_alarm(
+    page: Page, stack: Stack, completed: str, pictures: Pictures, ago: timedelta | None, state: str, said: str
+) -> None:
+    gpu_answered(stack, ago)
+    page.goto("/operations")
+    row = page.locator("[data-dependency=gpu]")
+    expect(row).to_have_attribute("data-state", state)
+    expect(row).to_contain_text(said)
+    expect(page.get_by_test_id("health")).not_to_contain_text(" VRAM")
+    pictures.take(page, f"operations-gpu-{state}", whole=True)
+    page.goto("/metrics")
+    expect(page.get_by_test_id("chart-vram")).to_be_visible()
+    pictures.take(page, f"metrics-gpu-{state}", whole=True)
 
 
 def test_users_see_only_their_own_jobs(visitor: Page, stack: Stack, completed: str) -> None:

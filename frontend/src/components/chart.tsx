@@ -77,7 +77,7 @@ function options(
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     scales: {
-      x: { range: (_, min, max) => [Math.min(min, max - MIN_SPAN_S), max] },
+      x: { range: (plot, min, max) => span(min, plot.data[0].length === 1 ? min : max) },
       y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.15 : 1] },
     },
     axes: [
@@ -97,6 +97,11 @@ function options(
       })),
     ],
   };
+}
+
+/** What the axis of times shows. Of a single time, uPlot would make a span of years. */
+function span(min: number, max: number): [number, number] {
+  return [Math.min(min, max - MIN_SPAN_S), max];
 }
 
 /** A CSS variable of the theme as a colour that a canvas accepts. */

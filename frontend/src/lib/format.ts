@@ -31,6 +31,12 @@ export function duration(ms: number): string {
   return `${String(Math.floor(seconds / 3600))}:${two(Math.floor((seconds % 3600) / 60))} h`;
 }
 
+/** `4.2 s ago`, `2:03 h ago`, `3 days ago`. */
+export function ago(ms: number): string {
+  const days = Math.floor(ms / 86_400_000);
+  return days < 2 ? `${duration(ms)} ago` : `${String(days)} days ago`;
+}
+
 /** `$0.08`; what is smaller than a cent keeps its digits. */
 export function usd(amount: number): string {
   const digits = amount !== 0 && Math.abs(amount) < 0.01 ? 4 : 2;

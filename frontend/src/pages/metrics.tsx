@@ -5,7 +5,7 @@ import { ChartPanel, COLOURS } from '../components/chart_panel';
 import { EmptyState, QueryError, Skeleton } from '../components/feedback';
 import { LatencyPanel } from '../components/latency_panel';
 import { PageHeading, Section } from '../components/page';
-import { duration, usd } from '../lib/format';
+import { ago, duration, usd } from '../lib/format';
 import { ratePerMinute, type Snapshot, sum } from '../lib/metrics_history';
 import { humanize, STAGE_NAMES } from '../lib/names';
 import { useMe } from '../state/session';
@@ -143,7 +143,7 @@ function Verdicts({ history, latest }: PanelProps) {
       testId="chart-verdicts"
       history={history}
       lines={lines}
-      format={(value) => value.toFixed(0)}
+      format={(value) => (Number.isInteger(value) ? String(value) : '')}
       height={250}
     />
   );
@@ -171,7 +171,7 @@ function Vram({ history, latest }: PanelProps) {
 
 function gpuNote(readings: string, ageS: number | null): string {
   if (typeof ageS !== 'number') return 'The GPU service has not been needed yet.';
-  return `${readings}, as it last answered ${duration(ageS * 1000)} ago. It is not asked while there is no work.`;
+  return `${readings}, as of its last answer ${ago(ageS * 1000)}. It is not asked while there is no work.`;
 }
 
 function OpenJobs({ latest }: { latest: Snapshot }) {
