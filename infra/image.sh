@@ -3,6 +3,8 @@
 # How, says IMAGE_BUILDS: 'registry' (its agents), 'pool' (agents inside the network, see open_pool) or 'docker' (this machine).
 # Read by the hooks with '.'.
 
+IMAGE_BUILDS=${IMAGE_BUILDS:-}
+
 build_image() {
     image=$1 file=$2
     shift 2

@@ -72,6 +72,12 @@ def test_without_a_pool_who_deploys_builds_and_pushes(programs: Programs) -> Non
     assert all("--platform linux/amd64" in line for line in built) and len(built) == 2
 
 
+def test_an_environment_of_before_is_told_to_provision_first(programs: Programs) -> None:
+    done = programs.run("predeploy", **ENVIRONMENT)
+    assert done.returncode != 0 and "run azd provision first" in done.stderr
+    assert programs.calls("acr") == programs.calls("docker") == []
+
+
 def test_a_gpu_image_of_the_same_files_is_not_built_again(programs: Programs) -> None:
     assert deploy(programs, "registry") == 0
     (image,) = re.findall(r"--image (crdemo.azurecr.io/gpu:\w+)", programs.calls("containerapp update")[0])
