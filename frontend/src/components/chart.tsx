@@ -1,6 +1,7 @@
 import 'uplot/dist/uPlot.min.css';
 import { useEffect, useRef } from 'react';
 import uPlot from 'uplot';
+import { timeSpan } from '../lib/time_span';
 import { useTheme } from '../state/theme';
 
 export interface Line {
@@ -20,8 +21,6 @@ interface Props {
   summary: string;
   height?: number;
 }
-
-const MIN_SPAN_S = 60;
 
 /** Lines over time. `summary` says the same in words, for people who cannot see the chart. */
 export function Chart({ times, lines, format, summary, height = 180 }: Props) {
@@ -77,7 +76,7 @@ function options(
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     scales: {
-      x: { range: (plot, min, max) => span(min, plot.data[0].length === 1 ? min : max) },
+      x: { range: (plot, min, max) => timeSpan(plot.data[0].length, min, max) },
       y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.15 : 1] },
     },
     axes: [
@@ -97,11 +96,6 @@ function options(
       })),
     ],
   };
-}
-
-/** What the axis of times shows. Of a single time, uPlot would make a span of years. */
-function span(min: number, max: number): [number, number] {
-  return [Math.min(min, max - MIN_SPAN_S), max];
 }
 
 /** A CSS variable of the theme as a colour that a canvas accepts. */
