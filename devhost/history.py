@@ -1,8 +1,8 @@
 """The backend's history events as the JSON history of the Durable Functions SDK.
 
 The SDK counts tasks from 0 in each execution. The backend delivers what belongs to an earlier execution
-of the same instance id (a timer that was still set when it continued as new, an activity nobody waited
-for) to the one that runs now. So the backend is given ids that differ by execution: ``id_base`` plus the
+of the same instance id (a cancelled timer when it continued as new, what a terminated instance left behind)
+to the one that runs now. So the backend is given ids that differ by execution: ``id_base`` plus the
 SDK's number; what comes back outside the execution's range is left out.
 """
 
