@@ -39,7 +39,7 @@ def _finish(order: FinishInput) -> JobSummary:
     view = jobs.view(order.job_id)
     code, text = order.error_code, order.message
     row = next((row for row in view.stages if row.stage == order.stage), None) if view else None
-    if code in _ENDED_WAITING and row is not None and row.error_message:
+    if code in _ENDED_WAITING and row is not None and row.error_message and row.error_message != text:
         text = f"{text} It waited because of: {row.error_message}"
     if (
         order.state is JobState.FAILED

@@ -41,7 +41,8 @@ def _run(order: StageInput, stage: Stage, work: Work, measured: Span) -> StageRe
     if begun.output is not None and services.storage.exists(begun.output):
         return attempt.stands_at(begun.output)
     if utc_now() >= order.deadline:
-        return attempt.fail("deadline_exceeded", "The job's deadline passed before this stage.")
+        why = f" It waited because of: {begun.waited_for}" if begun.waited_for else ""
+        return attempt.fail("deadline_exceeded", f"The job's deadline passed before this stage.{why}")
     try:
         return work(attempt)
     except TransientStageError:

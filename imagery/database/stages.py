@@ -21,11 +21,15 @@ from imagery.database.tables import ImageJob, StageRun, utc_now
 
 @dataclass(frozen=True)
 class BegunStage:
-    """A stage that may work: its job, and its output where it has succeeded already."""
+    """A stage that may work: its job, and its output where it has succeeded already.
+
+    ``waited_for``: why the attempt before this one was put off.
+    """
 
     job: ImageJob
     attempt: int
     output: BlobRef | None
+    waited_for: str | None = None
 
 
 class Stages:
@@ -51,6 +55,7 @@ class Stages:
             )
             if row.state == StageState.SUCCEEDED:
                 return BegunStage(job, row.attempt, _output(row))
+            waited_for = row.error_message if row.state == StageState.WAITING else None
             row.state = StageState.RUNNING
             row.attempt += 1
             row.started_at = utc_now()
@@ -62,7 +67,7 @@ class Stages:
             job.updated_at = utc_now()
             session.add(row)
             record(session, job, "stage_started", stage=stage, attempt=row.attempt)
-            return BegunStage(job, row.attempt, None)
+            return BegunStage(job, row.attempt, None, waited_for)
 
     def succeed(
         self,
