@@ -14,6 +14,9 @@ from imagery_client.errors import ClientError, ExitCode
 from imagery_client.output import Output
 from imagery_client.settings import ClientSettings, choose_target
 
+# most that one call may take
+_CALL_S = 60.0
+
 
 def main(arguments: list[str]) -> int:
     """Run one command. Returns its exit code."""
@@ -40,7 +43,7 @@ def main(arguments: list[str]) -> int:
 async def _run(chosen: Namespace, output: Output, job_ids: list[str]) -> ExitCode:
     settings = ClientSettings.from_environment()
     target = choose_target(settings, getattr(chosen, "url", None), getattr(chosen, "key", None))
-    async with ApiClient(target, settings.timeout_s, output.note) as api:
+    async with ApiClient(target, _CALL_S, output.note) as api:
         command = getattr(Commands(api, output, chosen, job_ids), chosen.command)
         done: ExitCode = await command()
         return done

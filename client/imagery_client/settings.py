@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-
-from imagery_client.errors import ClientError
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 DEFAULT_URL = "http://127.0.0.1:7071"
 _PREFIX = "IMAGERY_"
@@ -25,19 +23,13 @@ class ClientSettings(BaseModel):
 
     url: str | None = None
     api_key: SecretStr | None = None
-    timeout_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     run_dir: Path = Path(".run")
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """The settings of ``IMAGERY_*`` variables. Raises ``ClientError``."""
+        """The settings of ``IMAGERY_*`` variables."""
         given = {name: variables.get(variable_name(name)) for name in cls.model_fields}
-        try:
-            return cls.model_validate({name: value for name, value in given.items() if value})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = variable_name(str(first["loc"][0]))
-            raise ClientError("Wrong setting", f"{name}: {first['msg']}") from None
+        return cls.model_validate({name: value for name, value in given.items() if value})
 
 
 def variable_name(field: str) -> str:

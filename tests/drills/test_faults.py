@@ -26,7 +26,7 @@ pytestmark = pytest.mark.stack
 
 # one way in, one loss of money and the other stores; of neighbours most leave the same behind
 _SOME = {"happy path", "submitted over HTTP", "broken connection", "happy path on PostgreSQL and Azurite"}
-_EVERY = 40
+_EVERY = 25
 
 
 @pytest.fixture(scope="module")
