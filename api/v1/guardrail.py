@@ -57,7 +57,8 @@ async def validate_image(
 
     Both verdicts are a 200; each check comes with what it measured and its limit.
     """
-    validations.check(caller.user_id)
+    if not caller.sees_everything:
+        validations.check(caller.user_id)
     data = await file.read()
     return await in_waiting_thread(_validate, data, file.content_type, prompt, caller.user_id)
 

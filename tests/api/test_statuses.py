@@ -286,7 +286,9 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("validate_image", 400): lambda w: w.post(
         "/guardrail/validate", content=b"no boundary", headers={"Content-Type": "multipart/form-data"}
     ),
-    ("validate_image", 429): lambda w: too_often(lambda: w.post("/guardrail/validate", files=FILE)),
+    ("validate_image", 429): lambda w: too_often(
+        lambda: w.post("/guardrail/validate", files=FILE, role=Role.USER)
+    ),
     ("validate_image", 422): lambda w: w.post("/guardrail/validate", data={"prompt": "a"}),
     ("list_batches", 422): lambda w: w.get("/batches?cursor=nonsense"),
     ("create_batch", 200): lambda w: twice(w, "/batches", [{"json": {"items": [{"blob": w.upload()}]}}] * 2),
