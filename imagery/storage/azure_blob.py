@@ -79,7 +79,8 @@ class AzureBlobStorage:
             etag=str(found.etag).strip('"'),
             content_type=found.content_settings.content_type or "application/octet-stream",
             modified=found.last_modified,
-            is_folder=str((found.metadata or {}).get("hdi_isfolder", "")).lower() == "true",
+            # a photo stays a photo whatever its metadata say
+            is_folder=found.size == 0 and (found.metadata or {}).get("hdi_isfolder", "").lower() == "true",
         )
 
     def exists(self, ref: BlobRef) -> bool:

@@ -81,6 +81,18 @@ def test_a_blob_that_is_packed_is_read_as_it_is_stored(azurite: Azurite) -> None
     assert storage.read_start(ref, 10) == packed[:10]
 
 
+@pytest.mark.parametrize(("data", "is_folder"), [(b"", True), (b"photo", False)])
+def test_only_an_empty_blob_marks_a_folder(azurite: Azurite, data: bytes, is_folder: bool) -> None:
+    storage = AzureBlobStorage.from_settings(
+        read(Settings, {"AzureWebJobsStorage": azurite.connection_string})
+    )
+    name = f"c-{uuid.uuid4().hex}"
+    storage.ensure_containers(name)
+    client = BlobClient.from_connection_string(azurite.connection_string, name, "x")
+    client.upload_blob(data, metadata={"hdi_isfolder": "true"})
+    assert storage.properties(BlobRef(container=name, name="x")).is_folder is is_folder
+
+
 def test_a_missing_blob_is_not_found(storage: Storage, container: str) -> None:
     ref = BlobRef(container=container, name="nothing")
     assert not storage.exists(ref)
