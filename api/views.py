@@ -19,7 +19,7 @@ from imagery.contracts import (
     StageState,
 )
 from imagery.database.callbacks import CallbackState
-from imagery.database.jobs import JobView
+from imagery.database.job_views import JobView
 from imagery.database.tables import CallbackDelivery, GuardrailLog, ImageJob, StageRun
 
 

@@ -23,6 +23,7 @@ from api.problems import STARTED, Responses, problems
 from api.v1.batch_items import RefusedBatchItem, create_jobs
 from api.views import JobStatus, View, job_status
 from imagery.contracts import JobState
+from imagery.database.job_views import JobFilter
 from imagery.database.tables import Batch
 from imagery.job_ids import keyed_batch_id
 from imagery.principal import Principal
@@ -218,7 +219,7 @@ async def _load(batch_id: str, caller: Principal) -> BatchStatus:
 def _status(batch_id: str, caller: Principal) -> BatchStatus:
     services = get_services()
     batch = _find(batch_id, caller)
-    page = services.jobs.page(owner_id=caller.scope, batch_id=batch_id, limit=_MAX_ITEMS)
+    page = services.jobs.page(JobFilter(owner_id=caller.scope, batch_id=batch_id), limit=_MAX_ITEMS)
     jobs = [job_status(view) for view in reversed(page.jobs)]
     ended = sum(job.state.is_terminal for job in jobs)
     return BatchStatus(

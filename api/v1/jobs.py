@@ -22,6 +22,7 @@ from api.views import GuardrailVerdict, JobPage, JobStatus, guardrail_verdict, j
 from imagery.contracts import JOBS, BlobRef, JobState, Stage, stage_output
 from imagery.database.callbacks import delivery_id
 from imagery.database.guardrail_log import latest_verdict
+from imagery.database.job_views import JobFilter
 from imagery.database.jobs import RETRYABLE_STATES
 from imagery.database.tables import ImageJob
 from imagery.guardrail import NoThumbnailError
@@ -84,10 +85,12 @@ async def list_jobs(caller: Caller, query: Annotated[JobQuery, Query()]) -> JobP
     batch = query.batch_id
     page = await asyncio.to_thread(
         get_services().jobs.page,
-        owner_id=caller.scope,
-        states=query.state,
-        batch_id=batch if batch is None or is_id(batch) else "",
-        source=_source(query.source) if query.source else None,
+        JobFilter(
+            owner_id=caller.scope,
+            states=query.state,
+            batch_id=batch if batch is None or is_id(batch) else "",
+            source=_source(query.source) if query.source else None,
+        ),
         limit=query.limit,
         cursor=parse_cursor(query.cursor) if query.cursor else None,
     )

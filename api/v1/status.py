@@ -15,7 +15,7 @@ from api.problems import problems
 from api.views import JobStatus, job_status
 from api.waiting import come_again_s, waiting_room
 from imagery.contracts import GpuProgress, JobState, Stage, StageState
-from imagery.database.jobs import JobView
+from imagery.database.job_views import JobView
 from imagery.principal import Principal
 from imagery.services import get_services
 from imagery.text import is_id

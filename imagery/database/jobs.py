@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
@@ -10,34 +9,18 @@ from sqlmodel import Session, col, or_, select
 
 from imagery.contracts import OPEN_STATES, BlobRef, JobRequest, JobState, Stage, StageState
 from imagery.database.budget import release_reserved
-from imagery.database.callbacks import add_callback, latest
+from imagery.database.callbacks import add_callback
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.job_rows import close_stage, enter, has_begun, lock_job, lock_jobs, stage_row, stages_of
+from imagery.database.job_views import JobFilter, JobView, JobViewPage, job_page, job_view
 from imagery.database.new_jobs import JobOrder, MadeJob, insert, lock_takeable
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.savings import count_unpaid
-from imagery.database.tables import CallbackDelivery, ImageJob, StageRun, utc_now
+from imagery.database.tables import ImageJob, utc_now
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 _OPEN_STAGES = frozenset({StageState.RUNNING, StageState.WAITING})
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job with its stages in order, and its newest callback."""
-
-    job: ImageJob
-    stages: list[StageRun]
-    callback: CallbackDelivery | None = None
-
-
-@dataclass(frozen=True)
-class JobViewPage:
-    """Jobs, newest first, and the cursor of the next page (None at the end)."""
-
-    jobs: list[JobView]
-    cursor: tuple[datetime, str] | None
 
 
 class Jobs:
@@ -118,48 +101,14 @@ class Jobs:
     def view(self, job_id: str) -> JobView | None:
         """The job with its stages. Returns None if there is no such job."""
         with self._database.read() as session:
-            job = session.get(ImageJob, job_id)
-            if job is None:
-                return None
-            stages = stages_of(session, [job_id]).get(job_id, [])
-            return JobView(job, stages, latest(session, [job_id]).get(job_id))
+            return job_view(session, job_id)
 
     def page(
-        self,
-        *,
-        owner_id: str | None,
-        states: list[JobState] | None = None,
-        batch_id: str | None = None,
-        source: tuple[str, str] | None = None,
-        limit: int,
-        cursor: tuple[datetime, str] | None = None,
+        self, wanted: JobFilter, *, limit: int, cursor: tuple[datetime, str] | None = None
     ) -> JobViewPage:
-        """One page of jobs, newest first; ``owner_id`` None: the jobs of all owners."""
-        query = select(ImageJob).order_by(col(ImageJob.created_at).desc(), col(ImageJob.job_id).desc())
-        if owner_id is not None:
-            query = query.where(ImageJob.owner_id == owner_id)
-        if states:
-            query = query.where(col(ImageJob.state).in_(states))
-        if batch_id is not None:
-            query = query.where(ImageJob.batch_id == batch_id)
-        if source is not None:
-            query = query.where(ImageJob.source_container == source[0], ImageJob.source_name == source[1])
-        if cursor is not None:
-            at, job_id = cursor
-            query = query.where(
-                or_(
-                    col(ImageJob.created_at) < at,
-                    (col(ImageJob.created_at) == at) & (col(ImageJob.job_id) < job_id),
-                )
-            )
+        """One page of the jobs of ``wanted``, newest first."""
         with self._database.read() as session:
-            found = list(session.exec(query.limit(limit + 1)))
-            jobs = found[:limit]
-            ids = [job.job_id for job in jobs]
-            stages, callbacks = stages_of(session, ids), latest(session, ids)
-        views = [JobView(job, stages.get(job.job_id, []), callbacks.get(job.job_id)) for job in jobs]
-        more = len(found) > limit
-        return JobViewPage(views, (jobs[-1].created_at, jobs[-1].job_id) if more else None)
+            return job_page(session, wanted, limit, cursor)
 
     def unfinished(self, untouched_since: datetime, limit: int, offset: int = 0) -> list[ImageJob]:
         """Open jobs that were not changed since then, oldest first."""

@@ -16,6 +16,7 @@ from imagery.database.breakers import CircuitBreakers
 from imagery.database.circuits import BreakerPolicy, GuardedDependency
 from imagery.database.engine import Database, make_engine
 from imagery.database.events import newest_event
+from imagery.database.job_views import JobFilter
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import current_revision, downgrade, head_revision, upgrade
 from imagery.database.retention import Retention
@@ -199,7 +200,7 @@ def test_pages_hold_every_job_once_newest_first(database: Database) -> None:
     make_job(database, owner_id="somebody-else")
     jobs, seen, cursor = Jobs(database), [], None
     for _ in range(10):
-        page = jobs.page(owner_id="me", limit=3, cursor=cursor)
+        page = jobs.page(JobFilter(owner_id="me"), limit=3, cursor=cursor)
         seen += [view.job.job_id for view in page.jobs]
         cursor = page.cursor
         if cursor is None:

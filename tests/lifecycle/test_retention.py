@@ -10,6 +10,7 @@ import pytest
 from sqlmodel import col, select
 
 from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobState, Stage, stage_output
+from imagery.database.job_views import JobFilter
 from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, StageCacheEntry, utc_now
 from imagery.reporting.metrics import exposition
 from imagery.services import Services
@@ -125,7 +126,7 @@ def test_young_open_and_unaccounted_jobs_keep_their_pictures(services: Services,
 def test_a_source_stays_as_long_as_a_job_has_it(services: Services, durable: Durable) -> None:
     source = upload(services, "shared.jpg")
     asyncio.run(on_upload(durable.client, UPLOADS, source.name))
-    first = services.jobs.page(owner_id=None, limit=1).jobs[0].job
+    first = services.jobs.page(JobFilter(owner_id=None), limit=1).jobs[0].job
     complete(services, first)
     age(services, first, OLD)
     second = make_job(services, source=source, options=JobOptions(prompt="on snow"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from imagery.contracts import UPLOADS, BlobRef, JobOptions, JobState
-from imagery.database.jobs import JobView
+from imagery.database.job_views import JobFilter, JobView
 from imagery.database.tables import UploadTicket
 from imagery.principal import Role
 from imagery.services import Services
@@ -32,7 +32,7 @@ def upload(services: Services, name: str, data: bytes = PHOTO) -> BlobRef:
 
 
 def jobs(services: Services) -> list[JobView]:
-    return services.jobs.page(owner_id=None, limit=100).jobs
+    return services.jobs.page(JobFilter(owner_id=None), limit=100).jobs
 
 
 def ticket(services: Services, *, size: int = len(PHOTO), options: JobOptions | None = None) -> UploadTicket:
