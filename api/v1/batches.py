@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import uuid
-from collections import Counter
 from datetime import datetime
 from typing import Annotated
 
@@ -17,13 +16,14 @@ from api.auth import Caller
 from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
+from api.etag import TAGGED, IfNoneMatch, tagged
 from api.guarded import in_waiting_thread
 from api.intake import IdempotencyKey, JobFromBlob
 from api.problems import STARTED, Responses, problems
 from api.v1.batch_items import RefusedBatchItem, create_jobs
 from api.views import JobStatus, View, job_status
 from imagery.contracts import JobState
-from imagery.database.job_views import JobFilter
+from imagery.database.job_views import JobFilter, JobViewPage
 from imagery.database.tables import Batch
 from imagery.job_ids import keyed_batch_id
 from imagery.principal import Principal
@@ -34,6 +34,8 @@ from lifecycle import batch_starter
 router = APIRouter(prefix="/batches", tags=["batches"])
 _RETRY_AFTER_S = "5"
 _MAX_ITEMS = 1000
+# jobs of a page
+_JOBS = 50
 _MAX_CALLBACK_URLS = 10
 
 
@@ -43,31 +45,26 @@ class BatchRequest(BaseModel):
     items: list[JobFromBlob] = Field(min_length=1)
 
 
-class BatchStatus(View):
-    """A batch: how many jobs are in which state, and each of them."""
+class BatchSummary(View):
+    """A batch in the list."""
 
     batch_id: str
+    created_at: datetime
     requested: int = Field(description="Items of the request: those with a job, and those refused.")
     items: int = Field(description="Items with a job.")
     ended: int
     progress: float = Field(ge=0, le=1)
     states: dict[JobState, int]
     cancelled_at: datetime | None = None
-    jobs: list[JobStatus]
-    refused: list[RefusedBatchItem]
 
 
-class BatchSummary(View):
-    """A batch in the list."""
+class BatchStatus(BatchSummary):
+    """A batch: how many jobs are in which state, what they cost, and a page of them."""
 
-    batch_id: str
-    created_at: datetime
-    requested: int
-    items: int
-    ended: int
-    progress: float = Field(ge=0, le=1)
-    states: dict[JobState, int]
-    cancelled_at: datetime | None = None
+    cost_usd: float
+    jobs: list[JobStatus] = Field(description="The first jobs, or those behind `cursor`, oldest first.")
+    cursor: str | None = Field(default=None, description="Pass it back as ?cursor= for the next jobs.")
+    refused: list[RefusedBatchItem] = Field(description="Items without a job; with the first page only.")
 
 
 class BatchPage(View):
@@ -83,18 +80,20 @@ _ACCEPTED: Responses = {
 }
 
 
-@router.get("", responses=problems(422))
+@router.get("", response_model=BatchPage, responses={**TAGGED, **problems(422)})
 def list_batches(
     caller: Caller,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=300)] = None,
-) -> BatchPage:
+    if_none_match: IfNoneMatch = None,
+) -> Response:
     """List batches, newest first."""
     position = parse_cursor(cursor) if cursor else None
     found = get_services().batches.page(caller.scope, limit + 1, position)
     shown = found[:limit]
     following = format_cursor(shown[-1][0].created_at, shown[-1][0].batch_id) if len(found) > limit else None
-    return BatchPage(batches=[_entry(batch, states) for batch, states in shown], cursor=following)
+    page = BatchPage(batches=[_entry(batch, states) for batch, states in shown], cursor=following)
+    return tagged(page, if_none_match)
 
 
 @router.post("", status_code=202, responses={**_ACCEPTED, **problems(400, 403, 409, 422, 429)})
@@ -120,13 +119,23 @@ async def create_batch(
     response.status_code = 202 if created else 200
     response.headers["Location"] = f"/api/v1/batches/{batch.batch_id}"
     response.headers["Retry-After"] = _RETRY_AFTER_S
-    return await _load(batch.batch_id, caller)
+    return await asyncio.to_thread(_status, batch.batch_id, caller)
 
 
-@router.get("/{batch_id}", responses=problems(404))
-async def get_batch(batch_id: str, caller: Caller) -> BatchStatus:
-    """Get the state of a batch and of each of its jobs."""
-    return await _load(batch_id, caller)
+@router.get("/{batch_id}", response_model=BatchStatus, responses={**TAGGED, **problems(404, 422)})
+async def get_batch(
+    batch_id: str,
+    caller: Caller,
+    limit: Annotated[int, Query(ge=0, le=200, description="Most jobs of the page.")] = _JOBS,
+    cursor: Annotated[str | None, Query(max_length=300)] = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Get the state of a batch, and its jobs page by page.
+
+    `limit=0` returns the counts alone.
+    """
+    position = parse_cursor(cursor) if cursor else None
+    return tagged(await asyncio.to_thread(_status, batch_id, caller, limit, position), if_none_match)
 
 
 @router.post("/{batch_id}/cancel", responses=problems(403, 404))
@@ -137,7 +146,7 @@ async def cancel_batch(batch_id: str, caller: Caller) -> BatchStatus:
     """
     await asyncio.to_thread(_find, batch_id, caller)
     await batch_starter.cancel_batch(durable_client(), batch_id)
-    return await _load(batch_id, caller)
+    return await asyncio.to_thread(_status, batch_id, caller)
 
 
 def _check_size(request: BatchRequest) -> None:
@@ -212,24 +221,19 @@ def _entry(batch: Batch, counts: dict[str, int]) -> BatchSummary:
     )
 
 
-async def _load(batch_id: str, caller: Principal) -> BatchStatus:
-    return await asyncio.to_thread(_status, batch_id, caller)
-
-
-def _status(batch_id: str, caller: Principal) -> BatchStatus:
+def _status(
+    batch_id: str, caller: Principal, limit: int = _JOBS, cursor: tuple[datetime, str] | None = None
+) -> BatchStatus:
     services = get_services()
     batch = _find(batch_id, caller)
-    page = services.jobs.page(JobFilter(owner_id=caller.scope, batch_id=batch_id), limit=_MAX_ITEMS)
-    jobs = [job_status(view) for view in reversed(page.jobs)]
-    ended = sum(job.state.is_terminal for job in jobs)
+    counts, cost_usd = services.batches.totals(batch_id)
+    wanted = JobFilter(owner_id=caller.scope, batch_id=batch_id, oldest_first=True)
+    page = services.jobs.page(wanted, limit=limit, cursor=cursor) if limit else JobViewPage([], None)
+    refused = batch.refused if cursor is None else []
     return BatchStatus(
-        batch_id=batch_id,
-        requested=batch.items,
-        items=len(jobs),
-        ended=ended,
-        progress=ended / len(jobs) if jobs else 0.0,
-        states=dict(Counter(job.state for job in jobs)),
-        cancelled_at=batch.cancelled_at,
-        jobs=jobs,
-        refused=[RefusedBatchItem.model_validate(each) for each in batch.refused],
+        **_entry(batch, counts).model_dump(),
+        cost_usd=cost_usd,
+        jobs=[job_status(view) for view in page.jobs],
+        cursor=format_cursor(*page.cursor) if page.cursor else None,
+        refused=[RefusedBatchItem.model_validate(each) for each in refused],
     )

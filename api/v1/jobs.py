@@ -14,6 +14,7 @@ from api.auth import Caller
 from api.cursor import format_cursor, parse_cursor
 from api.durable import durable_client
 from api.errors import ApiError
+from api.etag import TAGGED, IfNoneMatch, tagged
 from api.guarded import in_waiting_thread
 from api.pace import thumbnails
 from api.problems import BINARY, Responses, problems
@@ -79,8 +80,10 @@ class JobQuery(BaseModel):
     cursor: str | None = Field(default=None, max_length=300)
 
 
-@router.get("", responses=problems(422))
-async def list_jobs(caller: Caller, query: Annotated[JobQuery, Query()]) -> JobPage:
+@router.get("", response_model=JobPage, responses={**TAGGED, **problems(422)})
+async def list_jobs(
+    caller: Caller, query: Annotated[JobQuery, Query()], if_none_match: IfNoneMatch = None
+) -> Response:
     """List jobs, newest first."""
     batch = query.batch_id
     page = await asyncio.to_thread(
@@ -95,7 +98,7 @@ async def list_jobs(caller: Caller, query: Annotated[JobQuery, Query()]) -> JobP
         cursor=parse_cursor(query.cursor) if query.cursor else None,
     )
     following = format_cursor(*page.cursor) if page.cursor else None
-    return JobPage(jobs=[job_status(view) for view in page.jobs], cursor=following)
+    return tagged(JobPage(jobs=[job_status(view) for view in page.jobs], cursor=following), if_none_match)
 
 
 @router.post("/{job_id}/cancel", responses=problems(403, 404))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Caller
+from api.guarded import in_search_thread
 from api.problems import Responses, problems
 from api.v1.status import load
 from api.waiting import come_again_s, waiting_room
@@ -121,25 +123,34 @@ async def _page(
     services: Services, wanted: EventFilter, after: int | None, tail: int | None, until: float
 ) -> EventPage:
     """The first events there are, waited for ``until`` then (monotonic)."""
-    limit, scan = _PAGE, _SCAN_EVENTS
     page = EventPage([], after or 0, True)
     if after is None and tail is not None:
-        page = await asyncio.to_thread(
-            last_events, services.database, wanted, limit=min(tail, limit), scan=scan
+        page = await _in_thread(wanted)(
+            last_events, services.database, wanted, limit=min(tail, _PAGE), scan=_SCAN_EVENTS
         )
     while not page.events and (page.more or await _something_new(services, page.position, until)):
-        page = await asyncio.to_thread(
-            events_after,
-            services.database,
-            wanted,
-            page.position,
-            limit=limit,
-            scan=scan,
-            within_s=services.settings.api.long_poll.logs_s,
-        )
+        page = await _next(services, wanted, page.position)
         if page.more:
             break
     return page
+
+
+async def _next(services: Services, wanted: EventFilter, after: int) -> EventPage:
+    """The next events there are. A search that finds few goes on for a while, step by step."""
+    until = time.monotonic() + services.settings.api.long_poll.logs_s
+    events: list[JobEvent] = []
+    while True:
+        page = await _in_thread(wanted)(
+            events_after, services.database, wanted, after, limit=_PAGE - len(events), scan=_SCAN_EVENTS
+        )
+        events += page.events
+        if not page.more or len(events) >= _PAGE or time.monotonic() >= until:
+            return EventPage(events, page.position, page.more)
+        after = page.position
+
+
+def _in_thread(wanted: EventFilter) -> Callable[..., Awaitable[EventPage]]:
+    return in_search_thread if wanted.searches else asyncio.to_thread
 
 
 async def _something_new(services: Services, position: int, until: float) -> bool:

@@ -15,7 +15,7 @@ from imagery.contracts import TERMINAL_STATES, JobState
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.job_rows import lock_job
-from imagery.database.tables import Batch, ImageJob, utc_now
+from imagery.database.tables import Batch, ImageJob, StageRun, utc_now
 
 _CHUNK = 200
 # ingress ends a request at 240 s
@@ -70,15 +70,19 @@ class Batches:
             query = query.where(or_(col(Batch.created_at) < at, earlier))
         with self._database.read() as session:
             batches = list(session.exec(query.limit(limit)))
-            counts = columns(col(ImageJob.batch_id), col(ImageJob.state), func.count()).where(
-                col(ImageJob.batch_id).in_([batch.batch_id for batch in batches])
-            )
-            states: dict[str, dict[str, int]] = {}
-            for batch_id, state, count in session.execute(
-                counts.group_by(col(ImageJob.batch_id), col(ImageJob.state))
-            ):
-                states.setdefault(batch_id, {})[state] = int(count)
+            states = _states(session, [batch.batch_id for batch in batches])
         return [(batch, states.get(batch.batch_id, {})) for batch in batches]
+
+    def totals(self, batch_id: str) -> tuple[dict[str, int], float]:
+        """How many jobs of the batch are in which state, and what all of them cost, USD."""
+        query = (
+            select(func.sum(StageRun.cost_usd))
+            .join(ImageJob, col(ImageJob.job_id) == StageRun.job_id)
+            .where(ImageJob.batch_id == batch_id)
+        )
+        with self._database.read() as session:
+            states = _states(session, [batch_id]).get(batch_id, {})
+            return states, round(session.exec(query).one() or 0.0, 6)
 
     def refuse(self, batch_id: str, refused: list[dict[str, Any]]) -> None:
         """Keep which items got no job, and why."""
@@ -137,6 +141,19 @@ class Batches:
                 counted += [each for job in chunk if (each := _restarted(session, job)) is not None]
         order = {job.job_id: number for number, job in enumerate(jobs)}
         return sorted(counted, key=lambda job: order[job.job_id])
+
+
+def _states(session: Session, batch_ids: list[str]) -> dict[str, dict[str, int]]:
+    """By batch: how many of its jobs are in which state."""
+    counts = columns(col(ImageJob.batch_id), col(ImageJob.state), func.count()).where(
+        col(ImageJob.batch_id).in_(batch_ids)
+    )
+    states: dict[str, dict[str, int]] = {}
+    for batch_id, state, count in session.execute(
+        counts.group_by(col(ImageJob.batch_id), col(ImageJob.state))
+    ):
+        states.setdefault(batch_id, {})[state] = int(count)
+    return states
 
 
 def _restarted(session: Session, known: ImageJob) -> ImageJob | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,34 +80,11 @@ def newest_event(database: Database) -> int:
         return _newest(session)
 
 
-def events_after(
-    database: Database, wanted: EventFilter, after: int, *, limit: int, scan: int, within_s: float
-) -> EventPage:
-    """Up to ``limit`` events with ids beyond ``after``.
+def events_after(database: Database, wanted: EventFilter, after: int, *, limit: int, scan: int) -> EventPage:
+    """Up to ``limit`` events with ids beyond ``after``, for a search among the next ``scan`` ids.
 
-    A search goes on in steps of ``scan`` ids for ``within_s`` at most, so that no query is long.
+    A search is done step by step, so that no query is long.
     """
-    until = time.monotonic() + within_s
-    events: list[JobEvent] = []
-    while True:
-        page = _step(database, wanted, after, limit - len(events), scan)
-        events += page.events
-        if not page.more or len(events) >= limit or time.monotonic() >= until:
-            return EventPage(events, page.position, page.more)
-        after = page.position
-
-
-def last_events(database: Database, wanted: EventFilter, *, limit: int, scan: int) -> EventPage:
-    """The ``limit`` latest events, among the latest ``scan`` ids for a search."""
-    with database.read() as session:
-        newest = _newest(session)
-        begin = newest - scan if wanted.searches else 0
-        query = _query(wanted).where(col(JobEvent.id) > begin, col(JobEvent.id) <= newest)
-        events = list(session.exec(query.order_by(col(JobEvent.id).desc()).limit(limit)))
-    return EventPage(events[::-1], newest, False)
-
-
-def _step(database: Database, wanted: EventFilter, after: int, limit: int, scan: int) -> EventPage:
     with database.read() as session:
         newest = _newest(session)
         end = min(newest, after + scan) if wanted.searches else newest
@@ -119,6 +95,16 @@ def _step(database: Database, wanted: EventFilter, after: int, limit: int, scan:
     if len(events) == limit:
         return EventPage(events, events[-1].id or end, True)
     return EventPage(events, end, end < newest)
+
+
+def last_events(database: Database, wanted: EventFilter, *, limit: int, scan: int) -> EventPage:
+    """The ``limit`` latest events, among the latest ``scan`` ids for a search."""
+    with database.read() as session:
+        newest = _newest(session)
+        begin = newest - scan if wanted.searches else 0
+        query = _query(wanted).where(col(JobEvent.id) > begin, col(JobEvent.id) <= newest)
+        events = list(session.exec(query.order_by(col(JobEvent.id).desc()).limit(limit)))
+    return EventPage(events[::-1], newest, False)
 
 
 def _newest(session: Session) -> int:

@@ -106,7 +106,7 @@ class Jobs:
     def page(
         self, wanted: JobFilter, *, limit: int, cursor: tuple[datetime, str] | None = None
     ) -> JobViewPage:
-        """One page of the jobs of ``wanted``, newest first."""
+        """One page of the jobs of ``wanted``."""
         with self._database.read() as session:
             return job_page(session, wanted, limit, cursor)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from sqlalchemy import event
 from api.app import create_app
 from api.v1 import logs
 from imagery.database import event_watch
-from imagery.database.events import newest_event, record
+from imagery.database.events import events_after, newest_event, record
 from imagery.database.tables import ImageJob
 from imagery.principal import Role
 from imagery.services import Services, get_services
@@ -220,3 +221,42 @@ def test_twenty_waiting_clients_cost_one_small_query_an_interval(
     answers = asyncio.run(go())
     assert 3 <= at_rest[0] <= 8, statements[-at_rest[0] :]
     assert [names(stream(answer)) for answer in answers] == [["at last"]] * 20
+
+
+def test_a_search_that_takes_long_keeps_nobody_else_waiting(
+    world: FastAPI, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(make_job(get_services()), *"abc")
+    threads: list[str] = []
+    at_once: list[int] = []
+    goes_on = threading.Event()
+    whole = events_after
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        at_once.append(1)
+        assert len(at_once) == 1, "one search at a time"
+        goes_on.wait(10)
+        at_once.pop()
+        return whole(*arguments, **named)
+
+    monkeypatch.setattr(logs, "events_after", slow)
+
+    async def go() -> tuple[list[int], float]:
+        transport = httpx.ASGITransport(world)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"X-API-Key": key}
+            searching = [
+                asyncio.create_task(client.get(f"{LOGS}?q=zzz&after=0", headers={**headers, **NDJSON}))
+                for _ in range(40)
+            ]
+            while not threads:
+                await asyncio.sleep(0.01)
+            others = [(await client.get("/api/v1/me", headers=headers)).status_code for _ in range(5)]
+            begun = len(threads)
+            goes_on.set()
+            return [*others, *[(await each).status_code for each in searching]], begun
+
+    statuses, begun = asyncio.run(asyncio.wait_for(go(), 60))
+    assert statuses == [200] * 45
+    assert begun == 1

@@ -259,6 +259,10 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("submit_job", 415): lambda w: w.post("/process", content=b"hello"),
     ("submit_job", 422): lambda w: w.post("/process", json={}),
     ("submit_job", 429): lambda w: w.post("/process", files=FILE, key=w.key_of(concurrent_jobs=0)),
+    ("list_jobs", 304): lambda w: unchanged(w, "/jobs"),
+    ("list_batches", 304): lambda w: unchanged(w, "/batches"),
+    ("get_batch", 304): lambda w: unchanged(w, f"/batches/{w.batch()}"),
+    ("get_batch", 422): lambda w: w.get(f"/batches/{w.batch()}?limit=9999"),
     ("get_job_status", 404): lambda w: w.get(f"/status/{NOBODY}"),
     ("get_job_status", 422): lambda w: w.get(f"/status/{NOBODY}?wait=-1"),
     ("list_jobs", 422): lambda w: w.get("/jobs?cursor=nonsense"),
@@ -315,6 +319,11 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("get_health", 422): lambda w: w.call("GET", "/healthz?probe=perhaps"),
     ("get_health", 503): lambda w: without_database(w, "GET", "/healthz"),
 }
+
+
+def unchanged(world: World, path: str) -> httpx.Response:
+    """The second answer, to whoever has the first."""
+    return world.get(path, headers={"If-None-Match": world.get(path).headers["ETag"]})
 
 
 def path_of(operation: dict[str, Any]) -> tuple[str, str]:

@@ -83,7 +83,12 @@ def test_fresh_makes_another_job_and_prints_the_key_that_repeats_it(cli: Cli) ->
     assert cli.run("cancel", first["job_id"], second["job_id"]).returncode == 0
 
 
-def test_folders_and_patterns_are_sent_and_a_refused_photo_does_not_stop_the_others(cli: Cli) -> None:
+def test_folders_and_patterns_are_sent_and_a_refused_photo_does_not_stop_the_others(
+    cli: Cli, stack: Stack
+) -> None:
+    # no job ends before it is cancelled
+    circuit = "/api/v1/circuit-breakers/nano_banana"
+    stack.client.post(circuit, json={"state": "open"}).raise_for_status()
     folder = cli.folder / "photos"
     folder.mkdir()
     photo_file(folder, "a.jpg")
@@ -98,6 +103,7 @@ def test_folders_and_patterns_are_sent_and_a_refused_photo_does_not_stop_the_oth
     assert sent["broken.png"]["job_id"] is None
     jobs = [sent[name]["job_id"] for name in ("a.jpg", "b.jpg")]
     assert cli.run("cancel", *jobs).returncode == 0
+    stack.client.post(circuit, json={"state": "closed"}).raise_for_status()
     watched = cli.run("watch", *jobs, "--json")
     assert watched.returncode == 1
     assert {each["job_id"] for each in objects(watched.stdout)} == set(jobs)

@@ -209,6 +209,26 @@ def test_pages_hold_every_job_once_newest_first(database: Database) -> None:
     assert seen == list(reversed(made))
 
 
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_pages_of_several_states_hold_every_job_once_in_order(database: Database, oldest_first: bool) -> None:
+    made = [make_job(database) for _ in range(9)]
+    jobs, seen, cursor = Jobs(database), [], None
+    for number, job_id in enumerate(made):
+        if number % 3:
+            jobs.finish(job_id, 1, JobState.FAILED if number % 2 else JobState.CANCELLED)
+    wanted = JobFilter(
+        None, [JobState.FAILED, JobState.CANCELLED, JobState.FAILED], oldest_first=oldest_first
+    )
+    for _ in range(10):
+        page = jobs.page(wanted, limit=2, cursor=cursor)
+        seen += [view.job.job_id for view in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    ended = [job_id for number, job_id in enumerate(made) if number % 3]
+    assert seen == (ended if oldest_first else ended[::-1])
+
+
 def test_unfinished_jobs_are_those_that_nobody_touched(database: Database) -> None:
     open_job, ended = make_job(database), make_job(database)
     Jobs(database).cancel(ended)

@@ -17,6 +17,7 @@ from imagery.database import journal
 from imagery.database.engine import Database, make_engine
 from imagery.database.event_watch import EventWatch
 from imagery.database.events import EventFilter, events_after, last_events, newest_event, record
+from imagery.database.job_views import JobFilter
 from imagery.database.jobs import Jobs
 from imagery.database.migrate import upgrade
 from imagery.database.tables import ImageJob
@@ -52,7 +53,7 @@ def slow_commits(postgres_url: str) -> Iterator[Database]:
 
 def read_while_written(database: Database) -> tuple[list[list[int]], list[int]]:
     """What each reader saw page by page, and what there is in the end."""
-    job = Jobs(database).page(owner_id=None, limit=1).jobs[0].job
+    job = Jobs(database).page(JobFilter(None), limit=1).jobs[0].job
     begin, done = newest_event(database), threading.Event()
 
     def read(_: int) -> list[int]:
@@ -60,7 +61,7 @@ def read_while_written(database: Database) -> tuple[list[list[int]], list[int]]:
         position = begin
         while True:
             ended = done.is_set()
-            page = events_after(database, EVERYTHING, position, limit=7, scan=1000, within_s=1)
+            page = events_after(database, EVERYTHING, position, limit=7, scan=1000)
             seen += [each.id or 0 for each in page.events]
             position = page.position
             if ended and not page.more:
@@ -71,7 +72,7 @@ def read_while_written(database: Database) -> tuple[list[list[int]], list[int]]:
         list(writers.map(lambda n: write(database, job, f"a{n}", f"b{n}"), range(WRITERS * EACH)))
         done.set()
         seen = [each.result() for each in reading]
-    left = events_after(database, EVERYTHING, begin, limit=10_000, scan=1000, within_s=1).events
+    left = events_after(database, EVERYTHING, begin, limit=10_000, scan=1000).events
     return seen, [each.id or 0 for each in left]
 
 
@@ -102,7 +103,7 @@ def test_only_the_lock_makes_ids_visible_in_their_order(
 
     def look() -> None:
         nonlocal position
-        page = events_after(database, EVERYTHING, position, limit=10, scan=1000, within_s=1)
+        page = events_after(database, EVERYTHING, position, limit=10, scan=1000)
         read.extend(each.event for each in page.events)
         position = page.position
 
@@ -145,7 +146,7 @@ def test_events_of_one_transaction_keep_their_order(database: Database) -> None:
     begin = newest_event(database)
     names = [f"event-{number}" for number in range(20)]
     write(database, job, *names)
-    page = events_after(database, EVERYTHING, begin, limit=100, scan=1000, within_s=1)
+    page = events_after(database, EVERYTHING, begin, limit=100, scan=1000)
     assert [each.event for each in page.events] == names
     assert (page.position, page.more) == (newest_event(database), False)
 
@@ -153,22 +154,24 @@ def test_events_of_one_transaction_keep_their_order(database: Database) -> None:
 def test_a_full_page_tells_that_there_is_more(database: Database) -> None:
     job = job_of(database)
     write(database, job, *"abcd")
-    first = events_after(database, EventFilter(job_id=job.job_id), 0, limit=3, scan=1000, within_s=1)
+    first = events_after(database, EventFilter(job_id=job.job_id), 0, limit=3, scan=1000)
     assert [each.event for each in first.events] == ["job_queued", "a", "b"]
     assert (first.more, first.position) == (True, first.events[-1].id)
 
 
-def test_a_search_goes_on_over_many_steps_and_moves_the_reader_on(database: Database) -> None:
+def test_a_search_goes_step_by_step_and_moves_the_reader_on(database: Database) -> None:
     job = job_of(database)
     write(database, job, *"abcdefghij")
     write(database, job, "bad", level="error")
     write(database, job, "fine")
     errors = EventFilter(level="error")
-    page = events_after(database, errors, 0, limit=10, scan=2, within_s=5)
-    assert [each.event for each in page.events] == ["bad"]
-    assert (page.position, page.more) == (newest_event(database), False)
-    one_step = events_after(database, errors, 0, limit=10, scan=2, within_s=0)
-    assert (one_step.events, one_step.position, one_step.more) == ([], 2, True)
+    page = events_after(database, errors, 0, limit=10, scan=2)
+    assert (page.events, page.position, page.more) == ([], 2, True)
+    found = []
+    while page.more:
+        page = events_after(database, errors, page.position, limit=10, scan=2)
+        found += [each.event for each in page.events]
+    assert (found, page.position) == (["bad"], newest_event(database))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +189,7 @@ def test_text_is_found_in_name_error_and_code(database: Database, text: str, fou
     job = job_of(database)
     write(database, job, "stage_failed", error="Out of memory", error_code="gpu_out_of_memory")
     write(database, job, "percent", error="100% used")
-    page = events_after(database, EventFilter(text=text), 0, limit=10, scan=1000, within_s=1)
+    page = events_after(database, EventFilter(text=text), 0, limit=10, scan=1000)
     assert [each.event for each in page.events] == found
 
 

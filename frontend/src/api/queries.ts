@@ -177,10 +177,15 @@ export function useBatches() {
 }
 
 export function useBatch(batchId: string) {
-  return useQuery({
+  return useInfiniteQuery({
     queryKey: ['batch', batchId],
-    queryFn: ({ signal }) => getJson<BatchStatus>(`/api/v1/batches/${encodeURIComponent(batchId)}`, { signal }),
-    refetchInterval: (query) => (query.state.data && query.state.data.progress >= 1 ? false : LIST_EVERY_MS),
+    queryFn: ({ pageParam, signal }) => {
+      const query = new URLSearchParams(pageParam ? { cursor: pageParam } : {});
+      return getJson<BatchStatus>(`/api/v1/batches/${encodeURIComponent(batchId)}?${query.toString()}`, { signal });
+    },
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.cursor,
+    refetchInterval: (query) => ((query.state.data?.pages[0]?.progress ?? 0) >= 1 ? false : LIST_EVERY_MS),
   });
 }
 
@@ -189,10 +194,11 @@ export function useCancelBatch() {
   return useMutation({
     mutationFn: (batchId: string) =>
       getJson<BatchStatus>(`/api/v1/batches/${encodeURIComponent(batchId)}/cancel`, { method: 'POST' }),
-    onSuccess: (batch) => {
-      client.setQueryData(['batch', batch.batch_id], batch);
-      return client.invalidateQueries({ queryKey: ['batches'] });
-    },
+    onSuccess: (batch) =>
+      Promise.all([
+        client.invalidateQueries({ queryKey: ['batch', batch.batch_id] }),
+        client.invalidateQueries({ queryKey: ['batches'] }),
+      ]),
   });
 }
 

@@ -267,7 +267,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get the state of a batch and of each of its jobs. */
+        /**
+         * Get the state of a batch, and its jobs page by page.
+         * @description `limit=0` returns the counts alone.
+         */
         get: operations["get_batch"];
         put?: never;
         post?: never;
@@ -521,9 +524,11 @@ export interface components {
         BatchRequest: {
             items: components["schemas"]["JobFromBlob"][];
         };
-        /** @description A batch: how many jobs are in which state, and each of them. */
+        /** @description A batch: how many jobs are in which state, what they cost, and a page of them. */
         BatchStatus: {
             batch_id: string;
+            /** Format: date-time */
+            created_at: string;
             /** @description Items of the request: those with a job, and those refused. */
             requested: number;
             /** @description Items with a job. */
@@ -535,7 +540,12 @@ export interface components {
             };
             /** Format: date-time */
             cancelled_at: string | null;
+            cost_usd: number;
+            /** @description The first jobs, or those behind `cursor`, oldest first. */
             jobs: components["schemas"]["JobStatus"][];
+            /** @description Pass it back as ?cursor= for the next jobs. */
+            cursor: string | null;
+            /** @description Items without a job; with the first page only. */
             refused: components["schemas"]["RefusedBatchItem"][];
         };
         /** @description A batch in the list. */
@@ -543,7 +553,9 @@ export interface components {
             batch_id: string;
             /** Format: date-time */
             created_at: string;
+            /** @description Items of the request: those with a job, and those refused. */
             requested: number;
+            /** @description Items with a job. */
             items: number;
             ended: number;
             progress: number;
@@ -1347,7 +1359,10 @@ export interface operations {
                 limit?: number;
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of an earlier answer: 304 while it is still the same. */
+                "if-none-match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -1356,11 +1371,19 @@ export interface operations {
             /** @description A page of jobs, newest first. */
             200: {
                 headers: {
+                    ETag: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["JobPage"];
                 };
+            };
+            /** @description Nothing changed since the answer with this `ETag`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The API key is missing or not valid. */
             401: {
@@ -2316,7 +2339,10 @@ export interface operations {
                 limit?: number;
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /** @description The `ETag` of an earlier answer: 304 while it is still the same. */
+                "if-none-match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2325,11 +2351,19 @@ export interface operations {
             /** @description A page of batches, newest first. */
             200: {
                 headers: {
+                    ETag: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BatchPage"];
                 };
+            };
+            /** @description Nothing changed since the answer with this `ETag`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The API key is missing or not valid. */
             401: {
@@ -2411,7 +2445,7 @@ export interface operations {
                     "application/json": components["schemas"]["BatchStatus"];
                 };
             };
-            /** @description A batch: how many jobs are in which state, and each of them. */
+            /** @description A batch: how many jobs are in which state, what they cost, and a page of them. */
             202: {
                 headers: {
                     Location: string;
@@ -2519,8 +2553,15 @@ export interface operations {
     };
     get_batch: {
         parameters: {
-            query?: never;
-            header?: never;
+            query?: {
+                /** @description Most jobs of the page. */
+                limit?: number;
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `ETag` of an earlier answer: 304 while it is still the same. */
+                "if-none-match"?: string;
+            };
             path: {
                 batch_id: string;
             };
@@ -2528,14 +2569,22 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A batch: how many jobs are in which state, and each of them. */
+            /** @description A batch: how many jobs are in which state, what they cost, and a page of them. */
             200: {
                 headers: {
+                    ETag: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BatchStatus"];
                 };
+            };
+            /** @description Nothing changed since the answer with this `ETag`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The API key is missing or not valid. */
             401: {
@@ -2566,6 +2615,15 @@ export interface operations {
             };
             /** @description The body or the file is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2604,7 +2662,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A batch: how many jobs are in which state, and each of them. */
+            /** @description A batch: how many jobs are in which state, what they cost, and a page of them. */
             200: {
                 headers: {
                     [name: string]: unknown;

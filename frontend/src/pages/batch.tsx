@@ -8,6 +8,7 @@ import { JobStateBadge } from '../components/badge';
 import { ErrorCard, ProgressBar, QueryError } from '../components/feedback';
 import { PageSkeleton } from '../components/layout';
 import { PageHeading, Section } from '../components/page';
+import { LoadMore } from '../components/paged_list';
 import { Picture } from '../components/picture';
 import { StateCounts } from '../components/state_counts';
 import { dayAndClock, plural, shortId, usd } from '../lib/format';
@@ -16,7 +17,7 @@ export default function BatchPage() {
   const { batchId = '' } = useParams();
   const query = useBatch(batchId);
   const cancel = useCancelBatch();
-  const batch = query.data;
+  const batch = query.data?.pages[0];
   if (!batch) {
     if (!query.isError) return <PageSkeleton />;
     return (
@@ -26,7 +27,6 @@ export default function BatchPage() {
       </>
     );
   }
-  const cost = batch.jobs.reduce((sum, job) => sum + job.cost_usd, 0);
   const isOpen = batch.ended < batch.items;
   return (
     <>
@@ -47,7 +47,7 @@ export default function BatchPage() {
           )
         }
       >
-        {plural(batch.requested, 'photo')} · {usd(cost)}
+        {plural(batch.requested, 'photo')} · {usd(batch.cost_usd)}
         {batch.cancelled_at && <> · cancelled {dayAndClock(batch.cancelled_at)}</>}
       </PageHeading>
       {cancel.error && (
@@ -72,10 +72,13 @@ export default function BatchPage() {
       </Section>
       <Rejected items={batch.refused} />
       <ul aria-label="Photos of this batch" className="grid grid-cols-2 gap-4 sm:grid-cols-3 lg:grid-cols-5">
-        {batch.jobs.map((job) => (
-          <Item key={job.job_id} job={job} />
-        ))}
+        {query.data?.pages
+          .flatMap((page) => page.jobs)
+          .map((job) => (
+            <Item key={job.job_id} job={job} />
+          ))}
       </ul>
+      <LoadMore query={query} />
     </>
   );
 }
