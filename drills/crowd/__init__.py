@@ -1,0 +1,1 @@
+"""What one user's crowd of requests costs another user."""
