@@ -13,7 +13,7 @@ from pathlib import Path
 
 from drills.faults.harness import LANES, Harness
 from drills.faults.scenarios import SCENARIOS
-from drills.faults.two_hosts import TwoHosts
+from drills.faults.two_hosts import Size, TwoHosts
 from drills.faults.world import World
 from imagery.telemetry.logs import configure_logging
 
@@ -24,6 +24,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default="", help="only scenarios whose name contains this")
     parser.add_argument("--lanes", type=int, default=LANES, help="runs at once (default %(default)s)")
     parser.add_argument("--every", type=int, default=1, help="only every Nth point")
+    parser.add_argument(
+        "--two-hosts",
+        type=int,
+        default=1,
+        metavar="N",
+        help="N times 26 jobs and 8 kills at two hosts (%(default)s)",
+    )
     given = parser.parse_args(arguments)
     configure_logging("ERROR")
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
@@ -31,7 +38,7 @@ def main(arguments: list[str]) -> int:
     with World(folder, given.lanes) as world, ThreadPoolExecutor(1) as pool:
         harness = Harness(world)
         # it mostly waits, and so takes no time of its own
-        both = None if given.only else pool.submit(TwoHosts(world).run)
+        both = None if given.only else pool.submit(TwoHosts(world, Size().times(given.two_hosts)).run)
         harness.run([each for each in SCENARIOS if given.only in each.name], given.only, given.every)
         if both is not None:
             outcome = both.result()

@@ -25,8 +25,6 @@ from imagery.contracts import JobState
 from testbed.ports import free_port
 from testbed.servers import Server
 
-_KEYED, _UPLOADED, _ROWS = 12, 8, 6
-_KILLS = 8
 _BETWEEN_KILLS_S = 2.5
 _LIMIT_S = 240.0
 _IMAGE_MODEL = {"rate": 0.25, "kinds": ["503", "429", "safety", "timeout_after_billing", "broken_connection"]}
@@ -46,6 +44,25 @@ _ENDS: set[tuple[str, str | None]] = {
 }
 
 
+@dataclass(frozen=True)
+class Size:
+    """Jobs by each door, and kills of the two hosts together."""
+
+    keyed: int = 12
+    uploaded: int = 8
+    rows: int = 6
+    kills: int = 8
+
+    def times(self, factor: int) -> Size:
+        """So many times as large."""
+        return Size(*(factor * each for each in (self.keyed, self.uploaded, self.rows, self.kills)))
+
+    @property
+    def jobs(self) -> int:
+        """All jobs."""
+        return self.keyed + self.uploaded + self.rows
+
+
 @dataclass
 class TwoHostsOutcome:
     """What came of it. ``ends`` counts the jobs by how they ended."""
@@ -60,8 +77,9 @@ class TwoHostsOutcome:
 class TwoHosts:
     """One go: jobs come in by all doors, at both hosts, while they are killed in turn."""
 
-    def __init__(self, world: World, seed: int = 1) -> None:
+    def __init__(self, world: World, size: Size, seed: int = 1) -> None:
         self._world = world
+        self._size = size
         self._lanes = [replace(world.spare, port=free_port()) for _ in range(2)]
         # a gateway of their own, since it fails at random
         gateway = Gateway(world.production.gateway.upstream, rate=_GPU_RATE)
@@ -90,7 +108,7 @@ class TwoHosts:
             for number in range(2):
                 self._start(number)
             with ThreadPoolExecutor(4) as pool:
-                submitting = [pool.submit(self._submit, scenario) for scenario in _scenarios()]
+                submitting = [pool.submit(self._submit, scenario) for scenario in _scenarios(self._size)]
                 self._kill_in_turn()
                 for each in submitting:
                     each.result()
@@ -137,7 +155,7 @@ class TwoHosts:
             self.outcome.violations.append(Violation(ViolationKind.LOST_IMAGE, "two hosts", what))
 
     def _kill_in_turn(self) -> None:
-        for count in range(_KILLS):
+        for count in range(self._size.kills):
             time.sleep(_BETWEEN_KILLS_S * self._random.uniform(0.4, 1.6))
             host = self._hosts[count % 2]
             assert host is not None
@@ -152,7 +170,7 @@ class TwoHosts:
 
     def _is_over(self) -> bool:
         records = self._records.all()
-        if len(records) < _KEYED + _UPLOADED + _ROWS:
+        if len(records) < self._size.jobs:
             return False
         if not all(JobState(record.job.state).is_terminal for record in records):
             return False
@@ -165,8 +183,8 @@ class TwoHosts:
         outcome = self.outcome
         records = self._records.all()
         outcome.jobs = len(records)
-        if len(records) != _KEYED + _UPLOADED + _ROWS:
-            what = f"{_KEYED + _UPLOADED + _ROWS} requests became {len(records)} jobs"
+        if len(records) != self._size.jobs:
+            what = f"{self._size.jobs} requests became {len(records)} jobs"
             outcome.violations.append(Violation(ViolationKind.LOST_IMAGE, "two hosts", what))
         bill = self._lanes[0].bill.get("/_simulator/bill").json()["by_job"]
         for record in records:
@@ -182,10 +200,10 @@ class TwoHosts:
         yield from check_end(where, record, _ENDS)
 
 
-def _scenarios() -> list[Scenario]:
-    keyed = [replace(HAPPY, name="keyed", entrance=Entrance.HTTP)] * _KEYED
-    uploaded = [replace(HAPPY, name="uploaded", entrance=Entrance.UPLOAD)] * _UPLOADED
-    rows = [replace(HAPPY, name="row")] * _ROWS
+def _scenarios(size: Size) -> list[Scenario]:
+    keyed = [replace(HAPPY, name="keyed", entrance=Entrance.HTTP)] * size.keyed
+    uploaded = [replace(HAPPY, name="uploaded", entrance=Entrance.UPLOAD)] * size.uploaded
+    rows = [replace(HAPPY, name="row")] * size.rows
     mixed = [*keyed, *uploaded, *rows]
     random.Random(0).shuffle(mixed)
     return mixed

@@ -16,7 +16,7 @@ from drills.faults.photos import photo
 from drills.faults.points import Point
 from drills.faults.run import FaultRun, RunReport
 from drills.faults.scenarios import HAPPY, SCENARIOS
-from drills.faults.two_hosts import TwoHosts, TwoHostsOutcome
+from drills.faults.two_hosts import Size, TwoHosts, TwoHostsOutcome
 from drills.faults.verdict import violations
 from drills.faults.world import World
 from imagery.contracts import JobState, Stage, StageState, stage_output
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.stack
 # one way in, one loss of money and the other stores; of neighbours most leave the same behind
 _SOME = {"happy path", "submitted over HTTP", "broken connection", "happy path on PostgreSQL and Azurite"}
 _EVERY = 25
+_SIZE = Size(keyed=4, uploaded=3, rows=2, kills=3)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def two_hosts(world: World) -> Iterator[Future[TwoHostsOutcome]]:
     """Two hosts that are killed in turn, beside what else is done: most of it is waiting."""
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(TwoHosts(world).run)
+        yield pool.submit(TwoHosts(world, _SIZE).run)
 
 
 @pytest.fixture(scope="module")
@@ -141,4 +142,5 @@ def test_a_host_may_die_at_any_point(world: World, two_hosts: Future[TwoHostsOut
 def test_two_hosts_may_do_the_same_and_die_in_turn(two_hosts: Future[TwoHostsOutcome]) -> None:
     outcome = two_hosts.result()
     assert [str(each) for each in outcome.violations] == []
+    assert (outcome.jobs, outcome.kills) == (_SIZE.jobs, _SIZE.kills)
     assert outcome.ends["COMPLETED"] > outcome.jobs // 3

@@ -16,8 +16,12 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from local.options import parse
 from local.orphans import start_mark
+from local.stack import Stack
+from local.state import RunFolder
 from testbed.ports import free_port
 
 pytestmark = pytest.mark.stack
@@ -105,10 +109,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A stack on Azurite that only serves, on a machine whose proxy must not be asked for its own pieces."""
+    """A stack on Azurite whose picture is refused, and that serves all the same.
+
+    On a machine whose proxy must not be asked for its own pieces.
+    """
     proxy = f"http://127.0.0.1:{free_port()}"
     proxies = {"HTTP_PROXY": proxy, "http_proxy": proxy, "NO_PROXY": "example.org"}
-    run = Run(tmp_path_factory.mktemp("serving"), "--no-sample", **proxies)
+    folder = tmp_path_factory.mktemp("serving")
+    image = folder / "not a photo.jpg"
+    image.write_text("this is text")
+    run = Run(folder, "--image", str(image), **proxies)
     run.wait_for(lambda: "serving; Ctrl-C" in run.text)
     yield run
     run.stop(signal.SIGINT)
@@ -127,15 +137,27 @@ def test_once_runs_the_sample_through_all_stages_and_ends_everything(start: Call
     assert not (run.folder / "run/state.json").exists()
 
 
-def test_once_fails_with_the_reason_when_the_picture_is_refused(
-    start: Callable[..., Run], tmp_path: Path
-) -> None:
-    image = tmp_path / "not a photo.jpg"
-    image.write_text("this is text")
-    run = start("--once", "--storage", "local", "--image", str(image))
-    assert run.end() == 1, run.text
-    assert "not a photo.jpg" in run.text
-    assert not (run.folder / "run/state.json").exists()
+def test_a_refused_picture_is_said_with_its_reason(serving: Run) -> None:
+    (line,) = (line for line in serving.text.splitlines() if line.startswith("not a photo.jpg: refused: "))
+    assert line.endswith("(unsupported_image_type)")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_once_ends_as_its_picture_did(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "_start", lambda _: None)
+    monkeypatch.setattr(Stack, "_run_picture", lambda _: code)
+    ports = [f"--{name.lower().replace('_', '-')}={free_port()}" for name in PORTS]
+    options = parse(["--once", "--storage", "local", "--run-dir", str(tmp_path), *ports])
+    with RunFolder(options.run_dir) as folder:
+        stack = Stack(options, folder, Console(quiet=True))
+        before = {
+            number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        }
+        try:
+            assert stack.run() == code
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def test_the_state_tells_tools_where_everything_is(serving: Run) -> None:
