@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from imagery.telemetry.exporters.azure_monitor import exporter_in_use, shutdown_
 from imagery.telemetry.exporters.base import MetricItem
 from imagery.telemetry.logs import get_logger, log_context
 from imagery.telemetry.tracing import SpanType, span, trace_id_of
-from tests.telemetry.conftest import Configure
+from tests.telemetry.conftest import EXPORTERS, Configure
 
 ROOT = Path(__file__).parent.parent.parent
 SECRETS = {
@@ -188,25 +189,36 @@ def test_the_end_of_a_process_waits_no_longer_than_its_bound(
 
 
 @pytest.mark.slow
-def test_no_other_host_is_called(exporter: str, ingestion: Ingestion) -> None:
-    """In a process of its own, which notes every name it looks up and every address it connects to."""
-    script = ROOT / "tests/telemetry/lonely.py"
+def test_no_other_host_is_called() -> None:
+    """In processes of their own, which note every name they look up and every address they connect to."""
+    endpoints = {exporter: Ingestion() for exporter in EXPORTERS}
+    try:
+        with ThreadPoolExecutor(len(EXPORTERS)) as pool:
+            runs = dict(zip(EXPORTERS, pool.map(lonely, EXPORTERS, endpoints.values()), strict=True))
+    finally:
+        for ingestion in endpoints.values():
+            ingestion.stop()
+    for exporter, run in runs.items():
+        assert run.returncode == 0, run.stderr
+        assert set(json.loads(run.stdout.splitlines()[-1])) == {"127.0.0.1"}, exporter
+        ingestion = endpoints[exporter]
+        assert {item.kind for item in ingestion.items} == {"log", "dependency", "metric"}, exporter
+        assert ingestion.foreign_paths == []
+
+
+def lonely(exporter: str, ingestion: Ingestion) -> subprocess.CompletedProcess[str]:
+    """Export for a while. The last line of what it prints is the hosts that were called."""
     environment = {
         "TELEMETRY_EXPORTER": exporter,
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
         "TELEMETRY_EXPORT": "interval_s=1",
         "PYTHONPATH": str(ROOT),
     }
-    run = subprocess.run(
-        [sys.executable, str(script)],
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tests/telemetry/lonely.py")],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert run.returncode == 0, run.stderr
-    called = set(json.loads(run.stdout.splitlines()[-1]))
-    assert called == {"127.0.0.1"}
-    assert {item.kind for item in ingestion.items} == {"log", "dependency", "metric"}
-    assert ingestion.foreign_paths == []
