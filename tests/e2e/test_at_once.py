@@ -29,8 +29,8 @@ def post(stack: Stack, data: bytes, headers: dict[str, str]) -> httpx.Response:
 @BOTH
 def test_the_same_key_at_once_is_one_job_that_completes(stack: Stack) -> None:
     data, headers = encoded("PNG", size=(96, 96)), {"Idempotency-Key": str(uuid.uuid4())}
-    with ThreadPoolExecutor(24) as pool:
-        answers = list(pool.map(lambda _: post(stack, data, headers), range(48)))
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: post(stack, data, headers), range(32)))
     assert {answer.status_code for answer in answers} == {200, 202}
     assert [answer.status_code for answer in answers].count(202) == 1
     (job_id,) = {answer.json()["job_id"] for answer in answers}
@@ -41,10 +41,10 @@ def test_the_same_key_at_once_is_one_job_that_completes(stack: Stack) -> None:
 def test_the_same_photo_at_once_is_paid_once(stack: Stack) -> None:
     stack.host.restart(STAGE_CACHE="user")
     data = encoded("PNG", size=(97, 96))
-    with ThreadPoolExecutor(24) as pool:
-        answers = list(pool.map(lambda _: post(stack, data, {}), range(24)))
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: post(stack, data, {}), range(16)))
     job_ids = [answer.json()["job_id"] for answer in answers]
-    assert len(set(job_ids)) == 24
+    assert len(set(job_ids)) == 16
     ends = [stack.wait_for_end(job_id, _LIMIT_S) for job_id in job_ids]
     assert {end["state"] for end in ends} == {"COMPLETED"}
     assert sum(stack.bill(job_id)["billed"] for job_id in job_ids) == 1
