@@ -9,14 +9,16 @@ from activities.attempt import Attempt
 from imagery.backoff import wait_s
 from imagery.contracts import GpuReport, GpuRequest, Stage, StageResult
 from imagery.database.breakers import CircuitCall
-from imagery.database.circuits import CircuitOpenError, GuardedDependency
+from imagery.database.circuits import CircuitOpenError, CircuitState, GuardedDependency
 from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRejectedError
+from imagery.providers.errors import OUT_OF_SERVICE, NanoBananaError, OutOfServiceError
 from imagery.retry import RetryRules
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
 GpuCall = Callable[[GpuRequest, datetime], GpuReport]
 _LEASE_MARGIN_S = 15.0
+_LOOK_AGAIN_S = 20.0
 
 
 def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
@@ -24,6 +26,9 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
     reused = attempt.reuse()
     if reused is not None:
         return reused
+    in_vain = _in_vain(attempt)
+    if in_vain is not None:
+        return in_vain
     circuits = attempt.services.circuits
     lease_s = attempt.services.settings.gpu.retry.timeout_s + _LEASE_MARGIN_S
     try:
@@ -34,6 +39,33 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
     if outcome.output is not None:
         attempt.keep()
     return outcome
+
+
+def _in_vain(attempt: Attempt) -> StageResult | None:
+    """Wait while no paid call of anybody can succeed: no GPU time for a picture that can't be placed.
+
+    Whoever is let through asks for the model's description, which is free.
+    """
+    services = attempt.services
+    known = services.circuits.recent(GuardedDependency.NANO_BANANA)
+    if known.state is CircuitState.CLOSED or known.last_error not in OUT_OF_SERVICE:
+        return None
+    try:
+        with services.circuits.call(
+            GuardedDependency.NANO_BANANA, lease_s=_LEASE_MARGIN_S, seed=attempt.job_id
+        ) as circuit:
+            try:
+                services.nano_banana.look()
+            except OutOfServiceError as error:
+                circuit.hold(error.code)
+                return attempt.later(error.code, error.message, _LOOK_AGAIN_S)
+            except NanoBananaError as error:
+                circuit.failed(error.code)
+                return attempt.later(error.code, error.message, _LOOK_AGAIN_S)
+            circuit.answered()
+    except CircuitOpenError as error:
+        return attempt.circuit_open(error)
+    return None
 
 
 def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: CircuitCall) -> StageResult:

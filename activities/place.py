@@ -26,6 +26,8 @@ from imagery.png import without_personal_metadata
 from imagery.providers.errors import (
     NanoBananaError,
     NoPictureError,
+    OddAnswerError,
+    OutOfServiceError,
     PaymentUnknownError,
     RateLimitedError,
     ServiceUnavailableError,
@@ -36,6 +38,7 @@ _PNG = "image/png"
 _PAYMENT_UNKNOWN = "payment_unknown"
 _LOOK_AGAIN_S = 20.0
 _TWIN_LOOK_S = 5.0
+_ODD_WAIT_S = 2.0
 _LEASE_MARGIN_S = 30.0
 _UNKNOWN = (
     "The paid call went out but its answer was lost, so it may have been charged. It is not repeated "
@@ -140,12 +143,9 @@ def _call(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> S
         ledger.mark_unknown(entry_id, error.message)
         return attempt.fail(_PAYMENT_UNKNOWN, f"{_UNKNOWN} ({error.message})")
     except NanoBananaError as error:
-        if isinstance(error, ServiceUnavailableError):
-            circuit.failed(error.code)
-        else:
-            circuit.answered()
+        wait_s = _tell_circuit(attempt, circuit, error)
         ledger.release(entry_id, error.code)
-        return _not_charged(attempt, error)
+        return _not_charged(attempt, reservation, error, wait_s)
     except Exception:
         # after sending this is unknown, before it nothing happened: the ledger knows which
         ledger.abandon(entry_id)
@@ -155,19 +155,45 @@ def _call(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> S
     return attempt.settle()
 
 
-def _not_charged(attempt: Attempt, error: NanoBananaError) -> StageResult:
+def _tell_circuit(attempt: Attempt, circuit: CircuitCall, error: NanoBananaError) -> float | None:
+    """What an error that certainly cost nothing says to the other jobs.
+
+    Returns the seconds that all of them wait, None where the error is this job's alone.
+    """
+    if isinstance(error, ServiceUnavailableError):
+        circuit.failed(error.code)
+    elif isinstance(error, OutOfServiceError):
+        return circuit.hold(error.code)
+    elif isinstance(error, RateLimitedError) and not _is_beyond(attempt, error):
+        return circuit.hold(error.code, error.retry_after_s)
+    else:
+        circuit.answered()
+    return None
+
+
+def _is_beyond(attempt: Attempt, error: RateLimitedError) -> bool:
+    """True for a wait that no job is kept for."""
+    return (error.retry_after_s or 0.0) > attempt.services.settings.nano_banana.retry.retry_after_s
+
+
+def _not_charged(
+    attempt: Attempt, reservation: Reservation, error: NanoBananaError, wait_s: float | None
+) -> StageResult:
     """What an error that certainly cost nothing means for the job."""
     if isinstance(error, ServiceUnavailableError):
         raise attempt.transient(error.code, error.message) from error
+    if wait_s is not None:
+        return attempt.later(error.code, error.message, wait_s)
     if isinstance(error, RateLimitedError):
-        longest = attempt.services.settings.nano_banana.retry.retry_after_s
-        if error.retry_after_s > longest:
-            message = (
-                f"The image model asks to wait {error.retry_after_s:.0f} s (the limit is {longest:.0f} s): "
-                "its quota is used up. Retry the job when the quota is renewed."
-            )
-            return attempt.fail("nano_banana_quota_exhausted", message)
-        return attempt.later(error.code, error.message, error.retry_after_s)
+        message = (
+            f"The image model asks to wait {error.retry_after_s:.0f} s: its quota is used up. "
+            "Retry the job when the quota is renewed."
+        )
+        return attempt.fail("nano_banana_quota_exhausted", message)
+    if isinstance(error, OddAnswerError):
+        if reservation.released_for != error.code:
+            return attempt.later(error.code, f"{error.message} It is asked once more.", _ODD_WAIT_S)
+        return attempt.fail(error.code, error.message)
     if isinstance(error, NoPictureError):
         return attempt.reject(error.code, error.message)
     return attempt.fail(error.code, error.message)

@@ -1,4 +1,4 @@
-"""POST to an untrusted address: never into this network, and never for long.
+"""POST and GET to an untrusted address: never into this network, and never for long.
 
 The name is resolved once, every address behind it is checked, and the connection goes to the address
 that was checked, so that a name can't mean one address at the check and another at the call.
@@ -122,20 +122,53 @@ def post(
     ``timeout_s`` bounds everything together: resolving, connecting, sending, and the response, of which
     64 KiB are read at most.
     """
+    status, answer_headers, _ = _exchange(
+        "POST", url, body, headers, timeout_s=timeout_s, most=_MAX_ANSWER, allow_loopback=allow_loopback
+    )
+    return HttpAnswer(status, _retry_after(answer_headers))
+
+
+def get(url: str, *, timeout_s: float, most: int, allow_loopback: bool) -> bytes:
+    """GET once, with the rules of ``post``. Raises ``RefusedUrlError``, ``UnreachableError``.
+
+    Also where the response is none of status 200, or has more than ``most`` bytes.
+    """
+    check_url(url, allow_loopback=allow_loopback)
+    status, _, body = _exchange(
+        "GET", url, b"", {}, timeout_s=timeout_s, most=most, allow_loopback=allow_loopback
+    )
+    if status != httpx.codes.OK:
+        raise UnreachableError(f"status {status}")
+    if len(body) > most:
+        raise UnreachableError(f"more than {most} bytes")
+    return body
+
+
+def _exchange(
+    method: str,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    timeout_s: float,
+    most: int,
+    allow_loopback: bool,
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Status, headers, and the body up to the chunk in which it exceeds ``most`` bytes."""
     until = time.monotonic() + timeout_s
     backend = _GuardedBackend(until, allow_loopback=allow_loopback)
     sent = [(name.encode(), value.encode()) for name, value in headers.items()]
     try:
         with (
             httpcore.ConnectionPool(network_backend=backend, retries=0) as pool,
-            pool.stream("POST", str(_parse(url)), headers=sent, content=body) as response,
+            pool.stream(method, str(_parse(url)), headers=sent, content=body or None) as response,
         ):
-            received = 0
+            received = bytearray()
             for chunk in response.iter_stream():
-                received += len(chunk)
-                if received > _MAX_ANSWER:
+                received += chunk
+                if len(received) > most:
                     break
-            return HttpAnswer(response.status, _retry_after(response.headers))
+            return response.status, response.headers, bytes(received)
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as error:
         raise UnreachableError(type(error).__name__) from error
     except (httpcore.UnsupportedProtocol, ValueError) as error:

@@ -219,6 +219,9 @@ class NanoBananaRetryWords(Words):
     retry_after_s: float = Field(
         300.0, ge=0, description="a server that asks for a longer wait fails the job instead"
     )
+    bills_errors: bool = Field(
+        False, description="the provider charges calls that it answers with 500 to 504; Google does not"
+    )
 
 
 class NanoBananaSettings(Group):

@@ -55,6 +55,14 @@ class CircuitCall:
         self._is_reported = True
         self._breakers.fail(self._dependency, self._probe, error)
 
+    def hold(self, error: str, wait_s: float | None = None) -> float:
+        """Report that nobody may call for a while: ``wait_s`` seconds, else longer each time in a row.
+
+        Returns the seconds until somebody may try.
+        """
+        self._is_reported = True
+        return self._breakers.hold(self._dependency, self._probe, error, wait_s)
+
     def end(self) -> None:
         """Return the lease of a probe that was never reported on, so that the next caller gets it."""
         if self._probe is not None and not self._is_reported:
@@ -82,6 +90,14 @@ class CircuitBreakers:
             yield call
         finally:
             call.end()
+
+    def recent(self, dependency: GuardedDependency) -> Circuit:
+        """The circuit as it was known ``read_s`` ago at the longest."""
+        with self._lock:
+            read_at, circuit = self._known.get(dependency, (float("-inf"), Circuit(dependency)))
+        if time.monotonic() - read_at <= self._policy.read_s:
+            return circuit
+        return self.state(dependency)
 
     def state(self, dependency: GuardedDependency) -> Circuit:
         """Read the circuit from SQL."""
@@ -116,24 +132,46 @@ class CircuitBreakers:
 
     def fail(self, dependency: GuardedDependency, probe: str | None, error: str) -> None:
         """A call failed: a probe opens the circuit again, any other call may be one failure too many."""
-        now = utc_now()
         with self._database.write() as session:
             row = _locked(session, dependency)
-            is_mine = row.probe_holder == probe if probe else row.state == CircuitState.CLOSED
-            if row.forced or not is_mine:
+            if not _may_change(row, probe):
                 return
             row.failures += 1
             row.last_error = error[:200]
             if probe or row.failures >= self._policy.failures:
-                row.openings += 1
-                row.state, row.changed_at, row.changed_by = CircuitState.OPEN, now, None
-                row.probe_at = now + self._policy.open_for(row.openings)
-                row.probe_holder = row.probe_until = None
+                self._open(row)
             circuit = _circuit(dependency, row)
+        self._told(circuit, error)
+
+    def hold(
+        self, dependency: GuardedDependency, probe: str | None, error: str, wait_s: float | None
+    ) -> float:
+        """Open the circuit at once: what one caller was told is meant for all. Returns the wait, seconds."""
+        with self._database.write() as session:
+            row = _locked(session, dependency)
+            is_mine = _may_change(row, probe)
+            if is_mine:
+                row.failures, row.last_error = 0, error[:200]
+                self._open(row)
+            if is_mine and wait_s is not None:
+                row.probe_at = utc_now() + timedelta(seconds=wait_s)
+            circuit = _circuit(dependency, row)
+        if is_mine:
+            self._told(circuit, error)
+        return self._wait_s(circuit, error)
+
+    def _open(self, row: CircuitBreaker) -> None:
+        now = utc_now()
+        row.openings += 1
+        row.state, row.changed_at, row.changed_by = CircuitState.OPEN, now, None
+        row.probe_at = now + self._policy.open_for(row.openings)
+        row.probe_holder = row.probe_until = None
+
+    def _told(self, circuit: Circuit, error: str) -> None:
         self._keep(circuit)
         if circuit.state is CircuitState.OPEN:
             _log.warning(
-                "circuit_opened", dependency=dependency.value, error=error, probe_at=circuit.probe_at
+                "circuit_opened", dependency=circuit.dependency.value, error=error, probe_at=circuit.probe_at
             )
 
     def give_back(self, dependency: GuardedDependency, probe: str) -> None:
@@ -144,7 +182,7 @@ class CircuitBreakers:
 
     def _admit(self, dependency: GuardedDependency, lease_s: float, seed: str) -> str | None:
         """The id of a probe's lease, or None for an ordinary call. Raises ``CircuitOpenError``."""
-        circuit = self._recent(dependency)
+        circuit = self.recent(dependency)
         if circuit.state is CircuitState.CLOSED:
             return None
         circuit = self.state(dependency)
@@ -170,13 +208,6 @@ class CircuitBreakers:
         elif circuit.state is CircuitState.OPEN and circuit.probe_at is not None:
             wait = (circuit.probe_at - utc_now()).total_seconds()
         return max(wait, _SHORTEST_WAIT_S) * spread(self._policy.jitter, f"{seed}/{circuit.openings}")
-
-    def _recent(self, dependency: GuardedDependency) -> Circuit:
-        with self._lock:
-            read_at, circuit = self._known.get(dependency, (float("-inf"), Circuit(dependency)))
-        if time.monotonic() - read_at <= self._policy.read_s:
-            return circuit
-        return self.state(dependency)
 
     def _last_known(self, dependency: GuardedDependency) -> Circuit:
         with self._lock:
@@ -230,6 +261,11 @@ def _circuit(dependency: GuardedDependency, row: CircuitBreaker | None) -> Circu
         probe_at=row.probe_at,
         probe_until=row.probe_until,
     )
+
+
+def _may_change(row: CircuitBreaker, probe: str | None) -> bool:
+    """True for the holder of the lease, and for whoever was let through while the circuit was closed."""
+    return not row.forced and (row.probe_holder == probe if probe else row.state == CircuitState.CLOSED)
 
 
 def _is_due(circuit: Circuit) -> bool:

@@ -37,6 +37,8 @@ class CircuitOpenError(Exception):
         name = circuit.dependency.value
         if circuit.forced:
             text = f"An operator has stopped all calls to {name}; jobs wait until it allows them."
+        elif circuit.failures == 0:
+            text = f"No calls are made to {name} for now ({circuit.last_error}); jobs wait."
         else:
             text = f"Calls to {name} keep failing ({circuit.last_error}); jobs wait until it recovers."
         super().__init__(text)

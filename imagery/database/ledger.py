@@ -43,11 +43,15 @@ class NothingToResolveError(Exception):
 
 @dataclass(frozen=True)
 class Reservation:
-    """What the ledger says before a call. ``wait_s`` is set while a call of another attempt is under way."""
+    """What the ledger says before a call. ``wait_s`` is set while a call of another attempt is under way.
+
+    ``released_for``: why the reservation of the attempt before this one was released.
+    """
 
     entry_id: int
     state: SpendState
     wait_s: float | None = None
+    released_for: str | None = None
 
 
 class Ledger:
@@ -84,6 +88,7 @@ class Ledger:
                     state=SpendState.RESERVED,
                     price_micro_usd=to_micro(price_usd),
                 )
+            released_for = entry.note
             entry.state = SpendState.RESERVED
             entry.closed_at = entry.sent_at = entry.note = None
             entry.reserved_at, entry.day = utc_now(), utc_day()
@@ -95,7 +100,7 @@ class Ledger:
             session.add(entry)
             session.flush()
             record(session, job, "spend_reserved", stage=stage, price_usd=price_usd)
-            return Reservation(_id(entry), SpendState.RESERVED)
+            return Reservation(_id(entry), SpendState.RESERVED, released_for=released_for)
 
     def mark_sent(self, entry_id: int, run: int) -> None:
         """Claim the right to send the request, in the moment before it goes out.

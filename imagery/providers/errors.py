@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+# codes of ``OutOfServiceError``
+OUT_OF_SERVICE = frozenset(
+    {"nano_banana_forbidden", "nano_banana_model_not_found", "nano_banana_payment_required"}
+)
+
 
 class NanoBananaError(Exception):
     """The call brought no picture. ``code`` is stable, ``message`` fit for people."""
@@ -13,19 +18,31 @@ class NanoBananaError(Exception):
 
 
 class ServiceUnavailableError(NanoBananaError):
-    """503, or no connection at all: nothing was executed, so the call may be repeated."""
+    """The service says that it failed, or there was no connection: not charged, the call may be repeated."""
 
 
 class RateLimitedError(NanoBananaError):
-    """429: nothing was executed; the service asks to wait ``retry_after_s`` seconds."""
+    """429: nothing was executed. ``retry_after_s``: the wait that the service asks for, if it does."""
 
-    def __init__(self, code: str, message: str, retry_after_s: float) -> None:
+    def __init__(self, code: str, message: str, retry_after_s: float | None) -> None:
         super().__init__(code, message)
         self.retry_after_s = retry_after_s
 
 
+class QuotaExhaustedError(NanoBananaError):
+    """429 of a quota that comes back another day, or of what the account may spend: not charged."""
+
+
+class OutOfServiceError(NanoBananaError):
+    """No call of anybody can succeed until an operator acts: the key is dead, or the model is gone."""
+
+
 class NoPictureError(NanoBananaError):
     """The model judged the input and returned no picture (safety, recitation, text only); not charged."""
+
+
+class OddAnswerError(NanoBananaError):
+    """The model returned no picture and no judgement; not charged, and the next try often brings one."""
 
 
 class CallRejectedError(NanoBananaError):

@@ -17,34 +17,34 @@ import httpx
 from imagery.providers.errors import (
     CallRejectedError,
     NanoBananaError,
+    OutOfServiceError,
     PaymentUnknownError,
+    QuotaExhaustedError,
     RateLimitedError,
     ServiceUnavailableError,
 )
+from imagery.providers.google_error import GoogleError
 from imagery.providers.reference import reference_image
-from imagery.providers.response import (
-    MAX_TEXT,
-    PlacedImage,
-    google_error,
-    json_of,
-    picture_of,
-    retry_after_s_of,
-)
-from imagery.settings import Settings
+from imagery.providers.response import MAX_TEXT, PlacedImage, json_of, picture_of
+from imagery.safe_http import RefusedUrlError, UnreachableError, get
+from imagery.settings import Environment, Settings
 from imagery.telemetry.tracing import SpanType, span
 
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 100
 # a longer response is not read to its end
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-_OK, _RATE_LIMITED, _UNAVAILABLE = 200, 429, 503
-_PERMANENT = {
-    400: "nano_banana_bad_request",
+_OK, _BAD_REQUEST, _RATE_LIMITED = 200, 400, 429
+# the service's own failures; Google charges none of them (its page on billing)
+_FAILED = frozenset({500, 502, 503, 504})
+# whatever is asked, until an operator acts
+_OUT_OF_SERVICE = {
     401: "nano_banana_forbidden",
     402: "nano_banana_payment_required",
     403: "nano_banana_forbidden",
     404: "nano_banana_model_not_found",
 }
+_LOOK_TIMEOUT_S = 10.0
 
 
 class NanoBanana:
@@ -119,6 +119,19 @@ class NanoBanana:
                 call.failed(error.code)
                 raise
 
+    def look(self) -> None:
+        """Ask for the model's description, which is free. Raises ``NanoBananaError`` if calls would fail."""
+        key = self._settings.nano_banana.api_key
+        request = self._client.build_request(
+            "GET",
+            f"/v1beta/models/{self._settings.nano_banana.model}",
+            headers={"x-goog-api-key": key.get_secret_value()} if key else {},
+            timeout=_LOOK_TIMEOUT_S,
+        )
+        status, headers, answer = self._send(request)
+        if status != _OK:
+            raise self._error(status, headers, answer)
+
     def _without_key(self, text: str) -> str:
         """The service's error text may contain the key; ours never does."""
         key = self._settings.nano_banana.api_key
@@ -161,19 +174,44 @@ class NanoBanana:
 
     def _read(self, status: int, headers: httpx.Headers, answer: bytes) -> PlacedImage:
         if status == _OK:
-            return picture_of(json_of(answer), self._settings.nano_banana.model)
-        error = google_error(answer)
-        text = self._without_key(str(error.get("message", "")))[:MAX_TEXT]
+            return picture_of(json_of(answer), self._settings.nano_banana.model, self._fetch)
+        raise self._error(status, headers, answer)
+
+    def _error(self, status: int, headers: httpx.Headers, answer: bytes) -> NanoBananaError:
+        """What a response with another status than 200 means."""
+        error = GoogleError.of(answer)
+        text = self._without_key(error.message)[:MAX_TEXT]
         if status == _RATE_LIMITED:
-            wait = retry_after_s_of(error, headers)
+            if error.is_used_up:
+                message = f"The quota of the image model is used up. Retry the job when it is renewed. {text}"
+                return QuotaExhaustedError("nano_banana_quota_exhausted", message.strip())
             message = f"The image model's rate limit is reached. {text}".strip()
-            raise RateLimitedError("nano_banana_rate_limited", message, wait)
-        if status == _UNAVAILABLE:
-            raise ServiceUnavailableError("nano_banana_unavailable", "The image model is overloaded (503).")
+            return RateLimitedError("nano_banana_rate_limited", message, error.retry_after_s(headers))
+        if status in _FAILED and error.is_googles and not self._settings.nano_banana.retry.bills_errors:
+            message = f"The image model failed ({status} {error.status}). {text}".strip()
+            return ServiceUnavailableError("nano_banana_unavailable", message)
+        if status in _OUT_OF_SERVICE or (status == _BAD_REQUEST and error.is_dead_key):
+            code = _OUT_OF_SERVICE.get(status, "nano_banana_forbidden")
+            return OutOfServiceError(code, f"The image model takes no calls ({status}). {text}".strip())
         if _is_permanent(status):
-            code = _PERMANENT.get(status, "nano_banana_rejected")
-            raise CallRejectedError(code, f"The image model rejected the call ({status}). {text}".strip())
-        raise PaymentUnknownError(f"The image model responded with {status}.")
+            code = "nano_banana_bad_request" if status == _BAD_REQUEST else "nano_banana_rejected"
+            return CallRejectedError(code, f"The image model rejected the call ({status}). {text}".strip())
+        # a gateway may have cut off a call that goes on, and is charged, behind it
+        who = "The image model" if error.is_googles else "Something before the image model"
+        return PaymentUnknownError(f"{who} responded with {status}.")
+
+    def _fetch(self, address: str) -> bytes:
+        """A picture that the response only names. Raises ``PaymentUnknownError``: it may be paid."""
+        is_development = self._settings.env is Environment.DEV
+        try:
+            return get(
+                address,
+                timeout_s=self._settings.nano_banana.retry.timeout_s,
+                most=MAX_RESPONSE_BYTES,
+                allow_loopback=is_development,
+            )
+        except (RefusedUrlError, UnreachableError) as error:
+            raise PaymentUnknownError(f"The picture is at an address that can't be read: {error}.") from error
 
 
 def _is_permanent(status: int) -> bool:

@@ -1,23 +1,54 @@
-"""What the image model sends back: a picture, or the reason why there is none."""
+"""What the image model sends back: a picture, or the reason why there is none.
+
+Its answers are wider than their documentation: drafts before the final picture, a picture in the second
+candidate or at an address, url-safe base64, a picture flagged as a thought, null where an object should be.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
-from imagery.providers.errors import NoPictureError, PaymentUnknownError
+from imagery.providers.errors import NoPictureError, OddAnswerError, PaymentUnknownError
 
 MAX_TEXT = 300
 _MAX_ANSWER_MEGAPIXELS = 100.0  # 4K at the widest aspect ratio has about 25
-_DEFAULT_RETRY_AFTER_S = 10.0
-_SAFETY_REASONS = {"IMAGE_SAFETY", "SAFETY", "IMAGE_PROHIBITED_CONTENT", "PROHIBITED_CONTENT", "BLOCKLIST"}
+# pictures of one answer that are looked at, the last ones first: the final one comes last
+_MAX_PICTURES = 16
 _EXTENSIONS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+# the model, or a filter around it, judged what was sent or made
+SAFETY_REASONS = frozenset(
+    {
+        "BLOCKLIST",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "IMAGE_SAFETY",
+        "JAILBREAK",
+        "MODEL_ARMOR",
+        "PROHIBITED_CONTENT",
+        "RECITATION",
+        "SAFETY",
+        "SPII",
+    }
+)
+# the model failed at what it does well the next time
+ODD_REASONS = frozenset(
+    {
+        "IMAGE_OTHER",
+        "MALFORMED_FUNCTION_CALL",
+        "MALFORMED_RESPONSE",
+        "NO_IMAGE",
+        "OTHER",
+        "UNEXPECTED_TOOL_CALL",
+    }
+)
+# returns the bytes behind an address; raises ``PaymentUnknownError``
+Fetch = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
@@ -31,6 +62,21 @@ class PlacedImage:
     model: str
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A picture of an answer. ``is_thought``: the model flagged it as a draft."""
+
+    data: bytes
+    width: int
+    height: int
+    is_thought: bool
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The larger the better; of equals the last one counts."""
+        return not self.is_thought, self.width * self.height
+
+
 def json_of(answer: bytes) -> dict[str, Any]:
     """The JSON object of a response with status 200. Raises ``PaymentUnknownError``."""
     try:
@@ -42,70 +88,102 @@ def json_of(answer: bytes) -> dict[str, Any]:
     return body
 
 
-def picture_of(body: dict[str, Any], model: str) -> PlacedImage:
-    """The first picture of a response with status 200, which alone does not mean success."""
+def picture_of(body: dict[str, Any], model: str, fetch: Fetch) -> PlacedImage:
+    """The picture of a response with status 200, which alone does not mean success.
+
+    The largest one that is no draft; of several the last. Where all are flagged as drafts, the largest of
+    those. Raises ``NoPictureError``, ``OddAnswerError``, ``PaymentUnknownError``.
+    """
     try:
-        return _first_picture(body, model)
+        return _picture(body, model, fetch)
     except (AttributeError, TypeError, KeyError, IndexError) as error:
         raise PaymentUnknownError("The response does not have the documented shape.") from error
 
 
-def _first_picture(body: dict[str, Any], model: str) -> PlacedImage:
-    blocked = body.get("promptFeedback", {}).get("blockReason")
-    if blocked:
-        raise NoPictureError("nano_banana_safety", f"The image model blocked the request ({blocked}).")
+def _picture(body: dict[str, Any], model: str, fetch: Fetch) -> PlacedImage:
     candidates = body.get("candidates") or []
-    if not candidates:
-        raise PaymentUnknownError("The response holds neither a picture nor a reason.")
-    candidate = candidates[0]
-    every = (candidate.get("content") or {}).get("parts") or []
-    parts = [part for part in every if not part.get("thought")]  # drafts are not the result
-    text = " ".join(part["text"] for part in parts if "text" in part)[:MAX_TEXT]
-    inline = next((part["inlineData"] for part in parts if "inlineData" in part), None)
-    if inline is not None:
-        return _decoded(inline["data"], str(body.get("modelVersion") or model))
-    reason = str(candidate.get("finishReason") or "NO_IMAGE")
-    said = f" It said: {text}" if text else ""
-    if reason in _SAFETY_REASONS:
-        raise NoPictureError("nano_banana_safety", f"The image model rejected the picture ({reason}).{said}")
-    raise NoPictureError("nano_banana_no_image", f"The image model made no picture ({reason}).{said}")
+    parts = [part for candidate in candidates for part in _parts(candidate)]
+    carriers = [part for part in parts if _inline(part) or _address(part)][-_MAX_PICTURES:]
+    if carriers:
+        found = [picture for part in carriers if (picture := _decoded_head(part, fetch)) is not None]
+        # the best one last, and of equals the last one
+        ranked = sorted(found, key=lambda each: each.rank)
+        while ranked:
+            picture = ranked.pop()
+            kind = _decodes(picture.data)
+            if kind is not None:
+                version = str(body.get("modelVersion") or model)
+                return PlacedImage(picture.data, kind, picture.width, picture.height, version)
+        raise PaymentUnknownError("The picture in the response can't be decoded.")
+    raise _why(body, candidates, parts)
 
 
-def _decoded(data: str, model: str) -> PlacedImage:
+def _parts(candidate: dict[str, Any]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = (candidate.get("content") or {}).get("parts") or []
+    return parts
+
+
+def _inline(part: dict[str, Any]) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = part.get("inlineData") or part.get("inline_data")
+    return found
+
+
+def _address(part: dict[str, Any]) -> str | None:
+    file = part.get("fileData") or part.get("file_data") or {}
+    address: str | None = file.get("fileUri") or file.get("file_uri")
+    return address
+
+
+def _decoded_head(part: dict[str, Any], fetch: Fetch) -> _Found | None:
+    """The picture of a part with the size that its header states. Returns None if it is none."""
+    inline, address = _inline(part), _address(part)
     try:
-        raw = base64.b64decode(data, validate=True)
-        with open_picture(raw, list(_EXTENSIONS), _MAX_ANSWER_MEGAPIXELS) as image:
-            image.load()
-            kind = _EXTENSIONS[str(image.format)]
-            return PlacedImage(raw, kind, image.width, image.height, model)
-    except (binascii.Error, *DECODE_ERRORS) as error:
-        raise PaymentUnknownError("The picture in the response can't be decoded.") from error
-
-
-def google_error(answer: bytes) -> dict[str, Any]:
-    """Google's error object of a response with another status; empty if it has none."""
-    try:
-        error = json.loads(answer)["error"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return error if isinstance(error, dict) else {}
-
-
-def retry_after_s_of(error: dict[str, Any], headers: httpx.Headers) -> float:
-    """Seconds from RetryInfo (``"27s"``), else from Retry-After, else a default."""
-    details = error.get("details")
-    for detail in details if isinstance(details, list) else []:
-        if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("google.rpc.RetryInfo"):
-            seconds = _seconds(str(detail.get("retryDelay", "")).removesuffix("s"))
-            if seconds is not None:
-                return seconds
-    seconds = _seconds(headers.get("Retry-After", ""))
-    return _DEFAULT_RETRY_AFTER_S if seconds is None else seconds
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
+        data = base64_of(inline["data"]) if inline else fetch(str(address))
+        with open_picture(data, list(_EXTENSIONS), _MAX_ANSWER_MEGAPIXELS) as image:
+            return _Found(data, image.width, image.height, bool(part.get("thought")))
+    except (binascii.Error, UnicodeError, *DECODE_ERRORS):
         return None
-    return value if 0 <= value < float("inf") else None
+
+
+def base64_of(text: str) -> bytes:
+    """The bytes of base64: either alphabet, line breaks, no padding. Raises ``binascii.Error``."""
+    plain = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
+def _decodes(data: bytes) -> str | None:
+    """The content type by content. Returns None if the picture can't be decoded to its end."""
+    try:
+        with open_picture(data, list(_EXTENSIONS), _MAX_ANSWER_MEGAPIXELS) as image:
+            image.load()
+            return _EXTENSIONS[str(image.format)]
+    except DECODE_ERRORS:
+        return None
+
+
+def _why(
+    body: dict[str, Any], candidates: list[dict[str, Any]], parts: list[dict[str, Any]]
+) -> NoPictureError | OddAnswerError | PaymentUnknownError:
+    """Why there is no picture."""
+    feedback = body.get("promptFeedback") or {}
+    blocked = feedback.get("blockReason")
+    if blocked:
+        said = _said(feedback.get("blockReasonMessage"))
+        return NoPictureError("nano_banana_safety", f"The image model blocked the request ({blocked}).{said}")
+    if not candidates:
+        return PaymentUnknownError("The response holds neither a picture nor a reason.")
+    reasons = [str(each.get("finishReason") or "NO_IMAGE") for each in candidates]
+    texts = [part["text"] for part in parts if part.get("text") and not part.get("thought")]
+    said = _said(*(each.get("finishMessage") for each in candidates), *texts)
+    safety = next((reason for reason in reasons if reason in SAFETY_REASONS), None)
+    if safety is not None:
+        return NoPictureError("nano_banana_safety", f"The image model rejected the picture ({safety}).{said}")
+    message = f"The image model made no picture ({reasons[0]}).{said}"
+    if reasons[0] in ODD_REASONS:
+        return OddAnswerError("nano_banana_no_image", message)
+    return NoPictureError("nano_banana_no_image", message)
+
+
+def _said(*texts: str | None) -> str:
+    text = " ".join(str(each) for each in texts if each)[:MAX_TEXT]
+    return f" It said: {text}" if text else ""

@@ -23,6 +23,7 @@ from imagery.providers.errors import (
     CallRejectedError,
     NanoBananaError,
     NoPictureError,
+    OutOfServiceError,
     PaymentUnknownError,
     RateLimitedError,
     ServiceUnavailableError,
@@ -257,7 +258,11 @@ ODD_ANSWERS: dict[str, tuple[int, str, type[NanoBananaError]]] = {
     "too large": (413, "", CallRejectedError),
     "cut off": (408, "", PaymentUnknownError),
     "broken": (500, "", PaymentUnknownError),
-    "key repeated": (403, '{"error": {"message": "api_key:secret-key is suspended"}}', CallRejectedError),
+    "key repeated": (
+        403,
+        '{"error": {"code": 403, "message": "api_key:secret-key is suspended"}}',
+        OutOfServiceError,
+    ),
 }
 
 
