@@ -220,7 +220,7 @@ def main() -> int:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     with World(folder, lanes=1) as world:
-        outcome = TwoHosts(world).run()
+        outcome = TwoHosts(world, Size()).run()
     sys.stdout.write(f"{outcome}\nlogs in {folder}\n")
     return 1 if outcome.violations else 0
 
