@@ -13,7 +13,6 @@ import binascii
 import io
 import json
 import sys
-import uuid
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from local.nano_banana_answers import BILLED, UNBILLED, error, rate_limited, usual
 from local.nano_banana_bill import Bill
 from local.nano_banana_faults import FaultError, ProviderFault, ProviderFaults
 from local.nano_banana_scene import compose, scene_size
@@ -35,7 +35,8 @@ _MAX_BODY = 20 * 1024 * 1024
 _MAX_PIXELS = 50_000_000
 _RATIOS = {"1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"}
 _SIZES = {"1K", "2K", "4K"}
-_SAID = "Here is the subject in the scene (simulated)."
+_VERSIONS = {"v1", "v1beta"}
+_MODELS = {"gemini-3.1-flash-image", "gemini-nano-banana-2.1", "gemini-3-pro-image"}
 
 
 class BadRequestError(Exception):
@@ -75,7 +76,8 @@ class Simulator:
         """The ASGI app."""
         return Starlette(
             routes=[
-                Route("/v1beta/models/{call}", self.generate, methods=["POST"]),
+                Route("/{version}/models/{call}", self.generate, methods=["POST"]),
+                Route("/{version}/models/{model}", self.describe, methods=["GET"]),
                 Route("/_simulator/bill", self.bill, methods=["GET", "DELETE"]),
                 Route("/_simulator/faults", self.faults, methods=["GET", "POST", "DELETE"]),
                 Route("/healthz", self.healthz),
@@ -103,15 +105,27 @@ class Simulator:
                 return JSONResponse({"error": str(error)}, 400)
         return JSONResponse(self._faults.report())
 
+    async def describe(self, request: Request) -> Response:
+        """``models/{model}``, which is free."""
+        model, standing = request.path_params["model"], self._faults.standing()
+        if standing is not None:
+            return UNBILLED[standing]()
+        if not request.headers.get("x-goog-api-key"):
+            return error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
+        if not _is_known(request, model):
+            return error(404, "NOT_FOUND", f"models/{model} is not found.")
+        methods = ["generateContent", "countTokens"]
+        return JSONResponse({"name": f"models/{model}", "supportedGenerationMethods": methods})
+
     async def generate(self, request: Request) -> Response:
         """``models/{model}:generateContent``."""
         model, _, method = request.path_params["call"].partition(":")
-        if method != "generateContent":
-            return _error(404, "NOT_FOUND", f"there is no method {method!r}")
+        if method != "generateContent" or not _is_known(request, model):
+            return error(404, "NOT_FOUND", f"{request.url.path} is not found.")
         job_id = request.headers.get("x-job-id", "unknown")
         self._bill.call(job_id)
         if not request.headers.get("x-goog-api-key"):
-            return _error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
+            return error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
         fault = self._faults.take()
         try:
             # read to its end before any response: a server that responds early cuts the sender off
@@ -120,26 +134,23 @@ class Simulator:
             if refusal is not None:
                 return refusal
             order = await asyncio.to_thread(_read, body)
-        except BadRequestError as error:
-            return _error(400, "INVALID_ARGUMENT", str(error))
+        except BadRequestError as refused:
+            return error(400, "INVALID_ARGUMENT", str(refused))
         await asyncio.sleep(self._options.latency_s)
         loop = asyncio.get_running_loop()
         picture = await loop.run_in_executor(self._pool, compose, order.cutout, order.prompt, order.size)
         self._bill.charge(job_id)
-        return await self._after_billing(request, fault, _answer(model, picture))
+        answer = usual(model, picture)
+        if fault is not None and fault.kind in BILLED:
+            BILLED[fault.kind](answer, picture)
+        return await self._after_billing(request, fault, answer)
 
     async def _before_billing(self, request: Request, fault: ProviderFault | None) -> Response | None:
         kind = fault.kind if fault else None
-        if kind == "503":
-            return _error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.")
+        if kind in UNBILLED:
+            return UNBILLED[kind]()
         if fault is not None and kind == "429":
-            return _rate_limited(fault.retry_delay_s)
-        if kind == "safety":
-            return JSONResponse({"candidates": [{"finishReason": "IMAGE_SAFETY", "index": 0}]})
-        if kind == "text_only":
-            parts = [{"text": "I can only describe this scene, not draw it."}]
-            content = {"role": "model", "parts": parts}
-            return JSONResponse({"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]})
+            return rate_limited(fault.retry_delay_s)
         if kind == "timeout_before_billing":
             await self._hang(request)
             return Response(status_code=504)
@@ -166,6 +177,10 @@ class Simulator:
         while waited < self._options.hang_s and not await request.is_disconnected():
             await asyncio.sleep(step_s)
             waited += step_s
+
+
+def _is_known(request: Request, model: str) -> bool:
+    return request.path_params["version"] in _VERSIONS and model in _MODELS
 
 
 async def _broken(body: bytes) -> AsyncIterator[bytes]:
@@ -207,36 +222,14 @@ def _order(body: dict[str, Any]) -> PictureOrder:
 
 def _image(data: str) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
+        # both alphabets are taken, as by the service
+        plain = data.replace("-", "+").replace("_", "/")
+        image = Image.open(io.BytesIO(base64.b64decode(plain, validate=True)))
         if image.width * image.height > _MAX_PIXELS:
             raise BadRequestError("the image has too many pixels")
         return image.convert("RGBA")
     except (binascii.Error, OSError, SyntaxError, ValueError) as error:
         raise BadRequestError("Unable to process input image.") from error
-
-
-def _answer(model: str, picture: bytes) -> dict[str, Any]:
-    encoded = base64.b64encode(picture).decode()
-    parts = [{"text": _SAID}, {"inlineData": {"mimeType": "image/png", "data": encoded}}]
-    tokens = 1290
-    return {
-        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
-        "usageMetadata": {"candidatesTokenCount": tokens, "totalTokenCount": tokens},
-        "modelVersion": model,
-        "responseId": uuid.uuid4().hex,
-    }
-
-
-def _error(status: int, name: str, message: str, details: list[dict[str, Any]] | None = None) -> Response:
-    error: dict[str, Any] = {"code": status, "message": message, "status": name}
-    if details:
-        error["details"] = details
-    return JSONResponse({"error": error}, status)
-
-
-def _rate_limited(delay_s: float) -> Response:
-    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{delay_s:g}s"}
-    return _error(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", [info])
 
 
 def main(arguments: list[str]) -> int:

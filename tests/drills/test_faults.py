@@ -74,7 +74,7 @@ def test_a_second_picture_on_the_bill_is_noticed(world: World, completed: RunRep
     picture = base64.b64encode(photo("subject")).decode()
     parts = [{"text": "again"}, {"inlineData": {"mimeType": "image/png", "data": picture}}]
     answer = world.lanes[0].bill.post(
-        "/v1beta/models/any:generateContent",
+        "/v1beta/models/gemini-3.1-flash-image:generateContent",
         json={"contents": [{"parts": parts}]},
         headers={"x-job-id": job_id(completed), "x-goog-api-key": "simulator"},
     )

@@ -15,7 +15,7 @@ from PIL import Image
 from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.servers import Server
 
-PATH = "/v1beta/models/gemini-test:generateContent"
+PATH = "/v1beta/models/gemini-nano-banana-2.1:generateContent"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_answer_has_the_documented_shape(server: Server) -> None:
     assert candidate["finishReason"] == "STOP"
     kinds = [next(iter(part)) for part in candidate["content"]["parts"]]
     assert kinds == ["text", "inlineData"]
-    assert answer["modelVersion"] == "gemini-test"
+    assert answer["modelVersion"] == "gemini-nano-banana-2.1"
 
 
 BAD: dict[str, Any] = {
@@ -101,7 +101,7 @@ def test_a_seeded_rate_fails_the_same_calls_each_time(server: Server) -> None:
     assert set(runs[0]) == {200, 503}
 
 
-@pytest.mark.parametrize("order", [{}, [], {"next": ["504"]}, {"rate": 2}, {"rate": 0.1, "kinds": []}])
+@pytest.mark.parametrize("order", [{}, [], {"next": ["505"]}, {"rate": 2}, {"rate": 0.1, "kinds": []}])
 def test_an_order_that_is_none_is_refused(server: Server, order: Any) -> None:
     answer = server.client.post("/_simulator/faults", json=order)
     assert answer.status_code == 400
