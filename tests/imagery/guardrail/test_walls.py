@@ -18,7 +18,7 @@ import pytest
 
 from drills.hostile.inputs import heic
 from imagery.contracts import JobOptions
-from imagery.guardrail import kernel, seccomp
+from imagery.guardrail import kernel, sandbox, seccomp
 from imagery.guardrail.walls import Walls
 from imagery.settings import Settings
 from testbed.pictures import encoded
@@ -26,6 +26,7 @@ from testbed.stack import ROOT
 from tests.imagery.guardrail.conftest import Make
 from tests.imagery.guardrail.exploit.attempts import ATTEMPTS
 from tests.imagery.guardrail.exploit.decoder import DONE, Mode
+from tests.imagery.guardrail.exploit.needs import CRASHES, NEEDS
 
 pytestmark = [
     pytest.mark.slow,
@@ -114,7 +115,9 @@ def outcomes(mode: Mode, user: str) -> dict[str, Any]:
 
 
 def _tried(mode: Mode, user: str, folder: Path) -> dict[str, Any]:
-    tried = [name for name in ATTEMPTS if mode is not Mode.OPEN or name not in _NEVER_IN_THE_OPEN]
+    tried = [*NEEDS, *CRASHES, *ATTEMPTS]
+    if mode is Mode.OPEN:
+        tried = [name for name in tried if name not in _NEVER_IN_THE_OPEN]
     command = [*_USERS[user], sys.executable, "-m", "tests.imagery.guardrail.exploit.host"]
     done = subprocess.run(
         [*command, mode, str(folder), *tried],
@@ -157,6 +160,15 @@ def test_it_is_the_walls_that_refuse(attempt: str) -> None:
     assert outcome != _refusal(attempt)
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_a_decoder_works_and_crashes_as_without_walls(mode: Mode) -> None:
+    found = outcomes(mode, "as this user")
+    assert {name: found[name] for name in NEEDS} == dict.fromkeys(NEEDS, DONE)
+    assert {name: found[name] for name in CRASHES} == {
+        name: f"ended with {-signal.Signals[name]}" for name in CRASHES
+    }
+
+
 def test_every_wall_stands(user: str) -> None:
     walls = Walls.from_json(outcomes(Mode.WALLED, user)["walls"])
     assert (walls.seccomp, walls.no_capabilities, walls.hidden_memory) == (True, True, True)
@@ -191,6 +203,54 @@ def test_every_format_is_read_behind_the_walls(make: Make) -> None:
     assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
     assert int(status["CapEff"], 16) == 0
     assert status["Threads"] == "1", "Landlock binds a thread: another one would be free"
+
+
+class Lines:
+    """A logger that keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.walls: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **values: Any) -> None:
+        """Keep a line of level info."""
+        self._keep("info", event, values)
+
+    def warning(self, event: str, **values: Any) -> None:
+        """Keep a warning."""
+        self._keep("warning", event, values)
+
+    def _keep(self, level: str, event: str, values: dict[str, Any]) -> None:
+        if event == "guardrail_walls":
+            self.walls.append((level, values))
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """What the sandbox logs of its walls."""
+    kept = Lines()
+    monkeypatch.setattr(sandbox, "_log", kept)
+    return kept
+
+
+def test_a_kernel_without_filters_is_warned_of_and_serves(
+    make: Make, monkeypatch: pytest.MonkeyPatch, lines: Lines
+) -> None:
+    monkeypatch.setattr(sandbox, "_WORKER", "tests.imagery.guardrail.exploit.unfiltered")
+    guardrail = make()
+    for _ in range(2):
+        assert guardrail.examine(encoded("JPEG"), None, JobOptions()).report.admitted
+    assert guardrail.thumbnail(encoded("JPEG"), 32)
+    ((level, values),) = lines.walls
+    assert (level, values["seccomp"]) == ("warning", False)
+    assert any(reason.startswith("seccomp: ") for reason in values["missing"])
+
+
+def test_walls_are_logged_once(make: Make, lines: Lines) -> None:
+    guardrail = make()
+    for _ in range(2):
+        assert guardrail.examine(encoded("JPEG"), None, JobOptions()).report.admitted
+    ((level, values),) = lines.walls
+    assert (level, values["seccomp"], values["host_hidden"]) == ("info", True, True)
 
 
 def test_each_order_has_its_own_limit_on_memory(make: Make) -> None:
