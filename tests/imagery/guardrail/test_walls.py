@@ -83,6 +83,13 @@ _HELD_WITHOUT_FILTER = (
     "io_uring_setup",
     "prlimit64 NOFILE",
 )
+_HELD_BY_HIDDEN_MEMORY = (
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "read /proc/HOST/mem",
+    "open /proc/HOST/environ",
+)
 _HELD_BY_SCOPES = ("kill 0", "kill KILL", "tkill", "tgkill", "rt_sigqueueinfo")
 _SCOPES_SINCE = 6
 _USERS: dict[str, list[str]] = {"as this user": []}
@@ -116,7 +123,7 @@ def outcomes(mode: Mode, user: str) -> dict[str, Any]:
 
 def _tried(mode: Mode, user: str, folder: Path) -> dict[str, Any]:
     tried = [*NEEDS, *CRASHES, *ATTEMPTS]
-    if mode is Mode.OPEN:
+    if not mode.has_workers_walls:
         tried = [name for name in tried if name not in _NEVER_IN_THE_OPEN]
     command = [*_USERS[user], sys.executable, "-m", "tests.imagery.guardrail.exploit.host"]
     done = subprocess.run(
@@ -181,6 +188,15 @@ def test_the_other_walls_hold_where_there_is_no_filter(attempt: str, user: str) 
     assert found["walls"]["seccomp"] is False
     assert found[attempt] not in {DONE, "raised"}
     assert not found[attempt].startswith("ended")
+
+
+@pytest.mark.parametrize("attempt", _HELD_BY_HIDDEN_MEMORY)
+def test_the_memory_of_the_host_is_hidden_from_its_user(attempt: str) -> None:
+    """Also where a worker has no walls at all, unless it is root's."""
+    ordinary = [name for name, command in _USERS.items() if command or os.getuid() != 0]
+    if not ordinary:
+        pytest.skip("there is no way to another user here")
+    assert outcomes(Mode.HIDDEN, ordinary[0])[attempt] in {"EPERM", "EACCES"}
 
 
 @pytest.mark.parametrize("attempt", _HELD_BY_SCOPES)
