@@ -12,12 +12,14 @@ from pathlib import Path
 from socket import socket, socketpair
 from typing import Any
 
-from imagery.guardrail import wire
+from imagery.guardrail import kernel, rlimits, wire
 from imagery.guardrail.turns import NoTurnError, Turn, Turns
+from imagery.guardrail.walls import Walls
 from imagery.settings import Settings, harmless_environment
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
+_WORKER = "imagery.guardrail.worker"
 _START_LIMIT_S = 60.0
 _END_LIMIT_S = 5.0
 _ATTEMPTS = 2
@@ -66,11 +68,11 @@ class SandboxCrashedError(SandboxError):
 
 
 class SandboxWorker:
-    """One process and the socket to it."""
+    """One process and the socket to it. ``walls``: what it says of them before it reads its first file."""
 
     def __init__(self) -> None:
         ours, theirs = socketpair()
-        command = [sys.executable, "-m", "imagery.guardrail.worker", str(theirs.fileno())]
+        command = [sys.executable, "-m", _WORKER, str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -82,6 +84,7 @@ class SandboxWorker:
                 start_new_session=True,
             )
         self._connection: socket = ours
+        self.walls: Walls | None = None
         self.done = 0
         self.usable = True
         self.has_successor = self.is_replaced = False
@@ -102,11 +105,22 @@ class SandboxWorker:
         until = time.monotonic() + timeout_s
         self.usable = False
         self.done += 1
+        if self.walls is not None and self.walls.seccomp:
+            self._limit(order["memory_mb"], timeout_s)
         wire.send(self._connection, order | {"timeout_s": timeout_s}, data, until=until)
+        if self.walls is None:
+            self.walls = _walls_of(wire.receive(self._connection, until)[0])
         answer, blobs = wire.receive(self._connection, until)
         # after an error or without memory, a decoder may have left its state half changed
         self.usable = answer.get("error") not in {_OUT_OF_MEMORY, _RAISED}
         return answer, blobs
+
+    def _limit(self, memory_mb: int, timeout_s: float) -> None:
+        """Set the order's limits, which a process behind its filter can't change itself."""
+        try:
+            rlimits.limit_order_of(self.pid, memory_mb, timeout_s)
+        except OSError as error:
+            raise wire.WireError(f"the process takes no limits: {error}") from error
 
     def end(self) -> int | None:
         """Kill the process. Returns its exit code, or None if it did not end in time."""
@@ -124,6 +138,9 @@ class Sandbox:
         self._settings = settings
         self._turns = Turns(settings.guardrail.sandbox.workers, settings.guardrail.sandbox.queue)
         self._idle: list[SandboxWorker] = []
+        self._walls: Walls | None = None
+        # this process has the secrets that its workers must not read
+        self._is_hidden = kernel.hide_memory()
         self._is_closed = False
         self._lock = threading.Lock()
 
@@ -155,6 +172,7 @@ class Sandbox:
                 except wire.WireError:
                     _log.warning("guardrail_worker_died", pid=worker.pid, order=order["order"])
                     continue
+            self._tell_of_walls(worker.walls)
             if answer.get("error") == _OUT_OF_MEMORY:
                 limit_mb = order["memory_mb"]
                 raise SandboxMemoryError(f"Decoding the file needs more than a worker's {limit_mb} MB.")
@@ -163,6 +181,14 @@ class Sandbox:
                 break
             return answer, blobs
         raise SandboxCrashedError("The file crashes the decoder: it is damaged, or made to do harm.")
+
+    def _tell_of_walls(self, walls: Walls | None) -> None:
+        """Log once what holds the workers, and again when it changes."""
+        if walls is None or walls == self._walls:
+            return
+        self._walls = walls
+        log = _log.info if walls.seccomp else _log.warning
+        log("guardrail_walls", **walls.to_json(), host_hidden=self._is_hidden)
 
     @contextmanager
     def _worker(self, *, fresh: bool) -> Iterator[SandboxWorker]:
@@ -226,6 +252,13 @@ class Sandbox:
             worker.end()
 
 
+def _walls_of(message: dict[str, Any]) -> Walls:
+    try:
+        return Walls.from_json(message["walls"])
+    except (KeyError, ValueError) as error:
+        raise wire.WireError("the worker does not say which walls stand") from error
+
+
 def _python_environment() -> dict[str, str]:
     """The worker finds the packages that this process finds, and computes in one thread."""
     path = [entry or str(Path.cwd()) for entry in sys.path]
@@ -235,6 +268,8 @@ def _python_environment() -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        # onnxruntime would keep a database of what it did, and upload it
+        "ORT_DISABLE_TELEMETRY": "1",
         "MALLOC_ARENA_MAX": "1",
         "MALLOC_TRIM_THRESHOLD_": "1048576",
     }

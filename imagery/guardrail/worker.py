@@ -1,7 +1,7 @@
 """The process that reads untrusted files: ``python -m imagery.guardrail.worker FD``.
 
 It has no secrets and a limit on its memory, and its host kills it when it takes too long. Before it reads
-the first file it loads all it needs; after that it can open no file and no connection, so that a file that
+the first file it loads all it needs and puts up its walls (``imagery.guardrail.walls``), so that a file that
 takes control of it gets nowhere. It reads orders from the socket ``FD`` until the host is gone.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import resource
 import socket
 import sys
 import traceback
@@ -21,39 +20,40 @@ from PIL import Image
 
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.contracts import CheckResult
-from imagery.guardrail import wire
+from imagery.guardrail import rlimits, wire
 from imagery.guardrail.checks import PHASES, not_measured
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import FORMATS
 from imagery.guardrail.subject import GuardrailSubject
+from imagery.guardrail.walls import Walls, put_up_walls
 
-_MB = 1024 * 1024
 OUT_OF_MEMORY = "out_of_memory"
 RAISED = "raised"
 # of names in archives and texts in metadata
 _CODECS = ("ascii", "cp437", "cp1252", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be")
 _MAX_TRACEBACK = 4000
-_CPU_MARGIN_S = 5
 _FAST_COMPRESSION = 1
 _THUMBNAIL_QUALITY = 80
 Answer = tuple[dict[str, Any], list[bytes]]
 
 
 def serve(connection: socket.socket) -> None:
-    """Do orders until the host is gone."""
-    _write_nothing()
+    """Do orders until the host is gone. It is told of the walls before the first file is read."""
+    rlimits.write_nothing()
     wire.send(connection, {"ready": True})
-    locked = False
+    standing: Walls | None = None
     while True:
         try:
             order, blobs = wire.receive(connection)
         except wire.WireError:
             return
-        _limit(order["memory_mb"], order["timeout_s"])
-        if not locked:
+        # behind the filter a process can't change its limits: the host does
+        if standing is None or not standing.seccomp:
+            rlimits.limit_own_order(order["memory_mb"], order["timeout_s"])
+        if standing is None:
             _load_everything(order)
-            _open_nothing()
-            locked = True
+            standing = put_up_walls()
+            wire.send(connection, {"walls": standing.to_json()})
         answer, results = _do(order, blobs[0])
         wire.send(connection, answer, *results)
 
@@ -128,12 +128,6 @@ def _preview(small: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _write_nothing() -> None:
-    """Forbid written files, and core dumps with a picture in them."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
-
 def _load_everything(order: dict[str, Any]) -> None:
     """Do every kind of work once, on a picture of our own: libraries and weights are loaded by it."""
     for codec in _CODECS:
@@ -152,21 +146,8 @@ def _load_everything(order: dict[str, Any]) -> None:
     _png(subject.picture)
     _preview(subject.small)
     _thumbnail({"width": 16, "max_megapixels": 1.0}, subject.data)
-
-
-def _open_nothing() -> None:
-    """Forbid every new file and socket from here on."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-
-
-def _limit(memory_mb: int, timeout_s: float) -> None:
-    """Memory for the next order, and processor time in case the host is gone and can't kill."""
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb * _MB, most))
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(usage.ru_utime + usage.ru_stime + timeout_s) + _CPU_MARGIN_S
-    _, longest = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, longest))
+    # what a traceback needs is loaded by the first one
+    _do({"order": "none"}, b"")
 
 
 if __name__ == "__main__":
