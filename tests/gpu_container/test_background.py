@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,9 @@ from PIL import Image, ImageDraw
 
 from gpu_container.background import BackgroundRemover
 from gpu_container.errors import ModelUnavailableError, NoSubjectError
+from gpu_container.models import BACKGROUND_MODELS
 from gpu_container.settings import GpuSettings
+from testbed.stack import ROOT
 
 FOREVER = math.inf
 PHOTO = Path(__file__).parent.parent.parent / "local/samples/coffee.jpg"
@@ -105,3 +110,13 @@ def test_cuda_that_is_not_there_is_an_error_and_no_slow_surprise(cache: Path) ->
         pytest.skip("this machine has CUDA")
     with pytest.raises(ModelUnavailableError, match="CUDA"):
         BackgroundRemover(GpuSettings(model_cache=cache), "cuda", at_once)
+
+
+def test_onnxruntime_keeps_and_sends_nothing_of_its_own(cache: Path, tmp_path: Path) -> None:
+    """In a process with a home of its own: the library makes a database there, unless it is told not to."""
+    script = "import gpu_container, onnxruntime, sys; onnxruntime.InferenceSession(sys.argv[1])"
+    model = BACKGROUND_MODELS["u2netp"].file.path(cache)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    command = [sys.executable, "-c", script, str(model)]
+    subprocess.run(command, env=environment | {"HOME": str(tmp_path)}, check=True, cwd=ROOT, timeout=120)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
