@@ -15,9 +15,12 @@ STACK := $(BIN)/python -m local.stack $(if $(ONCE),--once) $(if $(NO_SAMPLE),--n
 	$(if $(STORAGE),--storage $(STORAGE))
 export IMAGE
 
+# keys, photos and logs: their owner's alone
+PRIVATE_RUN := mkdir -p .run && chmod go= .run
+
 # $(call step,what it does,command): quiet, timed, and with the end of the log when it fails
 define step
-	@mkdir -p .run; printf '%s ... ' "$(1)"; start=$$(date +%s); \
+	@$(PRIVATE_RUN); printf '%s ... ' "$(1)"; start=$$(date +%s); \
 	if ( $(2) ) >>$(LOG) 2>&1; then echo "$$(( $$(date +%s) - start )) s"; else \
 	echo failed; tail -n 25 $(LOG); echo "The whole log is $(LOG). 'make doctor' names what is missing."; exit 1; fi
 endef
@@ -65,7 +68,7 @@ unit: $(DEV) ## the quick tests that need no server
 
 .PHONY: test
 test: $(DEV) ## all checks and all tests
-	@mkdir -p .run; echo "lint, lint-infra and frontend-test run beside the tests; what they say comes last"; \
+	@$(PRIVATE_RUN); echo "lint, lint-infra and frontend-test run beside the tests; what they say comes last"; \
 	$(MAKE) --no-print-directory --keep-going lint lint-infra frontend-test >.run/checks.log 2>&1 & checks=$$!; \
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS); tests=$$?; \
 	wait $$checks; checks=$$?; cat .run/checks.log; [ $$tests = 0 ] && [ $$checks = 0 ]
