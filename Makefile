@@ -100,6 +100,10 @@ lint-infra: $(VENV)/.dev ## Bicep, Dockerfiles, compose.yaml, workflows and hook
 	$(BIN)/python -m infra.settings_page --check
 	@PYTHON=$(BIN)/python sh infra/lint.sh
 
+.PHONY: lock
+lock: setup $(VENV)/.dev ## after a change of a requirements*.in: every package with its hashes (ARGS="--upgrade-package idna")
+	@$(BIN)/python -m infra.locks $(ARGS)
+
 .PHONY: audit
 audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
 	@$(BIN)/python -m local.audit
@@ -143,13 +147,16 @@ $(VENV)/bin/python:
 	@echo "about 2 minutes; later runs start at once. The log is $(LOG)."
 	$(call step,virtual environment,$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; })
 
-$(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/install.sh gpu_container/build/sitecustomize.py | $(VENV)/bin/python
+# whole locks: nothing is resolved, and a file with another hash is refused
+LOCKED := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
+
+$(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/requirements-sources.txt gpu_container/requirements-torch.in gpu_container/install.sh gpu_container/build/sitecustomize.py | $(VENV)/bin/python
 	$(call step,packages of the GPU service (PyTorch: 0.8 GB, several GB with CUDA),sh gpu_container/install.sh $(BIN)/python)
-	$(call step,packages of the app and the host,$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-local.txt -e ./client)
+	$(call step,packages of the app and the host,$(LOCKED) -r requirements.txt -r requirements-local.txt && $(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e ./client)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
-	$(call step,packages of the tests,$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt)
+	$(call step,packages of the tests,$(LOCKED) -r requirements-dev.txt)
 	@touch $@
 
 $(VENV)/.models: gpu_container/models.py gpu_container/fetch_models.py $(VENV)/.packages

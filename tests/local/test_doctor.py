@@ -41,7 +41,8 @@ class Project:
         self.environment |= {name: str(free_port()) for name in PORTS}
         self.write("requirements.txt", f"httpx=={importlib.metadata.version('httpx')}  # calls\n")
         self.write("requirements-local.txt", f"rich=={importlib.metadata.version('rich')}\n")
-        self.write("gpu_container/requirements.txt", "# none\n")
+        for name in ("requirements.txt", "requirements-sources.txt", "requirements-torch.in"):
+            self.write(f"gpu_container/{name}", "# none\n")
         self.program("node", "echo v20.1.0")
         self.program("npm", "echo 10")
         self.program("make", "echo GNU Make 4.3")
