@@ -104,6 +104,10 @@ lint-infra: $(VENV)/.dev ## Bicep, Dockerfiles, compose.yaml, workflows and hook
 lock: setup $(VENV)/.dev ## after a change of a requirements*.in: every package with its hashes (ARGS="--upgrade-package idna")
 	@$(BIN)/python -m infra.locks $(ARGS)
 
+.PHONY: pin
+pin: ## the digests of the base images beside their tags; asks the registries
+	@$(PYTHON) -m infra.pin_images
+
 .PHONY: audit
 audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
 	@$(BIN)/python -m local.audit
