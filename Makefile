@@ -108,9 +108,13 @@ lock: setup $(VENV)/.dev ## after a change of a requirements*.in: every package 
 pin: ## the digests of the base images beside their tags; asks the registries
 	@$(PYTHON) -m infra.pin_images
 
+.PHONY: sbom
+sbom: setup $(VENV)/.dev ## the bills of materials of the images and the dashboard, into build/sbom
+	@$(BIN)/python -m infra.sbom
+
 .PHONY: audit
 audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
-	@$(BIN)/python -m local.audit
+	@$(BIN)/python -m local.audit $(ARGS)
 
 .PHONY: drill
 drill: $(if $(NAME),setup $(VENV)/.dev) ## programs that are not tests: 'make drill' lists them, NAME=chaos ARGS=... runs one
