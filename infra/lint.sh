@@ -16,7 +16,7 @@ install() {
     if [ -f "$stamp" ] && cmp -s infra/requirements.txt "$stamp"; then return; fi
     if ! locked --no-deps -r infra/requirements.txt >"$venv/pip.log" 2>&1; then
         # one of them can't be had: take the others, still with the versions and hashes of the lock
-        for package in $(sed -n 's/^\([a-z][^ ]*\)==.*/\1/p' infra/requirements.in); do
+        sed -n 's/^\([a-z][^ ]*\)==.*/\1/p' infra/requirements.in | while read -r package; do
             "${PYTHON:-python3}" -m infra.locks --excerpt infra/requirements.txt --package "$package" >"$venv/wanted"
             locked --no-deps -r "$venv/wanted" >>"$venv/pip.log" 2>&1 ||
                 echo "could not install $package: $(tail -n 1 "$venv/pip.log")"
