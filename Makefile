@@ -113,7 +113,7 @@ sbom: setup $(VENV)/.dev ## the bills of materials of the images and the dashboa
 	@$(BIN)/python -m infra.sbom
 
 .PHONY: audit
-audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
+audit: setup $(VENV)/.dev ## known vulnerabilities of the locked packages (ARGS=--strict: also fails without a database)
 	@$(BIN)/python -m local.audit $(ARGS)
 
 .PHONY: drill
