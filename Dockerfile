@@ -1,8 +1,8 @@
 # The function app with its dashboard: for laptops, and for the database job in Azure.
-# Pin the bases by digest with the arguments; `docker buildx imagetools inspect IMAGE` prints it.
+# 'make pin' writes the digests of the bases.
 ARG FUNCTIONS_IMAGE=mcr.microsoft.com/azure-functions/python:4-python3.11
-ARG NODE_IMAGE=node:22-bookworm-slim
-ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG NODE_IMAGE=node:22-bookworm-slim@sha256:43ac6c60b8f89723f746e8a92ce91abd5017e627ce1ddfe4238355d3a30b772c
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 # checkov:skip=CKV_DOCKER_7:the argument names a version, and a digest where it is pinned
 FROM ${NODE_IMAGE} AS dashboard
@@ -22,9 +22,8 @@ RUN python -m infra.package
 # the stand-in for the paid service, for compose.yaml only
 FROM ${PYTHON_IMAGE} AS simulator
 WORKDIR /app
-COPY requirements.txt requirements-local.txt ./
-RUN grep -hE '^(pillow|numpy|starlette|uvicorn)==' requirements.txt requirements-local.txt > simulator.txt \
-    && pip install --no-cache-dir -r simulator.txt
+COPY local/requirements-simulator.txt ./
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements-simulator.txt
 COPY local local
 USER 65534:65534
 EXPOSE 8090
@@ -38,7 +37,7 @@ ENV AzureWebJobsScriptRoot=/home/site/wwwroot \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /home/site/wwwroot
 COPY requirements.txt ./
-RUN pip install --no-cache-dir -r requirements.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 COPY --from=package /source/build/functions ./
 EXPOSE 80
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \

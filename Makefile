@@ -15,9 +15,12 @@ STACK := $(BIN)/python -m local.stack $(if $(ONCE),--once) $(if $(NO_SAMPLE),--n
 	$(if $(STORAGE),--storage $(STORAGE))
 export IMAGE
 
+# keys, photos and logs: their owner's alone
+PRIVATE_RUN := mkdir -p .run && chmod go= .run
+
 # $(call step,what it does,command): quiet, timed, and with the end of the log when it fails
 define step
-	@mkdir -p .run; printf '%s ... ' "$(1)"; start=$$(date +%s); \
+	@$(PRIVATE_RUN); printf '%s ... ' "$(1)"; start=$$(date +%s); \
 	if ( $(2) ) >>$(LOG) 2>&1; then echo "$$(( $$(date +%s) - start )) s"; else \
 	echo failed; tail -n 25 $(LOG); echo "The whole log is $(LOG). 'make doctor' names what is missing."; exit 1; fi
 endef
@@ -65,7 +68,7 @@ unit: $(DEV) ## the quick tests that need no server
 
 .PHONY: test
 test: $(DEV) ## all checks and all tests
-	@mkdir -p .run; echo "lint, lint-infra and frontend-test run beside the tests; what they say comes last"; \
+	@$(PRIVATE_RUN); echo "lint, lint-infra and frontend-test run beside the tests; what they say comes last"; \
 	$(MAKE) --no-print-directory --keep-going lint lint-infra frontend-test >.run/checks.log 2>&1 & checks=$$!; \
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS); tests=$$?; \
 	wait $$checks; checks=$$?; cat .run/checks.log; [ $$tests = 0 ] && [ $$checks = 0 ]
@@ -97,9 +100,21 @@ lint-infra: $(VENV)/.dev ## Bicep, Dockerfiles, compose.yaml, workflows and hook
 	$(BIN)/python -m infra.settings_page --check
 	@PYTHON=$(BIN)/python sh infra/lint.sh
 
+.PHONY: lock
+lock: setup $(VENV)/.dev ## after a change of a requirements*.in: every package with its hashes (ARGS="--upgrade-package idna")
+	@$(BIN)/python -m infra.locks $(ARGS)
+
+.PHONY: pin
+pin: ## the digests of the base images beside their tags; asks the registries
+	@$(PYTHON) -m infra.pin_images
+
+.PHONY: sbom
+sbom: setup $(VENV)/.dev ## the bills of materials of the images and the dashboard, into build/sbom
+	@$(BIN)/python -m infra.sbom
+
 .PHONY: audit
-audit: setup $(VENV)/.dev ## known vulnerabilities of the pinned packages
-	@$(BIN)/python -m local.audit
+audit: setup $(VENV)/.dev ## known vulnerabilities of the locked packages (ARGS=--strict: also fails without a database)
+	@$(BIN)/python -m local.audit $(ARGS)
 
 .PHONY: drill
 drill: $(if $(NAME),setup $(VENV)/.dev) ## programs that are not tests: 'make drill' lists them, NAME=chaos ARGS=... runs one
@@ -140,13 +155,16 @@ $(VENV)/bin/python:
 	@echo "about 2 minutes; later runs start at once. The log is $(LOG)."
 	$(call step,virtual environment,$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; })
 
-$(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/install.sh gpu_container/build/sitecustomize.py | $(VENV)/bin/python
+# whole locks: nothing is resolved, and a file with another hash is refused
+LOCKED := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
+
+$(VENV)/.packages: requirements.txt requirements-local.txt client/pyproject.toml gpu_container/requirements.txt gpu_container/requirements-sources.txt gpu_container/requirements-torch.in gpu_container/install.sh gpu_container/build/sitecustomize.py | $(VENV)/bin/python
 	$(call step,packages of the GPU service (PyTorch: 0.8 GB, several GB with CUDA),sh gpu_container/install.sh $(BIN)/python)
-	$(call step,packages of the app and the host,$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt -r requirements-local.txt -e ./client)
+	$(call step,packages of the app and the host,$(LOCKED) -r requirements.txt -r requirements-local.txt && $(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e ./client)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
-	$(call step,packages of the tests,$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt)
+	$(call step,packages of the tests,$(LOCKED) -r requirements-dev.txt)
 	@touch $@
 
 $(VENV)/.models: gpu_container/models.py gpu_container/fetch_models.py $(VENV)/.packages

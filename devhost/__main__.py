@@ -21,6 +21,8 @@ _BAD_START = 2
 def main(arguments: list[str]) -> int:
     """Serve the app until SIGTERM or Ctrl-C. Returns 0, or 2 after one line on stderr if it can't start."""
     given = _parser().parse_args(arguments)
+    # what it writes holds photos and keys: its owner alone reads them
+    os.umask(0o077)
     # one handler, installed first: the app only sets its formatter, and no line is written twice
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     if not _is_usable(given.host):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import grpc
 from starlette.requests import Request
@@ -18,6 +19,7 @@ _HTTP_STATUS_OF = {
     grpc.StatusCode.ALREADY_EXISTS: 409,
     grpc.StatusCode.FAILED_PRECONDITION: 410,
 }
+_READING = {"GET", "HEAD", "OPTIONS"}
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -30,12 +32,17 @@ class BadRequestError(Exception):
 
 
 def local_only(handler: Handler) -> Handler:
-    """Serve only callers on this machine, and return every error as JSON: the SDK parses each body."""
+    """Serve only callers on this machine, and return every error as JSON: the SDK parses each body.
+
+    A web page of another site is not one of them, although its requests come from a browser on this machine.
+    """
 
     async def guarded(request: Request) -> Response:
         # the Host header too: a web page can make a name of its own point to this machine
         if not (request.client and _is_loopback(request.client.host) and _is_loopback(request.url.hostname)):
             return message("Only callers on this machine are served.", 403)
+        if _is_from_another_site(request):
+            return message("Web pages of other sites are not served.", 403)
         try:
             return await handler(request)
         except BadRequestError as error:
@@ -55,6 +62,15 @@ def _is_loopback(host: str | None) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def _is_from_another_site(request: Request) -> bool:
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    # a link to a status may be followed from anywhere: the page that has it can't read the response
+    sent_by_browser = request.headers.get("sec-fetch-site", "none")
+    return request.method not in _READING and sent_by_browser not in {"none", "same-origin"}
 
 
 def message(text: str, status: int) -> Response:

@@ -7,17 +7,20 @@ venv=.run/infra-venv
 bin=$venv/bin
 failed=0
 
+locked() { "$bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --require-hashes "$@"; }
+
 install() {
+    mkdir -p .run && chmod go= .run
     [ -x "$bin/python" ] || "${PYTHON:-python3}" -m venv "$venv"
     stamp=$venv/.installed
     if [ -f "$stamp" ] && cmp -s infra/requirements.txt "$stamp"; then return; fi
-    sed -n 's/^\([a-z][^ ]*==[^ ]*\).*/\1/p' infra/requirements.txt >"$venv/wanted"
-    if ! "$bin/pip" install --quiet --disable-pip-version-check --only-binary :all: -r "$venv/wanted" >"$venv/pip.log" 2>&1; then
-        # one of them can't be had: take the others
-        while read -r package; do
-            "$bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$package" >>"$venv/pip.log" 2>&1 ||
+    if ! locked --no-deps -r infra/requirements.txt >"$venv/pip.log" 2>&1; then
+        # one of them can't be had: take the others, still with the versions and hashes of the lock
+        sed -n 's/^\([a-z][^ ]*\)==.*/\1/p' infra/requirements.in | while read -r package; do
+            "${PYTHON:-python3}" -m infra.locks --excerpt infra/requirements.txt --package "$package" >"$venv/wanted"
+            locked --no-deps -r "$venv/wanted" >>"$venv/pip.log" 2>&1 ||
                 echo "could not install $package: $(tail -n 1 "$venv/pip.log")"
-        done <"$venv/wanted"
+        done
     fi
     cp infra/requirements.txt "$stamp"
 }

@@ -1,18 +1,26 @@
-"""``make audit``: known vulnerabilities of the pinned packages, where a database of them can be reached."""
+"""``make audit``: known vulnerabilities of all locked packages, where a database of them can be reached.
+
+``--strict`` also fails where none can be: for a pipeline. ``local/audit_allowed.toml`` lists findings that
+are borne for a while, each with its reason and the day on which it counts again.
+"""
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from local.options import ROOT
 
-_REQUIREMENTS = ("requirements.txt", "requirements-local.txt", "gpu_container/requirements.txt")
+ALLOWED = ROOT / "local/audit_allowed.toml"
 _LIMIT_S = 300.0
 _SKIPPED = "skipped: the database of vulnerabilities can't be reached from here"
 
@@ -38,7 +46,40 @@ def node_findings(report: dict[str, Any]) -> list[str]:
     """One line for each finding of npm audit. Raises ``NoDatabaseError`` without a response."""
     if "vulnerabilities" not in report:
         raise NoDatabaseError
-    return [f"{name}: {found.get('severity')}" for name, found in report["vulnerabilities"].items()]
+    return [
+        f"{name}: {found.get('severity')} {' '.join(_advisories(found))}".rstrip()
+        for name, found in report["vulnerabilities"].items()
+    ]
+
+
+def _advisories(found: dict[str, Any]) -> list[str]:
+    """The ids of what is wrong with an npm package itself; a string names a dependency that is to blame."""
+    urls = [cause.get("url", "") for cause in found.get("via", []) if isinstance(cause, dict)]
+    return [url.rpartition("/")[2] for url in urls]
+
+
+def allowed(text: str, today: datetime.date) -> set[str]:
+    """The ids of the findings that are borne today. Raises ``ValueError`` where an entry says too little."""
+    ids = set()
+    for entry in tomllib.loads(text).get("allowed", []):
+        name, until, reason = entry.get("id"), entry.get("until"), entry.get("reason")
+        if not (name and reason and isinstance(until, datetime.date)):
+            raise ValueError(f"{ALLOWED.name}: an entry needs id, until (a date) and reason: {entry}")
+        if today < until:
+            ids.add(str(name))
+    return ids
+
+
+def not_allowed(lines: list[str], ids: set[str]) -> list[str]:
+    """The findings that name none of these ids."""
+    return [line for line in lines if not ids & set(re.findall(r"[\w-]+", line))]
+
+
+def python_locks(root: Path) -> list[Path]:
+    """Every lock of Python packages, at most two levels below ``root``."""
+    found = (path for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}requirements*.in"))
+    locks = (path.with_suffix(".txt") for path in found if ".venv" not in path.parts)
+    return sorted(path for path in locks if path.is_file())
 
 
 def audit_python(requirements: Path) -> list[str]:
@@ -76,26 +117,32 @@ def _ask(command: list[str], folder: Path) -> dict[str, Any]:
     return report
 
 
-def main() -> int:
-    """Audit everything. Returns 1 if a package is known to be vulnerable."""
-    audits: list[tuple[str, Callable[[], list[str]]]] = []
-    for name in _REQUIREMENTS:
-        audits.append((name, lambda name=name: audit_python(ROOT / name)))  # type: ignore[misc]
-    for folder in node_folders(ROOT):
-        name = folder.relative_to(ROOT).as_posix()
-        audits.append((name, lambda folder=folder: audit_node(folder)))  # type: ignore[misc]
-    found_any = False
-    for name, audit in audits:
+def main(arguments: list[str]) -> int:
+    """Audit everything. Returns 1 if a package is known to be vulnerable or, if strict, was not looked up."""
+    parser = argparse.ArgumentParser(prog="python -m local.audit", description=__doc__)
+    parser.add_argument("--strict", action="store_true", help="fail too where no database can be reached")
+    given = parser.parse_args(arguments)
+    borne = allowed(ALLOWED.read_text(), datetime.datetime.now(datetime.UTC).date())
+    audits: list[tuple[Path, Callable[[Path], list[str]]]] = [
+        (lock, audit_python) for lock in python_locks(ROOT)
+    ]
+    audits += [(folder, audit_node) for folder in node_folders(ROOT)]
+    failed = False
+    for path, audit in audits:
+        name = path.relative_to(ROOT).as_posix()
         try:
-            found = audit()
+            known = audit(path)
         except NoDatabaseError:
+            failed = failed or given.strict
             sys.stdout.write(f"{name}: {_SKIPPED}\n")
             continue
-        found_any = found_any or bool(found)
-        sys.stdout.write(f"{name}: {len(found)} known vulnerabilities\n")
+        found = not_allowed(known, borne)
+        failed = failed or bool(found)
+        rest = f", {len(known) - len(found)} more borne for now" if len(known) > len(found) else ""
+        sys.stdout.write(f"{name}: {len(found)} known vulnerabilities{rest}\n")
         sys.stdout.writelines(f"    {line}\n" for line in found)
-    return int(found_any)
+    return int(failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

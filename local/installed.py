@@ -6,7 +6,13 @@ import json
 import subprocess
 from pathlib import Path
 
-_REQUIREMENTS = ("requirements.txt", "requirements-local.txt", "gpu_container/requirements.txt")
+_REQUIREMENTS = (
+    "requirements.txt",
+    "requirements-local.txt",
+    "gpu_container/requirements.txt",
+    "gpu_container/requirements-sources.txt",
+    "gpu_container/requirements-torch.in",
+)
 _IMPORTS = (
     "azure.functions",
     "azure.durable_functions",
@@ -47,11 +53,11 @@ class DoesNotRunError(Exception):
 
 
 def pinned(root: Path) -> list[tuple[str, str, str]]:
-    """Name, version and marker of each package in the requirements files that ``make setup`` installs."""
+    """Name, version and marker of each package in the files that ``make setup`` installs from."""
     pins = []
     for file in _REQUIREMENTS:
         for line in (root / file).read_text().splitlines():
-            name, equals, rest = line.split("#")[0].partition("==")
+            name, equals, rest = line.split("#")[0].rstrip(" \\").partition("==")
             if equals:
                 version, _, marker = rest.partition(";")
                 pins.append((name.split("[")[0].strip(), version.strip(), marker.strip()))

@@ -1,7 +1,8 @@
 """A stand-in for the paid image API: the same HTTP shape, a bill, and a fault menu.
 
 ``python -m local.nano_banana_simulator --port 8090``. Control side: ``GET`` and ``DELETE
-/_simulator/bill``; ``GET``, ``POST`` and ``DELETE /_simulator/faults``; ``GET /healthz``.
+/_simulator/bill``; ``GET``, ``POST`` and ``DELETE /_simulator/faults``; ``GET /healthz``. The control side
+serves this machine alone, and no path serves web pages of other sites.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from typing import Any
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from local.callers import CallersGuard
 from local.nano_banana_answers import BILLED, UNBILLED, error, rate_limited, usual
 from local.nano_banana_bill import Bill
 from local.nano_banana_faults import FaultError, ProviderFault, ProviderFaults
@@ -81,7 +84,8 @@ class Simulator:
                 Route("/_simulator/bill", self.bill, methods=["GET", "DELETE"]),
                 Route("/_simulator/faults", self.faults, methods=["GET", "POST", "DELETE"]),
                 Route("/healthz", self.healthz),
-            ]
+            ],
+            middleware=[Middleware(CallersGuard)],
         )
 
     async def healthz(self, _: Request) -> Response:

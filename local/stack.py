@@ -18,7 +18,7 @@ from local.options import ROOT, StackOptions, parse
 from local.pieces import connection_string, development_key, is_simulated, migrate, pieces, settings
 from local.ports import PortTakenError, choose, holder
 from local.processes import Child, StartError, Supervisor, stop_all
-from local.state import AlreadyRunningError, RunFolder
+from local.state import AlreadyRunningError, NotPrivateError, RunFolder
 
 _LOOK_EVERY_S = 0.5
 _REPORT_EVERY_S = 15.0
@@ -245,10 +245,12 @@ def main(arguments: list[str]) -> int:
         console.print(f"there is no file {options.image}", style="red", markup=False, soft_wrap=True)
         return _BAD_START
     os.chdir(ROOT)
+    # children inherit it: databases, blobs and logs are their owner's too, where a copy of the folder is not
+    os.umask(0o077)
     try:
         with RunFolder(options.run_dir) as folder:
             return Stack(options, folder, console).run()
-    except (AlreadyRunningError, PortTakenError, StartError) as error:
+    except (AlreadyRunningError, NotPrivateError, PortTakenError, StartError) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         return _BAD_START
 

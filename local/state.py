@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
+import stat
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +19,26 @@ class AlreadyRunningError(Exception):
     """A stack is running in this folder."""
 
 
+class NotPrivateError(Exception):
+    """The folder belongs to others too, and can't be taken from them."""
+
+
+def make_private(path: Path) -> None:
+    """Make a folder for its owner alone, or close one that is there. Raises ``NotPrivateError``."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    # /tmp and folders of other people are theirs: closing them would break more than the stack
+    if mode & stat.S_ISVTX or found.st_uid != os.geteuid():
+        raise NotPrivateError(
+            f"{path} holds keys and photos, and is shared with other users: choose another folder"
+        )
+    if mode & 0o077:
+        path.chmod(mode & 0o700)
+
+
 class RunFolder:
-    """The folder of one stack; entering takes its lock, leaving removes the state.
+    """The folder of one stack, for its owner's eyes; entering takes its lock, leaving removes the state.
 
     ``orphans``: names of children that a killed stack left running and that entering ended.
     """
@@ -44,7 +64,7 @@ class RunFolder:
         return False
 
     def __enter__(self) -> RunFolder:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_private(self.path)
         lock = (self.path / "lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from infra.settings_page import PAGE, page
+from tests.docs.tree import files
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,9 +21,11 @@ def test_a_person_may_set_sixty_variables_at_most() -> None:
 
 
 def test_every_requirement_is_pinned_and_says_why() -> None:
-    for path in [*ROOT.glob("requirements*.txt"), ROOT / "gpu_container/requirements.txt"]:
+    sources = [path for path in files() if re.search(r"(^|/)requirements[^/]*\.in$", path)]
+    assert "requirements.in" in sources
+    for path in (ROOT / name for name in sources):
         for line in path.read_text().splitlines():
-            if line.strip() and not line.startswith("#"):
+            if line.strip() and not line.startswith(("#", "-c ", "-r ")):
                 requirement, _, reason = line.partition("#")
                 assert "==" in requirement, f"{path.name}: {line}"
                 assert reason.strip(), f"{path.name}: {line}"

@@ -57,7 +57,8 @@ def _build(base: str, folder: Path, python: Path) -> None:
     sys.stderr.write(f"building a Python {_VERSION} with Microsoft's worker library in {folder}\n")
     _run([base, "-m", "venv", str(folder)])
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([str(python), *install, "-r", str(_HERE / "requirements.txt")])
+    locks = ["-r", str(ROOT / "requirements.txt"), "-r", str(_HERE / "requirements.txt")]
+    _run([str(python), *install, "--require-hashes", *locks])
     target = _run([str(python), "-c", _SITE_PACKAGES]).strip()
     outputs = [f"--python_out={target}", f"--grpc_python_out={target}"]
     _run([str(python), "-m", "grpc_tools.protoc", f"-I{_HERE}", *outputs, _SCHEMA])

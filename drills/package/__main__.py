@@ -14,9 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from infra.locks import excerpt
 from infra.package import ROOT, build
 
-_TEST_PACKAGES = (
+_TEST_PACKAGES = {
     "imagehash",
     "scipy",
     "pytest",
@@ -24,9 +25,9 @@ _TEST_PACKAGES = (
     "pytest-xdist",
     "hypothesis",
     "jsonschema",
-    "PyYAML",
+    "pyyaml",
     "psutil",
-)
+}
 _CORE = ("tests/orchestrators", "tests/lifecycle", "tests/devhost", "tests/activities", "tests/imagery")
 _LIMIT_S = 900
 
@@ -45,7 +46,8 @@ def make_venv(python: str, folder: Path) -> Path:
     """A venv that holds requirements.txt alone, not even pip. Returns its Python."""
     subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=_LIMIT_S)
     own = folder / "bin/python"
-    install(own, "-r", str(ROOT / "requirements.txt"))
+    # with their dependencies: what the lock leaves out would be refused for want of a hash
+    install(own, "--require-hashes", "-r", str(ROOT / "requirements.txt"))
     return own
 
 
@@ -61,16 +63,11 @@ def size_mb(folder: Path) -> float:
     return round(sum(path.stat().st_size for path in files) / 1e6, 1)
 
 
-def pins(*names: str) -> list[str]:
-    """These packages as requirements-dev.txt pins them."""
-    lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
-    found = [line.split("#")[0].strip() for line in lines]
-    return [line for line in found if line.partition("==")[0] in names]
-
-
-def core(python: Path) -> int:
+def core(python: Path, folder: Path) -> int:
     """The quick unit tests of the app and of the local host. Returns pytest's exit code."""
-    install(python, "-r", str(ROOT / "requirements-local.txt"), *pins(*_TEST_PACKAGES))
+    tools = folder / "requirements-core.txt"
+    tools.write_text(excerpt(ROOT / "requirements-dev.txt", _TEST_PACKAGES))
+    install(python, "-r", str(ROOT / "requirements-local.txt"), "-r", str(tools))
     command = [str(python), "-m", "pytest", "-q", "-n", "2", "-m", "unit and not slow", *_CORE]
     return subprocess.run(command, cwd=ROOT, check=False, timeout=_LIMIT_S).returncode
 
@@ -101,7 +98,7 @@ def main(arguments: list[str]) -> int:
         version = subprocess.run([str(own), "-V"], capture_output=True, text=True, check=True).stdout
         failed, told = smoke(own, folder)
         if not failed and given.core:
-            failed = core(own)
+            failed = core(own, Path(temporary))
     python_version = version.removeprefix("Python ").strip()
     sys.stdout.write(json.dumps({"python": python_version, **sizes, **told}) + "\n")
     return failed

@@ -4,6 +4,12 @@ set -eu
 
 . infra/image.sh
 
+# a tag may name another image tomorrow than the one that was tried
+if ! python3 -m infra.pin_images --check && [ "${PINNED_IMAGES:-}" = required ]; then
+    echo "Nothing is built: 'make pin' writes the missing digests; 'azd env set PINNED_IMAGES no' goes on without them." >&2
+    exit 1
+fi
+
 functions="functions:$(git rev-parse --short=12 HEAD)"
 # an image of the same files and the same base is not built again
 parts=$(git ls-files -- .dockerignore gpu_container imagery)

@@ -313,3 +313,32 @@ def test_what_the_api_does_not_have_never_reaches_the_app(host: HostProcess, met
 )
 def test_only_callers_on_this_machine_are_answered(host: HostProcess, headers: dict[str, str]) -> None:
     assert call(host, "GET", "/instances/x", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_web_page_of_another_site_ends_no_instance(host: HostProcess, headers: dict[str, str]) -> None:
+    instance_id = instance_in(host, "Running")
+    path = f"/instances/{instance_id}/terminate"
+    refused = call(host, "POST", path, headers=headers)
+    assert (refused.status_code, refused.json()["Message"]) == (
+        403,
+        "Web pages of other sites are not served.",
+    )
+    assert wait_for(host, instance_id, {"Running"})["runtimeStatus"] == "Running"
+    own = {"Origin": f"http://127.0.0.1:{host.port}", "Sec-Fetch-Site": "same-origin"}
+    assert call(host, "POST", path, headers=own).status_code == 202
+
+
+def test_a_status_can_be_opened_from_a_link_and_read_by_no_other_page(host: HostProcess) -> None:
+    path = f"/instances/{instance_in(host, 'Completed')}"
+    assert call(host, "GET", path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+    assert call(host, "GET", path, headers={"Origin": "https://evil.example"}).status_code == 403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -175,6 +176,16 @@ def test_the_key_is_made_once_and_never_empty(tmp_path: Path) -> None:
     key = function_key(tmp_path)
     assert len(key) > 30
     assert function_key(tmp_path) == key
+
+
+def test_what_the_host_writes_is_its_owners_alone(make_host: MakeHost) -> None:
+    host = make_host()
+    before = os.umask(0o022)
+    try:
+        host.start()
+    finally:
+        os.umask(before)
+    assert host.state.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.fixture

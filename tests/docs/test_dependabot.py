@@ -11,7 +11,8 @@ import yaml
 from tests.docs.tree import ROOT, files
 
 _FILES = {
-    "pip": r"requirements[^/]*\.txt|pyproject\.toml",
+    "uv": r"requirements[^/]*\.(txt|in)",
+    "pip": r"pyproject\.toml",
     "npm": r"package-lock\.json",
     "docker": r"Dockerfile",
     "docker-compose": r"compose\.ya?ml",

@@ -43,7 +43,7 @@ def test_every_variable_of_the_parameters_file_has_a_value() -> None:
     variables = dict(re.findall(r"\$\{(\w+)(=[^}]*)?\}", text))
     assert {name for name, default in variables.items() if not default} == GIVEN_BY_AZD
     for path in INFRA.glob("environments/*.env"):
-        names = set(re.findall(r"^(\w+)=", path.read_text(), re.MULTILINE)) - {"CUDA_IMAGE"}
+        names = set(re.findall(r"^(\w+)=", path.read_text(), re.MULTILINE)) - {"CUDA_IMAGE", "PINNED_IMAGES"}
         assert names <= variables.keys(), path.name
     hooks = "".join(path.read_text() for path in INFRA.glob("hooks/*.sh"))
     assert {"GPU_APP_ID", "BUDGET_START"} <= set(re.findall(r"azd env set (\w+)", hooks))
@@ -51,7 +51,7 @@ def test_every_variable_of_the_parameters_file_has_a_value() -> None:
 
 def test_the_hooks_read_only_what_is_given_to_them() -> None:
     variables = set(re.findall(r"\$\{(\w+)", (INFRA / "main.parameters.json").read_text()))
-    given = MAIN.outputs | GIVEN_BY_AZD | variables | {"CUDA_IMAGE", "FUNCTIONS_IMAGE"}
+    given = MAIN.outputs | GIVEN_BY_AZD | variables | {"CUDA_IMAGE", "FUNCTIONS_IMAGE", "PINNED_IMAGES"}
     for path in (INFRA / "image.sh", *INFRA.glob("hooks/*.sh")):
         text = path.read_text()
         own = set(re.findall(r"^\s*(\w+)=", text, re.MULTILINE))

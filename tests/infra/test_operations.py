@@ -58,6 +58,7 @@ def test_the_guide_names_settings_and_parameters_that_exist() -> None:
     known |= set(re.findall(r"\$\{(\w+)", parameters))
     known |= set(re.findall(r"^output (\w+)", (INFRA / "main.bicep").read_text(), re.MULTILINE))
     known |= set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    known |= set(re.findall(r"^(\w+)=", (INFRA / "environments/prod.env").read_text(), re.MULTILINE))
     workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
     known |= set(re.findall(r"vars\.(\w+)", workflow))
     known |= set(re.findall(r"ARG (\w+)", (ROOT / "Dockerfile").read_text()))

@@ -101,6 +101,44 @@ def test_a_seeded_rate_fails_the_same_calls_each_time(server: Server) -> None:
     assert set(runs[0]) == {200, 503}
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        # a name of the page's own that points to this machine: to the browser it is the same origin
+        {"Host": "evil.example", "Origin": "http://evil.example"},
+        {"Host": "evil.example"},
+    ],
+)
+def test_a_web_page_of_another_site_orders_no_faults_and_clears_no_bill(
+    server: Server, headers: dict[str, str]
+) -> None:
+    call(server, body())
+    assert (
+        server.client.post("/_simulator/faults", json={"next": ["503"]}, headers=headers).status_code == 403
+    )
+    assert server.client.delete("/_simulator/bill", headers=headers).status_code == 403
+    assert server.client.get("/_simulator/faults").json()["next"] == []
+    assert server.client.get("/_simulator/bill").json()["billed"] == 1
+
+
+def test_a_page_of_another_site_reads_no_bill_but_a_link_to_it_opens(server: Server) -> None:
+    for headers, status in (
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": server.url}, 200),
+    ):
+        assert server.client.get("/_simulator/bill", headers=headers).status_code == status, headers
+
+
+def test_a_container_that_calls_it_by_its_name_is_served(server: Server) -> None:
+    headers = {"Host": "nano-banana:8090", "x-goog-api-key": "k"}
+    assert server.client.post(PATH, json=body(), headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize("order", [{}, [], {"next": ["505"]}, {"rate": 2}, {"rate": 0.1, "kinds": []}])
 def test_an_order_that_is_none_is_refused(server: Server, order: Any) -> None:
     answer = server.client.post("/_simulator/faults", json=order)
