@@ -166,7 +166,6 @@ async def measure(drill: Drill, jobs: int) -> None:
     await drill.crowd("long polls and streams", 300, lambda: Call(waiting[next(turns) % 2], keys.operator))
     await drill.crowd("searches of the log", 20, lambda: Call("/api/v1/logs?q=zzz&after=0", keys.operator))
     await drill.crowd("photos to validate", 20, lambda: _validate(photo, keys.ann))
-    await drill.crowd("metrics", 20, lambda: Call("/api/v1/metrics", keys.operator))
     await drill.crowd("wrong keys", 20, lambda: Call("/api/v1/me", "igp_nobody_nothing"))
     await drill.crowd("healthz", 16, lambda: Call("/healthz"))
     await drill.rate("healthz a second", 8, Call("/healthz"), _HEALTH_PER_S)
@@ -191,6 +190,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs in the database (%(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each crowd (%(default)s)")
     parser.add_argument("--batch", type=int, default=1000, help="items of the batch (%(default)s)")
+    parser.add_argument("--only-measure", action="store_true", help="no limit makes it fail")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> int:
             server.close()
     broken = [row["what"] for row in drill.rows if row["broken"]]
     sys.stdout.write(json.dumps({"rows": len(drill.rows), "broken": broken}) + "\n")
-    return 1 if broken else 0
+    return 1 if broken and not asked.only_measure else 0
 
 
 if __name__ == "__main__":
