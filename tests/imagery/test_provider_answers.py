@@ -160,9 +160,12 @@ OTHERS: dict[str, tuple[int, Json | bytes, type[NanoBananaError], str]] = {
     "blocked": (200, {"promptFeedback": {"blockReason": "OTHER"}}, NoPictureError, "nano_banana_safety"),
     **{
         f"safety {each}": (200, without(each), NoPictureError, "nano_banana_safety")
-        for each in SAFETY_REASONS
+        for each in sorted(SAFETY_REASONS)
     },
-    **{f"odd {each}": (200, without(each), OddAnswerError, "nano_banana_no_image") for each in ODD_REASONS},
+    **{
+        f"odd {each}": (200, without(each), OddAnswerError, "nano_banana_no_image")
+        for each in sorted(ODD_REASONS)
+    },
     "no reason": (200, {"candidates": [{}]}, OddAnswerError, "nano_banana_no_image"),
     "text only": (200, answer({"text": "I can't."}), NoPictureError, "nano_banana_no_image"),
     "out of tokens": (200, without("MAX_TOKENS"), NoPictureError, "nano_banana_no_image"),
