@@ -25,6 +25,8 @@ from testbed.servers import Server
 from testbed.services import forget
 from tests.activities.test_place import billed, make_job, message
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def quick(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
