@@ -30,6 +30,8 @@ _WIDEST_GUTTER, _WIDEST_FRAME = 0.03, 0.05
 # shares of a seam: with a step, the same at the edges of a gutter, the same from one part to the other,
 # with a step in the rarer of both directions
 _ALONG, _ALONG_GUTTER, _PARTED, _BOTH_WAYS = 0.8, 0.55, 0.6, 0.12
+# how often the direction of the steps turns along a seam
+_TURNS = 4
 # steps across a seam compared with steps beside it: at a pixel, on average, and from one part to the other
 _STEEPER, _STEEPER_ON_AVERAGE, _STEEPER_FAR = 1.5, 2.0, 1.2
 
@@ -167,8 +169,17 @@ def _stepped(across: np.ndarray, beside: np.ndarray, steeper: float) -> np.ndarr
 
 
 def _changes_both_ways(steps: np.ndarray) -> bool:
-    """Whether a colour, or its hue, rises here and falls there along ``steps`` (N, 3)."""
+    """Whether a colour, or its hue, rises here and falls there along ``steps`` (N, 3), and again and again.
+
+    The edge of a wall is lighter than the room behind it and darker than the cupboard, once each.
+    """
     hue = steps[:, :1] - steps[:, 2:]
     each = np.concatenate([steps, hue], axis=1)
     rarer = np.minimum((each > _STEP).mean(axis=0), (each < -_STEP).mean(axis=0))
-    return bool(rarer.max() >= _BOTH_WAYS)
+    return any(_turns(each[:, at]) >= _TURNS for at in np.flatnonzero(rarer >= _BOTH_WAYS))
+
+
+def _turns(steps: np.ndarray) -> int:
+    """How often ``steps`` (N,) rise after they fell, or fall after they rose."""
+    clear = np.sign(steps[np.abs(steps) > _STEP])
+    return int((clear[1:] != clear[:-1]).sum())
