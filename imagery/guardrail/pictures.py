@@ -218,15 +218,17 @@ def _choose_page(image: Image.Image) -> None:
 
 
 def _main_pages(image: Image.Image) -> list[int]:
-    """The pages of a TIFF that are no previews, at least one.
+    """The pages of a TIFF that are no previews, at least one; ``image`` stays on its page.
 
     Many writers do not mark a preview as one: it is a page of the same shape and at most half the size.
     """
     sizes: dict[int, tuple[int, int]] = {}
+    chosen = image.tell()
     for page in range(min(int(getattr(image, "n_frames", 1)), _PAGES_LOOKED_AT)):
         image.seek(page)
         if not int(image.tag_v2.get(_SUBFILE, 0)) & 1:  # type: ignore[attr-defined]
             sizes[page] = image.size
+    image.seek(chosen)
     if not sizes:
         return [0]
     width, height = max(sizes.values())
