@@ -37,6 +37,7 @@ DRILLS: dict[str, Drill] = {
         "200 sizes of pictures upscaled in tiles and at once, by both engines", None, "drills.tiling"
     ),
     "fuzz": Drill("look for files that break the guardrail", 10, "drills.fuzz"),
+    "photographs": Drill("which ordinary photographs the guardrail refuses", None, "drills.photographs"),
     "contract": Drill("generated requests against every route (schemathesis)", None, "drills.contract"),
     "package": Drill("the app from its package alone, in a venv of its requirements", 2, "drills.package"),
     "functions-host": Drill(

@@ -13,6 +13,7 @@ import pillow_heif
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
+from imagery.guardrail.aperture import Aperture, ApertureError, aperture
 from imagery.guardrail.sniff import sniff
 from imagery.guardrail.structure import without_broken_extras
 
@@ -68,6 +69,7 @@ class PictureHeader:
     """What a file's header says, read before any pixel is decoded; sides in pixels.
 
     ``pixel_spans``: offsets and lengths of a TIFF's pixel data, by their tags.
+    ``coded``: width and height of what is decoded where a part of it is the picture.
     """
 
     format: str
@@ -77,11 +79,13 @@ class PictureHeader:
     frames: int
     metadata: PictureMetadata
     pixel_spans: dict[int, Sequence[int]] = field(default_factory=dict)
+    coded: tuple[int, int] | None = None
 
     @property
     def megapixels(self) -> float:
-        """Pixels of all frames, in millions."""
-        return self.width * self.height * self.frames / 1e6
+        """Pixels that are decoded of all frames, in millions."""
+        width, height = self.coded or (self.width, self.height)
+        return width * height * self.frames / 1e6
 
 
 def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> PictureHeader:
@@ -94,14 +98,20 @@ def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> PictureHeader:
         except DECODE_ERRORS as error:
             raise _damaged(name) from error
         tags = getattr(image, "tag_v2", {}) if name == "TIFF" else {}
+        shown = _aperture(data, name)
+        width, height = image.size
+        if shown.crop is not None and name == "AVIF":
+            left, top, right, bottom = shown.crop
+            width, height = right - left, bottom - top
         return PictureHeader(
             format=name,
             content_type=CONTENT_TYPES[name],
-            width=image.width,
-            height=image.height,
+            width=width,
+            height=height,
             frames=frames,
             metadata=metadata,
             pixel_spans={tag: tuple(tags[tag]) for tag in _PIXEL_TAGS if tag in tags},
+            coded=shown.coded if shown.crop is not None else None,
         )
 
 
@@ -111,6 +121,9 @@ def decode(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
     try:
         image.load()
         _correct(image, data)
+        if image.format == "AVIF" and (crop := _aperture(data, "AVIF").crop) is not None:
+            # before the rotation, which normalise makes
+            return image.crop(crop)
     except DECODE_ERRORS as error:
         raise PictureError(
             "truncated_image", "The image data is cut off or damaged: it can't be decoded to the end."
@@ -141,6 +154,16 @@ def normalise(image: Image.Image) -> Image.Image:
     clean = Image.Image()
     clean.im, clean._mode, clean._size = colour.im, colour.mode, colour.size
     return clean
+
+
+def _aperture(data: bytes, name: str) -> Aperture:
+    if name not in {"AVIF", "HEIF"}:
+        return Aperture(None, None)
+    try:
+        return aperture(data, name)
+    except ApertureError as error:
+        message = f"The file says how its picture is to be shown, but {error}. Export it again."
+        raise PictureError("unsupported_image_type", message, f"{name} with a crop") from error
 
 
 def contrasting(colour: Image.Image, alpha: Image.Image) -> tuple[int, int, int]:
@@ -195,15 +218,17 @@ def _choose_page(image: Image.Image) -> None:
 
 
 def _main_pages(image: Image.Image) -> list[int]:
-    """The pages of a TIFF that are no previews, at least one.
+    """The pages of a TIFF that are no previews, at least one; ``image`` stays on its page.
 
     Many writers do not mark a preview as one: it is a page of the same shape and at most half the size.
     """
     sizes: dict[int, tuple[int, int]] = {}
+    chosen = image.tell()
     for page in range(min(int(getattr(image, "n_frames", 1)), _PAGES_LOOKED_AT)):
         image.seek(page)
         if not int(image.tag_v2.get(_SUBFILE, 0)) & 1:  # type: ignore[attr-defined]
             sizes[page] = image.size
+    image.seek(chosen)
     if not sizes:
         return [0]
     width, height = max(sizes.values())

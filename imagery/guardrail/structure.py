@@ -21,7 +21,7 @@ def beside_pixels(data: bytes, name: str, tags: dict[int, Sequence[int]] | None 
     ``name`` is the format as Pillow has it, ``tags`` the first directory of a TIFF. A file whose structure
     can't be followed is one part.
     """
-    readers = {"PNG": _png, "JPEG": _jpeg, "MPO": _jpeg, "WEBP": _webp, "HEIF": _boxes, "AVIF": _boxes}
+    readers = {"PNG": _png, "JPEG": _jpeg, "MPO": _jpeg, "WEBP": _webp, "HEIF": _media, "AVIF": _media}
     if name == "TIFF":
         spans = _tiff(tags or {})
     elif name == "BMP":
@@ -133,19 +133,23 @@ def _webp(data: bytes) -> Iterator[Span]:
         at += 8 + size + size % 2
 
 
-def _boxes(data: bytes) -> Iterator[Span]:
-    """The media data of an ISO base media file."""
-    at = 0
-    while at + 8 <= len(data):
+def boxes(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of the content of each box of an ISO base media file, or of a box, in order."""
+    at = begin
+    while at + 8 <= end:
         size, head = int.from_bytes(data[at : at + 4]), 8
         if size == 1:
             size, head = int.from_bytes(data[at + 8 : at + 16]), 16
-        end = len(data) if size == 0 else min(at + size, len(data))
-        if end < at + head:
+        behind = end if size == 0 else min(at + size, end)
+        if behind < at + head:
             return
-        if data[at + 4 : at + 8] == b"mdat":
-            yield at + head, end
-        at = end
+        yield data[at + 4 : at + 8], at + head, behind
+        at = behind
+
+
+def _media(data: bytes) -> Iterator[Span]:
+    """The media data of an ISO base media file."""
+    return ((begin, end) for kind, begin, end in boxes(data, 0, len(data)) if kind == b"mdat")
 
 
 def _tiff(tags: dict[int, Sequence[int]]) -> list[Span]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
+from imagery.guardrail import collage
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import PictureHeader, contrasting, decode, normalise, read_header
 
 _SMALL_PX = 512
+# fine enough for a seam to be one pixel wide, and a horizon seldom
+_SEAMS_PX = 1024
 CELLS = 8
 _STRIP_PX = 64
 
@@ -37,13 +41,20 @@ class GuardrailSubject:
     @cached_property
     def small(self) -> Image.Image:
         """An RGB copy of about 512 px, transparent parts over what the rest stands out from."""
-        small = _reduced(self.picture)
-        if small.mode != "RGBA":
-            return small
-        alpha = small.getchannel("A")
-        backdrop = Image.new("RGB", small.size, contrasting(small.convert("RGB"), alpha))
-        backdrop.paste(small, mask=alpha)
-        return backdrop
+        return _opaque(_reduced(self.picture))
+
+    @cached_property
+    def parts(self) -> list[Image.Image]:
+        """Small copies of the pictures that a collage is put together of, made of all its pixels.
+
+        Empty for a picture without seams.
+        """
+        whole = self.picture
+        seams = _opaque(_reduced(whole, _SEAMS_PX))
+        scale = whole.width / seams.width, whole.height / seams.height
+        return [
+            _opaque(_reduced(whole.crop(_scaled(box, *scale)))) for box in collage.parts(np.asarray(seams))
+        ]
 
     @cached_property
     def busiest(self) -> np.ndarray:
@@ -62,9 +73,24 @@ class GuardrailSubject:
         return np.asarray(self.small.convert("L"), dtype=np.float32)
 
 
-def _reduced(picture: Image.Image) -> Image.Image:
-    """A copy of 512 px at its longest side, or 64 px at its shortest where that is more; never larger."""
-    scale = min(1.0, max(_SMALL_PX / max(picture.size), _STRIP_PX / min(picture.size)))
+def _scaled(box: collage.Box, across: float, down: float) -> collage.Box:
+    """``box`` of a reduced copy in the whole picture, without the pixels that it has only in part."""
+    left, top, right, bottom = box
+    return math.ceil(left * across), math.ceil(top * down), int(right * across), int(bottom * down)
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    if picture.mode != "RGBA":
+        return picture
+    alpha = picture.getchannel("A")
+    backdrop = Image.new("RGB", picture.size, contrasting(picture.convert("RGB"), alpha))
+    backdrop.paste(picture, mask=alpha)
+    return backdrop
+
+
+def _reduced(picture: Image.Image, longest: int = _SMALL_PX) -> Image.Image:
+    """A copy, ``longest`` px at the longest side or 64 px at the shortest if that is more; never larger."""
+    scale = min(1.0, max(longest / max(picture.size), _STRIP_PX / min(picture.size)))
     if scale >= 1.0:
         return picture.copy()
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

@@ -122,8 +122,15 @@ def test_of_a_tiff_with_a_preview_the_picture_is_taken(is_first: bool) -> None:
     main, small = grain(600, 400), grain(160, 107)
     pages = [small, main] if is_first else [main, small]
     data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
-    assert read_header(data).frames == 1
+    header = read_header(data)
+    assert (header.frames, header.width, header.height) == (1, 600, 400)
     assert normalise(decode(data)).size == (600, 400)
+
+
+def test_a_preview_behind_it_does_not_hide_how_large_a_tiff_is() -> None:
+    main, small = Image.new("RGB", (4200, 3200)), Image.new("RGB", (420, 320))
+    data = saved(main, "TIFF", save_all=True, append_images=[small], compression="tiff_lzw")
+    assert code_of(data) == "too_many_pixels"
 
 
 def test_a_page_that_is_marked_as_a_preview_is_one_whatever_its_shape() -> None:
