@@ -25,6 +25,7 @@ from imagery.contracts import GuardrailReport, JobOptions
 from imagery.environment import read
 from imagery.guardrail import Guardrail
 from imagery.settings import Settings
+from imagery.telemetry.logs import configure_logging
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".tif", ".tiff", ".bmp"}
 _GUTTERS_PX = (0, 0, 3, 8, 20)
@@ -112,6 +113,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--collages", type=int, default=0, help="collages of them (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the first collage (%(default)s)")
     given = parser.parse_args(arguments)
+    configure_logging("ERROR")
     found = pictures(given.folder)
     if given.only is not None:
         found = listed(found, given.only)
