@@ -13,6 +13,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
+from imagery.contracts import JobOptions
+from imagery.guardrail import Guardrail
 from imagery.guardrail.aperture import ApertureError, aperture
 from imagery.guardrail.checks import PHASES
 from imagery.guardrail.limits import PictureLimits
@@ -154,6 +156,14 @@ def test_a_crop_that_can_not_be_made_exactly_is_refused(kind: str, properties: t
     # what the decoders themselves do not open
     is_damaged = properties[0] in _NOT_OPENED[kind]
     assert code_of(data) == ("damaged_image" if is_damaged else "unsupported_image_type")
+
+
+def test_the_clean_copy_and_the_report_have_the_size_of_the_crop(guardrail: Guardrail) -> None:
+    data = with_properties(coded("AVIF"), clap(50, 40, 10, 20), _ROTATED)
+    examination = guardrail.examine(data, None, JobOptions(), picture=True)
+    assert (examination.report.width, examination.report.height) == (50, 40), "as the header has it"
+    with Image.open(io.BytesIO(examination.picture or b"")) as clean:
+        assert clean.size == (40, 50)
 
 
 def test_a_mirror_before_the_rotation_is_refused_where_the_decoder_would_swap_them() -> None:
