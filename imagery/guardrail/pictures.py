@@ -121,14 +121,20 @@ def decode(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
     try:
         image.load()
         _correct(image, data)
-        if image.format == "AVIF" and (crop := _aperture(data, "AVIF").crop) is not None:
-            # before the rotation, which normalise makes
-            return image.crop(crop)
+        return cropped(image, data)
     except DECODE_ERRORS as error:
         raise PictureError(
             "truncated_image", "The image data is cut off or damaged: it can't be decoded to the end."
         ) from error
-    return image
+
+
+def cropped(image: Image.Image, data: bytes) -> Image.Image:
+    """The part of an AVIF that is to be shown, not yet upright; other pictures as they are.
+
+    Raises ``PictureError`` for a crop that can't be made.
+    """
+    crop = _aperture(data, "AVIF").crop if image.format == "AVIF" else None
+    return image if crop is None else image.crop(crop)
 
 
 def normalise(image: Image.Image) -> Image.Image:

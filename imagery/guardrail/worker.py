@@ -16,14 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.contracts import CheckResult
 from imagery.guardrail import rlimits, wire
 from imagery.guardrail.checks import PHASES, not_measured
 from imagery.guardrail.limits import PictureLimits
-from imagery.guardrail.pictures import FORMATS
+from imagery.guardrail.pictures import FORMATS, PictureError, cropped
 from imagery.guardrail.subject import GuardrailSubject
 from imagery.guardrail.walls import Walls, put_up_walls
 
@@ -34,6 +34,8 @@ _CODECS = ("ascii", "cp437", "cp1252", "latin-1", "utf-8", "utf-8-sig", "utf-16"
 _MAX_TRACEBACK = 4000
 _FAST_COMPRESSION = 1
 _THUMBNAIL_QUALITY = 80
+# orientations of EXIF with width and height exchanged
+_TURNED = {5, 6, 7, 8}
 Answer = tuple[dict[str, Any], list[bytes]]
 
 
@@ -98,13 +100,17 @@ def _thumbnail(order: dict[str, Any], data: bytes) -> Answer:
     buffer = io.BytesIO()
     width = order["width"]
     try:
-        with open_picture(data, FORMATS, order["max_megapixels"]) as picture:
-            picture.draft("RGB", (width, width))
-            height = max(1, round(picture.height * width / picture.width))
-            picture.thumbnail((width, height))
+        with open_picture(data, FORMATS, order["max_megapixels"]) as whole:
+            picture = cropped(whole, data)
+            is_turned = picture.getexif().get(ExifTags.Base.Orientation) in _TURNED
+            share = width / (picture.height if is_turned else picture.width)
+            box = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+            picture.draft("RGB", box)
+            picture.thumbnail(box)
+            ImageOps.exif_transpose(picture, in_place=True)
             small = picture if picture.mode in {"RGB", "RGBA"} else picture.convert("RGBA")
             small.save(buffer, "WEBP", quality=_THUMBNAIL_QUALITY, exif=b"", icc_profile=None, xmp=b"")
-    except DECODE_ERRORS:
+    except (PictureError, *DECODE_ERRORS):
         return {"error": "no_thumbnail"}, []
     return {}, [buffer.getvalue()]
 

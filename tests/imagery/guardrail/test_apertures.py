@@ -166,6 +166,13 @@ def test_the_clean_copy_and_the_report_have_the_size_of_the_crop(guardrail: Guar
         assert clean.size == (40, 50)
 
 
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_a_thumbnail_shows_the_crop(guardrail: Guardrail, kind: str) -> None:
+    data = with_properties(coded(kind), clap(60, 40, 10, 10), _ROTATED)
+    with Image.open(io.BytesIO(guardrail.thumbnail(data, 20))) as small:
+        assert small.size == (20, 30)
+
+
 def test_a_mirror_before_the_rotation_is_refused_where_the_decoder_would_swap_them() -> None:
     with pytest.raises(PictureError, match="order") as caught:
         read_header(with_properties(coded("AVIF"), _MIRRORED, _ROTATED))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from drills.hostile.inputs import flat, scans
 from imagery.contracts import JobOptions
@@ -267,6 +267,21 @@ def test_a_thumbnail_of_an_upload_gets_no_more_than_its_examination(make: Make) 
         guardrail.thumbnail_of_upload(flat(8192, 8192), 32)
     with Image.open(io.BytesIO(guardrail.thumbnail_of_upload(encoded("JPEG"), 32))) as image:
         assert image.size == (32, 24)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_a_thumbnail_stands_upright(make: Make, kind: str) -> None:
+    exif = Image.Exif()
+    # as a phone that is held upright writes it: to be turned clockwise
+    exif[ExifTags.Base.Orientation] = 6
+    lying = Image.new("RGB", (400, 200), "white")
+    lying.paste("black", (0, 0, 200, 200))
+    buffer = io.BytesIO()
+    lying.save(buffer, kind, exif=exif)
+    with Image.open(io.BytesIO(make().thumbnail(buffer.getvalue(), 100))) as small:
+        assert small.size == (100, 200)
+        grey = small.convert("L")
+        assert grey.getpixel((50, 20)) < 40 and grey.getpixel((50, 180)) > 215
 
 
 def test_thumbnails_are_made_of_pictures_only(make: Make) -> None:
