@@ -89,7 +89,7 @@ class NanoBanana:
             self._settings.nano_banana.max_input_side,
             max_megapixels=self._settings.guardrail.picture.max_output_megapixels,
         )
-        body = json.dumps(_request_body(picture, content_type, prompt, aspect_ratio, image_size)).encode()
+        body = json.dumps(request_body(picture, content_type, prompt, aspect_ratio, image_size)).encode()
         request = self._client.build_request(
             "POST",
             f"/v1beta/models/{self._settings.nano_banana.model}:generateContent",
@@ -219,9 +219,10 @@ def _is_permanent(status: int) -> bool:
     return 300 <= status < 500 and status != httpx.codes.REQUEST_TIMEOUT
 
 
-def _request_body(
+def request_body(
     picture: bytes, content_type: str, prompt: str, aspect_ratio: str, image_size: str
 ) -> dict[str, Any]:
+    """The body of ``generateContent``: the prompt, then the encoded picture."""
     encoded = base64.b64encode(picture).decode()
     parts = [{"text": prompt}, {"inlineData": {"mimeType": content_type, "data": encoded}}]
     return {

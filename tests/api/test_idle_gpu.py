@@ -192,7 +192,6 @@ def idle_hour(clock: Clock, exported: Exported) -> list[MetricItem]:
         (30, lambda: get(app, "/api/v1/metrics", key)),
         (60, lambda: get(app, "/healthz", "")),
         *dashboard(app, key),
-        *dashboard(app, key),
     ]
     for second in range(0, HOUR_S, TICK_S):
         clock.now_s += TICK_S
@@ -217,6 +216,7 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> Exported:
     return exported
 
 
+@pytest.mark.slow
 def test_an_idle_hour_makes_no_call(gpu: GpuService, clock: Clock, exported: Exported) -> None:
     work()
     assert gpu.asked == [WORK], "the service counts what it is asked"

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.stack
 
 # the usual way, and the other stores; of neighbours most leave the same behind
 _SOME = {"happy path", "happy path on PostgreSQL and Azurite"}
-_EVERY = 15
+_EVERY = 22
 _SIZE = Size(keyed=4, uploaded=3, rows=2, kills=3)
 
 

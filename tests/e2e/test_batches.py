@@ -1,4 +1,4 @@
-"""Batches on the running host: a thousand items, a lost orchestration, cancel, quotas."""
+"""Batches on the running host: hundreds of items, a lost orchestration, cancel, quotas."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from testbed.stack import Stack
 from tests.e2e.hosts import host_alone, instance, instances, put_upload
 
 PARALLEL = 8
-# the largest batch there may be
-LARGEST = 1000
+# a thousand, the largest batch there may be, is what `make drill NAME=crowd` sends
+MANY = 300
 PHOTO = encoded("JPEG", size=(96, 96))
 
 
@@ -57,11 +57,11 @@ def timed(call: Callable[[], httpx.Response]) -> tuple[dict[str, Any], float]:
     return body, time.perf_counter() - started
 
 
-def test_a_thousand_items_are_taken_told_and_cancelled(
+def test_hundreds_of_items_are_taken_told_and_cancelled(
     host: Stack, ann: tuple[str, str, httpx.Client], record_property: Callable[[str, object], None]
 ) -> None:
     _, owner_id, client = ann
-    count = LARGEST
+    count = MANY
     client.timeout = httpx.Timeout(240)
     order = {"items": items(host, owner_id, count)}
     batch, taken_s = timed(lambda: client.post("/api/v1/batches", json=order))

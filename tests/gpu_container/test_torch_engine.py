@@ -144,6 +144,7 @@ def test_numbers_that_are_none_are_told_as_such() -> None:
         engine(Overflowing(), HostPlatform()).start(batch(1)).result()
 
 
+@pytest.mark.slow
 def test_compiling_the_network_changes_nothing_but_speed() -> None:
     compat.prepare()
     from realesrgan.archs.srvgg_arch import SRVGGNetCompact

@@ -64,7 +64,7 @@ def test_two_hundred_reservations_at_once_stop_at_the_budget(database: Database)
 def test_processes_that_race_for_the_last_of_a_budget_get_exactly_it(
     migrated_url: str, database: Database
 ) -> None:
-    assert run_reservations(migrated_url, processes=8, reservations=400, budget=100)["granted"] == 100
+    assert run_reservations(migrated_url, processes=4, reservations=400, budget=100)["granted"] == 100
 
 
 def test_a_user_has_a_budget_of_its_own(database: Database) -> None:

@@ -153,8 +153,8 @@ def test_a_recent_reading_spares_the_database(database: Database) -> None:
 
 @ON_POSTGRES
 @pytest.mark.slow
-def test_of_eight_processes_never_two_probe_at_once(migrated_url: str, database: Database) -> None:
-    found = run_probes(migrated_url, processes=8, failing=12)
+def test_of_four_processes_never_two_probe_at_once(migrated_url: str, database: Database) -> None:
+    found = run_probes(migrated_url, processes=4, failing=12)
     assert found["two_at_once"] == 0
     assert found["probes"] == 13
     assert found["state"] == "closed"

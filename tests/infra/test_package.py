@@ -43,6 +43,7 @@ def test_it_holds_the_rooms_that_the_app_imports() -> None:
     assert {tree.room(module) for module in reached_from(tree, "function_app")} == {"function_app", *ROOMS}
 
 
+@pytest.mark.slow
 def test_the_app_needs_nothing_outside_of_it(package: Path) -> None:
     """In this venv; ``make drill NAME=package`` does it in one of its requirements alone."""
     command = [sys.executable, "-I", str(ROOT / "drills/package/smoke.py"), str(package)]

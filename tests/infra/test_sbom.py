@@ -36,6 +36,7 @@ def test_a_bill_names_every_package_of_the_image_and_what_needs_it(image: str) -
     assert {each["bom-ref"] for each in told["components"]} <= reached, "a package that nothing needs"
 
 
+@pytest.mark.slow
 def test_a_bill_has_the_packages_of_its_python_and_its_hardware() -> None:
     functions, gpu = components(bill("functions")), components(bill("gpu"))
     assert functions["azure-functions"]["version"].startswith("1."), "2.x is for Python 3.13"
