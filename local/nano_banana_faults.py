@@ -13,7 +13,7 @@ from local.nano_banana_answers import BILLED, UNBILLED
 LOST = ("timeout_before_billing", "timeout_after_billing", "broken_connection", "malformed_json")
 KINDS = ("429", *UNBILLED, *BILLED, *LOST)
 # no call can succeed until it is mended: also shown to who asks for the model's description
-_STANDING = frozenset({"dead_key", "suspended", "model_gone"})
+STANDING = frozenset({"dead_key", "suspended", "model_gone"})
 _MOST_PENDING = 10_000
 
 
@@ -78,7 +78,7 @@ class ProviderFaults:
     def standing(self) -> str | None:
         """What holds for every call: a dead key, or a model that is gone. Returns None if nothing does."""
         with self._lock:
-            is_standing = self._rate == 1.0 and len(self._kinds) == 1 and self._kinds[0] in _STANDING
+            is_standing = self._rate == 1.0 and len(self._kinds) == 1 and self._kinds[0] in STANDING
             return self._kinds[0] if is_standing else None
 
     def report(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from drills.load.audit import problems, resolve_unknown, wait_for_the_last_bill
 from drills.load.chaos import Killer
 from drills.load.jobs import Log, ends, send, wait_for_all
 from drills.load.target import Target, fresh, running
+from local.nano_banana_faults import KINDS, STANDING
 
 _FAULTS = ["503", "429", "timeout_after_billing"]
 _SENDERS = 16
@@ -35,7 +36,8 @@ def main(arguments: list[str]) -> int:
     with _target(fresh_one=chosen.fresh or chosen.kills > 0) as target:
         target.simulator.delete("/_simulator/bill")
         ledger_before = _ledger_usd(target)
-        faults = {"rate": chosen.fail_rate, "kinds": _FAULTS, "seed": chosen.seed, "retry_delay_s": 1.0}
+        kinds = sorted(set(KINDS) - STANDING) if chosen.all_faults else _FAULTS
+        faults = {"rate": chosen.fail_rate, "kinds": kinds, "seed": chosen.seed, "retry_delay_s": 1.0}
         target.simulator.post("/_simulator/faults", json=faults).raise_for_status()
         started = time.monotonic()
         log, killed = Log(), Counter[str]()
@@ -79,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=200, help="jobs to send (%(default)s)")
     parser.add_argument(
         "--fail-rate", type=float, default=0.2, help="share of the paid calls that fail (%(default)s)"
+    )
+    parser.add_argument(
+        "--all-faults", action="store_true", help="of every kind that the simulator knows, not of three"
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of the faults")
     parser.add_argument(
