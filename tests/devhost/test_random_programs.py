@@ -6,7 +6,7 @@ import pytest
 
 from tests.devhost.random_programs import World
 
-PROGRAMS = 300
+PROGRAMS = 200
 _AT_ONCE = 25
 
 

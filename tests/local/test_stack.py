@@ -22,6 +22,7 @@ from local.options import parse
 from local.orphans import start_mark
 from local.stack import Stack
 from local.state import RunFolder
+from testbed.pictures import small_photo
 from testbed.ports import free_port
 
 pytestmark = pytest.mark.stack
@@ -124,8 +125,12 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     run.stop(signal.SIGINT)
 
 
-def test_once_runs_the_sample_through_all_stages_and_ends_everything(start: Callable[..., Run]) -> None:
-    run = start("--once", "--storage", "local")
+def test_once_runs_a_picture_through_all_stages_and_ends_everything(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    # the sample itself is what the commands of README run
+    (image := tmp_path / "small.jpg").write_bytes(small_photo())
+    run = start("--once", "--storage", "local", "--image", str(image))
     assert run.end() == 0, run.text
     assert "Nano Banana: SIMULATED (no NANO_BANANA_API_KEY) - no money is spent" in run.text
     assert "nano_banana  SUCCEEDED" in run.text
