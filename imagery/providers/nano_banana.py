@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -45,6 +46,8 @@ _OUT_OF_SERVICE = {
     404: "nano_banana_model_not_found",
 }
 _LOOK_TIMEOUT_S = 10.0
+# of all pictures that a response only names, on top of the time of the call
+_FETCH_TIMEOUT_S = 30.0
 
 
 class NanoBanana:
@@ -174,7 +177,8 @@ class NanoBanana:
 
     def _read(self, status: int, headers: httpx.Headers, answer: bytes) -> PlacedImage:
         if status == _OK:
-            return picture_of(json_of(answer), self._settings.nano_banana.model, self._fetch)
+            fetch = partial(self._fetch, time.monotonic() + _FETCH_TIMEOUT_S)
+            return picture_of(json_of(answer), self._settings.nano_banana.model, fetch)
         raise self._error(status, headers, answer)
 
     def _error(self, status: int, headers: httpx.Headers, answer: bytes) -> NanoBananaError:
@@ -200,13 +204,13 @@ class NanoBanana:
         who = "The image model" if error.is_googles else "Something before the image model"
         return PaymentUnknownError(f"{who} responded with {status}.")
 
-    def _fetch(self, address: str) -> bytes:
+    def _fetch(self, until: float, address: str) -> bytes:
         """A picture that the response only names. Raises ``PaymentUnknownError``: it may be paid."""
         is_development = self._settings.env is Environment.DEV
         try:
             return get(
                 address,
-                timeout_s=self._settings.nano_banana.retry.timeout_s,
+                timeout_s=max(0.0, until - time.monotonic()),
                 most=MAX_RESPONSE_BYTES,
                 allow_loopback=is_development,
             )

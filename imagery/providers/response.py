@@ -105,16 +105,26 @@ def _picture(body: dict[str, Any], model: str, fetch: Fetch) -> PlacedImage:
     parts = [part for candidate in candidates for part in _parts(candidate)]
     carriers = [part for part in parts if _inline(part) or _address(part)][-_MAX_PICTURES:]
     if carriers:
-        found = [picture for part in carriers if (picture := _decoded_head(part, fetch)) is not None]
+        found: list[_Found] = []
+        lost: PaymentUnknownError | None = None
+        for part in carriers:
+            try:
+                picture = _decoded_head(part, fetch)
+            except PaymentUnknownError as error:
+                # another part may have the picture all the same
+                lost = error
+                continue
+            if picture is not None:
+                found.append(picture)
         # the best one last, and of equals the last one
         ranked = sorted(found, key=lambda each: each.rank)
         while ranked:
-            picture = ranked.pop()
-            kind = _decodes(picture.data)
+            best = ranked.pop()
+            kind = _decodes(best.data)
             if kind is not None:
                 version = str(body.get("modelVersion") or model)
-                return PlacedImage(picture.data, kind, picture.width, picture.height, version)
-        raise PaymentUnknownError("The picture in the response can't be decoded.")
+                return PlacedImage(best.data, kind, best.width, best.height, version)
+        raise lost or PaymentUnknownError("The picture in the response can't be decoded.")
     raise _why(body, candidates, parts)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -279,6 +281,26 @@ def test_a_picture_that_can_not_be_fetched_may_be_charged(
 ) -> None:
     with pytest.raises(PaymentUnknownError, match="address"):
         place(answer({"fileData": {"fileUri": address.format(url=running[1].url)}}))
+
+
+def test_a_file_that_is_away_takes_no_other_picture_along(
+    place: Callable[..., PlacedImage], running: tuple[Service, Server]
+) -> None:
+    away = {"fileData": {"fileUri": f"{running[1].url}/files/gone.png"}}
+    assert place(answer(away, picture(59))).width == 59
+    assert place(answer(picture(58), away)).width == 58
+
+
+def test_all_files_of_an_answer_share_one_limit_of_time(
+    place: Callable[..., PlacedImage], running: tuple[Service, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagery.providers.nano_banana._FETCH_TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = {"fileData": {"fileUri": f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"}}
+        started = time.monotonic()
+        with pytest.raises(PaymentUnknownError):
+            place(answer(*[away] * 10))
+    assert time.monotonic() - started < 4
 
 
 def test_a_file_has_a_limit(
