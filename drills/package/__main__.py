@@ -20,6 +20,7 @@ from infra.package import ROOT, build
 _TEST_PACKAGES = {
     "imagehash",
     "scipy",
+    "google-genai",
     "pytest",
     "pytest-timeout",
     "pytest-xdist",
