@@ -10,13 +10,14 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.providers.errors import NoPictureError, OddAnswerError, PaymentUnknownError
 
 MAX_TEXT = 300
+_MAX_NAME = 100
 _MAX_ANSWER_MEGAPIXELS = 100.0  # 4K at the widest aspect ratio has about 25
 # pictures of one answer that are looked at, the last ones first: the final one comes last
 _MAX_PICTURES = 16
@@ -53,13 +54,20 @@ Fetch = Callable[[str], bytes]
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """The model's picture as it came; ``width`` and ``height`` in pixels."""
+    """The model's picture as it came; ``width`` and ``height`` in pixels.
+
+    ``model``: the version that responded. ``usage``: ``usageMetadata`` as it came; ``text``: what the model
+    said beside the picture. ``response_id``: the service's name for the call, "" where it gave none.
+    """
 
     data: bytes
     content_type: str
     width: int
     height: int
     model: str
+    response_id: str = ""
+    usage: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,10 +130,21 @@ def _picture(body: dict[str, Any], model: str, fetch: Fetch) -> PlacedImage:
             best = ranked.pop()
             kind = _decodes(best.data)
             if kind is not None:
-                version = str(body.get("modelVersion") or model)
-                return PlacedImage(best.data, kind, best.width, best.height, version)
+                return PlacedImage(best.data, kind, best.width, best.height, **_said_of(body, parts, model))
         raise lost or PaymentUnknownError("The picture in the response can't be decoded.")
     raise _why(body, candidates, parts)
+
+
+def _said_of(body: dict[str, Any], parts: list[dict[str, Any]], model: str) -> dict[str, Any]:
+    """What a response says beside its picture; whatever has another shape than documented is left out."""
+    usage = body.get("usageMetadata")
+    texts = [part["text"] for part in parts if isinstance(part.get("text"), str) and not part.get("thought")]
+    return {
+        "model": str(body.get("modelVersion") or model)[:_MAX_NAME],
+        "response_id": str(body.get("responseId") or "")[:_MAX_NAME],
+        "usage": usage if isinstance(usage, dict) else {},
+        "text": " ".join(texts)[:MAX_TEXT],
+    }
 
 
 def _parts(candidate: dict[str, Any]) -> list[dict[str, Any]]:

@@ -264,6 +264,21 @@ def test_what_the_model_says_is_shown(place: Callable[..., PlacedImage]) -> None
     assert "I can't." in caught.value.message and "secret" not in caught.value.message
 
 
+def test_what_a_picture_comes_with_is_kept(place: Callable[..., PlacedImage]) -> None:
+    usage = {"promptTokenCount": 1300, "candidatesTokenCount": 1120, "thoughtsTokenCount": 80}
+    said = {"responseId": "r-1", "modelVersion": "gemini-nano-banana-2.1-001", "usageMetadata": usage}
+    placed = place({**answer({"text": "On oak."}, picture(64)), **said})
+    assert (placed.response_id, placed.model) == ("r-1", "gemini-nano-banana-2.1-001")
+    assert (placed.usage, placed.text) == (usage, "On oak.")
+
+
+@pytest.mark.parametrize("odd", [None, [], "text", 7])
+def test_a_picture_is_kept_whatever_it_comes_with(place: Callable[..., PlacedImage], odd: Any) -> None:
+    said = {"responseId": odd, "modelVersion": odd, "usageMetadata": odd}
+    placed = place({**answer({"text": odd}, picture(64)), **said})
+    assert (placed.width, placed.usage) == (64, {})
+
+
 def test_a_picture_at_an_address_is_fetched(
     place: Callable[..., PlacedImage], service: Service, running: tuple[Service, Server]
 ) -> None:
