@@ -23,7 +23,7 @@ from imagery.principal import Principal
 from imagery.safe_http import check_url
 from imagery.services import get_services
 from imagery.settings import Environment
-from imagery.storage import BlobNameError, BlobNotFoundError, checked
+from imagery.storage import BlobNameError, BlobNotFoundError, BlobProperties, checked
 from imagery.webhooks import webhook_secret
 from lifecycle.blob_requests import blob_request, owner_of, pinned
 
@@ -117,13 +117,17 @@ def job_request(submission: Submission, caller: Principal, job_id: str) -> JobRe
 
 
 def batch_job_request(
-    item: JobFromBlob, caller: Principal, batch_id: str, check_callback: Callable[[str | None], str | None]
+    item: JobFromBlob,
+    caller: Principal,
+    batch_id: str,
+    check_callback: Callable[[str | None], str | None],
+    look: Callable[[BlobRef], BlobProperties],
 ) -> JobRequest:
-    """The request of an item's job. Raises ``ApiError``, ``StorageError``, and as ``check_callback`` does."""
+    """The request of an item's job. Raises ``ApiError``, ``StorageError``, and as the two functions do."""
     source = uploaded(item.blob, caller)
     check_prompt(item.prompt)
     url = check_callback(item.callback_url)
-    properties = get_services().storage.properties(source)
+    properties = look(source)
     return blob_request(
         pinned(source, properties),
         JobOptions.model_validate(item.model_dump(exclude={"blob", "callback_url"})),

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from api.errors import ApiError
 from api.intake import JobFromBlob, batch_job_request, checked_callback
 from api.views import View
-from imagery.contracts import JobRequest
+from imagery.contracts import UPLOADS, BlobRef, JobRequest
 from imagery.database.new_jobs import JobOrder
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob
 from imagery.principal import Principal
 from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
-from imagery.storage import StorageError
+from imagery.storage import BlobProperties, StorageError
 from imagery.webhooks import SigningKeyError
 from lifecycle.starter import order_of
 
@@ -24,6 +24,10 @@ from lifecycle.starter import order_of
 _CHUNK = 100
 # blobs that are looked at at once
 _LOOKS = 8
+# items of one user from which on one listing is cheaper than a look at each
+_MANY = 20
+# names that such a listing reads at most: a user may have many more
+_LISTED = 5000
 # what makes one item none, and not the whole batch
 _Refusal = ApiError | StorageError | QuotaExceededError | RefusedUrlError | SigningKeyError
 _REFUSALS = (ApiError, StorageError, QuotaExceededError, RefusedUrlError, SigningKeyError)
@@ -65,8 +69,9 @@ class _Intake:
     def _orders(self) -> Iterator[tuple[int, JobOrder]]:
         """The rows that are wanted, each with the index of its item."""
         check = _each_once({item.callback_url for item in self.items})
+        look = _looks([item.blob for item in self.items], self.caller)
         with ThreadPoolExecutor(_LOOKS, thread_name_prefix="batch") as pool:
-            requests = list(pool.map(lambda item: self._request(item, check), self.items))
+            requests = list(pool.map(lambda item: self._request(item, check, look), self.items))
             named: dict[str, JobRequest] = {}
             wanted: list[int] = []
             for index, request in enumerate(requests):
@@ -83,9 +88,14 @@ class _Intake:
             turns = [place // parallel + 1 for place in range(len(wanted))]
             yield from zip(wanted, pool.map(order_of, named.values(), turns), strict=True)
 
-    def _request(self, item: JobFromBlob, check: Callable[[str | None], str | None]) -> JobRequest | _Refusal:
+    def _request(
+        self,
+        item: JobFromBlob,
+        check: Callable[[str | None], str | None],
+        look: Callable[[BlobRef], BlobProperties],
+    ) -> JobRequest | _Refusal:
         try:
-            return batch_job_request(item, self.caller, self.batch_id, check)
+            return batch_job_request(item, self.caller, self.batch_id, check, look)
         except _REFUSALS as error:
             return error
 
@@ -110,6 +120,24 @@ def create_jobs(
     intake = _Intake(batch_id, caller, items)
     intake.run()
     return intake.jobs, intake.refused
+
+
+def _looks(blobs: list[str], caller: Principal) -> Callable[[BlobRef], BlobProperties]:
+    """``Storage.properties`` that reads one listing where many blobs are the caller's own uploads."""
+    storage = get_services().storage
+    prefix = f"{caller.user_id}/"
+    if sum(blob.startswith(f"{UPLOADS}/{prefix}") for blob in blobs) < _MANY:
+        return storage.properties
+    try:
+        seen = storage.glance(UPLOADS, prefix, _LISTED)
+    except StorageError:
+        # the looks say why, for each item
+        seen = {}
+
+    def look(ref: BlobRef) -> BlobProperties:
+        return seen.get(ref.name) or storage.properties(ref)
+
+    return look
 
 
 def _each_once(urls: set[str | None]) -> Callable[[str | None], str | None]:

@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceModifiedError
 from azure.core.exceptions import ResourceNotFoundError as AzureNotFoundError
+from azure.storage.blob import BlobProperties as SdkBlobProperties
 from azure.storage.blob import (
     BlobSasPermissions,
     BlobServiceClient,
@@ -74,14 +76,7 @@ class AzureBlobStorage:
     def properties(self, ref: BlobRef) -> BlobProperties:
         with _told(ref, "looked at"):
             found = self._client(ref).get_blob_properties()
-        return BlobProperties(
-            size=found.size,
-            etag=str(found.etag).strip('"'),
-            content_type=found.content_settings.content_type or "application/octet-stream",
-            modified=found.last_modified,
-            # a photo stays a photo whatever its metadata say
-            is_folder=found.size == 0 and (found.metadata or {}).get("hdi_isfolder", "").lower() == "true",
-        )
+        return _properties(found)
 
     def exists(self, ref: BlobRef) -> bool:
         try:
@@ -161,6 +156,12 @@ class AzureBlobStorage:
             for each in found:
                 yield BlobRef(container=container, name=each.name, etag=str(each.etag).strip('"'))
 
+    def glance(self, container: str, prefix: str, limit: int) -> dict[str, BlobProperties]:
+        found = self._service.get_container_client(container).list_blobs(name_starts_with=prefix)
+        with _told(BlobRef(container=container, name=prefix or "*"), "listed"):
+            # whether an empty blob marks a folder stands in its metadata, which a listing does not bring
+            return {each.name: _properties(each) for each in islice(found, limit) if each.size}
+
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
     ) -> str:
@@ -212,6 +213,17 @@ class AzureBlobStorage:
             key = self._service.get_user_delegation_key(now - self._KEY_MARGIN, expiry)
             self._delegation = (expiry, key)
         return self._delegation[1]
+
+
+def _properties(found: SdkBlobProperties) -> BlobProperties:
+    return BlobProperties(
+        size=found.size,
+        etag=str(found.etag).strip('"'),
+        content_type=found.content_settings.content_type or "application/octet-stream",
+        modified=found.last_modified,
+        # a photo stays a photo whatever its metadata say
+        is_folder=found.size == 0 and (found.metadata or {}).get("hdi_isfolder", "").lower() == "true",
+    )
 
 
 def _limits() -> dict[str, Any]:

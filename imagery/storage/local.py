@@ -135,6 +135,10 @@ class LocalStorage:
             if name.startswith(prefix) and _is_text(name) and not is_hidden and (etag := _etag(base / name)):
                 yield BlobRef(container=container, name=name, etag=etag)
 
+    def glance(self, container: str, prefix: str, limit: int) -> dict[str, BlobProperties]:
+        """Nothing: a look at a file costs no more."""
+        return {}
+
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
     ) -> str:

@@ -112,6 +112,13 @@ class Storage(Protocol):
         """The blobs of a container by name order, each with its etag; a name that is no text is left out."""
         ...
 
+    def glance(self, container: str, prefix: str, limit: int) -> dict[str, BlobProperties]:
+        """Properties by name of at most ``limit`` blobs below ``prefix``, for little more than one look.
+
+        A name that is missing says nothing: look at that blob itself.
+        """
+        ...
+
     def read_link(
         self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
     ) -> str:

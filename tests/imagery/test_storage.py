@@ -93,6 +93,20 @@ def test_only_an_empty_blob_marks_a_folder(azurite: Azurite, data: bytes, is_fol
     assert storage.properties(BlobRef(container=name, name="x")).is_folder is is_folder
 
 
+def test_a_glance_sees_what_a_look_sees(storage: Storage, container: str) -> None:
+    for number in range(3):
+        storage.write(BlobRef(container=container, name=f"ann/{number}.jpg"), b"photo", "image/jpeg")
+    storage.write(BlobRef(container=container, name="ann/empty"), b"", "image/jpeg")
+    storage.write(BlobRef(container=container, name="bob/0.jpg"), b"photo", "image/jpeg")
+    seen = storage.glance(container, "ann/", 10)
+    for name, properties in seen.items():
+        assert properties == storage.properties(BlobRef(container=container, name=name))
+    # an empty one may mark a folder, and files are looked at one by one
+    own = [] if isinstance(storage, LocalStorage) else [f"ann/{number}.jpg" for number in range(3)]
+    assert list(seen) == own
+    assert len(storage.glance(container, "ann/", 2)) == min(2, len(own))
+
+
 def test_a_missing_blob_is_not_found(storage: Storage, container: str) -> None:
     ref = BlobRef(container=container, name="nothing")
     assert not storage.exists(ref)

@@ -1,0 +1,62 @@
+"""What a large batch asks the store."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.intake import JobFromBlob
+from api.v1.batch_items import create_jobs
+from imagery.contracts import UPLOADS, BlobRef
+from imagery.database.tables import Batch
+from imagery.principal import Principal, Role
+from imagery.services import Services
+from imagery.storage import BlobProperties, LocalStorage, StorageError
+
+PHOTOS = 25
+
+
+@pytest.fixture
+def items(services: Services) -> list[JobFromBlob]:
+    user, _ = services.users.create("ann", Role.USER)
+    refs = [BlobRef(container=UPLOADS, name=f"{user.user_id}/t{n:02}/a.jpg") for n in range(PHOTOS)]
+    for ref in refs:
+        services.storage.write(ref, b"photo", "image/jpeg")
+    return [JobFromBlob(blob=ref.path) for ref in refs]
+
+
+def make(services: Services, items: list[JobFromBlob]) -> tuple[int, list[str]]:
+    owner = items[0].blob.split("/")[1]
+    batch, _ = services.batches.create(Batch(batch_id="b-1", owner_id=owner, items=len(items), refused=[]))
+    jobs, refused = create_jobs(batch.batch_id, Principal(owner, "ann", Role.USER), items)
+    return len(jobs), [each.code for each in refused]
+
+
+def test_one_listing_stands_for_many_looks(
+    services: Services, items: list[JobFromBlob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    look = LocalStorage.properties
+
+    def glance(storage: LocalStorage, container: str, prefix: str, limit: int) -> dict[str, BlobProperties]:
+        found = list(storage.list(container, prefix))[: PHOTOS - 3]
+        return {ref.name: look(storage, ref) for ref in found}
+
+    def properties(storage: LocalStorage, ref: BlobRef) -> BlobProperties:
+        looked.append(ref.name)
+        return look(storage, ref)
+
+    monkeypatch.setattr(LocalStorage, "glance", glance)
+    monkeypatch.setattr(LocalStorage, "properties", properties)
+    missing = JobFromBlob(blob=items[0].blob.replace("t00", "gone"))
+    assert make(services, [*items, missing]) == (PHOTOS, ["source_not_found"])
+    assert len(looked) == 4, "what the listing did not hold"
+
+
+def test_a_listing_that_fails_costs_no_item(
+    services: Services, items: list[JobFromBlob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def glance(*_: object) -> dict[str, BlobProperties]:
+        raise StorageError("not now")
+
+    monkeypatch.setattr(LocalStorage, "glance", glance)
+    assert make(services, items) == (PHOTOS, [])
