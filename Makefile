@@ -66,18 +66,22 @@ check: $(DEV) ## for every save: lint, types, and the tests that need no server,
 
 .PHONY: unit
 unit: $(DEV) ## the quick tests that need no server
-	$(PYTEST) -q -n $(WORKERS) -m "unit and not slow" $(PYTEST_ARGS)
+	$(PYTEST) -q -n $(WORKERS) -m "unit and not slow and not drill" $(PYTEST_ARGS)
 
 .PHONY: test
 test: $(DEV) ## all checks and all tests
 	@$(PRIVATE_RUN); echo "lint, lint-infra and frontend-test run beside the tests; what they say comes last"; \
 	$(MAKE) --no-print-directory --keep-going lint lint-infra frontend-test >.run/checks.log 2>&1 & checks=$$!; \
-	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS); tests=$$?; \
+	$(PYTEST) -n $(WORKERS) -m "not drill" $(PYTEST_ARGS); tests=$$?; \
 	wait $$checks; checks=$$?; cat .run/checks.log; [ $$tests = 0 ] && [ $$checks = 0 ]
 
 .PHONY: test-again
 test-again: $(DEV) ## the tests that failed last, one after the other
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
+
+.PHONY: drill-tests
+drill-tests: $(DEV) ## the tests of the drills themselves
+	$(PYTEST) -q -n 2 -m drill tests/drills
 
 .PHONY: frontend-lint
 frontend-lint: frontend/dist/.built ## eslint and prettier

@@ -8,7 +8,8 @@ from activities.attempt import Attempt
 from activities.stage import run_stage
 from imagery.contracts import JOBS, BlobRef, GuardrailReport, JsonObject, Stage, StageResult
 from imagery.database.guardrail_log import log_verdict
-from imagery.guardrail import ContentSafetyUnavailableError, SandboxBusyError, SandboxError
+from imagery.guardrail.content_safety import ContentSafetyUnavailableError
+from imagery.guardrail.sandbox import SandboxBusyError, SandboxError
 from imagery.guardrail.turns import Turn
 from imagery.storage import (
     BlobChangedError,

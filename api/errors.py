@@ -17,7 +17,8 @@ from starlette.routing import compile_path
 from api.problems import PROBLEM_JSON
 from imagery.contracts import GuardrailReport, Problem
 from imagery.database.quotas import QuotaExceededError
-from imagery.guardrail import ContentSafetyUnavailableError, SandboxError
+from imagery.guardrail.content_safety import ContentSafetyUnavailableError
+from imagery.guardrail.sandbox import SandboxError
 from imagery.safe_http import RefusedUrlError
 from imagery.storage import BlobNameError, BlobNotFoundError, StorageError
 from imagery.telemetry.logs import get_logger

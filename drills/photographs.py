@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 
 from imagery.contracts import GuardrailReport, JobOptions
 from imagery.environment import read
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from imagery.settings import Settings
 from imagery.telemetry.logs import configure_logging
 

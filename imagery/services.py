@@ -27,7 +27,7 @@ from imagery.database.stages import Stages
 from imagery.database.tickets import Tickets
 from imagery.database.users import Users
 from imagery.gpu_client import GpuClient
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from imagery.providers.nano_banana import NanoBanana
 from imagery.settings import Settings, get_settings
 from imagery.storage import Storage, get_storage

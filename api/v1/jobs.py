@@ -26,7 +26,7 @@ from imagery.database.guardrail_log import latest_verdict
 from imagery.database.job_views import JobFilter
 from imagery.database.jobs import RETRYABLE_STATES
 from imagery.database.tables import ImageJob
-from imagery.guardrail import NoThumbnailError
+from imagery.guardrail.examine import NoThumbnailError
 from imagery.guardrail.pictures import CONTENT_TYPES
 from imagery.guardrail.turns import Rank, Turn
 from imagery.services import Services, get_services

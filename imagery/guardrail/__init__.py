@@ -1,14 +1,4 @@
-"""The guardrail: admits or rejects an image, with numbers."""
+"""The guardrail: admits or rejects an image, with numbers.
 
-from imagery.guardrail.content_safety import ContentSafetyUnavailableError
-from imagery.guardrail.examine import Examination, Guardrail, NoThumbnailError
-from imagery.guardrail.sandbox import SandboxBusyError, SandboxError
-
-__all__ = [
-    "ContentSafetyUnavailableError",
-    "Examination",
-    "Guardrail",
-    "NoThumbnailError",
-    "SandboxBusyError",
-    "SandboxError",
-]
+Nothing is imported here: the sandboxed worker is part of this package, and loads only what it needs.
+"""

@@ -31,7 +31,7 @@ from imagery.contracts import (
     stage_output,
 )
 from imagery.database.tables import GuardrailLog, utc_now
-from imagery.guardrail import SandboxError
+from imagery.guardrail.sandbox import SandboxError
 from imagery.services import Services
 from testbed.pictures import encoded
 

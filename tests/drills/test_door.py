@@ -47,14 +47,14 @@ def test_an_unknown_drill_is_an_error_with_the_list() -> None:
     assert all(name in done.stderr for name in DRILLS)
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_the_door_passes_options_on_and_takes_a_name_with_underscores() -> None:
     done = door("gpu_bench", "--help")
     assert done.returncode == 0, done.stderr
     assert "--quick" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_each_drill_explains_its_options() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _HELP_OF_EACH], check=False, cwd=ROOT, capture_output=True, text=True

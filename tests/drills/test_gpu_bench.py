@@ -21,6 +21,7 @@ from gpu_container.settings import Device, GpuSettings, NetworkWords, Precision
 COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
 
 
+@pytest.mark.drill
 def test_the_peer_and_ours_make_the_same_picture(cache: Path) -> None:
     settings = GpuSettings(model_cache=cache, networks=NetworkWords(upscale=COMPACT.name))
     ours, peer = Ours(settings), Peer(COMPACT, settings, "cpu")
@@ -63,6 +64,7 @@ def test_the_operations_of_a_network_are_counted(cache: Path) -> None:
     assert flop_per_pixel(COMPACT.load(cache)) == by_hand
 
 
+@pytest.mark.drill
 def test_jobs_at_once_are_compared_with_the_same_in_turn(cache: Path) -> None:
     found = concurrency.measure(GpuSettings(model_cache=cache), 2, 1, ["cutout"])["cutout"]
     assert found.jobs == 2
@@ -70,6 +72,7 @@ def test_jobs_at_once_are_compared_with_the_same_in_turn(cache: Path) -> None:
     assert found.slowest_over_median >= 1
 
 
+@pytest.mark.drill
 def test_the_rows_of_a_cuda_machine_are_measured_the_same_way_on_a_processor(cache: Path) -> None:
     extent = Extent(
         device=Device.CPU,

@@ -7,7 +7,7 @@ import pytest
 from drills.hostile.__main__ import is_right
 from drills.hostile.inputs import ADMITTED, REJECTED, Input, inputs, truncated
 from imagery.contracts import JobOptions
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from tests.imagery.guardrail.conftest import guardrail
 
 __all__ = ["guardrail"]

@@ -35,7 +35,7 @@ def test_a_seed_makes_the_same_collage_again(folder: Path) -> None:
     assert collage(found, 3) == collage(found, 3) != collage(found, 4)
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_refusals_are_told_with_their_codes_and_counted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from imagery.environment import read
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from imagery.guardrail.limits import PictureLimits
 from imagery.settings import Settings
 

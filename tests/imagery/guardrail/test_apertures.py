@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from imagery.contracts import JobOptions
-from imagery.guardrail import Guardrail
 from imagery.guardrail.aperture import ApertureError, aperture
 from imagery.guardrail.checks import PHASES
+from imagery.guardrail.examine import Guardrail
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import PictureError, decode, normalise, read_header
 from imagery.guardrail.structure import boxes

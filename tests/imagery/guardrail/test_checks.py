@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from imagery.contracts import JobOptions
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from imagery.guardrail.perceptual_hash import perceptual_hash
 from testbed.pictures import encoded, picture
 from testbed.stack import PHOTO

@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from imagery.contracts import JobOptions
-from imagery.guardrail import ContentSafetyUnavailableError, Guardrail
+from imagery.guardrail.content_safety import ContentSafetyUnavailableError
+from imagery.guardrail.examine import Guardrail
 from testbed.pictures import encoded
 from testbed.servers import Server
 from tests.imagery.guardrail.conftest import Make

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from imagery.contracts import CheckResult, JobOptions
-from imagery.guardrail import Examination, Guardrail
+from imagery.guardrail.examine import Examination, Guardrail
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.subject import GuardrailSubject
 from imagery.guardrail.worker import run_checks

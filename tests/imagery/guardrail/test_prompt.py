@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagery.contracts import DEFAULT_PROMPT
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from tests.imagery.guardrail.conftest import Make
 
 

@@ -19,7 +19,8 @@ from PIL import ExifTags, Image
 
 from drills.hostile.inputs import flat, scans
 from imagery.contracts import JobOptions
-from imagery.guardrail import Guardrail, NoThumbnailError, sandbox
+from imagery.guardrail import sandbox
+from imagery.guardrail.examine import Guardrail, NoThumbnailError
 from imagery.guardrail.sandbox import SandboxBusyError, SandboxUnavailableError, SandboxWorker
 from testbed.pictures import encoded
 from testbed.stack import PHOTO, ROOT
@@ -207,10 +208,31 @@ def test_workers_end_with_their_host(make: Make) -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_a_worker_loads_nothing_that_reaches_a_database_or_the_network() -> None:
+    """Each new process pays for what it loads, and a decoder that was taken over could use it."""
+    script = (
+        "import sys, imagery.guardrail.worker; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    assert "PIL" in loaded
+    assert not set(loaded) & {
+        "sqlalchemy",
+        "sqlmodel",
+        "httpx",
+        "azure",
+        "fastapi",
+        "starlette",
+        "opentelemetry",
+    }
+
+
 def test_workers_end_when_their_host_is_killed() -> None:
     script = (
-        "import sys, time; from imagery.guardrail import Guardrail; from imagery.settings import Settings; "
-        "from imagery.contracts import JobOptions; g = Guardrail(Settings()); "
+        "import sys, time; from imagery.guardrail.examine import Guardrail; "
+        "from imagery.settings import Settings; from imagery.contracts import JobOptions; "
+        "g = Guardrail(Settings()); "
         "g.examine(open(sys.argv[1], 'rb').read(), None, JobOptions()); "
         "print(g.sandbox.pids[0], flush=True); time.sleep(60)"
     )
