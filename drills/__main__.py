@@ -29,6 +29,7 @@ DRILLS: dict[str, Drill] = {
         "drills.load",
         ("--kills", "20", "--pause-s", "20"),
     ),
+    "answers": Drill("each answer of the image model, and what becomes of its job", 4, "drills.answers"),
     "crowd": Drill("one user asks for a lot at once: how long do others wait", None, "drills.crowd"),
     "soak": Drill("20 clients follow the log while the host is killed twice", 30, "drills.soak"),
     "races": Drill("8 processes against one budget and one circuit", None, "drills.races"),

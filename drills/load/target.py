@@ -62,13 +62,16 @@ def running() -> Iterator[Target | None]:
 
 
 @contextmanager
-def fresh(folder: Path) -> Iterator[Target]:
-    """Azurite, PostgreSQL (SQLite where it is not installed), GPU service, simulator and host."""
+def fresh(folder: Path, more: dict[str, str] | None = None) -> Iterator[Target]:
+    """Azurite, PostgreSQL (SQLite where it is not installed), GPU service, simulator and host.
+
+    ``more``: settings of the host beside those of every load.
+    """
     folder.chmod(0o755)
     postgres = start_postgres() if is_installed() else None
     (folder / "azurite").mkdir()
     azurite = start_azurite(folder / "azurite")
-    environment = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string, **_FRESH}
+    environment = {"ENV": "PROD", "AzureWebJobsStorage": azurite.connection_string, **_FRESH, **(more or {})}
     if postgres:
         environment["DATABASE_URL"] = postgres.url
         engine = make_engine(postgres.url)
