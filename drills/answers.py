@@ -115,7 +115,7 @@ def _end_of(target: Target, job_id: str) -> tuple[dict[str, Any], list[str]]:
             return status, codes
         for stage in status["stages"]:
             code = (stage.get("error") or {}).get("code")
-            if stage["stage"] == "nano_banana" and stage["state"] == "WAITING" and code not in {None, *codes}:
+            if stage["stage"] == "nano_banana" and stage["state"] == "WAITING" and code and code not in codes:
                 codes.append(code)
                 if code.startswith("nano_banana_"):
                     # what an operator does once the key is mended, or the quota raised
