@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from imagery.providers.deadline import Deadline
 from imagery.providers.errors import (
     CallRejectedError,
     NanoBananaError,
@@ -63,7 +65,8 @@ class NanoBanana:
                 retries=0,
                 limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
             ),
-            timeout=httpx.Timeout(settings.nano_banana.retry.timeout_s, connect=_CONNECT_TIMEOUT_S),
+            # for look(); each paid call has a limit of its own
+            timeout=httpx.Timeout(_LOOK_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
         )
 
     def place(
@@ -93,6 +96,7 @@ class NanoBanana:
             max_megapixels=self._settings.guardrail.picture.max_output_megapixels,
         )
         body = json.dumps(request_body(picture, content_type, prompt, aspect_ratio, image_size)).encode()
+        limit_s = self._settings.nano_banana.retry.limit_s(image_size)
         request = self._client.build_request(
             "POST",
             f"/v1beta/models/{self._settings.nano_banana.model}:generateContent",
@@ -101,7 +105,10 @@ class NanoBanana:
                 "x-goog-api-key": key.get_secret_value(),
                 "Content-Type": "application/json",
                 "X-Job-Id": job_id,
+                # as Google's own client tells it: the service gives up when nobody waits any more
+                "X-Server-Timeout": str(math.ceil(limit_s)),
             },
+            timeout=httpx.Timeout(limit_s, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
         )
         if on_send is not None:
             on_send()
@@ -115,7 +122,7 @@ class NanoBanana:
             http__url=str(request.url),
         ) as call:
             try:
-                status, headers, answer = self._send(request)
+                status, headers, answer = self._send(request, limit_s)
                 call.set(http__status_code=status)
                 return self._read(status, headers, answer)
             except NanoBananaError as error:
@@ -129,9 +136,8 @@ class NanoBanana:
             "GET",
             f"/v1beta/models/{self._settings.nano_banana.model}",
             headers={"x-goog-api-key": key.get_secret_value()} if key else {},
-            timeout=_LOOK_TIMEOUT_S,
         )
-        status, headers, answer = self._send(request)
+        status, headers, answer = self._send(request, _LOOK_TIMEOUT_S)
         if status != _OK:
             raise self._error(status, headers, answer)
 
@@ -140,9 +146,12 @@ class NanoBanana:
         key = self._settings.nano_banana.api_key
         return text.replace(key.get_secret_value(), "***") if key else text
 
-    def _send(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, request: httpx.Request, limit_s: float) -> tuple[int, httpx.Headers, bytes]:
         """Send once and read the response within the limits of time and size."""
-        until = time.monotonic() + self._settings.nano_banana.retry.timeout_s
+        with Deadline(request, limit_s):
+            return self._exchange(request)
+
+    def _exchange(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         try:
             response = self._client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -158,20 +167,18 @@ class NanoBanana:
                 f"The call broke after it was sent ({type(error).__name__})."
             ) from error
         try:
-            return response.status_code, response.headers, self._body(response, until)
+            return response.status_code, response.headers, self._body(response)
         except httpx.HTTPError as error:
             raise PaymentUnknownError(f"The response broke off ({type(error).__name__}).") from error
         finally:
             response.close()
 
-    def _body(self, response: httpx.Response, until: float) -> bytes:
+    def _body(self, response: httpx.Response) -> bytes:
         most, chunks, size = MAX_RESPONSE_BYTES, [], 0
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > most:
                 raise PaymentUnknownError(f"The response is larger than {most} bytes.")
-            if time.monotonic() > until:
-                raise PaymentUnknownError("The response did not end in time.")
             chunks.append(chunk)
         return b"".join(chunks)
 
