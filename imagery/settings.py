@@ -249,7 +249,7 @@ class NanoBananaSettings(Group):
         "https://generativelanguage.googleapis.com", description="Base URL of the image model."
     )
     api_key: SecretStr | None = Field(None, description="API key of the image model.")
-    model: str = Field("gemini-3.1-flash-image", description="Model id.")
+    model: str = Field("gemini-nano-banana-2.1", description="Model id.")
     price_usd: float = Field(0.08, ge=0, description="Contract price of one image.")
     retry: NanoBananaRetryWords = Field(
         NanoBananaRetryWords(), description="Time limit of a call and how it is tried again."

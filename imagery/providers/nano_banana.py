@@ -6,13 +6,11 @@ executed? Only then may the call be repeated.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import httpx
 
@@ -27,7 +25,9 @@ from imagery.providers.errors import (
     ServiceUnavailableError,
 )
 from imagery.providers.google_error import GoogleError
+from imagery.providers.models import not_offered
 from imagery.providers.reference import reference_image
+from imagery.providers.request import parts_of, request_body
 from imagery.providers.response import MAX_TEXT, PlacedImage, json_of, picture_of
 from imagery.safe_http import RefusedUrlError, UnreachableError, get
 from imagery.settings import Environment, Settings
@@ -77,6 +77,8 @@ class NanoBanana:
         aspect_ratio: str,
         image_size: str,
         job_id: str,
+        thinking_level: str | None = None,
+        seed: int | None = None,
         on_send: Callable[[], None] | None = None,
     ) -> PlacedImage:
         """Place the cut-out (encoded, RGBA) in the scene of ``prompt``.
@@ -90,17 +92,22 @@ class NanoBanana:
                 "nano_banana_not_configured",
                 "NANO_BANANA_API_KEY is not set, or its secret can't be read from Key Vault.",
             )
+        model = self._settings.nano_banana.model
+        missing = not_offered(model, aspect_ratio, thinking_level)
+        if missing is not None:
+            raise CallRejectedError("nano_banana_bad_request", missing)
         picture, content_type = reference_image(
             cutout,
             self._settings.nano_banana.max_input_side,
             max_megapixels=self._settings.guardrail.picture.max_output_megapixels,
         )
-        body = json.dumps(request_body(picture, content_type, prompt, aspect_ratio, image_size)).encode()
+        parts = parts_of(prompt, picture, content_type)
+        body = request_body(parts, aspect_ratio, image_size, thinking_level=thinking_level, seed=seed)
         limit_s = self._settings.nano_banana.retry.limit_s(image_size)
         request = self._client.build_request(
             "POST",
-            f"/v1beta/models/{self._settings.nano_banana.model}:generateContent",
-            content=body,
+            f"/v1beta/models/{model}:generateContent",
+            content=json.dumps(body).encode(),
             headers={
                 "x-goog-api-key": key.get_secret_value(),
                 "Content-Type": "application/json",
@@ -117,7 +124,7 @@ class NanoBanana:
             SpanType.CLIENT,
             job_id,
             component="HTTP",
-            model=self._settings.nano_banana.model,
+            model=model,
             http__method="POST",
             http__url=str(request.url),
         ) as call:
@@ -228,19 +235,3 @@ class NanoBanana:
 def _is_permanent(status: int) -> bool:
     """Redirects and client errors were not executed; 408 says that the request was cut off half-way."""
     return 300 <= status < 500 and status != httpx.codes.REQUEST_TIMEOUT
-
-
-def request_body(
-    picture: bytes, content_type: str, prompt: str, aspect_ratio: str, image_size: str
-) -> dict[str, Any]:
-    """The body of ``generateContent``: the prompt, then the encoded picture."""
-    encoded = base64.b64encode(picture).decode()
-    parts = [{"text": prompt}, {"inlineData": {"mimeType": content_type, "data": encoded}}]
-    return {
-        "contents": [{"role": "user", "parts": parts}],
-        "generationConfig": {
-            # text is asked for too: it explains why there is no picture
-            "responseModalities": ["TEXT", "IMAGE"],
-            "imageConfig": {"aspectRatio": aspect_ratio, "imageSize": image_size},
-        },
-    }

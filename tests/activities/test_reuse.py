@@ -127,6 +127,8 @@ def test_the_same_photo_costs_neither_gpu_time_nor_money_again(services: Service
         {"prompt": "on the moon"},
         {"aspect_ratio": "16:9"},
         {"image_size": "2K"},
+        {"thinking_level": "high"},
+        {"seed": 0},
         {"fresh": True},
         {"owner": "bob"},
         {"photo": picture((40, 40, 200))},
