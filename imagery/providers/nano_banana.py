@@ -29,6 +29,7 @@ from imagery.providers.models import not_offered
 from imagery.providers.reference import reference_image
 from imagery.providers.request import parts_of, request_body
 from imagery.providers.response import MAX_TEXT, PlacedImage, json_of, picture_of
+from imagery.providers.scene import wrapped
 from imagery.safe_http import RefusedUrlError, UnreachableError, get
 from imagery.settings import Environment, Settings
 from imagery.telemetry.tracing import SpanType, span
@@ -101,7 +102,7 @@ class NanoBanana:
             self._settings.nano_banana.max_input_side,
             max_megapixels=self._settings.guardrail.picture.max_output_megapixels,
         )
-        parts = parts_of(prompt, picture, content_type)
+        parts = parts_of(wrapped(prompt), picture, content_type)
         body = request_body(parts, aspect_ratio, image_size, thinking_level=thinking_level, seed=seed)
         limit_s = self._settings.nano_banana.retry.limit_s(image_size)
         request = self._client.build_request(
