@@ -14,21 +14,19 @@ from functools import partial
 
 import httpx
 
+from imagery.providers.classification import error_of
 from imagery.providers.deadline import Deadline
 from imagery.providers.errors import (
     CallRejectedError,
     NanoBananaError,
-    OutOfServiceError,
     PaymentUnknownError,
-    QuotaExhaustedError,
-    RateLimitedError,
     ServiceUnavailableError,
 )
 from imagery.providers.google_error import GoogleError
 from imagery.providers.models import not_offered
 from imagery.providers.reference import reference_image
 from imagery.providers.request import parts_of, request_body
-from imagery.providers.response import MAX_TEXT, PlacedImage, json_of, picture_of
+from imagery.providers.response import PlacedImage, json_of, picture_of
 from imagery.providers.scene import wrapped
 from imagery.safe_http import RefusedUrlError, UnreachableError, get
 from imagery.settings import Environment, Settings
@@ -38,16 +36,7 @@ _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 100
 # a longer response is not read to its end
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-_OK, _BAD_REQUEST, _RATE_LIMITED = 200, 400, 429
-# the service's own failures; Google charges none of them (its page on billing)
-_FAILED = frozenset({500, 502, 503, 504})
-# whatever is asked, until an operator acts
-_OUT_OF_SERVICE = {
-    401: "nano_banana_forbidden",
-    402: "nano_banana_payment_required",
-    403: "nano_banana_forbidden",
-    404: "nano_banana_model_not_found",
-}
+_OK = 200
 _LOOK_TIMEOUT_S = 10.0
 # of all pictures that a response only names, on top of the time of the call
 _FETCH_TIMEOUT_S = 30.0
@@ -199,25 +188,8 @@ class NanoBanana:
     def _error(self, status: int, headers: httpx.Headers, answer: bytes) -> NanoBananaError:
         """What a response with another status than 200 means."""
         error = GoogleError.of(answer)
-        text = self._without_key(error.message)[:MAX_TEXT]
-        if status == _RATE_LIMITED:
-            if error.is_used_up:
-                message = f"The quota of the image model is used up. Retry the job when it is renewed. {text}"
-                return QuotaExhaustedError("nano_banana_quota_exhausted", message.strip())
-            message = f"The image model's rate limit is reached. {text}".strip()
-            return RateLimitedError("nano_banana_rate_limited", message, error.retry_after_s(headers))
-        if status in _FAILED and error.is_googles and not self._settings.nano_banana.retry.bills_errors:
-            message = f"The image model failed ({status} {error.status}). {text}".strip()
-            return ServiceUnavailableError("nano_banana_unavailable", message)
-        if status in _OUT_OF_SERVICE or (status == _BAD_REQUEST and error.is_dead_key):
-            code = _OUT_OF_SERVICE.get(status, "nano_banana_forbidden")
-            return OutOfServiceError(code, f"The image model takes no calls ({status}). {text}".strip())
-        if _is_permanent(status):
-            code = "nano_banana_bad_request" if status == _BAD_REQUEST else "nano_banana_rejected"
-            return CallRejectedError(code, f"The image model rejected the call ({status}). {text}".strip())
-        # a gateway may have cut off a call that goes on, and is charged, behind it
-        who = "The image model" if error.is_googles else "Something before the image model"
-        return PaymentUnknownError(f"{who} responded with {status}.")
+        bills_errors = self._settings.nano_banana.retry.bills_errors
+        return error_of(status, headers, error, self._without_key(error.message), bills_errors=bills_errors)
 
     def _fetch(self, until: float, address: str) -> bytes:
         """A picture that the response only names. Raises ``PaymentUnknownError``: it may be paid."""
@@ -231,8 +203,3 @@ class NanoBanana:
             )
         except (RefusedUrlError, UnreachableError) as error:
             raise PaymentUnknownError(f"The picture is at an address that can't be read: {error}.") from error
-
-
-def _is_permanent(status: int) -> bool:
-    """Redirects and client errors were not executed; 408 says that the request was cut off half-way."""
-    return 300 <= status < 500 and status != httpx.codes.REQUEST_TIMEOUT
