@@ -44,6 +44,8 @@ def pay(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> Sta
             attempt.options.prompt,
             aspect_ratio=attempt.options.aspect_ratio.value,
             image_size=attempt.options.image_size,
+            thinking_level=attempt.options.thinking_level,
+            seed=attempt.options.seed,
             job_id=attempt.job_id,
             on_send=lambda: ledger.mark_sent(entry_id, attempt.order.run),
         )

@@ -17,7 +17,7 @@ from imagery.database.money import SpendState
 from imagery.database.tables import utc_now
 
 _TWIN_LOOK_S = 5.0
-_LEASE_MARGIN_S = 30.0
+_LEASE_MARGIN_S = 45.0
 
 
 def place(message: JsonObject) -> JsonObject:
@@ -38,7 +38,7 @@ def work(attempt: Attempt) -> StageResult:
         reused = attempt.reuse()
         if reused is not None:
             return reused
-    lease_s = services.settings.nano_banana.retry.timeout_s + _LEASE_MARGIN_S
+    lease_s = services.settings.nano_banana.retry.longest_s + _LEASE_MARGIN_S
     try:
         with services.circuits.call(
             GuardedDependency.NANO_BANANA, lease_s=lease_s, seed=attempt.job_id

@@ -17,6 +17,7 @@ ERROR_CODES = (
     "missing_field",
     "missing_file",
     "not_found",
+    "not_offered_by_model",
     "unsupported_media_type",
     "validation_error",
     # who asks, and how much is left

@@ -20,6 +20,7 @@ from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail.turns import Turn
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
 from imagery.principal import Principal
+from imagery.providers.models import not_offered
 from imagery.safe_http import check_url
 from imagery.services import get_services
 from imagery.settings import Environment
@@ -126,6 +127,7 @@ def batch_job_request(
     """The request of an item's job. Raises ``ApiError``, ``StorageError``, and as the two functions do."""
     source = uploaded(item.blob, caller)
     check_prompt(item.prompt)
+    check_offered(item)
     url = check_callback(item.callback_url)
     properties = look(source)
     return blob_request(
@@ -202,6 +204,14 @@ def check_prompt(prompt: str) -> None:
         raise ApiError(422, code, failed[0].message, errors=[check.to_json() for check in failed])
 
 
+def check_offered(options: JobOptions) -> None:
+    """Raise ``ApiError`` 422 for what the configured image model can't be asked for."""
+    model = get_services().settings.nano_banana.model
+    missing = not_offered(model, options.aspect_ratio, options.thinking_level)
+    if missing is not None:
+        raise ApiError(422, "not_offered_by_model", missing)
+
+
 def checked_callback(url: str | None) -> str | None:
     """The callback URL as it will be called, or None. Raises ``RefusedUrlError``, ``SigningKeyError``."""
     if not url:
@@ -221,9 +231,11 @@ async def _callback(given: object) -> str | None:
 
 def _options(fields: dict[str, Any]) -> JobOptions:
     try:
-        return JobOptions.model_validate(fields)
+        options = JobOptions.model_validate(fields)
     except ValidationError as error:
         raise invalid(error.errors()) from None
+    check_offered(options)
+    return options
 
 
 def _fingerprint(content: str, options: JobOptions, callback_url: str | None) -> str:

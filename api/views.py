@@ -17,6 +17,7 @@ from imagery.contracts import (
     JobState,
     Stage,
     StageState,
+    ThinkingLevel,
 )
 from imagery.database.callbacks import CallbackState
 from imagery.database.job_views import JobView
@@ -94,6 +95,8 @@ class JobStatus(View):
     prompt: str
     aspect_ratio: AspectRatio
     image_size: ImageSize
+    thinking_level: ThinkingLevel | None = None
+    seed: int | None = None
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -185,6 +188,8 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         prompt=options.prompt,
         aspect_ratio=options.aspect_ratio,
         image_size=options.image_size,
+        thinking_level=options.thinking_level,
+        seed=options.seed,
         created_at=job.created_at,
         updated_at=job.updated_at,
         finished_at=job.finished_at,

@@ -32,7 +32,8 @@ from imagery.providers.nano_banana import NanoBanana
 from imagery.settings import Settings, get_settings
 from imagery.storage import Storage, get_storage
 
-_ANSWER_MARGIN_S = 30.0
+# to connect, and to fetch what a response only names
+_ANSWER_MARGIN_S = 45.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def get_services() -> Services:
         retention=Retention(database),
         ledger=Ledger(
             database,
-            answer_within=timedelta(seconds=settings.nano_banana.retry.timeout_s + _ANSWER_MARGIN_S),
+            answer_within=timedelta(seconds=settings.nano_banana.retry.longest_s + _ANSWER_MARGIN_S),
             budgets=Budgets(settings.jobs.budget_usd_per_day, settings.jobs.quota.usd_per_day),
         ),
         stage_cache=StageCache(database, settings),

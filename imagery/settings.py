@@ -19,8 +19,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from imagery.environment import Group, Model, Named, Words, read, variables
 from imagery.old_settings import complaint, renamed
 
-# Most that a call may take. A function that passes functionTimeout (host.json: ten minutes) takes its worker
-# with it, and the paid calls that others have out.
+# Most that a call may take, twice as much for a paid picture of 4K. A function that passes functionTimeout
+# (host.json: half an hour) takes its worker with it, and the paid calls that others have out.
 LONGEST_CALL_S = 300.0
 
 
@@ -211,7 +211,12 @@ class GpuClientSettings(Group):
 class NanoBananaRetryWords(Words):
     """How the paid stage is tried."""
 
-    timeout_s: float = Field(120.0, gt=0, le=LONGEST_CALL_S, description="time limit of one paid call")
+    # the model takes longer for 4K than for the smaller sizes
+    longer_for_4k: ClassVar[float] = 2.0
+
+    timeout_s: float = Field(
+        300.0, gt=0, le=LONGEST_CALL_S, description="time limit of one paid call; twice that for 4K"
+    )
     attempts: int = Field(6, ge=1, description="attempts while it certainly was not charged (503)")
     first_s: float = Field(2.0, gt=0, description="first wait")
     coefficient: float = Field(2.0, ge=1, description="growth of the wait")
@@ -222,6 +227,15 @@ class NanoBananaRetryWords(Words):
     bills_errors: bool = Field(
         False, description="the provider charges calls that it answers with 500 to 504; Google does not"
     )
+
+    @property
+    def longest_s(self) -> float:
+        """Time limit of the longest paid call."""
+        return self.timeout_s * self.longer_for_4k
+
+    def limit_s(self, image_size: str) -> float:
+        """Time limit of a paid call for a picture of this size class."""
+        return self.longest_s if image_size == "4K" else self.timeout_s
 
 
 class NanoBananaSettings(Group):
@@ -235,7 +249,7 @@ class NanoBananaSettings(Group):
         "https://generativelanguage.googleapis.com", description="Base URL of the image model."
     )
     api_key: SecretStr | None = Field(None, description="API key of the image model.")
-    model: str = Field("gemini-3.1-flash-image", description="Model id.")
+    model: str = Field("gemini-nano-banana-2.1", description="Model id.")
     price_usd: float = Field(0.08, ge=0, description="Contract price of one image.")
     retry: NanoBananaRetryWords = Field(
         NanoBananaRetryWords(), description="Time limit of a call and how it is tried again."

@@ -12,7 +12,7 @@ from typing import Any
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-# two or three parts make a tick; host.json gives a function ten minutes
+# two or three parts make a tick; host.json gives a function half an hour
 PART_S = 150.0
 
 

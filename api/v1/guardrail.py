@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
+from pydantic import Field
 
 from api.auth import Caller
 from api.guarded import in_waiting_thread
 from api.pace import validations
 from api.problems import problems
 from api.views import View
-from imagery.contracts import DEFAULT_PROMPT, GuardrailReport, JobOptions
+from imagery.contracts import DEFAULT_PROMPT, AspectRatio, GuardrailReport, JobOptions, ThinkingLevel
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.turns import Rank, Turn
+from imagery.providers.models import abilities_of
 from imagery.services import get_services
 
 router = APIRouter(prefix="/guardrail", tags=["guardrail"])
@@ -30,12 +32,15 @@ class GuardrailLimits(View):
     max_megapixels: float
     max_frames: int
     max_prompt_chars: int
+    aspect_ratios: list[AspectRatio] = Field(description="Those that the configured image model makes.")
+    thinking_levels: list[ThinkingLevel] = Field(description="Those that it has; often none.")
 
 
 @router.get("/limits")
 def get_guardrail_limits(_: Caller) -> GuardrailLimits:
     """Get the limits of the guardrail that a client can check by itself."""
-    found = PictureLimits.of(get_services().settings)
+    settings = get_services().settings
+    found, model = PictureLimits.of(settings), abilities_of(settings.nano_banana.model)
     return GuardrailLimits(
         formats=list(found.allowed_formats),
         max_bytes=found.max_upload_bytes,
@@ -44,6 +49,8 @@ def get_guardrail_limits(_: Caller) -> GuardrailLimits:
         max_megapixels=found.max_input_megapixels,
         max_frames=found.max_frames,
         max_prompt_chars=found.max_prompt_chars,
+        aspect_ratios=model.aspect_ratios,
+        thinking_levels=[level for level in ThinkingLevel if level in model.thinking_levels],
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagery_client import __version__
 from imagery_client.download import FILES, SOURCE
-from imagery_client.model import AspectRatio, ImageSize, JobState, LogLevel, Stage
+from imagery_client.model import AspectRatio, ImageSize, JobState, LogLevel, Stage, ThinkingLevel
 
 _MOST_ROWS = 10_000
 _MOST_PARALLEL = 64
@@ -90,6 +90,10 @@ def _submit(add: AddCommand) -> None:
     submit.add_argument("--prompt", metavar="TEXT", help="the scene in which the cut-out is placed")
     submit.add_argument("--aspect-ratio", choices=list(AspectRatio), help="of the placed picture")
     submit.add_argument("--image-size", choices=list(ImageSize), help="size class of the placed picture")
+    submit.add_argument("--thinking-level", choices=list(ThinkingLevel), help="how long the model thinks")
+    submit.add_argument(
+        "--seed", type=_number(0, 2**31 - 1), metavar="N", help="makes the same picture likelier next time"
+    )
     submit.add_argument("--fresh", action="store_true", help="compute, and pay, again")
     submit.add_argument("--callback-url", metavar="URL", help="POST there how the job ended")
     submit.add_argument(

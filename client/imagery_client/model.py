@@ -49,6 +49,10 @@ class AspectRatio(StrEnum):
     PORTRAIT_9_16 = "9:16"
     LANDSCAPE_16_9 = "16:9"
     CINEMA_21_9 = "21:9"
+    PORTRAIT_1_4 = "1:4"
+    LANDSCAPE_4_1 = "4:1"
+    PORTRAIT_1_8 = "1:8"
+    LANDSCAPE_8_1 = "8:1"
 
 
 class ImageSize(StrEnum):
@@ -57,6 +61,14 @@ class ImageSize(StrEnum):
     ONE_K = "1K"
     TWO_K = "2K"
     FOUR_K = "4K"
+
+
+class ThinkingLevel(StrEnum):
+    """How long the image model thinks before it draws."""
+
+    MINIMAL = "minimal"
+    MEDIUM = "medium"
+    HIGH = "high"
 
 
 class LogLevel(StrEnum):

@@ -151,6 +151,8 @@ def fields_of(chosen: Namespace) -> dict[str, str]:
         "prompt": chosen.prompt,
         "aspect_ratio": chosen.aspect_ratio,
         "image_size": chosen.image_size,
+        "thinking_level": chosen.thinking_level,
+        "seed": None if chosen.seed is None else str(chosen.seed),
         "callback_url": chosen.callback_url,
         "fresh": "true" if chosen.fresh else None,
     }

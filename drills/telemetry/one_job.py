@@ -9,7 +9,7 @@ from drills.telemetry.ingestion import Ingestion
 from testbed.pictures import small_photo
 from testbed.stack import Stack
 
-MODEL = "gemini-3.1-flash-image"
+MODEL = "gemini-nano-banana-2.1"
 NANO_BANANA_KEY = "AIzaTestKeyOfTheSimulator_0123456789abcdef"
 PROMPT = "on a table made of old oak in the morning"
 

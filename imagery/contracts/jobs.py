@@ -91,7 +91,7 @@ def stage_output(job_id: str, stage: Stage) -> BlobRef:
 
 
 class AspectRatio(StrEnum):
-    """Aspect ratios of the placed picture that the image model accepts."""
+    """Aspect ratios of the placed picture; not every image model makes the last four."""
 
     SQUARE = "1:1"
     PORTRAIT_2_3 = "2:3"
@@ -103,6 +103,10 @@ class AspectRatio(StrEnum):
     PORTRAIT_9_16 = "9:16"
     LANDSCAPE_16_9 = "16:9"
     CINEMA_21_9 = "21:9"
+    PORTRAIT_1_4 = "1:4"
+    LANDSCAPE_4_1 = "4:1"
+    PORTRAIT_1_8 = "1:8"
+    LANDSCAPE_8_1 = "8:1"
 
 
 class ImageSize(StrEnum):
@@ -113,6 +117,15 @@ class ImageSize(StrEnum):
     K4 = "4K"
 
 
+class ThinkingLevel(StrEnum):
+    """How long the image model thinks before it draws."""
+
+    MINIMAL = "minimal"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+MAX_SEED = 2**31 - 1
 DEFAULT_PROMPT = (
     "Place the subject on a light oak table in a bright room with soft daylight from the left, "
     "with a natural contact shadow. Keep the subject unchanged."
@@ -127,6 +140,15 @@ class JobOptions(Message):
         default=AspectRatio.SQUARE, description="Aspect ratio of the placed picture."
     )
     image_size: ImageSize = Field(default=ImageSize.K1, description="Size class of the placed picture.")
+    thinking_level: ThinkingLevel | None = Field(
+        default=None, description="How long the image model thinks; left out, it decides by itself."
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_SEED,
+        description="The same seed makes it likelier that the same request brings the same picture.",
+    )
     fresh: bool = Field(
         default=False,
         description="Compute and pay again even if an earlier job has the same result.",

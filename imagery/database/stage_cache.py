@@ -19,6 +19,7 @@ from imagery.database.engine import Database
 from imagery.database.journal import EVERYBODY
 from imagery.database.tables import ImageJob, StageCacheEntry
 from imagery.database.upsert import insert
+from imagery.providers import scene
 from imagery.settings import CacheScope, Settings
 
 
@@ -84,7 +85,8 @@ class StageCache:
             Stage.NANO_BANANA: {
                 "model": settings.nano_banana.model,
                 "max_input_side": settings.nano_banana.max_input_side,
-                **options.model_dump(mode="json", exclude={"fresh"}),
+                "instruction": scene.VERSION,
+                **options.model_dump(mode="json", exclude={"fresh"}, exclude_none=True),
             },
         }
 

@@ -6,27 +6,28 @@ executed? Only then may the call be repeated.
 
 from __future__ import annotations
 
-import base64
 import json
+import math
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import httpx
 
+from imagery.providers.classification import error_of
+from imagery.providers.deadline import Deadline
 from imagery.providers.errors import (
     CallRejectedError,
     NanoBananaError,
-    OutOfServiceError,
     PaymentUnknownError,
-    QuotaExhaustedError,
-    RateLimitedError,
     ServiceUnavailableError,
 )
 from imagery.providers.google_error import GoogleError
+from imagery.providers.models import not_offered
 from imagery.providers.reference import reference_image
-from imagery.providers.response import MAX_TEXT, PlacedImage, json_of, picture_of
+from imagery.providers.request import parts_of, request_body
+from imagery.providers.response import PlacedImage, json_of, picture_of
+from imagery.providers.scene import wrapped
 from imagery.safe_http import RefusedUrlError, UnreachableError, get
 from imagery.settings import Environment, Settings
 from imagery.telemetry.tracing import SpanType, span
@@ -35,16 +36,7 @@ _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 100
 # a longer response is not read to its end
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-_OK, _BAD_REQUEST, _RATE_LIMITED = 200, 400, 429
-# the service's own failures; Google charges none of them (its page on billing)
-_FAILED = frozenset({500, 502, 503, 504})
-# whatever is asked, until an operator acts
-_OUT_OF_SERVICE = {
-    401: "nano_banana_forbidden",
-    402: "nano_banana_payment_required",
-    403: "nano_banana_forbidden",
-    404: "nano_banana_model_not_found",
-}
+_OK = 200
 _LOOK_TIMEOUT_S = 10.0
 # of all pictures that a response only names, on top of the time of the call
 _FETCH_TIMEOUT_S = 30.0
@@ -63,7 +55,8 @@ class NanoBanana:
                 retries=0,
                 limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
             ),
-            timeout=httpx.Timeout(settings.nano_banana.retry.timeout_s, connect=_CONNECT_TIMEOUT_S),
+            # for look(); each paid call has a limit of its own
+            timeout=httpx.Timeout(_LOOK_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
         )
 
     def place(
@@ -74,6 +67,8 @@ class NanoBanana:
         aspect_ratio: str,
         image_size: str,
         job_id: str,
+        thinking_level: str | None = None,
+        seed: int | None = None,
         on_send: Callable[[], None] | None = None,
     ) -> PlacedImage:
         """Place the cut-out (encoded, RGBA) in the scene of ``prompt``.
@@ -87,21 +82,30 @@ class NanoBanana:
                 "nano_banana_not_configured",
                 "NANO_BANANA_API_KEY is not set, or its secret can't be read from Key Vault.",
             )
+        model = self._settings.nano_banana.model
+        missing = not_offered(model, aspect_ratio, thinking_level)
+        if missing is not None:
+            raise CallRejectedError("nano_banana_bad_request", missing)
         picture, content_type = reference_image(
             cutout,
             self._settings.nano_banana.max_input_side,
             max_megapixels=self._settings.guardrail.picture.max_output_megapixels,
         )
-        body = json.dumps(request_body(picture, content_type, prompt, aspect_ratio, image_size)).encode()
+        parts = parts_of(wrapped(prompt), picture, content_type)
+        body = request_body(parts, aspect_ratio, image_size, thinking_level=thinking_level, seed=seed)
+        limit_s = self._settings.nano_banana.retry.limit_s(image_size)
         request = self._client.build_request(
             "POST",
-            f"/v1beta/models/{self._settings.nano_banana.model}:generateContent",
-            content=body,
+            f"/v1beta/models/{model}:generateContent",
+            content=json.dumps(body).encode(),
             headers={
                 "x-goog-api-key": key.get_secret_value(),
                 "Content-Type": "application/json",
                 "X-Job-Id": job_id,
+                # as Google's own client tells it: the service gives up when nobody waits any more
+                "X-Server-Timeout": str(math.ceil(limit_s)),
             },
+            timeout=httpx.Timeout(limit_s, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
         )
         if on_send is not None:
             on_send()
@@ -110,12 +114,12 @@ class NanoBanana:
             SpanType.CLIENT,
             job_id,
             component="HTTP",
-            model=self._settings.nano_banana.model,
+            model=model,
             http__method="POST",
             http__url=str(request.url),
         ) as call:
             try:
-                status, headers, answer = self._send(request)
+                status, headers, answer = self._send(request, limit_s)
                 call.set(http__status_code=status)
                 return self._read(status, headers, answer)
             except NanoBananaError as error:
@@ -129,9 +133,8 @@ class NanoBanana:
             "GET",
             f"/v1beta/models/{self._settings.nano_banana.model}",
             headers={"x-goog-api-key": key.get_secret_value()} if key else {},
-            timeout=_LOOK_TIMEOUT_S,
         )
-        status, headers, answer = self._send(request)
+        status, headers, answer = self._send(request, _LOOK_TIMEOUT_S)
         if status != _OK:
             raise self._error(status, headers, answer)
 
@@ -140,9 +143,12 @@ class NanoBanana:
         key = self._settings.nano_banana.api_key
         return text.replace(key.get_secret_value(), "***") if key else text
 
-    def _send(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, request: httpx.Request, limit_s: float) -> tuple[int, httpx.Headers, bytes]:
         """Send once and read the response within the limits of time and size."""
-        until = time.monotonic() + self._settings.nano_banana.retry.timeout_s
+        with Deadline(request, limit_s):
+            return self._exchange(request)
+
+    def _exchange(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         try:
             response = self._client.send(request, stream=True)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -158,20 +164,18 @@ class NanoBanana:
                 f"The call broke after it was sent ({type(error).__name__})."
             ) from error
         try:
-            return response.status_code, response.headers, self._body(response, until)
+            return response.status_code, response.headers, self._body(response)
         except httpx.HTTPError as error:
             raise PaymentUnknownError(f"The response broke off ({type(error).__name__}).") from error
         finally:
             response.close()
 
-    def _body(self, response: httpx.Response, until: float) -> bytes:
+    def _body(self, response: httpx.Response) -> bytes:
         most, chunks, size = MAX_RESPONSE_BYTES, [], 0
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > most:
                 raise PaymentUnknownError(f"The response is larger than {most} bytes.")
-            if time.monotonic() > until:
-                raise PaymentUnknownError("The response did not end in time.")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -184,25 +188,8 @@ class NanoBanana:
     def _error(self, status: int, headers: httpx.Headers, answer: bytes) -> NanoBananaError:
         """What a response with another status than 200 means."""
         error = GoogleError.of(answer)
-        text = self._without_key(error.message)[:MAX_TEXT]
-        if status == _RATE_LIMITED:
-            if error.is_used_up:
-                message = f"The quota of the image model is used up. Retry the job when it is renewed. {text}"
-                return QuotaExhaustedError("nano_banana_quota_exhausted", message.strip())
-            message = f"The image model's rate limit is reached. {text}".strip()
-            return RateLimitedError("nano_banana_rate_limited", message, error.retry_after_s(headers))
-        if status in _FAILED and error.is_googles and not self._settings.nano_banana.retry.bills_errors:
-            message = f"The image model failed ({status} {error.status}). {text}".strip()
-            return ServiceUnavailableError("nano_banana_unavailable", message)
-        if status in _OUT_OF_SERVICE or (status == _BAD_REQUEST and error.is_dead_key):
-            code = _OUT_OF_SERVICE.get(status, "nano_banana_forbidden")
-            return OutOfServiceError(code, f"The image model takes no calls ({status}). {text}".strip())
-        if _is_permanent(status):
-            code = "nano_banana_bad_request" if status == _BAD_REQUEST else "nano_banana_rejected"
-            return CallRejectedError(code, f"The image model rejected the call ({status}). {text}".strip())
-        # a gateway may have cut off a call that goes on, and is charged, behind it
-        who = "The image model" if error.is_googles else "Something before the image model"
-        return PaymentUnknownError(f"{who} responded with {status}.")
+        bills_errors = self._settings.nano_banana.retry.bills_errors
+        return error_of(status, headers, error, self._without_key(error.message), bills_errors=bills_errors)
 
     def _fetch(self, until: float, address: str) -> bytes:
         """A picture that the response only names. Raises ``PaymentUnknownError``: it may be paid."""
@@ -216,24 +203,3 @@ class NanoBanana:
             )
         except (RefusedUrlError, UnreachableError) as error:
             raise PaymentUnknownError(f"The picture is at an address that can't be read: {error}.") from error
-
-
-def _is_permanent(status: int) -> bool:
-    """Redirects and client errors were not executed; 408 says that the request was cut off half-way."""
-    return 300 <= status < 500 and status != httpx.codes.REQUEST_TIMEOUT
-
-
-def request_body(
-    picture: bytes, content_type: str, prompt: str, aspect_ratio: str, image_size: str
-) -> dict[str, Any]:
-    """The body of ``generateContent``: the prompt, then the encoded picture."""
-    encoded = base64.b64encode(picture).decode()
-    parts = [{"text": prompt}, {"inlineData": {"mimeType": content_type, "data": encoded}}]
-    return {
-        "contents": [{"role": "user", "parts": parts}],
-        "generationConfig": {
-            # text is asked for too: it explains why there is no picture
-            "responseModalities": ["TEXT", "IMAGE"],
-            "imageConfig": {"aspectRatio": aspect_ratio, "imageSize": image_size},
-        },
-    }

@@ -121,12 +121,24 @@ def test_the_same_photo_costs_neither_gpu_time_nor_money_again(services: Service
         assert {each.reason: each.usd for each in avoided(session, "ann")} == {"cache_hit": 0.08}
 
 
+def test_another_instruction_is_another_picture(
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(services, make_job(services, picture()))
+    second = make_job(services, picture())
+    monkeypatch.setattr("imagery.providers.scene.VERSION", "of another release")
+    complete(services, second)
+    assert billed(simulator, second) == (1, 1)
+
+
 @pytest.mark.parametrize(
     "other",
     [
         {"prompt": "on the moon"},
         {"aspect_ratio": "16:9"},
         {"image_size": "2K"},
+        {"thinking_level": "high"},
+        {"seed": 0},
         {"fresh": True},
         {"owner": "bob"},
         {"photo": picture((40, 40, 200))},

@@ -27,6 +27,7 @@ def values(annotation: Any) -> list[str]:
         (model.JobState, contracts.JobState),
         (model.AspectRatio, contracts.JobOptions.model_fields["aspect_ratio"].annotation),
         (model.ImageSize, contracts.JobOptions.model_fields["image_size"].annotation),
+        (model.ThinkingLevel, contracts.JobOptions.model_fields["thinking_level"].annotation),
         (model.LogLevel, LogQuery.model_fields["level"].annotation),
     ],
 )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -299,3 +302,43 @@ def test_a_draft_is_not_the_result() -> None:
 def test_an_address_that_is_none_was_not_called() -> None:
     with pytest.raises(CallRejectedError):
         place(NanoBanana(settings_of("ftp://127.0.0.1")))
+
+
+@pytest.mark.parametrize(("size", "seconds"), [("1K", "4"), ("4K", "7")])
+def test_the_service_hears_how_long_it_is_waited_for(size: str, seconds: str) -> None:
+    heard: list[str] = []
+
+    async def answer(request: Request) -> Response:
+        await request.body()
+        heard.append(request.headers["X-Server-Timeout"])
+        return Response(status_code=413)
+
+    server = Server(Starlette(routes=[Route("/{path:path}", answer, methods=["POST"])]))
+    try:
+        with pytest.raises(CallRejectedError):
+            place(NanoBanana(settings_of(server.url, timeout_s=3.5)), image_size=size)
+    finally:
+        server.stop()
+    assert heard == [seconds]
+
+
+@pytest.mark.parametrize("answered", ["HTTP/1.1 200 OK\r\nX-Drip: ", "HTTP/1.1 200 OK\r\n\r\n"])
+def test_an_answer_that_drips_ends_at_the_limit(answered: str) -> None:
+    """Each byte comes well within any limit of a single read, in the headers or in the body."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(1024)
+                connection.sendall(answered.encode())
+                while not stop.wait(0.05):
+                    connection.sendall(b"x")
+
+        threading.Thread(target=drip, daemon=True).start()
+        started = time.monotonic()
+        with pytest.raises(PaymentUnknownError):
+            place(NanoBanana(settings_of(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout_s=0.5)))
+        stop.set()
+    assert time.monotonic() - started < 10

@@ -9,7 +9,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from imagery.providers.nano_banana import request_body
+from imagery.providers.request import parts_of, request_body
 from local.nano_banana_answers import BILLED
 from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.pictures import encoded
@@ -54,9 +54,15 @@ def pictures(answer: types.GenerateContentResponse) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", ["1K", "2K", "4K"])
-@pytest.mark.parametrize("ratio", ["1:1", "16:9"])
-def test_its_types_forbid_nothing_that_we_send(size: str, ratio: str) -> None:
-    body: dict[str, Any] = request_body(encoded("PNG", "RGBA"), "image/png", "on a table", ratio, size)
+@pytest.mark.parametrize("ratio", ["1:1", "16:9", "1:8"])
+@pytest.mark.parametrize(
+    ("thinking", "seed"), [(None, None), ("minimal", 0), ("medium", 7), ("high", 2**31 - 1)]
+)
+def test_its_types_forbid_nothing_that_we_send(
+    size: str, ratio: str, thinking: str | None, seed: int | None
+) -> None:
+    parts = parts_of("on a table", encoded("PNG", "RGBA"), "image/png")
+    body: dict[str, Any] = request_body(parts, ratio, size, thinking_level=thinking, seed=seed)
     assert (
         types.Content.model_config["extra"] == types.GenerateContentConfig.model_config["extra"] == "forbid"
     )
@@ -64,6 +70,9 @@ def test_its_types_forbid_nothing_that_we_send(size: str, ratio: str) -> None:
     assert [bool(part.inline_data) for part in content.parts or []] == [False, True]
     config = types.GenerateContentConfig.model_validate(body.pop("generationConfig"))
     assert config.image_config == types.ImageConfig(aspect_ratio=ratio, image_size=size)
+    level = config.thinking_config and config.thinking_config.thinking_level
+    assert level == (types.ThinkingLevel[thinking.upper()] if thinking else None)
+    assert config.seed == seed
     assert body == {}
 
 

@@ -180,6 +180,8 @@ function Details({ job }: { job: JobStatus }) {
     ['Scene', job.prompt],
     ['Aspect ratio', job.aspect_ratio],
     ['Image size', job.image_size],
+    ['Thinking', job.thinking_level],
+    ['Seed', job.seed === null ? null : String(job.seed)],
     ['Cost', usd(job.cost_usd)],
     ['Took', took === null ? null : duration(took)],
     ['Source', job.source.startsWith('uploads/') ? job.source : null],

@@ -13,6 +13,7 @@ import { UploadList } from '../components/upload_list';
 import { bytes, plural } from '../lib/format';
 import { uploads, useUploads } from '../state/uploads';
 
+// until the API has said what the image model makes
 const RATIOS: readonly AspectRatio[] = ['1:1', '4:3', '3:2', '16:9', '21:9', '5:4', '4:5', '3:4', '2:3', '9:16'];
 const SIZES: Record<ImageSize, string> = { '1K': '1K, 1024 px', '2K': '2K, 2048 px', '4K': '4K, 4096 px' };
 const MOST_FILES = 100;
@@ -116,6 +117,7 @@ export function NewJobPage() {
           options={options}
           onChange={setOptions}
           maxPrompt={limits?.max_prompt_chars}
+          ratios={limits?.aspect_ratios ?? RATIOS}
           count={files.length}
           onSubmit={submit}
         />
@@ -173,11 +175,12 @@ interface SceneProps {
   options: JobOptions;
   onChange: (options: JobOptions) => void;
   maxPrompt: number | undefined;
+  ratios: readonly AspectRatio[];
   count: number;
   onSubmit: () => void;
 }
 
-function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
+function Scene({ options, onChange, maxPrompt, ratios, count, onSubmit }: SceneProps) {
   return (
     <form
       className="card flex flex-col gap-4 p-5 lg:sticky lg:top-20"
@@ -227,7 +230,7 @@ function Scene({ options, onChange, maxPrompt, count, onSubmit }: SceneProps) {
               onChange({ ...options, aspectRatio: event.target.value as AspectRatio });
             }}
           >
-            {RATIOS.map((ratio) => (
+            {ratios.map((ratio) => (
               <option key={ratio}>{ratio}</option>
             ))}
           </select>

@@ -34,6 +34,8 @@ export function job(change: Partial<JobStatus> = {}): JobStatus {
     prompt: 'On a table.',
     aspect_ratio: '1:1',
     image_size: '1K',
+    thinking_level: null,
+    seed: null,
     created_at: '2026-11-24T12:00:00Z',
     updated_at: '2026-11-24T12:00:01Z',
     finished_at: null,
