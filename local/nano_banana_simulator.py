@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from local.callers import CallersGuard
 from local.nano_banana_answers import BILLED, ERRORS, REFUSALS, error, rate_limited, refusal, usual
-from local.nano_banana_bill import Bill
+from local.nano_banana_bill import Bill, Prices, PricesError
 from local.nano_banana_doors import DEVELOPER, VERTEX, Door
 from local.nano_banana_faults import FaultError, ProviderFault, ProviderFaults
 from local.nano_banana_models import SIZES
@@ -45,7 +45,7 @@ class SimulatorOptions:
     ``hang_s`` bounds the time-out faults. ``access_token``: the one that Vertex's address takes; None: any.
     """
 
-    price_usd: float = 0.08
+    prices: Prices = field(default_factory=Prices)
     latency_s: float = 0.5
     hang_s: float = 600.0
     bill_file: Path | None = None
@@ -58,7 +58,7 @@ class Simulator:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self._options = options
-        self._bill = Bill(options.price_usd, options.bill_file)
+        self._bill = Bill(options.prices, options.bill_file)
         self._faults = ProviderFaults()
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="compose")
 
@@ -81,7 +81,7 @@ class Simulator:
 
     async def healthz(self, _: Request) -> Response:
         """Always ready."""
-        return JSONResponse({"state": "READY", "simulated": True, "price_usd": self._options.price_usd})
+        return JSONResponse({"state": "READY", "simulated": True, "price_usd": self._options.prices.usd})
 
     async def bill(self, request: Request) -> Response:
         """What was called and billed."""
@@ -148,7 +148,7 @@ class Simulator:
         picture = await loop.run_in_executor(
             self._pool, compose, order.images[0], order.prompt, order.pixels, order.seed
         )
-        self._bill.charge(job_id)
+        self._bill.charge(job_id, order.model, order.size, order.labels)
         answer = usual(order, picture)
         if kind in BILLED:
             BILLED[kind](answer, picture)
@@ -216,14 +216,21 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
-    parser.add_argument("--price-usd", type=float, default=0.08, help="price of a picture")
+    parser.add_argument("--price-usd", type=float, default=0.08, help="price of a picture (%(default)s)")
+    parser.add_argument(
+        "--prices", default="", help="other prices by model and size: 'gemini-3-pro-image/4K=0.24 ...'"
+    )
     parser.add_argument("--latency-s", type=float, default=0.5, help="time a picture takes")
     parser.add_argument("--hang-s", type=float, default=600.0, help="longest wait of a time-out fault")
     parser.add_argument("--bill-file", type=Path, help="keep the bill in this file")
     parser.add_argument("--access-token", help="the bearer token that Vertex's address takes (any)")
     given = parser.parse_args(arguments)
+    try:
+        prices = Prices.of(given.prices, given.price_usd)
+    except PricesError as error:
+        parser.error(str(error))
     options = SimulatorOptions(
-        price_usd=given.price_usd,
+        prices=prices,
         latency_s=given.latency_s,
         hang_s=given.hang_s,
         bill_file=given.bill_file,

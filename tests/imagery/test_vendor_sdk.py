@@ -116,7 +116,7 @@ def test_its_client_for_vertex_gets_a_picture_and_sends_labels(simulator: Server
         vertexai=True,
         project="a-project",
         location="global",
-        credentials=Credentials("a token"),
+        credentials=Credentials("a token"),  # type: ignore[no-untyped-call]
         http_options=types.HttpOptions(base_url=simulator.url),
     )
     parts = [
