@@ -6,26 +6,46 @@ import base64
 import io
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from PIL import Image
 from starlette.responses import JSONResponse, Response
 
+from local.nano_banana_order import PictureOrder
+from local.nano_banana_usage import usage
+
 Json = dict[str, Any]
 _SAID = "Here is the subject in the scene (simulated)."
-_TOKENS = 1290
+_THOUGHT = "The subject comes first, then the place, then the light (simulated)."
+_DESCRIBED = "I can only describe this scene, not draw it."
 _PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _RPC = "type.googleapis.com/google.rpc."
 
 
-def usual(model: str, picture: bytes) -> Json:
-    """The documented answer: a text and the picture (PNG)."""
-    return {
-        "candidates": [_candidate({"text": _SAID}, _inline(picture))],
-        "usageMetadata": {"candidatesTokenCount": _TOKENS, "totalTokenCount": _TOKENS},
-        "modelVersion": model,
+def usual(order: PictureOrder, picture: bytes) -> Json:
+    """The documented answer: the thoughts and the text that were asked for, and the picture (PNG)."""
+    parts = [{"text": _THOUGHT, "thought": True}] if order.with_thoughts else []
+    parts += [{"text": _SAID}] if order.with_text else []
+    return _answer(
+        order, [_candidate(*parts, _inline(picture))], _SAID if order.with_text else "", pictures=1
+    )
+
+
+def refusal(order: PictureOrder, kind: str) -> Json:
+    """Status 200, and no picture: one of ``REFUSALS``."""
+    answer = _answer(order, [], _DESCRIBED if kind == "text_only" else "", pictures=0)
+    return answer | REFUSALS[kind]
+
+
+def _answer(order: PictureOrder, candidates: list[Json], said: str, *, pictures: int) -> Json:
+    answer = {
+        "candidates": candidates,
+        "usageMetadata": usage(order, said, pictures=pictures),
+        "modelVersion": order.model,
         "responseId": uuid.uuid4().hex,
     }
+    return answer | ({"createTime": datetime.now(UTC).isoformat()} if order.is_vertex else {})
 
 
 def error(status: int, name: str, message: str, *details: Json) -> Response:
@@ -42,13 +62,16 @@ def rate_limited(delay_s: float) -> Response:
     return error(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", _quota("Minute"), info)
 
 
-def without_picture(reason: str, **candidate: Any) -> Response:
-    """Status 200, and no picture."""
-    return JSONResponse({"candidates": [{"finishReason": reason, "index": 0, **candidate}]})
+def _candidate(*parts: Json) -> Json:
+    return {"content": {"role": "model", "parts": list(parts)}, "finishReason": "STOP", "index": 0}
 
 
-# answers in place of a picture, of which none is billed
-UNBILLED: dict[str, Callable[[], Response]] = {
+def _without_picture(reason: str, **candidate: Any) -> Json:
+    return {"candidates": [{"finishReason": reason, "index": 0, **candidate}]}
+
+
+# errors in place of a picture, of which none is billed
+ERRORS: dict[str, Callable[[], Response]] = {
     "500": lambda: error(500, "INTERNAL", "An internal error has occurred. Please retry."),
     "502": lambda: error(502, "UNAVAILABLE", "Bad gateway."),
     "503": lambda: error(503, "UNAVAILABLE", "The model is overloaded. Please try again later."),
@@ -63,15 +86,20 @@ UNBILLED: dict[str, Callable[[], Response]] = {
         {"@type": f"{_RPC}ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"},
     ),
     "suspended": lambda: error(403, "PERMISSION_DENIED", "Permission denied: Consumer has been suspended."),
-    "model_gone": lambda: error(404, "NOT_FOUND", "The model is not found for API version v1beta."),
-    "safety": lambda: without_picture("IMAGE_SAFETY", finishMessage="Unable to show the generated image."),
-    "model_armor": lambda: without_picture("MODEL_ARMOR"),
-    "no_image": lambda: without_picture("NO_IMAGE"),
-    "image_other": lambda: without_picture("IMAGE_OTHER", content={"role": "model"}),
-    "blocked": lambda: JSONResponse({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}),
-    "text_only": lambda: JSONResponse(
-        {"candidates": [_candidate({"text": "I can only describe this scene, not draw it."})]}
+    "unauthenticated": lambda: error(
+        401, "UNAUTHENTICATED", "Request had invalid authentication credentials."
     ),
+    "model_gone": lambda: error(404, "NOT_FOUND", "The model is not found for API version v1beta."),
+}
+
+# what an answer without a picture holds; none is billed
+REFUSALS: dict[str, Json] = {
+    "safety": _without_picture("IMAGE_SAFETY", finishMessage="Unable to show the generated image."),
+    "model_armor": _without_picture("MODEL_ARMOR"),
+    "no_image": _without_picture("NO_IMAGE"),
+    "image_other": _without_picture("IMAGE_OTHER", content={"role": "model"}),
+    "blocked": {"candidates": [], "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}},
+    "text_only": {"candidates": [_candidate({"text": _DESCRIBED})]},
 }
 
 
@@ -126,14 +154,13 @@ BILLED: dict[str, Callable[[Json, bytes], None]] = {
     "null_feedback": _null_feedback,
 }
 
+# the usual answer with another picture than the usual one, billed as what it is
+OTHER_PICTURES = ("smaller_size",)
+
 
 def _quota(period: str) -> Json:
     quota = f"GenerateRequestsPer{period}PerProjectPerModel"
     return {"@type": f"{_RPC}QuotaFailure", "violations": [{"quotaId": quota}]}
-
-
-def _candidate(*parts: Json) -> Json:
-    return {"content": {"role": "model", "parts": list(parts)}, "finishReason": "STOP", "index": 0}
 
 
 def _inline(picture: bytes, **more: Any) -> Json:

@@ -8,12 +8,12 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from local.nano_banana_answers import BILLED, UNBILLED
+from local.nano_banana_answers import BILLED, ERRORS, OTHER_PICTURES, REFUSALS
 
 LOST = ("timeout_before_billing", "timeout_after_billing", "broken_connection", "malformed_json")
-KINDS = ("429", *UNBILLED, *BILLED, *LOST)
+KINDS = ("429", *ERRORS, *REFUSALS, *BILLED, *OTHER_PICTURES, *LOST)
 # no call can succeed until it is mended: also shown to who asks for the model's description
-STANDING = frozenset({"dead_key", "suspended", "model_gone"})
+STANDING = frozenset({"dead_key", "suspended", "unauthenticated", "model_gone"})
 _MOST_PENDING = 10_000
 
 

@@ -9,24 +9,14 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageFilter
 
-_SIDES = {"1K": 1024, "2K": 2048, "4K": 4096}
 _WORKING_SIDE = 768
 _HORIZON = 0.62
 _SUBJECT_SHARE = 0.62
 
 
-def scene_size(aspect_ratio: str, image_size: str) -> tuple[int, int]:
-    """Width and height in pixels with about the area of a square of the size class, in steps of 16."""
-    across, down = (int(part) for part in aspect_ratio.split(":"))
-    side = _SIDES[image_size]
-    width = side * (across / down) ** 0.5
-    height = side * (down / across) ** 0.5
-    return max(16, round(width / 16) * 16), max(16, round(height / 16) * 16)
-
-
-def compose(cutout: Image.Image, prompt: str, size: tuple[int, int]) -> bytes:
-    """The cut-out (RGBA) on a scene of ``size`` that depends on the prompt alone; PNG bytes."""
-    scene = _empty_scene(prompt, size).copy()
+def compose(cutout: Image.Image, prompt: str, size: tuple[int, int], seed: int | None = None) -> bytes:
+    """The cut-out (RGBA) on a scene of ``size`` that depends on prompt and seed alone; PNG bytes."""
+    scene = _empty_scene(prompt, size, seed).copy()
     subject = _fit(cutout.convert("RGBA"), size)
     left = (size[0] - subject.width) // 2
     foot = round(size[1] * (_HORIZON + 0.26))
@@ -40,10 +30,11 @@ def compose(cutout: Image.Image, prompt: str, size: tuple[int, int]) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _empty_scene(prompt: str, size: tuple[int, int]) -> Image.Image:
+def _empty_scene(prompt: str, size: tuple[int, int], seed: int | None) -> Image.Image:
     """Cached, because many jobs use the same scene, and it is half of the work."""
-    seed = int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:8], "big")
-    return _background(np.random.default_rng(seed), size)
+    said = prompt if seed is None else f"{prompt} {seed}"
+    number = int.from_bytes(hashlib.sha256(said.encode()).digest()[:8], "big")
+    return _background(np.random.default_rng(number), size)
 
 
 def _background(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:

@@ -1,6 +1,7 @@
 """A stand-in for the paid image API: the same HTTP shape, a bill, and a fault menu.
 
-``python -m local.nano_banana_simulator --port 8090``. Control side: ``GET`` and ``DELETE
+``python -m local.nano_banana_simulator --port 8090``. It serves the paths of the Gemini API and those of
+Vertex AI. Control side: ``GET`` and ``DELETE
 /_simulator/bill``; ``GET``, ``POST`` and ``DELETE /_simulator/faults``; ``GET /healthz``. The control side
 serves this machine alone, and no path serves web pages of other sites.
 """
@@ -9,19 +10,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import binascii
-import io
 import json
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -29,41 +26,31 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local.callers import CallersGuard
-from local.nano_banana_answers import BILLED, UNBILLED, error, rate_limited, usual
-from local.nano_banana_bill import Bill
+from local.nano_banana_answers import BILLED, ERRORS, REFUSALS, error, rate_limited, refusal, usual
+from local.nano_banana_bill import Bill, Prices, PricesError
+from local.nano_banana_doors import DEVELOPER, VERTEX, Door
 from local.nano_banana_faults import FaultError, ProviderFault, ProviderFaults
-from local.nano_banana_scene import compose, scene_size
+from local.nano_banana_models import SIZES
+from local.nano_banana_order import BadRequestError, PictureOrder, read_order
+from local.nano_banana_scene import compose
 
 _MAX_BODY = 20 * 1024 * 1024
-_MAX_PIXELS = 50_000_000
-_RATIOS = {"1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"}
-_SIZES = {"1K", "2K", "4K"}
-_VERSIONS = {"v1", "v1beta"}
-_MODELS = {"gemini-3.1-flash-image", "gemini-nano-banana-2.1", "gemini-3-pro-image"}
-
-
-class BadRequestError(Exception):
-    """The real API would refuse this request."""
-
-
-@dataclass(frozen=True)
-class PictureOrder:
-    """A valid request."""
-
-    prompt: str
-    cutout: Image.Image
-    size: tuple[int, int]
+_VERTEX_PATH = "/{version}/projects/{project}/locations/{location}/publishers/google/models"
 
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """How the simulator behaves; ``hang_s`` bounds the time-out faults."""
+    """How the simulator behaves.
 
-    price_usd: float = 0.08
+    ``hang_s`` bounds the time-out faults. ``access_token``: the one that Vertex's address takes; None: any.
+    """
+
+    prices: Prices = field(default_factory=Prices)
     latency_s: float = 0.5
     hang_s: float = 600.0
     bill_file: Path | None = None
     workers: int = 2
+    access_token: str | None = None
 
 
 class Simulator:
@@ -71,7 +58,7 @@ class Simulator:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self._options = options
-        self._bill = Bill(options.price_usd, options.bill_file)
+        self._bill = Bill(options.prices, options.bill_file)
         self._faults = ProviderFaults()
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="compose")
 
@@ -81,6 +68,10 @@ class Simulator:
             routes=[
                 Route("/{version}/models/{call}", self.generate, methods=["POST"]),
                 Route("/{version}/models/{model}", self.describe, methods=["GET"]),
+                Route(_VERTEX_PATH + "/{call}", self.generate, methods=["POST"]),
+                Route(_VERTEX_PATH + "/{model}", self.describe, methods=["GET"]),
+                # where Google's client asks for a description
+                Route("/{version}/publishers/google/models/{model}", self.describe, methods=["GET"]),
                 Route("/_simulator/bill", self.bill, methods=["GET", "DELETE"]),
                 Route("/_simulator/faults", self.faults, methods=["GET", "POST", "DELETE"]),
                 Route("/healthz", self.healthz),
@@ -90,7 +81,7 @@ class Simulator:
 
     async def healthz(self, _: Request) -> Response:
         """Always ready."""
-        return JSONResponse({"state": "READY", "simulated": True, "price_usd": self._options.price_usd})
+        return JSONResponse({"state": "READY", "simulated": True, "price_usd": self._options.prices.usd})
 
     async def bill(self, request: Request) -> Response:
         """What was called and billed."""
@@ -110,49 +101,63 @@ class Simulator:
         return JSONResponse(self._faults.report())
 
     async def describe(self, request: Request) -> Response:
-        """``models/{model}``, which is free."""
-        model, standing = request.path_params["model"], self._faults.standing()
+        """A model's description, which is free."""
+        door, model, standing = _door(request), request.path_params["model"], self._faults.standing()
         if standing is not None:
-            return UNBILLED[standing]()
-        if not request.headers.get("x-goog-api-key"):
-            return error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
-        if not _is_known(request, model):
-            return error(404, "NOT_FOUND", f"models/{model} is not found.")
-        methods = ["generateContent", "countTokens"]
-        return JSONResponse({"name": f"models/{model}", "supportedGenerationMethods": methods})
+            return ERRORS[standing]()
+        refused = door.stranger(request, self._options.access_token) or door.not_found(request, model)
+        return refused or JSONResponse(door.description(model))
 
     async def generate(self, request: Request) -> Response:
-        """``models/{model}:generateContent``."""
-        model, _, method = request.path_params["call"].partition(":")
-        if method != "generateContent" or not _is_known(request, model):
+        """``{model}:generateContent``."""
+        door, (model, _, method) = _door(request), request.path_params["call"].partition(":")
+        if method != "generateContent":
             return error(404, "NOT_FOUND", f"{request.url.path} is not found.")
+        missing = door.not_found(request, model)
+        if missing is not None:
+            return missing
         job_id = request.headers.get("x-job-id", "unknown")
         self._bill.call(job_id)
-        if not request.headers.get("x-goog-api-key"):
-            return error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers.")
+        refused = door.stranger(request, self._options.access_token)
+        return refused or await self._generate(request, door, model, job_id)
+
+    async def _generate(self, request: Request, door: Door, model: str, job_id: str) -> Response:
         fault = self._faults.take()
         try:
             # read to its end before any response: a server that responds early cuts the sender off
             body = await _body(request)
-            refusal = await self._before_billing(request, fault)
-            if refusal is not None:
-                return refusal
-            order = await asyncio.to_thread(_read, body)
-        except BadRequestError as refused:
-            return error(400, "INVALID_ARGUMENT", str(refused))
+            failure = await self._before_reading(request, fault)
+            if failure is not None:
+                return failure
+            order = await asyncio.to_thread(read_order, body, model, is_vertex=door.is_vertex)
+        except BadRequestError as bad:
+            return error(400, "INVALID_ARGUMENT", str(bad))
+        if fault is not None and fault.kind in REFUSALS:
+            return JSONResponse(refusal(order, fault.kind))
         await asyncio.sleep(self._options.latency_s)
-        loop = asyncio.get_running_loop()
-        picture = await loop.run_in_executor(self._pool, compose, order.cutout, order.prompt, order.size)
-        self._bill.charge(job_id)
-        answer = usual(model, picture)
-        if fault is not None and fault.kind in BILLED:
-            BILLED[fault.kind](answer, picture)
+        answer = await self._billed_answer(job_id, order, fault)
         return await self._after_billing(request, fault, answer)
 
-    async def _before_billing(self, request: Request, fault: ProviderFault | None) -> Response | None:
+    async def _billed_answer(
+        self, job_id: str, order: PictureOrder, fault: ProviderFault | None
+    ) -> dict[str, Any]:
+        kind = fault.kind if fault else ""
+        if kind == "smaller_size":
+            order = replace(order, size=SIZES[0])
+        loop = asyncio.get_running_loop()
+        picture = await loop.run_in_executor(
+            self._pool, compose, order.images[0], order.prompt, order.pixels, order.seed
+        )
+        self._bill.charge(job_id, order.model, order.size, order.labels)
+        answer = usual(order, picture)
+        if kind in BILLED:
+            BILLED[kind](answer, picture)
+        return answer
+
+    async def _before_reading(self, request: Request, fault: ProviderFault | None) -> Response | None:
         kind = fault.kind if fault else None
-        if kind in UNBILLED:
-            return UNBILLED[kind]()
+        if kind in ERRORS:
+            return ERRORS[kind]()
         if fault is not None and kind == "429":
             return rate_limited(fault.retry_delay_s)
         if kind == "timeout_before_billing":
@@ -183,8 +188,8 @@ class Simulator:
             waited += step_s
 
 
-def _is_known(request: Request, model: str) -> bool:
-    return request.path_params["version"] in _VERSIONS and model in _MODELS
+def _door(request: Request) -> Door:
+    return VERTEX if "/publishers/google/" in request.url.path else DEVELOPER
 
 
 async def _broken(body: bytes) -> AsyncIterator[bytes]:
@@ -204,38 +209,6 @@ async def _body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def _read(body: bytes) -> PictureOrder:
-    try:
-        return _order(json.loads(body))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise BadRequestError(f"Invalid JSON payload received: {error}") from error
-
-
-def _order(body: dict[str, Any]) -> PictureOrder:
-    parts = body["contents"][0]["parts"]
-    prompt = " ".join(part["text"] for part in parts if "text" in part)
-    inline = [part["inlineData"] for part in parts if "inlineData" in part]
-    if not prompt or not inline:
-        raise BadRequestError("contents.parts must hold a text and an inlineData")
-    config = body.get("generationConfig", {}).get("imageConfig", {})
-    ratio, size = config.get("aspectRatio", "1:1"), config.get("imageSize", "1K")
-    if ratio not in _RATIOS or size not in _SIZES:
-        raise BadRequestError(f"unsupported imageConfig: aspectRatio {ratio!r}, imageSize {size!r}")
-    return PictureOrder(prompt, _image(inline[0]["data"]), scene_size(ratio, size))
-
-
-def _image(data: str) -> Image.Image:
-    try:
-        # both alphabets are taken, as by the service
-        plain = data.replace("-", "+").replace("_", "/")
-        image = Image.open(io.BytesIO(base64.b64decode(plain, validate=True)))
-        if image.width * image.height > _MAX_PIXELS:
-            raise BadRequestError("the image has too many pixels")
-        return image.convert("RGBA")
-    except (binascii.Error, OSError, SyntaxError, ValueError) as error:
-        raise BadRequestError("Unable to process input image.") from error
-
-
 def main(arguments: list[str]) -> int:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(
@@ -243,12 +216,26 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090)
-    parser.add_argument("--price-usd", type=float, default=0.08, help="price of a picture")
+    parser.add_argument("--price-usd", type=float, default=0.08, help="price of a picture (%(default)s)")
+    parser.add_argument(
+        "--prices", default="", help="other prices by model and size: 'gemini-3-pro-image/4K=0.24 ...'"
+    )
     parser.add_argument("--latency-s", type=float, default=0.5, help="time a picture takes")
     parser.add_argument("--hang-s", type=float, default=600.0, help="longest wait of a time-out fault")
     parser.add_argument("--bill-file", type=Path, help="keep the bill in this file")
+    parser.add_argument("--access-token", help="the bearer token that Vertex's address takes (any)")
     given = parser.parse_args(arguments)
-    options = SimulatorOptions(given.price_usd, given.latency_s, given.hang_s, given.bill_file)
+    try:
+        prices = Prices.of(given.prices, given.price_usd)
+    except PricesError as error:
+        parser.error(str(error))
+    options = SimulatorOptions(
+        prices=prices,
+        latency_s=given.latency_s,
+        hang_s=given.hang_s,
+        bill_file=given.bill_file,
+        access_token=given.access_token,
+    )
     uvicorn.run(Simulator(options).app(), host=given.host, port=given.port, log_level="warning")
     return 0
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from google import genai
 from google.genai import errors, types
+from google.oauth2.credentials import Credentials
 
 from imagery.providers.request import parts_of, request_body
-from local.nano_banana_answers import BILLED
+from local.nano_banana_answers import BILLED, OTHER_PICTURES
 from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.pictures import encoded
 from testbed.servers import Server
@@ -84,7 +85,7 @@ def test_its_client_gets_a_picture(simulator: Server) -> None:
 
 
 # base64 in lines, which other gateways send, it refuses
-@pytest.mark.parametrize("name", sorted(BILLED.keys() - {"in_lines"}))
+@pytest.mark.parametrize("name", sorted({*BILLED, *OTHER_PICTURES} - {"in_lines"}))
 def test_it_understands_every_answer_with_a_picture(simulator: Server, name: str) -> None:
     fault(simulator, name)
     assert pictures(ask(simulator))
@@ -116,3 +117,24 @@ def test_it_describes_the_model(simulator: Server) -> None:
     with pytest.raises(errors.ClientError) as caught:
         client.models.get(model="gemini-of-another-time")
     assert caught.value.code == 404
+
+
+def test_its_client_for_vertex_gets_a_picture_and_sends_labels(simulator: Server) -> None:
+    fault(simulator)
+    client = genai.Client(
+        vertexai=True,
+        project="a-project",
+        location="global",
+        credentials=Credentials("a token"),  # type: ignore[no-untyped-call]
+        http_options=types.HttpOptions(base_url=simulator.url),
+    )
+    parts = [
+        types.Part.from_text(text="on a table"),
+        types.Part.from_bytes(data=encoded("PNG", "RGBA"), mime_type="image/png"),
+    ]
+    config = types.GenerateContentConfig(labels={"team": "photos"}, seed=3)
+    answer = client.models.generate_content(
+        model=MODEL, contents=types.Content(role="user", parts=parts), config=config
+    )
+    assert len(pictures(answer)) == 1
+    assert client.models.get(model=MODEL).name == f"publishers/google/models/{MODEL}"

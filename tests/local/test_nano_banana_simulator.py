@@ -12,6 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from local.nano_banana_bill import Bill, Prices, PricesError
 from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.servers import Server
 
@@ -80,6 +81,57 @@ def test_the_bill_counts_by_job_and_outlives_a_restart(server: Server, tmp_path:
     assert again.client.get("/_simulator/bill").json() == report
     again.stop()
     assert server.client.delete("/_simulator/bill").json()["calls"] == 0
+
+
+def test_a_picture_costs_what_its_model_and_size_cost(tmp_path: Path) -> None:
+    prices = Prices.of("gemini-3-pro-image=0.134 gemini-3-pro-image/4K=0.24", 0.08)
+    options = SimulatorOptions(prices=prices, latency_s=0.0, bill_file=tmp_path / "bill.json")
+    server = Server(Simulator(options).app())
+    pro, vertex = (
+        "/v1/models/gemini-3-pro-image:generateContent",
+        "/v1/projects/p/locations/global/publishers/google",
+    )
+    for path, size, job in (
+        (PATH, "1K", "a"),
+        (PATH, "1K", "b"),
+        (pro, "1K", "b"),
+        (pro, "4K", "b"),
+        (f"{vertex}/models/gemini-3-pro-image:generateContent", "2K", "c"),
+    ):
+        content = body(imageSize=size) | ({"labels": {"team": "photos"}} if job == "c" else {})
+        content["contents"][0]["role"] = "user"
+        headers = {"x-goog-api-key": "k", "Authorization": "Bearer t", "x-job-id": job}
+        assert server.client.post(path, json=content, headers=headers).status_code == 200
+    report = server.client.get("/_simulator/bill").json()
+    server.stop()
+    assert (report["billed"], report["usd"]) == (5, 0.08 * 2 + 0.134 * 2 + 0.24)
+    assert report["by_model"] == {
+        "gemini-nano-banana-2.1": {"1K": {"billed": 2, "usd": 0.16}},
+        "gemini-3-pro-image": {
+            "1K": {"billed": 1, "usd": 0.134},
+            "4K": {"billed": 1, "usd": 0.24},
+            "2K": {"billed": 1, "usd": 0.134},
+        },
+    }
+    assert [report["by_job"][job]["usd"] for job in "abc"] == [0.08, 0.454, 0.134]
+    assert set(report["by_job"]["b"]["by_model"]) == {"gemini-nano-banana-2.1", "gemini-3-pro-image"}
+    assert [report["by_job"][job]["labels"] for job in "ac"] == [{}, {"team": "photos"}]
+    # prices change; what was billed stays
+    again = Server(Simulator(SimulatorOptions(bill_file=tmp_path / "bill.json")).app())
+    assert again.client.get("/_simulator/bill").json() == report
+    again.stop()
+
+
+def test_a_bill_of_the_version_before_is_still_read(tmp_path: Path) -> None:
+    (tmp_path / "bill.json").write_text('{"a": {"calls": 3, "billed": 2, "at": [1.0, 2.0, 3.0]}}')
+    report = Bill(Prices(), tmp_path / "bill.json").report()
+    assert (report["calls"], report["billed"], report["usd"]) == (3, 2, 0.16)
+
+
+@pytest.mark.parametrize("words", ["gemini-9=1", "gemini-3-pro-image/8K=1", "gemini-3-pro-image=x", "0.08"])
+def test_prices_that_are_none_are_refused_with_the_way_to_write_them(words: str) -> None:
+    with pytest.raises(PricesError, match="model/size=USD"):
+        Prices.of(words, 0.08)
 
 
 def test_faults_can_be_ordered_shown_and_cleared(server: Server) -> None:
