@@ -4,6 +4,9 @@ Activities run at least once and must not pay twice. An entry is reserved before
 ``sent`` in the moment the request goes out, which only one caller can do. The response settles or releases
 it. A ``sent`` entry without a response is ``unknown``: it may have been charged, so no call is repeated
 without an operator.
+
+An entry is reserved at the price of the order and closed at the price of what came. What came is recorded
+before its picture is stored, so whoever closes the entry, after whatever crash, knows the price.
 """
 
 from __future__ import annotations
@@ -26,9 +29,13 @@ from imagery.database.ledger_rows import (
     is_being_paid,
     load_entry,
     settled_usd,
+    take_due,
 )
 from imagery.database.money import UNACCOUNTED, UNDER_WAY, SpendState, to_micro, to_usd
+from imagery.database.paid_answers import MAX_NAME, PaidAnswer, forget
 from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
+from imagery.prices import PictureOrder
+from imagery.text import plain
 
 
 class NotPayableError(Exception):
@@ -37,6 +44,12 @@ class NotPayableError(Exception):
 
 class AlreadySentError(Exception):
     """Another attempt at the same work has sent the call; look for its result a little later."""
+
+
+class PriceAboveMaxError(Exception):
+    """The picture costs more than its owner wants to pay."""
+
+    code = "price_above_max"
 
 
 class SamePicturePendingError(Exception):
@@ -53,13 +66,15 @@ class NothingToResolveError(Exception):
 class Reservation:
     """What the ledger says before a call. ``wait_s`` is set while a call of another attempt is under way.
 
-    ``released_for``: why the reservation of the attempt before this one was released.
+    ``released_for``: why the reservation of the attempt before this one was released. ``refused_for``: why
+    a settled call brought no picture, where the provider has charged that.
     """
 
     entry_id: int
     state: SpendState
     wait_s: float | None = None
     released_for: str | None = None
+    refused_for: str | None = None
 
 
 class Ledger:
@@ -71,14 +86,23 @@ class Ledger:
         self._budgets = budgets
 
     def reserve(
-        self, job_id: str, run: int, stage: Stage, price_usd: float, *, same_as: str | None = None
+        self,
+        job_id: str,
+        run: int,
+        stage: Stage,
+        price_usd: float,
+        *,
+        same_as: str | None = None,
+        order: PictureOrder | None = None,
+        max_usd: float | None = None,
     ) -> Reservation:
         """Reserve the price for this run, or report why there is nothing to reserve.
 
         ``reserved``: go on. ``settled``: it is paid, use the stored result. ``sent``: another call is
         under way, look again in ``wait_s``. ``unknown``: do not call. Raises ``NotPayableError`` when
-        the job has ended, ``BudgetExhaustedError`` when the day's budget has no room, and
-        ``SamePicturePendingError`` while another job pays for the same result (``same_as``, a key).
+        the job has ended, ``PriceAboveMaxError`` when the price is above ``max_usd``,
+        ``BudgetExhaustedError`` when the day's budget has no room, and ``SamePicturePendingError`` while
+        another job pays for the same result (``same_as``, a key).
         """
         with self._database.write() as session:
             job = _payable(session, job_id, run)
@@ -86,6 +110,11 @@ class Ledger:
             blocking = next((entry for entry in entries if blocks(entry, run)), None)
             if blocking is not None:
                 return self._standing(session, job, blocking)
+            if max_usd is not None and to_micro(price_usd) > to_micro(max_usd):
+                text = (
+                    f"The picture costs ${price_usd:.4g} now, and the request allows ${max_usd:.4g} at most."
+                )
+                raise PriceAboveMaxError(text)
             entry = next((each for each in entries if each.attempt_group == run), None)
             if entry is None:
                 entry = SpendEntry(
@@ -101,6 +130,11 @@ class Ledger:
             entry.closed_at = entry.sent_at = entry.note = None
             entry.reserved_at, entry.day = utc_now(), utc_day()
             entry.result_key = same_as
+            entry.price_micro_usd = to_micro(price_usd)
+            if order is not None:
+                entry.provider, entry.model = order.provider, plain(order.model, MAX_NAME)
+                entry.image_size = order.size.value
+            forget(entry)
             self._budgets.charge(session, entry)
             # checked after the charge, which lets only one transaction at a time through
             if same_as is not None and is_being_paid(session, same_as, job_id):
@@ -127,6 +161,47 @@ class Ledger:
             entry.sent_at = utc_now()
             entry.calls += 1
             record(session, job, "spend_sent", stage=Stage(entry.stage), call=entry.calls)
+
+    def record_answer(self, entry_id: int, answer: PaidAnswer) -> None:
+        """Keep what came of a sent call, and its price, before its picture is stored; the state stays.
+
+        The price moves the day's budgets when the entry is closed. A call that an operator has found on
+        the bill meanwhile keeps the price at which it was closed.
+        """
+        with self._database.write() as session:
+            entry = load_entry(session, entry_id)
+            job = lock_job(session, entry.job_id)
+            session.refresh(entry)
+            answer.write_on(entry)
+            session.add(entry)
+            if job is not None and entry.image_size and entry.delivered_size != entry.image_size:
+                record(
+                    session,
+                    job,
+                    "size_not_delivered",
+                    stage=Stage(entry.stage),
+                    level="warning",
+                    ordered=entry.image_size,
+                    delivered=entry.delivered_size,
+                    width=answer.width,
+                    height=answer.height,
+                )
+
+    def settle_refusal(self, entry_id: int, code: str, answer: PaidAnswer) -> None:
+        """Close a sent call that brought no picture and was charged. A later run may pay again."""
+        with self._database.write() as session:
+            entry = load_entry(session, entry_id)
+            job = lock_job(session, entry.job_id)
+            session.refresh(entry)
+            if entry.state not in UNACCOUNTED:
+                return
+            answer.write_on(entry)
+            entry.result_lost = True
+            self._close(session, entry, SpendState.SETTLED, code, job)
+            stage = Stage(entry.stage)
+            row = stage_row(session, entry.job_id, stage)
+            if row is not None:
+                row.cost_usd = settled_usd(entries_of(session, entry.job_id, stage))
 
     def settle(self, session: Session, job_id: str, stage: Stage) -> float:
         """Settle what was sent for this stage, in the caller's transaction: its picture is there.
@@ -210,7 +285,8 @@ class Ledger:
 
     def _standing(self, session: Session, job: ImageJob, entry: SpendEntry) -> Reservation:
         if entry.state != SpendState.SENT:
-            return Reservation(id_of(entry), SpendState(entry.state))
+            refused_for = entry.note if entry.result_lost and entry.resolved_by is None else None
+            return Reservation(id_of(entry), SpendState(entry.state), refused_for=refused_for)
         remaining = self._remaining_s(entry.sent_at)
         if remaining > 0:
             return Reservation(id_of(entry), SpendState.SENT, wait_s=remaining)
@@ -238,6 +314,8 @@ class Ledger:
         note: str | None,
         job: ImageJob | None = None,
     ) -> None:
+        if state is not SpendState.RELEASED:
+            take_due(session, entry)
         count_outcome(session, entry, state)
         entry.state = state
         entry.note = note

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session, col, select
 
 from imagery.contracts import Stage
+from imagery.database.budget import adjust
 from imagery.database.counters import Metric, count
 from imagery.database.money import UNDER_WAY, SpendState, to_usd
 from imagery.database.tables import SpendEntry
@@ -17,6 +18,13 @@ def count_outcome(session: Session, entry: SpendEntry, state: SpendState) -> Non
     count(session, entry.owner_id, Metric.CALLS, state.value)
     if state is SpendState.SETTLED:
         count(session, entry.owner_id, Metric.SPEND, value=entry.price_micro_usd)
+
+
+def take_due(session: Session, entry: SpendEntry) -> None:
+    """Give the entry the price of what came, where that is known, and move its day's budgets with it."""
+    if entry.due_micro_usd is not None and entry.due_micro_usd != entry.price_micro_usd:
+        adjust(session, entry, entry.due_micro_usd - entry.price_micro_usd)
+        entry.price_micro_usd = entry.due_micro_usd
 
 
 def entries_of(session: Session, job_id: str, stage: Stage) -> list[SpendEntry]:

@@ -84,7 +84,7 @@ class StageCache:
             Stage.NANO_BANANA: {
                 "model": settings.nano_banana.model,
                 "max_input_side": settings.nano_banana.max_input_side,
-                **options.model_dump(mode="json", exclude={"fresh"}),
+                **options.model_dump(mode="json", exclude={"fresh", "max_usd"}),
             },
         }
 
