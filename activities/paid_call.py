@@ -7,6 +7,7 @@ import io
 from PIL import Image
 
 from activities.attempt import Attempt
+from activities.pricing import charged_refusal, record_answer
 from imagery.contracts import Stage, StageResult
 from imagery.database.breakers import CircuitCall
 from imagery.database.ledger import AlreadySentError, NotPayableError, Reservation
@@ -59,6 +60,11 @@ def pay(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> Sta
         return attempt.fail(PAYMENT_UNKNOWN, f"{UNKNOWN} ({error.message})")
     except NanoBananaError as error:
         wait_s = _tell_circuit(attempt, circuit, error)
+        refusal = charged_refusal(attempt, error)
+        if refusal is not None:
+            ledger.settle_refusal(entry_id, error.code, refusal)
+            end = attempt.reject if isinstance(error, NoPictureError) else attempt.fail
+            return end(error.code, f"{error.message} The provider has charged for that.")
         ledger.release(entry_id, error.code)
         return _not_charged(attempt, reservation, error, wait_s)
     except Exception:
@@ -66,6 +72,7 @@ def pay(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> Sta
         ledger.abandon(entry_id)
         raise
     circuit.answered()
+    record_answer(attempt, entry_id, placed)
     services.storage.write(attempt.target, _as_png(placed), _PNG, overwrite=False)
     return attempt.settle()
 

@@ -6,14 +6,20 @@ from datetime import timedelta
 
 from activities.attempt import Attempt
 from activities.paid_call import LOOK_AGAIN_S, PAYMENT_UNKNOWN, UNKNOWN, pay, pending
+from activities.pricing import order_of
 from activities.stage import run_stage
 from imagery.backoff import JITTER, spread
 from imagery.contracts import JsonObject, Stage, StageResult
 from imagery.database.breakers import CircuitCall
 from imagery.database.budget import BudgetExhaustedError
 from imagery.database.circuits import CircuitOpenError, GuardedDependency
-from imagery.database.ledger import NotPayableError, Reservation, SamePicturePendingError
-from imagery.database.money import SpendState
+from imagery.database.ledger import (
+    NotPayableError,
+    PriceAboveMaxError,
+    Reservation,
+    SamePicturePendingError,
+)
+from imagery.database.money import SpendState, to_usd
 from imagery.database.tables import utc_now
 
 _TWIN_LOOK_S = 5.0
@@ -53,12 +59,20 @@ def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
     same_as = None if attempt.options.fresh else services.stage_cache.key(attempt.job, attempt.stage)
     try:
         reservation = services.ledger.reserve(
-            order.job_id, order.run, order.stage, services.settings.nano_banana.price_usd, same_as=same_as
+            order.job_id,
+            order.run,
+            order.stage,
+            to_usd(services.settings.nano_banana.price_table.of_options(attempt.options)),
+            same_as=same_as,
+            order=order_of(attempt),
+            max_usd=attempt.options.max_usd,
         )
     except NotPayableError:
         return attempt.cancel()
     except SamePicturePendingError as error:
         return attempt.later(error.code, str(error), _spread(attempt, _TWIN_LOOK_S))
+    except PriceAboveMaxError as error:
+        return attempt.fail(error.code, str(error))
     except BudgetExhaustedError as error:
         return _over_budget(attempt, error)
     if reservation.state is not SpendState.RESERVED:
@@ -86,6 +100,8 @@ def _standing(attempt: Attempt, reservation: Reservation) -> StageResult:
     if attempt.is_stored():
         # another attempt has stored it since this one looked
         return attempt.settle()
+    if reservation.refused_for is not None:
+        return attempt.fail(reservation.refused_for, "The image model made no picture, and charged for that.")
     if reservation.state is SpendState.SETTLED:
         return attempt.fail("result_missing", "The picture was paid but is no longer stored.")
     return attempt.fail(PAYMENT_UNKNOWN, UNKNOWN)

@@ -249,7 +249,7 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     """Admit a file and keep its clean copy where no blob trigger sees it."""
     services, data = get_services(), submission.data or b""
     # checked again when the job is created; here it saves the work for a user who has nothing left
-    services.quotas.check_early(services.database, owner)
+    services.quotas.check_early(services.database, owner, submission.options)
     found = services.guardrail.examine(
         data, submission.content_type, submission.options, picture=True, turn=Turn(owner)
     )

@@ -14,9 +14,9 @@ def upload_job_id(blob: BlobRef, options: JobOptions) -> str:
     A blob event asks with the default options, so naming the same blob over HTTP finds its job.
     """
     asked = f"{blob.path}#{blob.etag}"
-    if options != JobOptions():
+    if options.without_limit != JobOptions():
         # an option that is added later must not change the ids of requests without it
-        chosen = options.model_dump(mode="json", exclude_defaults=True)
+        chosen = options.without_limit.model_dump(mode="json", exclude_defaults=True)
         asked += f"#{json.dumps(chosen, sort_keys=True)}"
     return str(uuid.uuid5(uuid.NAMESPACE_URL, asked))
 

@@ -20,6 +20,7 @@ NOW = {
     "GPU_REPLICA_FIRST_S": ("GPU_START", "first_s"),
     "GPU_REPLICA_COEFFICIENT": ("GPU_START", "coefficient"),
     "GPU_REPLICA_CAP_S": ("GPU_START", "cap_s"),
+    "NANO_BANANA_PRICE_USD": ("NANO_BANANA_PRICES", "contract_usd"),
     "NANO_BANANA_TIMEOUT_S": ("NANO_BANANA_RETRY", "timeout_s"),
     "NANO_BANANA_RETRY_FIRST_S": ("NANO_BANANA_RETRY", "first_s"),
     "NANO_BANANA_RETRY_COEFFICIENT": ("NANO_BANANA_RETRY", "coefficient"),

@@ -77,9 +77,9 @@ def get_services() -> Services:
         storage=storage,
         database=database,
         jobs=Jobs(
-            database, timedelta(seconds=settings.callbacks.retry.lifetime_s), settings.nano_banana.price_usd
+            database, timedelta(seconds=settings.callbacks.retry.lifetime_s), settings.nano_banana.price_table
         ),
-        stages=Stages(database, settings.nano_banana.price_usd),
+        stages=Stages(database, settings.nano_banana.price_table),
         users=users,
         quotas=Quotas.of(settings),
         tickets=Tickets(database),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from imagery.environment import Group, Model, Named, Words, read, variables
 from imagery.old_settings import complaint, renamed
+from imagery.prices import MICRO, MOST_USD, Prices, models_of
 
 # Most that a call may take, twice as much for a paid picture of 4K. A function that passes functionTimeout
 # (host.json: half an hour) takes its worker with it, and the paid calls that others have out.
@@ -238,6 +240,31 @@ class NanoBananaRetryWords(Words):
         return self.longest_s if image_size == "4K" else self.timeout_s
 
 
+def _readable(text: str) -> str:
+    models_of(text)
+    return text
+
+
+class PriceWords(Words):
+    """What pictures cost."""
+
+    contract_usd: Decimal = Field(
+        Decimal("0.08"),
+        ge=0,
+        le=MOST_USD,
+        decimal_places=6,
+        description="contract price of a picture whose model and size class have no price of their own",
+    )
+    models: Annotated[str, AfterValidator(_readable)] = Field(
+        "",
+        description="prices by model: `MODEL:1K=0.134,2K=0.134,4K=0.24`, several models with `;` between; "
+        "with `input_tokens`, `output_tokens` and `image_tokens` (USD a million) calls are settled by tokens",
+    )
+    refusals: bool = Field(
+        False, description="the provider charges answers without a picture too; Google does not"
+    )
+
+
 class NanoBananaSettings(Group):
     """Paid image model"""
 
@@ -250,10 +277,20 @@ class NanoBananaSettings(Group):
     )
     api_key: SecretStr | None = Field(None, description="API key of the image model.")
     model: str = Field("gemini-nano-banana-2.1", description="Model id.")
-    price_usd: float = Field(0.08, ge=0, description="Contract price of one image.")
+    prices: PriceWords = Field(PriceWords(), description="What pictures cost, by model and size class.")
     retry: NanoBananaRetryWords = Field(
         NanoBananaRetryWords(), description="Time limit of a call and how it is tried again."
     )
+
+    @property
+    def price_table(self) -> Prices:
+        """The prices, and the model that is called."""
+        return Prices(
+            model=self.model,
+            contract_micro_usd=int(self.prices.contract_usd * MICRO),
+            models=models_of(self.prices.models),
+            bills_refusals=self.prices.refusals,
+        )
 
 
 class QuotaWords(Words):

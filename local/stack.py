@@ -234,8 +234,11 @@ class Stack:
 def _cost_line(options: StackOptions) -> str:
     if is_simulated(options):
         return "Nano Banana: SIMULATED (no NANO_BANANA_API_KEY) - no money is spent"
-    price = float(options.environment.get("NANO_BANANA_PRICE_USD") or 0.08)
-    return f"Nano Banana: REAL: each image costs ${price:.2f}"
+    prices = options.environment.get("NANO_BANANA_PRICES", "").split()
+    said = dict(word.partition("=")[::2] for word in prices)
+    contract = said.get("contract_usd") or options.environment.get("NANO_BANANA_PRICE_USD") or 0.08
+    by_model = ", or what NANO_BANANA_PRICES says of its model and size" if said.get("models") else ""
+    return f"Nano Banana: REAL: each image costs ${float(contract):.2f}{by_model}"
 
 
 def main(arguments: list[str]) -> int:

@@ -63,7 +63,7 @@ async def create_upload(request: UploadRequest, caller: Caller) -> UploadLink:
 
 
 def _ticket(services: Services, request: UploadRequest, owner_id: str) -> UploadLink:
-    services.quotas.check_ticket(services.database, owner_id)
+    services.quotas.check_ticket(services.database, owner_id, request)
     url = checked_callback(request.callback_url)
     ticket_id = f"{'' if request.start else TICKET_PREFIX}{uuid.uuid4()}"
     plain = _UNSAFE.sub("-", PurePosixPath(request.filename.replace("\\", "/")).name).strip(".-")

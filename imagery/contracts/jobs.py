@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 from pydantic import Field
 
@@ -153,6 +154,18 @@ class JobOptions(Message):
         default=False,
         description="Compute and pay again even if an earlier job has the same result.",
     )
+    max_usd: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="Most that the picture may cost, USD: above it nothing is started, and nothing is paid.",
+    )
+
+    @property
+    def without_limit(self) -> Self:
+        """What is asked for, without the condition on its price: the same picture either way."""
+        return self.model_copy(update={"max_usd": None})
 
 
 class JobRequest(Message):

@@ -58,6 +58,11 @@ def refund(session: Session, entry: SpendEntry) -> None:
     _add(session, entry, -entry.price_micro_usd)
 
 
+def adjust(session: Session, entry: SpendEntry, micro_usd: int) -> None:
+    """Move the budgets of the entry's day by a difference of its price, with room or without."""
+    _add(session, entry, micro_usd)
+
+
 def charge_again(session: Session, entry: SpendEntry) -> None:
     """Take a price that was given back from the budgets of its day, with room or without: it is spent."""
     _add(session, entry, entry.price_micro_usd)

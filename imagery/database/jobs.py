@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, or_, select
 
-from imagery.contracts import OPEN_STATES, BlobRef, JobRequest, JobState, Stage, StageState
+from imagery.contracts import OPEN_STATES, BlobRef, JobOptions, JobRequest, JobState, Stage, StageState
 from imagery.database.budget import release_reserved
 from imagery.database.callbacks import add_callback
 from imagery.database.engine import Database
@@ -18,23 +18,24 @@ from imagery.database.new_jobs import JobOrder, MadeJob, insert, lock_takeable
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.savings import count_unpaid
 from imagery.database.tables import ImageJob, utc_now
+from imagery.prices import Prices
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
 _OPEN_STAGES = frozenset({StageState.RUNNING, StageState.WAITING})
 
 
 class Jobs:
-    """The repository of jobs. ``price_usd``: price of a picture, counted as avoided if a run ends unpaid."""
+    """The repository of jobs. ``prices``: what is counted as avoided if a run ends unpaid."""
 
     def __init__(
         self,
         database: Database,
         callback_lifetime: timedelta = timedelta(days=1),
-        price_usd: float = 0.0,
+        prices: Prices | None = None,
     ) -> None:
         self._database = database
         self._callback_lifetime = callback_lifetime
-        self._price_usd = price_usd
+        self._prices = prices or Prices()
 
     def create(
         self,
@@ -197,7 +198,7 @@ class Jobs:
             **({"error_code": error_code, "error": message} if error_code else {}),
         )
         release_reserved(session, job)
-        count_unpaid(session, job, self._price_usd)
+        count_unpaid(session, job, self._prices)
         add_callback(session, job, self._callback_lifetime)
 
     def cancel(self, job_id: str) -> ImageJob | None:
@@ -236,7 +237,7 @@ class Jobs:
             if job is None or JobState(job.state) not in RETRYABLE_STATES or job.run != run - 1:
                 return None
             if quotas is not None:
-                quotas.check(session, job.owner_id)
+                quotas.check(session, job.owner_id, JobOptions.from_json(job.options))
             enter(session, job, JobState.QUEUED)
             job.stage = None
             job.error_code = job.error_message = job.finished_at = job.expired_at = None

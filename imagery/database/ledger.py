@@ -4,6 +4,9 @@ Activities run at least once and must not pay twice. An entry is reserved before
 ``sent`` in the moment the request goes out, which only one caller can do. The response settles or releases
 it. A ``sent`` entry without a response is ``unknown``: it may have been charged, so no call is repeated
 without an operator.
+
+An entry is reserved at the price of the order and closed at the price of what came. What came is recorded
+before its picture is stored, so whoever closes the entry, after whatever crash, knows the price.
 """
 
 from __future__ import annotations
@@ -15,12 +18,24 @@ from sqlmodel import Session, col, select
 
 from imagery.contracts import JobState, Stage, StageState
 from imagery.database.budget import Budgets, charge_again, refund
-from imagery.database.counters import Metric, count
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.job_rows import lock_job, stage_row
+from imagery.database.ledger_rows import (
+    blocks,
+    count_outcome,
+    entries_of,
+    id_of,
+    is_being_paid,
+    load_entry,
+    settled_usd,
+    take_due,
+)
 from imagery.database.money import UNACCOUNTED, UNDER_WAY, SpendState, to_micro, to_usd
+from imagery.database.paid_answers import MAX_NAME, PaidAnswer, forget
 from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
+from imagery.prices import PictureOrder
+from imagery.text import plain
 
 
 class NotPayableError(Exception):
@@ -29,6 +44,12 @@ class NotPayableError(Exception):
 
 class AlreadySentError(Exception):
     """Another attempt at the same work has sent the call; look for its result a little later."""
+
+
+class PriceAboveMaxError(Exception):
+    """The picture costs more than its owner wants to pay."""
+
+    code = "price_above_max"
 
 
 class SamePicturePendingError(Exception):
@@ -45,13 +66,15 @@ class NothingToResolveError(Exception):
 class Reservation:
     """What the ledger says before a call. ``wait_s`` is set while a call of another attempt is under way.
 
-    ``released_for``: why the reservation of the attempt before this one was released.
+    ``released_for``: why the reservation of the attempt before this one was released. ``refused_for``: why
+    a settled call brought no picture, where the provider has charged that.
     """
 
     entry_id: int
     state: SpendState
     wait_s: float | None = None
     released_for: str | None = None
+    refused_for: str | None = None
 
 
 class Ledger:
@@ -63,21 +86,35 @@ class Ledger:
         self._budgets = budgets
 
     def reserve(
-        self, job_id: str, run: int, stage: Stage, price_usd: float, *, same_as: str | None = None
+        self,
+        job_id: str,
+        run: int,
+        stage: Stage,
+        price_usd: float,
+        *,
+        same_as: str | None = None,
+        order: PictureOrder | None = None,
+        max_usd: float | None = None,
     ) -> Reservation:
         """Reserve the price for this run, or report why there is nothing to reserve.
 
         ``reserved``: go on. ``settled``: it is paid, use the stored result. ``sent``: another call is
         under way, look again in ``wait_s``. ``unknown``: do not call. Raises ``NotPayableError`` when
-        the job has ended, ``BudgetExhaustedError`` when the day's budget has no room, and
-        ``SamePicturePendingError`` while another job pays for the same result (``same_as``, a key).
+        the job has ended, ``PriceAboveMaxError`` when the price is above ``max_usd``,
+        ``BudgetExhaustedError`` when the day's budget has no room, and ``SamePicturePendingError`` while
+        another job pays for the same result (``same_as``, a key).
         """
         with self._database.write() as session:
             job = _payable(session, job_id, run)
-            entries = _entries(session, job_id, stage)
-            blocking = next((entry for entry in entries if _blocks(entry, run)), None)
+            entries = entries_of(session, job_id, stage)
+            blocking = next((entry for entry in entries if blocks(entry, run)), None)
             if blocking is not None:
                 return self._standing(session, job, blocking)
+            if max_usd is not None and to_micro(price_usd) > to_micro(max_usd):
+                text = (
+                    f"The picture costs ${price_usd:.4g} now, and the request allows ${max_usd:.4g} at most."
+                )
+                raise PriceAboveMaxError(text)
             entry = next((each for each in entries if each.attempt_group == run), None)
             if entry is None:
                 entry = SpendEntry(
@@ -93,14 +130,19 @@ class Ledger:
             entry.closed_at = entry.sent_at = entry.note = None
             entry.reserved_at, entry.day = utc_now(), utc_day()
             entry.result_key = same_as
+            entry.price_micro_usd = to_micro(price_usd)
+            if order is not None:
+                entry.provider, entry.model = order.provider, plain(order.model, MAX_NAME)
+                entry.image_size = order.size.value
+            forget(entry)
             self._budgets.charge(session, entry)
             # checked after the charge, which lets only one transaction at a time through
-            if same_as is not None and _is_being_paid(session, same_as, job_id):
+            if same_as is not None and is_being_paid(session, same_as, job_id):
                 raise SamePicturePendingError("The same picture is being made for another job.")
             session.add(entry)
             session.flush()
             record(session, job, "spend_reserved", stage=stage, price_usd=price_usd)
-            return Reservation(_id(entry), SpendState.RESERVED, released_for=released_for)
+            return Reservation(id_of(entry), SpendState.RESERVED, released_for=released_for)
 
     def mark_sent(self, entry_id: int, run: int) -> None:
         """Claim the right to send the request, in the moment before it goes out.
@@ -109,9 +151,9 @@ class Ledger:
         caller was first.
         """
         with self._database.write() as session:
-            job_id = _load(session, entry_id).job_id
+            job_id = load_entry(session, entry_id).job_id
             job = _payable(session, job_id, run)
-            entry = _load(session, entry_id)
+            entry = load_entry(session, entry_id)
             session.refresh(entry)
             if entry.state != SpendState.RESERVED:
                 raise AlreadySentError(f"the entry is {entry.state}")
@@ -119,6 +161,47 @@ class Ledger:
             entry.sent_at = utc_now()
             entry.calls += 1
             record(session, job, "spend_sent", stage=Stage(entry.stage), call=entry.calls)
+
+    def record_answer(self, entry_id: int, answer: PaidAnswer) -> None:
+        """Keep what came of a sent call, and its price, before its picture is stored; the state stays.
+
+        The price moves the day's budgets when the entry is closed. A call that an operator has found on
+        the bill meanwhile keeps the price at which it was closed.
+        """
+        with self._database.write() as session:
+            entry = load_entry(session, entry_id)
+            job = lock_job(session, entry.job_id)
+            session.refresh(entry)
+            answer.write_on(entry)
+            session.add(entry)
+            if job is not None and entry.image_size and entry.delivered_size != entry.image_size:
+                record(
+                    session,
+                    job,
+                    "size_not_delivered",
+                    stage=Stage(entry.stage),
+                    level="warning",
+                    ordered=entry.image_size,
+                    delivered=entry.delivered_size,
+                    width=answer.width,
+                    height=answer.height,
+                )
+
+    def settle_refusal(self, entry_id: int, code: str, answer: PaidAnswer) -> None:
+        """Close a sent call that brought no picture and was charged. A later run may pay again."""
+        with self._database.write() as session:
+            entry = load_entry(session, entry_id)
+            job = lock_job(session, entry.job_id)
+            session.refresh(entry)
+            if entry.state not in UNACCOUNTED:
+                return
+            answer.write_on(entry)
+            entry.result_lost = True
+            self._close(session, entry, SpendState.SETTLED, code, job)
+            stage = Stage(entry.stage)
+            row = stage_row(session, entry.job_id, stage)
+            if row is not None:
+                row.cost_usd = settled_usd(entries_of(session, entry.job_id, stage))
 
     def settle(self, session: Session, job_id: str, stage: Stage) -> float:
         """Settle what was sent for this stage, in the caller's transaction: its picture is there.
@@ -128,7 +211,7 @@ class Ledger:
         """
         # the job's lock comes first, as everywhere, so that two writers can't wait for each other
         lock_job(session, job_id)
-        entries = _entries(session, job_id, stage)
+        entries = entries_of(session, job_id, stage)
         sent = [entry for entry in entries if entry.state in UNACCOUNTED]
         for entry in sent:
             self._close(session, entry, SpendState.SETTLED, None)
@@ -136,7 +219,7 @@ class Ledger:
             for entry in [each for each in entries if each.resolved_by][-1:]:
                 charge_again(session, entry)
                 self._close(session, entry, SpendState.SETTLED, "its picture arrived after all")
-        return _settled_usd(entries)
+        return settled_usd(entries)
 
     def release(self, entry_id: int, note: str) -> None:
         """Release the reservation: nothing was charged."""
@@ -149,7 +232,7 @@ class Ledger:
     def abandon(self, entry_id: int) -> None:
         """Our own code failed: release the entry if it was not sent, else mark it unknown."""
         with self._database.read() as session:
-            sent = _load(session, entry_id).state == SpendState.SENT
+            sent = load_entry(session, entry_id).state == SpendState.SENT
         if sent:
             self.mark_unknown(entry_id, "the call was interrupted after it was sent")
         else:
@@ -163,7 +246,7 @@ class Ledger:
         """
         with self._database.write() as session:
             job = lock_job(session, job_id)
-            entries = _entries(session, job_id, stage) if job else []
+            entries = entries_of(session, job_id, stage) if job else []
             entry = next((each for each in entries if self._is_unknown(each)), None)
             if entry is None:
                 raise NothingToResolveError(f"job {job_id} has no call of unknown outcome")
@@ -172,7 +255,7 @@ class Ledger:
             self._close(session, entry, SpendState.SETTLED if charged else SpendState.RELEASED, note, job)
             row = stage_row(session, job_id, stage)
             if row is not None and row.state != StageState.SUCCEEDED:
-                row.cost_usd = _settled_usd(entries)
+                row.cost_usd = settled_usd(entries)
             return entry
 
     def overdue(self, limit: int) -> list[SpendEntry]:
@@ -202,12 +285,13 @@ class Ledger:
 
     def _standing(self, session: Session, job: ImageJob, entry: SpendEntry) -> Reservation:
         if entry.state != SpendState.SENT:
-            return Reservation(_id(entry), SpendState(entry.state))
+            refused_for = entry.note if entry.result_lost and entry.resolved_by is None else None
+            return Reservation(id_of(entry), SpendState(entry.state), refused_for=refused_for)
         remaining = self._remaining_s(entry.sent_at)
         if remaining > 0:
-            return Reservation(_id(entry), SpendState.SENT, wait_s=remaining)
+            return Reservation(id_of(entry), SpendState.SENT, wait_s=remaining)
         self._close(session, entry, SpendState.UNKNOWN, "no response was recorded in time", job)
-        return Reservation(_id(entry), SpendState.UNKNOWN)
+        return Reservation(id_of(entry), SpendState.UNKNOWN)
 
     def _remaining_s(self, sent_at: datetime | None) -> float:
         if sent_at is None:
@@ -216,7 +300,7 @@ class Ledger:
 
     def _finish(self, entry_id: int, state: SpendState, note: str) -> None:
         with self._database.write() as session:
-            entry = _load(session, entry_id)
+            entry = load_entry(session, entry_id)
             lock_job(session, entry.job_id)
             session.refresh(entry)
             if entry.state in UNDER_WAY:
@@ -230,7 +314,9 @@ class Ledger:
         note: str | None,
         job: ImageJob | None = None,
     ) -> None:
-        _count(session, entry, state)
+        if state is not SpendState.RELEASED:
+            take_due(session, entry)
+        count_outcome(session, entry, state)
         entry.state = state
         entry.note = note
         entry.closed_at = utc_now()
@@ -250,52 +336,8 @@ class Ledger:
             )
 
 
-def _count(session: Session, entry: SpendEntry, state: SpendState) -> None:
-    """Count the outcome of a call. A reservation that is released unsent was no call."""
-    if entry.state == SpendState.RESERVED:
-        return
-    count(session, entry.owner_id, Metric.CALLS, state.value)
-    if state is SpendState.SETTLED:
-        count(session, entry.owner_id, Metric.SPEND, value=entry.price_micro_usd)
-
-
 def _payable(session: Session, job_id: str, run: int) -> ImageJob:
     job = lock_job(session, job_id)
     if job is None or job.run != run or JobState(job.state).is_terminal:
         raise NotPayableError("the job has ended")
     return job
-
-
-def _entries(session: Session, job_id: str, stage: Stage) -> list[SpendEntry]:
-    query = select(SpendEntry).where(SpendEntry.job_id == job_id, SpendEntry.stage == stage.value)
-    return list(session.exec(query.order_by(col(SpendEntry.attempt_group))))
-
-
-def _blocks(entry: SpendEntry, run: int) -> bool:
-    """True if the entry forbids ``run`` a call of its own: it is being paid, was paid, or may have been."""
-    if entry.result_lost and entry.attempt_group < run:
-        return False
-    return entry.state != SpendState.RELEASED
-
-
-def _is_being_paid(session: Session, result_key: str, job_id: str) -> bool:
-    under_way = col(SpendEntry.state).in_(UNDER_WAY)
-    query = select(SpendEntry.id).where(SpendEntry.result_key == result_key, under_way)
-    return session.exec(query.where(SpendEntry.job_id != job_id)).first() is not None
-
-
-def _settled_usd(entries: list[SpendEntry]) -> float:
-    return to_usd(sum(each.price_micro_usd for each in entries if each.state == SpendState.SETTLED))
-
-
-def _load(session: Session, entry_id: int) -> SpendEntry:
-    entry = session.get(SpendEntry, entry_id)
-    if entry is None:
-        raise LookupError(f"there is no spend entry {entry_id}")
-    return entry
-
-
-def _id(entry: SpendEntry) -> int:
-    if entry.id is None:
-        raise LookupError("the spend entry was not stored")
-    return entry.id

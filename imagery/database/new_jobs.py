@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from imagery.contracts import JobRequest, JobState
+from imagery.contracts import JobOptions, JobRequest, JobState
 from imagery.database.counters import Metric, count
 from imagery.database.events import record
 from imagery.database.job_rows import lock_jobs
@@ -96,17 +96,18 @@ class _Checks:
     def __init__(self, session: Session, quotas: Quotas | None) -> None:
         self._session = session
         self._quotas = quotas
-        self._of_items: dict[str, Callable[[], None]] = {}
+        self._of_items: dict[str, Callable[[JobOptions], None]] = {}
 
     def of(self, request: JobRequest) -> Callable[[], None]:
         quotas, session, owner_id = self._quotas, self._session, request.owner_id
         if quotas is None:
             return lambda: None
         if request.batch_id is None:
-            return lambda: quotas.check(session, owner_id)
+            return lambda: quotas.check(session, owner_id, request.options)
         if owner_id not in self._of_items:
             self._of_items[owner_id] = quotas.item_check(session, owner_id)
-        return self._of_items[owner_id]
+        check = self._of_items[owner_id]
+        return lambda: check(request.options)
 
 
 def _existing(session: Session, job_ids: list[str]) -> dict[str, ImageJob]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func
+from sqlalchemy import ColumnElement, exists, func
+from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from imagery.contracts import OPEN_STATES, JobState
+from imagery.contracts import OPEN_STATES, ImageSize, JobOptions, JobState
 from imagery.database.engine import Database
-from imagery.database.money import SpendState, to_usd, usd_per_day
+from imagery.database.money import SpendState, to_micro, to_usd, usd_per_day
 from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, UploadTicket, User, utc_now
+from imagery.prices import Prices
 from imagery.settings import Settings
 from imagery.storage import LINK_LIFETIME_S
 
@@ -50,12 +51,12 @@ class OwnerUsage:
 
 @dataclass(frozen=True)
 class Quotas:
-    """The limits of users without limits of their own, and the price of a job in USD."""
+    """The limits of users without limits of their own, and what jobs cost."""
 
     jobs_per_minute: int
     concurrent_jobs: int
     usd_per_day: float
-    price_usd: float
+    prices: Prices
 
     @classmethod
     def of(cls, settings: Settings) -> Quotas:
@@ -64,27 +65,30 @@ class Quotas:
             jobs_per_minute=settings.jobs.quota.jobs_per_minute,
             concurrent_jobs=settings.jobs.quota.concurrent_jobs,
             usd_per_day=settings.jobs.quota.usd_per_day,
-            price_usd=settings.nano_banana.price_usd,
+            prices=settings.nano_banana.price_table,
         )
 
-    def check_early(self, database: Database, owner_id: str) -> None:
+    def check_early(self, database: Database, owner_id: str, options: JobOptions) -> None:
         """``check`` before any work is done for a job; it is repeated when the job is written."""
         with database.read() as session:
-            self.check(session, owner_id)
+            self.check(session, owner_id, options)
 
-    def check(self, session: Session, owner_id: str) -> None:
-        """Raise ``QuotaExceededError`` if one more job exceeds a quota. An owner that is no user has none."""
+    def check(self, session: Session, owner_id: str, options: JobOptions) -> None:
+        """Raise ``QuotaExceededError`` if one more job, with these options, exceeds a quota.
+
+        An owner that is no user has none.
+        """
         user = _locked(session, owner_id)
         if user is not None:
             now = utc_now()
             usage = self.usage(session, user, now)
             _check_jobs(session, owner_id, usage, now)
-            self._check_money(usage, now)
+            _check_money(usage, self.prices.of_options(options), now)
 
-    def check_ticket(self, database: Database, owner_id: str) -> None:
+    def check_ticket(self, database: Database, owner_id: str, options: JobOptions) -> None:
         """Raise ``QuotaExceededError`` if one more upload may not be announced now: each may become a job."""
         with database.read() as session:
-            self.check(session, owner_id)
+            self.check(session, owner_id, options)
             user = session.get(User, owner_id)
             if user is None:
                 return
@@ -110,31 +114,25 @@ class Quotas:
             now = utc_now()
             _check_jobs(session, owner_id, self.usage(session, user, now), now)
 
-    def item_check(self, session: Session, owner_id: str) -> Callable[[], None]:
+    def item_check(self, session: Session, owner_id: str) -> Callable[[JobOptions], None]:
         """A check to be called once for each further item of a batch, in this transaction.
 
         It raises ``QuotaExceededError`` when there is no money for one more.
         """
         user = _locked(session, owner_id)
         if user is None:
-            return lambda: None
+            return lambda _: None
         now = utc_now()
         usage = self.usage(session, user, now)
-        planned = itertools.count()
+        planned = to_micro(usage.usd_today)
 
-        def check() -> None:
-            self._check_money(replace(usage, usd_today=usage.usd_today + next(planned) * self.price_usd), now)
+        def check(options: JobOptions) -> None:
+            nonlocal planned
+            price = self.prices.of_options(options)
+            _check_money(replace(usage, usd_today=to_usd(planned)), price, now)
+            planned += price
 
         return check
-
-    def _check_money(self, usage: OwnerUsage, now: datetime) -> None:
-        if usage.usd_today + self.price_usd > usage.usd_per_day + 1e-9:
-            message = (
-                f"Another job would exceed your ${usage.usd_per_day:.2f} a day "
-                f"(${usage.usd_today:.2f} are spent or reserved). It resets at 00:00 UTC."
-            )
-            wait = (_midnight(now) + timedelta(days=1) - now).total_seconds()
-            raise QuotaExceededError("quota_usd_per_day", message, wait, is_money=True)
 
     def usage(self, session: Session, user: User, now: datetime) -> OwnerUsage:
         """What ``user`` may do and has done."""
@@ -154,15 +152,33 @@ class Quotas:
             .where(col(SpendEntry.state) != SpendState.RELEASED)
             .where(col(SpendEntry.reserved_at) >= _midnight(now))
         ).one()
-        unpaid = session.exec(jobs.where(is_open).where(col(ImageJob.job_id).not_in(entries))).one()
+        unpaid = is_open & (col(ImageJob.owner_id) == user.user_id) & col(ImageJob.job_id).not_in(entries)
         return OwnerUsage(
             jobs_per_minute=_first(user.jobs_per_minute, self.jobs_per_minute),
             concurrent_jobs=_first(user.concurrent_jobs, self.concurrent_jobs),
             usd_per_day=usd_per_day(user, self.usd_per_day),
             jobs_last_minute=started,
             open_jobs=int(opened),
-            usd_today=to_usd(int(spent)) + int(unpaid) * self.price_usd,
+            usd_today=to_usd(int(spent) + expected_micro_usd(session, self.prices, unpaid)),
         )
+
+
+def expected_micro_usd(session: Session, prices: Prices, which: ColumnElement[bool]) -> int:
+    """What the pictures of these jobs are expected to cost."""
+    size = col(ImageJob.options)["image_size"].as_string()
+    query = columns(size, func.count()).select_from(ImageJob).where(which).group_by(size)
+    rows = session.execute(query)
+    return sum(prices.of_order(ImageSize(name or ImageSize.K1)) * int(number) for name, number in rows)
+
+
+def _check_money(usage: OwnerUsage, price_micro_usd: int, now: datetime) -> None:
+    if to_micro(usage.usd_today) + price_micro_usd > to_micro(usage.usd_per_day):
+        message = (
+            f"Another job would exceed your ${usage.usd_per_day:.2f} a day "
+            f"(${usage.usd_today:.2f} are spent or reserved). It resets at 00:00 UTC."
+        )
+        wait = (_midnight(now) + timedelta(days=1) - now).total_seconds()
+        raise QuotaExceededError("quota_usd_per_day", message, wait, is_money=True)
 
 
 def _first(own: int | None, default: int) -> int:

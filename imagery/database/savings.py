@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, select
 
-from imagery.contracts import JobState, Stage
+from imagery.contracts import JobOptions, JobState, Stage
 from imagery.database.counters import Metric, count, read_counts
-from imagery.database.money import SpendState, to_micro, to_usd
+from imagery.database.money import SpendState, to_usd
 from imagery.database.tables import ImageJob, SpendEntry
+from imagery.prices import Prices
 
 BUDGET, CACHE_HIT = "budget", "cache_hit"
-_BUDGET_CODES = ("budget_usd_per_day", "quota_usd_per_day")
+_BUDGET_CODES = ("budget_usd_per_day", "quota_usd_per_day", "price_above_max")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class AvoidedCost:
     usd: float
 
 
-def count_unpaid(session: Session, job: ImageJob, price_usd: float) -> None:
+def count_unpaid(session: Session, job: ImageJob, prices: Prices) -> None:
     """Count the call that the job's run, which has just ended, avoided. The job's row is locked."""
     if job.state == JobState.COMPLETED:
         return
@@ -41,14 +42,14 @@ def count_unpaid(session: Session, job: ImageJob, price_usd: float) -> None:
         SpendEntry.job_id == job.job_id, SpendEntry.state != SpendState.RELEASED
     )
     if session.exec(may_have_paid).first() is None:
-        _count(session, job, BUDGET if is_budget else job.state.lower(), price_usd)
+        _count(session, job, BUDGET if is_budget else job.state.lower(), prices)
 
 
-def count_taken_over(session: Session, job: ImageJob, stage: Stage, price_usd: float) -> None:
+def count_taken_over(session: Session, job: ImageJob, stage: Stage, prices: Prices) -> None:
     """Count a stage whose result was copied from an earlier job."""
     count(session, job.owner_id, Metric.CACHE_HITS, stage.value)
     if stage is Stage.NANO_BANANA:
-        _count(session, job, CACHE_HIT, price_usd)
+        _count(session, job, CACHE_HIT, prices)
 
 
 def avoided(session: Session, owner_id: str | None) -> list[AvoidedCost]:
@@ -61,6 +62,7 @@ def avoided(session: Session, owner_id: str | None) -> list[AvoidedCost]:
     ]
 
 
-def _count(session: Session, job: ImageJob, reason: str, price_usd: float) -> None:
+def _count(session: Session, job: ImageJob, reason: str, prices: Prices) -> None:
     count(session, job.owner_id, Metric.AVOIDED_PICTURES, reason)
-    count(session, job.owner_id, Metric.AVOIDED, reason, to_micro(price_usd))
+    price = prices.of_options(JobOptions.from_json(job.options))
+    count(session, job.owner_id, Metric.AVOIDED, reason, price)

@@ -86,7 +86,7 @@ class StageCache:
                 "model": settings.nano_banana.model,
                 "max_input_side": settings.nano_banana.max_input_side,
                 "instruction": scene.VERSION,
-                **options.model_dump(mode="json", exclude={"fresh"}, exclude_none=True),
+                **options.model_dump(mode="json", exclude={"fresh", "max_usd"}, exclude_none=True),
             },
         }
 

@@ -17,6 +17,7 @@ from imagery.database.ledger import Ledger
 from imagery.database.savings import count_taken_over
 from imagery.database.stage_cache import StageCache
 from imagery.database.tables import ImageJob, StageRun, utc_now
+from imagery.prices import Prices
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class BegunStage:
 
 
 class Stages:
-    """The repository of stages. ``price_usd``: price of a picture, counted as avoided when one is reused."""
+    """The repository of stages. ``prices``: what is counted as avoided when a picture is reused."""
 
-    def __init__(self, database: Database, price_usd: float = 0.0) -> None:
+    def __init__(self, database: Database, prices: Prices | None = None) -> None:
         self._database = database
-        self._price_usd = price_usd
+        self._prices = prices or Prices()
 
     def begin(
         self, job_id: str, run: int, stage: Stage, deadline: datetime | None = None
@@ -144,7 +145,7 @@ class Stages:
         if row.duration_ms is not None:
             count_latency(session, job.owner_id, stage.value, row.duration_ms)
         if cached:
-            count_taken_over(session, job, stage, self._price_usd)
+            count_taken_over(session, job, stage, self._prices)
 
     def wait(self, job_id: str, stage: Stage, code: str, message: str, until: datetime | None = None) -> None:
         """Record an attempt that failed and will be repeated, at ``until`` where that is known."""

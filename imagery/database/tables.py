@@ -184,6 +184,10 @@ class SpendEntry(SQLModel, table=True):
     ``day``: the UTC day (``YYYY-MM-DD``) whose budget the price is taken from. ``result_lost``: it was
     charged but its picture never arrived, so a later explicit request may pay again. ``result_key``: the
     same for calls that would bring the same picture.
+
+    ``price_micro_usd`` is that of the order until the entry is closed, then that of what came.
+    ``provider``, ``model`` and ``image_size``: what was ordered; None in rows of earlier versions. From
+    ``answered_at`` on: what came, recorded before its picture is stored. ``due_micro_usd``: what it costs.
     """
 
     __tablename__ = "spend_entry"
@@ -207,9 +211,21 @@ class SpendEntry(SQLModel, table=True):
     result_lost: bool = False
     resolved_by: str | None = Field(default=None, max_length=64)
     result_key: str | None = Field(default=None, index=True, max_length=64)
+    provider: str | None = Field(default=None, max_length=40)
+    model: str | None = Field(default=None, max_length=100)
+    image_size: str | None = Field(default=None, max_length=10)
     reserved_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    due_micro_usd: int | None = None
+    answered_model: str | None = Field(default=None, max_length=100)
+    response_id: str | None = Field(default=None, max_length=100)
+    usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    delivered_size: str | None = Field(default=None, max_length=10)
+    width: int | None = None
+    height: int | None = None
+    text: str | None = Field(default=None, sa_type=Text)
 
 
 class SpendDay(SQLModel, table=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # codes of ``OutOfServiceError``
 OUT_OF_SERVICE = frozenset(
     {"nano_banana_forbidden", "nano_banana_model_not_found", "nano_banana_payment_required"}
@@ -9,12 +11,16 @@ OUT_OF_SERVICE = frozenset(
 
 
 class NanoBananaError(Exception):
-    """The call brought no picture. ``code`` is stable, ``message`` fit for people."""
+    """The call brought no picture. ``code`` is stable, ``message`` fit for people.
+
+    ``said``: model, response_id, usage and text of an answer without a picture; empty without an answer.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.said: dict[str, Any] = {}
 
 
 class ServiceUnavailableError(NanoBananaError):

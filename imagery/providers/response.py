@@ -132,7 +132,9 @@ def _picture(body: dict[str, Any], model: str, fetch: Fetch) -> PlacedImage:
             if kind is not None:
                 return PlacedImage(best.data, kind, best.width, best.height, **_said_of(body, parts, model))
         raise lost or PaymentUnknownError("The picture in the response can't be decoded.")
-    raise _why(body, candidates, parts)
+    why = _why(body, candidates, parts)
+    why.said = _said_of(body, parts, model)
+    raise why
 
 
 def _said_of(body: dict[str, Any], parts: list[dict[str, Any]], model: str) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from imagery.database.migrate import downgrade, upgrade
 from imagery.database.money import SpendState
 from imagery.database.stages import Stages
 from imagery.database.tables import ImageJob, utc_now
+from imagery.prices import Prices
 from tests.imagery.test_database import make_job
 
 STAGE = Stage.NANO_BANANA
 OUTPUT = BlobRef(container="jobs", name="x.png")
 PRICE_USD = 0.08
+PRICES = Prices.flat(PRICE_USD)
 MICRO_PRICE = 80_000
 
 
@@ -48,7 +50,7 @@ def sent(database: Database, job_id: str) -> int:
 def succeed(
     database: Database, job_id: str, stage: Stage, duration_ms: float, *, cached: bool = False
 ) -> None:
-    stages = Stages(database, PRICE_USD)
+    stages = Stages(database, PRICES)
     stages.begin(job_id, 1, stage)
     for _ in range(2):
         stages.succeed(job_id, stage, OUTPUT, duration_ms=duration_ms, cached=cached)
@@ -132,7 +134,7 @@ def test_an_unknown_call_that_is_resolved_counts_as_what_it_then_is(
 
 
 def test_what_ends_before_its_paid_call_has_saved_its_price(database: Database) -> None:
-    jobs, stages = Jobs(database, price_usd=PRICE_USD), Stages(database)
+    jobs, stages = Jobs(database, prices=PRICES), Stages(database)
     ends = [
         (JobState.REJECTED, Stage.GUARDRAIL, "nsfw"),
         (JobState.FAILED, Stage.REMBG, "no_subject_found"),
@@ -150,7 +152,7 @@ def test_what_ends_before_its_paid_call_has_saved_its_price(database: Database) 
 
 
 def test_a_job_that_may_have_paid_has_saved_nothing(database: Database) -> None:
-    jobs = Jobs(database, price_usd=PRICE_USD)
+    jobs = Jobs(database, prices=PRICES)
     job_id = make_job(database)
     ledger_of(database).mark_unknown(sent(database, job_id), "no answer")
     jobs.finish(job_id, 1, JobState.FAILED, stage=STAGE, error_code="payment_unknown")
@@ -228,7 +230,7 @@ def test_the_migration_begins_the_counters_with_what_the_rows_tell(database_url:
     upgrade(engine)
     database, ledger = Database(engine), None
     ledger = ledger_of(database)
-    jobs = Jobs(database, price_usd=PRICE_USD)
+    jobs = Jobs(database, prices=PRICES)
     done, cached, rejected, unknown = (make_job(database, owner_id="ann") for _ in range(4))
     succeed(database, done, Stage.GUARDRAIL, 90.0)
     succeed(database, done, Stage.REMBG, 1200.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,12 @@ from imagery.database.stages import Stages
 from imagery.database.tables import Batch, ImageJob, utc_now
 from imagery.database.tickets import Tickets
 from imagery.database.users import Users
+from imagery.prices import Prices
 from imagery.principal import STORAGE_OWNER, Role
 from imagery.storage import LINK_LIFETIME_S
 
 DEADLINE = timedelta(hours=1)
-PLENTY = Quotas(jobs_per_minute=1000, concurrent_jobs=1000, usd_per_day=1000.0, price_usd=0.08)
+PLENTY = Quotas(jobs_per_minute=1000, concurrent_jobs=1000, usd_per_day=1000.0, prices=Prices.flat(0.08))
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def refused(database: Database, owner: str, quotas: Quotas) -> QuotaExceededErro
     return caught.value
 
 
-def with_limit(**limits: float) -> Quotas:
+def with_limit(**limits: Any) -> Quotas:
     return Quotas(**{**vars(PLENTY), **limits})
 
 
@@ -93,7 +95,7 @@ def test_a_job_that_a_batch_adopts_still_counts_in_its_minute(database: Database
 def test_upload_links_have_a_quota(database: Database, owner: str) -> None:
     quotas, tickets = with_limit(jobs_per_minute=2), Tickets(database)
     for number in range(2):
-        quotas.check_ticket(database, owner)
+        quotas.check_ticket(database, owner, JobOptions())
         tickets.add(
             f"t{number}",
             owner_id=owner,
@@ -105,7 +107,7 @@ def test_upload_links_have_a_quota(database: Database, owner: str) -> None:
             lifetime=timedelta(seconds=LINK_LIFETIME_S),
         )
     with pytest.raises(QuotaExceededError, match="links"):
-        quotas.check_ticket(database, owner)
+        quotas.check_ticket(database, owner, JobOptions())
 
 
 def test_open_jobs(database: Database, owner: str) -> None:

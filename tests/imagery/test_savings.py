@@ -18,7 +18,7 @@ from imagery.database.stage_cache import StageCache
 from imagery.database.stages import Stages
 from imagery.database.tables import utc_now
 from imagery.settings import Settings
-from tests.imagery.test_counters import OUTPUT, PRICE_USD, STAGE, ledger_of
+from tests.imagery.test_counters import OUTPUT, PRICE_USD, PRICES, STAGE, ledger_of
 from tests.imagery.test_database import make_job
 
 OWNER = "ann"
@@ -29,8 +29,8 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._jobs = Jobs(database, price_usd=PRICE_USD)
-        self._stages = Stages(database, PRICE_USD)
+        self._jobs = Jobs(database, prices=PRICES)
+        self._stages = Stages(database, PRICES)
         self._job = make_job(database, owner_id=OWNER)
         self._run = 1
 

@@ -58,7 +58,7 @@ def test_a_wrong_value_is_named_with_the_way_out(variable: str, text: str, sente
 
 
 def test_every_wrong_variable_is_named_at_once_and_no_value_is_shown() -> None:
-    wrong = {"ENV": "secret-one", "NANO_BANANA_PRICE_USD": "secret-two", "QUOTA": "usd_per_day=secret-three"}
+    wrong = {"ENV": "secret-one", "MAX_UPLOAD_BYTES": "secret-two", "QUOTA": "usd_per_day=secret-three"}
     with pytest.raises(SettingsError) as told:
         read(Settings, wrong)
     assert all(f"{name}: " in str(told.value) for name in wrong)

@@ -36,7 +36,7 @@ def test_each_input_says_where_it_comes_from() -> None:
 
 
 def test_the_price_of_the_paid_call_is_the_setting() -> None:
-    assert read_inputs()["usd_paid_call"] == Settings().nano_banana.price_usd
+    assert read_inputs()["usd_paid_call"] == float(Settings().nano_banana.prices.contract_usd)
 
 
 def test_an_idle_month_is_what_its_storage_requests_cost() -> None:

@@ -58,7 +58,7 @@ def _begin_counters() -> None:
 
 
 def _seed_avoided(job: str, stages: str) -> None:
-    price = round(get_settings().nano_banana.price_usd * _MICRO)
+    price = round(get_settings().nano_banana.prices.contract_usd * _MICRO)
     budget = "j.error_code IN ('budget_usd_per_day', 'quota_usd_per_day')"
     reason = f"CASE WHEN {budget} THEN 'budget' ELSE LOWER(j.state) END"
     unpaid = (

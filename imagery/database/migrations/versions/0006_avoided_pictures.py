@@ -14,7 +14,7 @@ _MICRO = 1_000_000
 
 def upgrade() -> None:
     """Until now only the money was counted, each picture at today's price."""
-    price = round(get_settings().nano_banana.price_usd * _MICRO)
+    price = round(get_settings().nano_banana.prices.contract_usd * _MICRO)
     if price > 0:
         op.execute(
             "INSERT INTO metric_count (owner_id, name, label, value) "  # noqa: S608  # a whole number
