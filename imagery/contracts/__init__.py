@@ -19,6 +19,7 @@ from imagery.contracts.jobs import (
     JobState,
     Stage,
     StageState,
+    paid_answer,
     stage_output,
 )
 from imagery.contracts.message import JsonObject, Message
@@ -76,5 +77,6 @@ __all__ = [
     "StageOutcome",
     "StageResult",
     "StageState",
+    "paid_answer",
     "stage_output",
 ]

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select
+from sqlalchemy import exists
+from sqlmodel import Session, and_, col, or_, select
 
 from imagery.contracts import JobState, Stage, StageState
 from imagery.database.budget import Budgets, charge_again, refund
@@ -20,7 +21,7 @@ from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.job_rows import lock_job, stage_row
 from imagery.database.money import UNACCOUNTED, UNDER_WAY, SpendState, to_micro, to_usd
-from imagery.database.tables import ImageJob, SpendEntry, utc_day, utc_now
+from imagery.database.tables import ImageJob, SpendEntry, StageRun, utc_day, utc_now
 
 
 class NotPayableError(Exception):
@@ -32,7 +33,7 @@ class AlreadySentError(Exception):
 
 
 class SamePicturePendingError(Exception):
-    """Another job is paying for the same picture, which can be reused for nothing when that is done."""
+    """Another job pays for the same picture or is about to deliver it: it can be reused for nothing then."""
 
     code = "same_picture_pending"
 
@@ -70,7 +71,7 @@ class Ledger:
         ``reserved``: go on. ``settled``: it is paid, use the stored result. ``sent``: another call is
         under way, look again in ``wait_s``. ``unknown``: do not call. Raises ``NotPayableError`` when
         the job has ended, ``BudgetExhaustedError`` when the day's budget has no room, and
-        ``SamePicturePendingError`` while another job pays for the same result (``same_as``, a key).
+        ``SamePicturePendingError`` while another job makes the same result (``same_as``, a key).
         """
         with self._database.write() as session:
             job = _payable(session, job_id, run)
@@ -95,7 +96,7 @@ class Ledger:
             entry.result_key = same_as
             self._budgets.charge(session, entry)
             # checked after the charge, which lets only one transaction at a time through
-            if same_as is not None and _is_being_paid(session, same_as, job_id):
+            if same_as is not None and _is_being_made(session, same_as, job_id):
                 raise SamePicturePendingError("The same picture is being made for another job.")
             session.add(entry)
             session.flush()
@@ -121,7 +122,7 @@ class Ledger:
             record(session, job, "spend_sent", stage=Stage(entry.stage), call=entry.calls)
 
     def settle(self, session: Session, job_id: str, stage: Stage) -> float:
-        """Settle what was sent for this stage, in the caller's transaction: its picture is there.
+        """Settle what was sent for this stage, in the caller's transaction: its answer is there.
 
         A picture that arrives after an operator has found no charge is the better proof: it is charged again.
         Returns what the stage has cost in all its runs, USD.
@@ -137,6 +138,19 @@ class Ledger:
                 charge_again(session, entry)
                 self._close(session, entry, SpendState.SETTLED, "its picture arrived after all")
         return _settled_usd(entries)
+
+    def lose_result(self, session: Session, job_id: str, stage: Stage, note: str) -> None:
+        """What was settled for this stage may not be used: a later run may pay again. The job is locked."""
+        for entry in _entries(session, job_id, stage):
+            if entry.state == SpendState.SETTLED and not entry.result_lost:
+                entry.result_lost, entry.note = True, note
+                session.add(entry)
+
+    def answered_runs(self, job_id: str, run: int, stage: Stage) -> list[int]:
+        """The runs whose paid answer ``run`` may use if it is stored, the newest first."""
+        with self._database.read() as session:
+            entries = _entries(session, job_id, stage)
+        return [entry.attempt_group for entry in reversed(entries) if _may_be_answered(entry, run)]
 
     def release(self, entry_id: int, note: str) -> None:
         """Release the reservation: nothing was charged."""
@@ -278,10 +292,32 @@ def _blocks(entry: SpendEntry, run: int) -> bool:
     return entry.state != SpendState.RELEASED
 
 
-def _is_being_paid(session: Session, result_key: str, job_id: str) -> bool:
-    under_way = col(SpendEntry.state).in_(UNDER_WAY)
-    query = select(SpendEntry.id).where(SpendEntry.result_key == result_key, under_way)
-    return session.exec(query.where(SpendEntry.job_id != job_id)).first() is not None
+def _may_be_answered(entry: SpendEntry, run: int) -> bool:
+    """True if the call of the entry went out, and its picture was not rejected in an earlier run.
+
+    One that an operator has closed counts too: its answer may have been stored after all.
+    """
+    if entry.result_lost and entry.resolved_by is None and entry.attempt_group < run:
+        return False
+    return entry.state in {*UNACCOUNTED, SpendState.SETTLED} or entry.resolved_by is not None
+
+
+def _is_being_made(session: Session, result_key: str, job_id: str) -> bool:
+    """True while another job pays for the picture, or has paid and is about to deliver it."""
+    at_work = exists().where(
+        col(StageRun.job_id) == SpendEntry.job_id,
+        col(StageRun.stage) == SpendEntry.stage,
+        col(StageRun.state).in_((StageState.RUNNING, StageState.WAITING)),
+    )
+    is_paid = and_(
+        col(SpendEntry.state) == SpendState.SETTLED, col(SpendEntry.result_lost).is_(False), at_work
+    )
+    query = select(SpendEntry.id).where(
+        SpendEntry.result_key == result_key,
+        SpendEntry.job_id != job_id,
+        or_(col(SpendEntry.state).in_(UNDER_WAY), is_paid),
+    )
+    return session.exec(query).first() is not None
 
 
 def _settled_usd(entries: list[SpendEntry]) -> float:
