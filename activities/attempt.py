@@ -86,7 +86,11 @@ class Attempt:
         )
         return self.stands_at(self.target)
 
-    def settle(self) -> StageResult:
+    def settle(self) -> None:
+        """Record that the paid call was answered, whatever becomes of its picture."""
+        self.services.stages.settle(self.services.ledger, self.job_id, self.stage)
+
+    def succeed_paid(self) -> StageResult:
         """Record that the result was paid and stands at ``target``, and keep it for later jobs."""
         services = self.services
         cost_usd = services.stages.succeed_paid(
@@ -106,6 +110,11 @@ class Attempt:
     def reject(self, code: str, message: str) -> StageResult:
         """Record that the input itself was rejected."""
         self.services.stages.reject(self.job_id, self.stage, code, message)
+        return self._without_result(StageOutcome.REJECTED, code, message)
+
+    def reject_paid(self, code: str, message: str) -> StageResult:
+        """Record that what was paid may not be used; a later run may pay again."""
+        self.services.stages.reject_paid(self.services.ledger, self.job_id, self.stage, code, message)
         return self._without_result(StageOutcome.REJECTED, code, message)
 
     def cancel(self) -> StageResult:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
-from PIL import Image
-
 from activities.attempt import Attempt
+from activities.deliver import deliver, store_answer
 from activities.pricing import charged_refusal, record_answer
 from imagery.contracts import Stage, StageResult
 from imagery.database.breakers import CircuitCall
 from imagery.database.ledger import AlreadySentError, NotPayableError, Reservation
-from imagery.png import without_personal_metadata
 from imagery.providers.errors import (
     NanoBananaError,
     NoPictureError,
@@ -21,7 +17,6 @@ from imagery.providers.errors import (
     RateLimitedError,
     ServiceUnavailableError,
 )
-from imagery.providers.response import PlacedImage
 
 PAYMENT_UNKNOWN = "payment_unknown"
 UNKNOWN = (
@@ -30,7 +25,6 @@ UNKNOWN = (
 )
 LOOK_AGAIN_S = 20.0
 _ODD_WAIT_S = 2.0
-_PNG = "image/png"
 
 
 def pay(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> StageResult:
@@ -73,8 +67,7 @@ def pay(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> Sta
         raise
     circuit.answered()
     record_answer(attempt, entry_id, placed)
-    services.storage.write(attempt.target, _as_png(placed), _PNG, overwrite=False)
-    return attempt.settle()
+    return deliver(attempt, store_answer(attempt, placed))
 
 
 def pending(attempt: Attempt, wait_s: float) -> StageResult:
@@ -125,13 +118,3 @@ def _not_charged(
     if isinstance(error, NoPictureError):
         return attempt.reject(error.code, error.message)
     return attempt.fail(error.code, error.message)
-
-
-def _as_png(placed: PlacedImage) -> bytes:
-    """The picture as PNG whatever the model sent, as the blob's name promises; nothing personal in it."""
-    if placed.content_type == _PNG:
-        return without_personal_metadata(placed.data)
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(placed.data)) as image:
-        image.save(buffer, "PNG", compress_level=1)
-    return without_personal_metadata(buffer.getvalue())

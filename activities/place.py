@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from activities.attempt import Attempt
+from activities.deliver import deliver, stored_answer
 from activities.paid_call import LOOK_AGAIN_S, PAYMENT_UNKNOWN, UNKNOWN, pay, pending
 from activities.pricing import order_of
 from activities.stage import run_stage
@@ -32,11 +33,14 @@ def place(message: JsonObject) -> JsonObject:
 
 
 def work(attempt: Attempt) -> StageResult:
-    """Use what is paid or kept already; else reserve, call, store and settle."""
+    """Use what is paid or kept already; else reserve, call, and deliver what came."""
     services = attempt.services
     if attempt.is_stored():
-        # an earlier attempt stored the paid picture and died before it could say so
-        return attempt.settle()
+        # an earlier attempt stored the judged picture and died before it could say so
+        return attempt.succeed_paid()
+    answer = stored_answer(attempt)
+    if answer is not None:
+        return deliver(attempt, answer)
     if services.jobs.give_way(attempt.job_id):
         # whoever was to end it for the job that was asked for has died before that
         return attempt.cancel()
@@ -99,9 +103,12 @@ def _standing(attempt: Attempt, reservation: Reservation) -> StageResult:
         return pending(attempt, reservation.wait_s or LOOK_AGAIN_S)
     if attempt.is_stored():
         # another attempt has stored it since this one looked
-        return attempt.settle()
+        return attempt.succeed_paid()
     if reservation.refused_for is not None:
         return attempt.fail(reservation.refused_for, "The image model made no picture, and charged for that.")
+    answer = stored_answer(attempt)
+    if answer is not None:
+        return deliver(attempt, answer)
     if reservation.state is SpendState.SETTLED:
         return attempt.fail("result_missing", "The picture was paid but is no longer stored.")
     return attempt.fail(PAYMENT_UNKNOWN, UNKNOWN)

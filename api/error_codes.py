@@ -114,6 +114,7 @@ ERROR_CODES = (
     "model_unavailable",
     "no_subject_found",
     # the paid image model
+    "delivery_failed",
     "nano_banana_bad_request",
     "nano_banana_forbidden",
     "nano_banana_model_not_found",
@@ -128,5 +129,6 @@ ERROR_CODES = (
     "nano_banana_unreachable",
     "payment_pending",
     "payment_unknown",
+    "placed_picture_rejected",
     "same_picture_pending",
 )

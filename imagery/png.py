@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 # EXIF, texts (XMP is one) and the time; colour, and who made the picture by which model, stay
 _PERSONAL = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tIME"}
@@ -14,7 +14,7 @@ def without_personal_metadata(data: bytes) -> bytes:
 
     Every other chunk stays byte for byte. Raises nothing.
     """
-    kept, at = [_SIGNATURE], len(_SIGNATURE)
+    kept, at = [SIGNATURE], len(SIGNATURE)
     while at + _AROUND <= len(data):
         end = at + _AROUND + int.from_bytes(data[at : at + 4])
         kind = data[at + 4 : at + 8]

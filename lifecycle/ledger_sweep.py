@@ -1,8 +1,8 @@
-"""Closes paid calls whose process died: settled where the picture arrived, unknown where it did not."""
+"""Closes paid calls whose process died: settled where the answer was stored, unknown where it was not."""
 
 from __future__ import annotations
 
-from imagery.contracts import Stage, stage_output
+from imagery.contracts import Stage, paid_answer, stage_output
 from imagery.database.tables import SpendEntry
 from imagery.services import Services
 from imagery.telemetry.logs import log_context
@@ -21,8 +21,12 @@ def close_lost_calls(services: Services, limit: int) -> int:
 
 def _close(services: Services, entry: SpendEntry) -> None:
     stage = Stage(entry.stage)
-    target = stage_output(entry.job_id, stage)
-    if not services.storage.exists(target):
-        services.ledger.mark_unknown(entry.id or 0, _DIED)
-        return
-    services.stages.succeed_paid(services.ledger, services.stage_cache, entry.job_id, stage, target)
+    stages, ledger, job_id = services.stages, services.ledger, entry.job_id
+    target = stage_output(job_id, stage)
+    if services.storage.exists(target):
+        stages.succeed_paid(ledger, services.stage_cache, job_id, stage, target)
+    elif services.storage.exists(paid_answer(job_id, stage, entry.attempt_group)):
+        # the job's next attempt, or run, delivers it
+        stages.settle(ledger, job_id, stage)
+    else:
+        ledger.mark_unknown(entry.id or 0, _DIED)

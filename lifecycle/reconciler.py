@@ -10,7 +10,7 @@ without a result                           FAILED ``restarts_exhausted``
 it was terminated by hand                  FAILED ``orchestration_terminated``
 the orchestration of its batch is gone     the batch started again with what is still open
 its batch was cancelled                    CANCELLED
-a paid call whose process died             settled where its picture arrived, else ``unknown``
+a paid call whose process died             settled where its answer was stored, else ``unknown``
 ========================================== ==============================================================
 """
 

@@ -20,6 +20,7 @@ from imagery.contracts.jobs import (
     Stage,
     StageState,
     ThinkingLevel,
+    paid_answer,
     stage_output,
 )
 from imagery.contracts.message import JsonObject, Message
@@ -78,5 +79,6 @@ __all__ = [
     "StageResult",
     "StageState",
     "ThinkingLevel",
+    "paid_answer",
     "stage_output",
 ]

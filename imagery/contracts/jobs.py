@@ -91,6 +91,15 @@ def stage_output(job_id: str, stage: Stage) -> BlobRef:
     return BlobRef(container=JOBS, name=f"{job_id}/{_OUTPUT_NAMES[stage]}")
 
 
+def paid_answer(job_id: str, stage: Stage, run: int) -> BlobRef:
+    """Where the bytes of a paid answer are kept untouched: a name for each run, of which each may pay once.
+
+    That the blob is there means that this run's call was answered. No user's route leads to it.
+    """
+    name = _OUTPUT_NAMES[stage].removesuffix(".png")
+    return BlobRef(container=JOBS, name=f"{job_id}/{name}-{run}.answer")
+
+
 class AspectRatio(StrEnum):
     """Aspect ratios of the placed picture; not every image model makes the last four."""
 

@@ -26,8 +26,9 @@ from imagery.database.ledger_rows import (
     count_outcome,
     entries_of,
     id_of,
-    is_being_paid,
+    is_being_made,
     load_entry,
+    may_be_answered,
     settled_usd,
     take_due,
 )
@@ -53,7 +54,7 @@ class PriceAboveMaxError(Exception):
 
 
 class SamePicturePendingError(Exception):
-    """Another job is paying for the same picture, which can be reused for nothing when that is done."""
+    """Another job pays for the same picture or is about to deliver it: it can be reused for nothing then."""
 
     code = "same_picture_pending"
 
@@ -102,7 +103,7 @@ class Ledger:
         under way, look again in ``wait_s``. ``unknown``: do not call. Raises ``NotPayableError`` when
         the job has ended, ``PriceAboveMaxError`` when the price is above ``max_usd``,
         ``BudgetExhaustedError`` when the day's budget has no room, and ``SamePicturePendingError`` while
-        another job pays for the same result (``same_as``, a key).
+        another job makes the same result (``same_as``, a key).
         """
         with self._database.write() as session:
             job = _payable(session, job_id, run)
@@ -137,7 +138,7 @@ class Ledger:
             forget(entry)
             self._budgets.charge(session, entry)
             # checked after the charge, which lets only one transaction at a time through
-            if same_as is not None and is_being_paid(session, same_as, job_id):
+            if same_as is not None and is_being_made(session, same_as, job_id):
                 raise SamePicturePendingError("The same picture is being made for another job.")
             session.add(entry)
             session.flush()
@@ -204,7 +205,7 @@ class Ledger:
                 row.cost_usd = settled_usd(entries_of(session, entry.job_id, stage))
 
     def settle(self, session: Session, job_id: str, stage: Stage) -> float:
-        """Settle what was sent for this stage, in the caller's transaction: its picture is there.
+        """Settle what was sent for this stage, in the caller's transaction: its answer is there.
 
         A picture that arrives after an operator has found no charge is the better proof: it is charged again.
         Returns what the stage has cost in all its runs, USD.
@@ -220,6 +221,19 @@ class Ledger:
                 charge_again(session, entry)
                 self._close(session, entry, SpendState.SETTLED, "its picture arrived after all")
         return settled_usd(entries)
+
+    def lose_result(self, session: Session, job_id: str, stage: Stage, note: str) -> None:
+        """What was settled for this stage may not be used: a later run may pay again. The job is locked."""
+        for entry in entries_of(session, job_id, stage):
+            if entry.state == SpendState.SETTLED and not entry.result_lost:
+                entry.result_lost, entry.note = True, note
+                session.add(entry)
+
+    def answered_runs(self, job_id: str, run: int, stage: Stage) -> list[int]:
+        """The runs whose paid answer ``run`` may use if it is stored, the newest first."""
+        with self._database.read() as session:
+            entries = entries_of(session, job_id, stage)
+        return [entry.attempt_group for entry in reversed(entries) if may_be_answered(entry, run)]
 
     def release(self, entry_id: int, note: str) -> None:
         """Release the reservation: nothing was charged."""

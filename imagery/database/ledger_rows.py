@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sqlmodel import Session, col, select
+from sqlalchemy import exists
+from sqlmodel import Session, and_, col, or_, select
 
-from imagery.contracts import Stage
+from imagery.contracts import Stage, StageState
 from imagery.database.budget import adjust
 from imagery.database.counters import Metric, count
-from imagery.database.money import UNDER_WAY, SpendState, to_usd
-from imagery.database.tables import SpendEntry
+from imagery.database.money import UNACCOUNTED, UNDER_WAY, SpendState, to_usd
+from imagery.database.tables import SpendEntry, StageRun
 
 
 def count_outcome(session: Session, entry: SpendEntry, state: SpendState) -> None:
@@ -40,11 +41,32 @@ def blocks(entry: SpendEntry, run: int) -> bool:
     return entry.state != SpendState.RELEASED
 
 
-def is_being_paid(session: Session, result_key: str, job_id: str) -> bool:
-    """True while another job pays for the same result."""
-    under_way = col(SpendEntry.state).in_(UNDER_WAY)
-    query = select(SpendEntry.id).where(SpendEntry.result_key == result_key, under_way)
-    return session.exec(query.where(SpendEntry.job_id != job_id)).first() is not None
+def may_be_answered(entry: SpendEntry, run: int) -> bool:
+    """True if the call of the entry went out, and its picture was not rejected in an earlier run.
+
+    One that an operator has closed counts too: its answer may have been stored after all.
+    """
+    if entry.result_lost and entry.resolved_by is None and entry.attempt_group < run:
+        return False
+    return entry.state in {*UNACCOUNTED, SpendState.SETTLED} or entry.resolved_by is not None
+
+
+def is_being_made(session: Session, result_key: str, job_id: str) -> bool:
+    """True while another job pays for the picture, or has paid and is about to deliver it."""
+    at_work = exists().where(
+        col(StageRun.job_id) == SpendEntry.job_id,
+        col(StageRun.stage) == SpendEntry.stage,
+        col(StageRun.state).in_((StageState.RUNNING, StageState.WAITING)),
+    )
+    is_paid = and_(
+        col(SpendEntry.state) == SpendState.SETTLED, col(SpendEntry.result_lost).is_(False), at_work
+    )
+    query = select(SpendEntry.id).where(
+        SpendEntry.result_key == result_key,
+        SpendEntry.job_id != job_id,
+        or_(col(SpendEntry.state).in_(UNDER_WAY), is_paid),
+    )
+    return session.exec(query).first() is not None
 
 
 def settled_usd(entries: list[SpendEntry]) -> float:

@@ -94,12 +94,23 @@ class Stages:
                 content_hash=content_hash,
             )
 
+    def settle(self, ledger: Ledger, job_id: str, stage: Stage) -> None:
+        """Settle the stage's paid call, whose answer is stored: what it cost stands in its row from now on.
+
+        A job that waits for the same picture goes on waiting, until this stage has ended.
+        """
+        with self._database.write() as session:
+            cost_usd = ledger.settle(session, job_id, stage)
+            job, row = _both(session, job_id, stage)
+            if cost_usd and row.cost_usd != cost_usd:
+                row.cost_usd, job.updated_at = cost_usd, utc_now()
+
     def succeed_paid(
         self, ledger: Ledger, cache: StageCache, job_id: str, stage: Stage, output: BlobRef
     ) -> float:
         """Settle the stage's paid call, record its result and keep it for later jobs: all or nothing.
 
-        A job that waits for the same picture thus finds it in the moment in which it is no longer being paid.
+        A job that waits for the same picture thus finds it in the moment in which it is no longer being made.
         Returns what the stage has cost in all its runs, USD.
         """
         with self._database.write() as session:
@@ -159,6 +170,15 @@ class Stages:
         """Record that the stage, or the service behind it, rejected its input."""
         self._fail(job_id, stage, StageState.REJECTED, code, message)
 
+    def reject_paid(self, ledger: Ledger, job_id: str, stage: Stage, code: str, message: str) -> None:
+        """Record that what was paid for may not be used, and let a later run pay: all or nothing.
+
+        A job that has ended meanwhile stays as it is: its next run judges the same picture, and is told.
+        """
+        with self._database.write() as session:
+            if self._fail_in(session, job_id, stage, StageState.REJECTED, code=code, message=message):
+                ledger.lose_result(session, job_id, stage, code)
+
     def _fail(
         self,
         job_id: str,
@@ -170,27 +190,42 @@ class Stages:
         until: datetime | None = None,
     ) -> None:
         with self._database.write() as session:
-            job, row = _both(session, job_id, stage)
-            if row.state == StageState.SUCCEEDED or JobState(job.state).is_terminal:
-                return
-            row.state = state
-            row.error_code, row.error_message = code, message
-            row.finished_at = utc_now()
-            row.duration_ms = _elapsed_ms(row)
-            row.waiting_until = until
-            job.updated_at = utc_now()
-            record(
-                session,
-                job,
-                "stage_waiting" if state is StageState.WAITING else "stage_failed",
-                stage=stage,
-                level="warning" if state is StageState.WAITING else "error",
-                attempt=row.attempt,
-                duration_ms=row.duration_ms,
-                error_code=code,
-                error=message,
-                **({"waiting_until": until.isoformat()} if until else {}),
-            )
+            self._fail_in(session, job_id, stage, state, code=code, message=message, until=until)
+
+    def _fail_in(
+        self,
+        session: Session,
+        job_id: str,
+        stage: Stage,
+        state: StageState,
+        *,
+        code: str,
+        message: str,
+        until: datetime | None = None,
+    ) -> bool:
+        """Returns False where the stage has succeeded or the job has ended: both stay as they are."""
+        job, row = _both(session, job_id, stage)
+        if row.state == StageState.SUCCEEDED or JobState(job.state).is_terminal:
+            return False
+        row.state = state
+        row.error_code, row.error_message = code, message
+        row.finished_at = utc_now()
+        row.duration_ms = _elapsed_ms(row)
+        row.waiting_until = until
+        job.updated_at = utc_now()
+        record(
+            session,
+            job,
+            "stage_waiting" if state is StageState.WAITING else "stage_failed",
+            stage=stage,
+            level="warning" if state is StageState.WAITING else "error",
+            attempt=row.attempt,
+            duration_ms=row.duration_ms,
+            error_code=code,
+            error=message,
+            **({"waiting_until": until.isoformat()} if until else {}),
+        )
+        return True
 
 
 def _both(session: Session, job_id: str, stage: Stage) -> tuple[ImageJob, StageRun]:

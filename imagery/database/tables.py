@@ -182,8 +182,8 @@ class SpendEntry(SQLModel, table=True):
     """The ledger of paid calls: one row for each explicit request to pay for a stage of a job.
 
     ``day``: the UTC day (``YYYY-MM-DD``) whose budget the price is taken from. ``result_lost``: it was
-    charged but its picture never arrived, so a later explicit request may pay again. ``result_key``: the
-    same for calls that would bring the same picture.
+    charged but its picture never arrived, or was rejected, so a later explicit request may pay again.
+    ``result_key``: the same for calls that would bring the same picture.
 
     ``price_micro_usd`` is that of the order until the entry is closed, then that of what came.
     ``provider``, ``model`` and ``image_size``: what was ordered; None in rows of earlier versions. From

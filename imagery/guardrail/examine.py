@@ -1,4 +1,4 @@
-"""The examination: prompt and size here, everything that reads the file in a worker process."""
+"""The examinations: prompt and size here, everything that reads a file in a worker process."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from imagery.text import plain
 
 _SANDBOX = "sandbox"
 _MAX_TYPE = 200
+_OUTPUT_FORMATS = ("PNG",)
 JOB_OF_NOBODY = Turn()
 
 
@@ -99,6 +100,24 @@ class Guardrail:
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )
         return Examination(report, file.picture if rejection is None and picture else None)
+
+    def judge(self, png: bytes, turn: Turn = JOB_OF_NOBODY) -> CheckResult | None:
+        """Judge a picture of ours (PNG) that is about to be delivered, by what it shows.
+
+        Returns the check that objects, None if none does. Raises ``SandboxError`` and
+        ``ContentSafetyUnavailableError``: later attempts may succeed.
+        """
+        order = {
+            "order": "judge",
+            "limits": self._limits.model_copy(update={"allowed_formats": _OUTPUT_FORMATS}).to_json(),
+            "preview": self._content_safety.is_used,
+        }
+        memory_mb = self._settings.guardrail.sandbox.thumbnail_memory_mb
+        answer, blobs = self.sandbox.call(order, png, memory_mb, turn)
+        objection = _rejection([CheckResult.from_json(check) for check in answer["checks"]])
+        if objection is None and self._content_safety.is_used:
+            objection = _rejection([self._content_safety.picture(blobs[0])])
+        return objection
 
     def too_large(self, size: int, options: JobOptions) -> GuardrailReport:
         """The report of a file that is too large to be read."""

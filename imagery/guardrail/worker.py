@@ -12,7 +12,7 @@ import io
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, ImageOps
 from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.contracts import CheckResult
 from imagery.guardrail import rlimits, wire
-from imagery.guardrail.checks import PHASES, not_measured
+from imagery.guardrail.checks import OUTPUT_PHASES, PHASES, PictureCheck, not_measured
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import FORMATS, PictureError, cropped
 from imagery.guardrail.subject import GuardrailSubject
@@ -82,11 +82,20 @@ def _examine(order: dict[str, Any], data: bytes) -> Answer:
     return answer, blobs
 
 
-def run_checks(subject: GuardrailSubject) -> tuple[list[CheckResult], str | None]:
+def _judge(order: dict[str, Any], data: bytes) -> Answer:
+    subject = GuardrailSubject(data, None, PictureLimits.from_json(order["limits"]))
+    results, code = run_checks(subject, OUTPUT_PHASES)
+    preview = _preview(subject.small) if code is None and order["preview"] else b""
+    return {"checks": [result.to_json() for result in results]}, [preview]
+
+
+def run_checks(
+    subject: GuardrailSubject, phases: Sequence[Sequence[PictureCheck]] = PHASES
+) -> tuple[list[CheckResult], str | None]:
     """Every check's result in order, and the code of the first rejection."""
     results: list[CheckResult] = []
     code: str | None = None
-    for phase in PHASES:
+    for phase in phases:
         if code is not None:
             results += [not_measured(check.name, f"not needed: {code}") for check in phase]
             continue
@@ -117,6 +126,7 @@ def _thumbnail(order: dict[str, Any], data: bytes) -> Answer:
 
 _ORDERS: dict[str, Callable[[dict[str, Any], bytes], Answer]] = {
     "examine": _examine,
+    "judge": _judge,
     "thumbnail": _thumbnail,
 }
 

@@ -12,7 +12,7 @@ from imagery.environment import SettingsError, read
 from imagery.old_settings import complaint, renamed
 from imagery.prices import PictureOrder, Prices, size_class
 from imagery.settings import Settings
-from local.nano_banana_scene import scene_size
+from local.nano_banana_models import MODELS
 
 PRO, BANANA = "gemini-3-pro-image", "gemini-nano-banana-2.1"
 TABLE = f"{PRO}:1K=0.134,2K=0.134,4K=0.24;{BANANA}:1K=0.0336,2K=0.0504,4K=0.113"
@@ -85,9 +85,10 @@ def test_an_answer_without_a_picture_costs_only_where_the_provider_says_so() -> 
 
 
 @pytest.mark.parametrize("size", ImageSize)
-@pytest.mark.parametrize("ratio", ["1:1", "16:9", "9:16", "21:9", "4:5"])
-def test_a_delivered_picture_has_the_size_class_of_its_area(size: ImageSize, ratio: str) -> None:
-    assert size_class(*scene_size(ratio, size)) is size
+@pytest.mark.parametrize("model", MODELS)
+def test_a_delivered_picture_has_the_size_class_of_its_area(model: str, size: ImageSize) -> None:
+    for ratio in MODELS[model].ratios:
+        assert size_class(*MODELS[model].pixels(ratio, size)) is size, ratio
 
 
 def test_sizes_between_two_classes_go_to_the_nearer_one() -> None:

@@ -15,6 +15,7 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   orchestration_terminated: 'Somebody terminated the orchestration. A retry continues where it stopped.',
   nano_banana_safety: 'The image model rejected this scene. Change the prompt and send the photo again.',
   nano_banana_no_image: 'The image model returned no picture. Retry, or write a simpler prompt.',
+  placed_picture_rejected: 'The picture may not be shown. Change the prompt, or retry: another picture is paid again.',
   nano_banana_payment_required: "The provider's prepaid balance is empty. Top it up, then retry.",
   nano_banana_forbidden: 'The image model does not accept the key. An operator has to replace NANO_BANANA_API_KEY.',
   nano_banana_not_configured: 'The key for the image model is not set. An operator has to set NANO_BANANA_API_KEY.',

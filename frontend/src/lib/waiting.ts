@@ -12,6 +12,7 @@ const REASONS: Partial<Record<ErrorCode, string>> = {
   nano_banana_unreachable: 'Nano Banana does not respond',
   nano_banana_rate_limited: 'Nano Banana asked to slow down',
   payment_pending: 'A paid call is in progress',
+  delivery_failed: 'The paid picture is kept until it can be delivered',
   same_picture_pending: 'Another job is paying for the same picture',
 };
 const BUDGETS: Partial<Record<ErrorCode, string>> = {

@@ -35,4 +35,19 @@ PHASES: tuple[tuple[PictureCheck, ...], ...] = (
     (NsfwCheck(),),
 )
 
-__all__ = ["FILE_SIZE", "PHASES", "PROMPT_CHECKS", "PictureCheck", "PromptCheck", "not_measured"]
+# of a picture that is about to be delivered: what it shows, not whether a subject can be cut out of it
+OUTPUT_PHASES: tuple[tuple[PictureCheck, ...], ...] = (
+    (DecodingCheck(),),
+    (BlockedPictureCheck(),),
+    (NsfwCheck(),),
+)
+
+__all__ = [
+    "FILE_SIZE",
+    "OUTPUT_PHASES",
+    "PHASES",
+    "PROMPT_CHECKS",
+    "PictureCheck",
+    "PromptCheck",
+    "not_measured",
+]

@@ -1,0 +1,82 @@
+"""From a paid answer to the picture that is delivered. Nothing here pays, and each step can be repeated."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from activities.attempt import Attempt
+from imagery.contracts import BlobRef, CheckResult, StageResult, paid_answer
+from imagery.guardrail.content_safety import ContentSafetyUnavailableError
+from imagery.guardrail.sandbox import SandboxError
+from imagery.guardrail.turns import Turn
+from imagery.png import SIGNATURE, without_personal_metadata
+from imagery.providers.response import PlacedImage
+from imagery.storage import StorageError
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+_LOOK_AGAIN_S = 5.0
+_PNG = "image/png"
+_PAID = "The picture is paid and kept; what is left to do costs nothing."
+REJECTED = "placed_picture_rejected"
+
+
+def store_answer(attempt: Attempt, placed: PlacedImage) -> BlobRef:
+    """Keep the provider's bytes as they came. From here on the call counts as answered."""
+    answer = paid_answer(attempt.job_id, attempt.stage, attempt.order.run)
+    return attempt.services.storage.write(answer, placed.data, placed.content_type, overwrite=False)
+
+
+def stored_answer(attempt: Attempt) -> BlobRef | None:
+    """The paid answer that an earlier attempt, or run, has stored. Returns None if there is none."""
+    runs = attempt.services.ledger.answered_runs(attempt.job_id, attempt.order.run, attempt.stage)
+    answers = [paid_answer(attempt.job_id, attempt.stage, run) for run in runs]
+    return next((each for each in answers if attempt.services.storage.exists(each)), None)
+
+
+def deliver(attempt: Attempt, answer: BlobRef) -> StageResult:
+    """Settle what was paid, then derive the picture, judge it and give it its name.
+
+    A step that can't be taken now is waited for, up to the job's deadline.
+    """
+    attempt.settle()
+    services = attempt.services
+    try:
+        picture = derive(services.storage.read(answer))
+        objection = services.guardrail.judge(picture, Turn(attempt.job.owner_id))
+        if objection is not None:
+            return _rejected(attempt, answer, objection)
+        services.storage.write(attempt.target, picture, _PNG, overwrite=False)
+    except (SandboxError, ContentSafetyUnavailableError) as error:
+        return attempt.later(error.code, f"{_PAID} {error}", _LOOK_AGAIN_S)
+    except StorageError as error:
+        _log.warning("delivery_failed", error=str(error))
+        return attempt.later("storage_unavailable", f"{_PAID} The store does not respond.", _LOOK_AGAIN_S)
+    except Exception as error:
+        # to give up would mean to pay again: the job waits for whoever mends it, up to its deadline
+        _log.exception("delivery_failed")
+        why = f"An unexpected {type(error).__name__} interrupted it."
+        return attempt.later("delivery_failed", f"{_PAID} {why}", _LOOK_AGAIN_S)
+    return attempt.succeed_paid()
+
+
+def derive(answer: bytes) -> bytes:
+    """The picture as PNG whatever the model sent, as the blob's name promises; nothing personal in it."""
+    if answer.startswith(SIGNATURE):
+        return without_personal_metadata(answer)
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(answer)) as image:
+        image.save(buffer, "PNG", compress_level=1)
+    return without_personal_metadata(buffer.getvalue())
+
+
+def _rejected(attempt: Attempt, answer: BlobRef, objection: CheckResult) -> StageResult:
+    """The model was paid for a picture that nobody gets. A retry may bring another one, and pays again."""
+    _log.warning(REJECTED, check=objection.name, measured=objection.measured, blob=answer.path)
+    message = (
+        f"The image model was paid for a picture that is not delivered: {objection.name} measured "
+        f"{objection.measured} ({objection.limit}). A retry asks for another picture and pays again."
+    )
+    return attempt.reject_paid(REJECTED, message)
