@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageFilter
+from PIL.PngImagePlugin import PngInfo
 
 from local.nano_banana_backdrops import BACKDROPS, city_lights, window_light
 from local.nano_banana_mark import mark
@@ -43,8 +44,10 @@ def compose(cutout: Image.Image, prompt: str, size: tuple[int, int], seed: int |
         _reflection(scene, subject, left, top)
     scene.paste(subject, (left, top), subject)
     mark(scene)
+    comment = PngInfo()
+    comment.add_text("Comment", "Simulated picture: no image model has made it.")
     buffer = io.BytesIO()
-    scene.save(buffer, "PNG", compress_level=1)
+    scene.save(buffer, "PNG", compress_level=1, pnginfo=comment)
     return buffer.getvalue()
 
 
