@@ -6,6 +6,7 @@ import base64
 import io
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from starlette.responses import JSONResponse, Response
 
 from local.nano_banana_order import PictureOrder
+from local.nano_banana_signing import broken
 from local.nano_banana_usage import usage
 
 Json = dict[str, Any]
@@ -21,6 +23,18 @@ _THOUGHT = "The subject comes first, then the place, then the light (simulated).
 _DESCRIBED = "I can only describe this scene, not draw it."
 _PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _RPC = "type.googleapis.com/google.rpc."
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of an order as PNG, before and after it was signed; ``sign`` does that with another one.
+
+    ``sign`` takes bytes and content type and returns bytes.
+    """
+
+    plain: bytes
+    signed: bytes
+    sign: Callable[[bytes, str], bytes]
 
 
 def usual(order: PictureOrder, picture: bytes) -> Json:
@@ -103,47 +117,55 @@ REFUSALS: dict[str, Json] = {
 }
 
 
-def _drafts(answer: Json, picture: bytes) -> None:
-    draft = _smaller(picture)
-    _parts(answer)[:] = [_inline(draft), {"text": _SAID}, _inline(draft, thought=True), _inline(picture)]
+def _drafts(answer: Json, drawn: Drawn) -> None:
+    draft = _smaller(drawn.plain)
+    _parts(answer)[:] = [_inline(draft), {"text": _SAID}, _inline(draft, thought=True), _inline(drawn.signed)]
 
 
-def _thought_only(answer: Json, _: bytes) -> None:
+def _thought_only(answer: Json, _: Drawn) -> None:
     for part in _parts(answer):
         part["thought"] = True
 
 
-def _second_candidate(answer: Json, _: bytes) -> None:
+def _second_candidate(answer: Json, _: Drawn) -> None:
     answer["candidates"].insert(0, {"finishReason": "STOP", "index": 0, "content": {"role": "model"}})
 
 
-def _url_safe(answer: Json, picture: bytes) -> None:
-    _parts(answer)[-1]["inlineData"]["data"] = base64.urlsafe_b64encode(picture).decode().rstrip("=")
+def _url_safe(answer: Json, drawn: Drawn) -> None:
+    _parts(answer)[-1]["inlineData"]["data"] = base64.urlsafe_b64encode(drawn.signed).decode().rstrip("=")
 
 
-def _in_lines(answer: Json, picture: bytes) -> None:
-    _parts(answer)[-1]["inlineData"]["data"] = base64.encodebytes(picture).decode()
+def _in_lines(answer: Json, drawn: Drawn) -> None:
+    _parts(answer)[-1]["inlineData"]["data"] = base64.encodebytes(drawn.signed).decode()
 
 
-def _snake_case(answer: Json, picture: bytes) -> None:
-    inline = _inline(picture)["inlineData"]
+def _snake_case(answer: Json, drawn: Drawn) -> None:
+    inline = _inline(drawn.signed)["inlineData"]
     _parts(answer)[-1] = {"inline_data": {"mime_type": inline["mimeType"], "data": inline["data"]}}
 
 
-def _jpeg(answer: Json, picture: bytes) -> None:
+def _jpeg(answer: Json, drawn: Drawn) -> None:
     buffer = io.BytesIO()
-    with Image.open(io.BytesIO(picture)) as image:
+    with Image.open(io.BytesIO(drawn.plain)) as image:
         image.convert("RGB").save(buffer, "JPEG", quality=92)
     # declared as what it is not
-    _parts(answer)[-1] = _inline(buffer.getvalue())
+    _parts(answer)[-1] = _inline(drawn.sign(buffer.getvalue(), "image/jpeg"))
 
 
-def _null_feedback(answer: Json, _: bytes) -> None:
+def _null_feedback(answer: Json, _: Drawn) -> None:
     answer["promptFeedback"] = None
 
 
+def _unsigned(answer: Json, drawn: Drawn) -> None:
+    _parts(answer)[-1] = _inline(drawn.plain)
+
+
+def _broken_signature(answer: Json, drawn: Drawn) -> None:
+    _parts(answer)[-1] = _inline(broken(drawn.signed))
+
+
 # the usual answer, changed: the picture is there, and billed
-BILLED: dict[str, Callable[[Json, bytes], None]] = {
+BILLED: dict[str, Callable[[Json, Drawn], None]] = {
     "drafts": _drafts,
     "thought_only": _thought_only,
     "second_candidate": _second_candidate,
@@ -152,6 +174,8 @@ BILLED: dict[str, Callable[[Json, bytes], None]] = {
     "snake_case": _snake_case,
     "jpeg": _jpeg,
     "null_feedback": _null_feedback,
+    "unsigned": _unsigned,
+    "broken_signature": _broken_signature,
 }
 
 # the usual answer with another picture than the usual one, billed as what it is

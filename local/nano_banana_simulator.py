@@ -1,9 +1,9 @@
 """A stand-in for the paid image API: the same HTTP shape, a bill, and a fault menu.
 
-``python -m local.nano_banana_simulator --port 8090``. It serves the paths of the Gemini API and those of
-Vertex AI. Control side: ``GET`` and ``DELETE
-/_simulator/bill``; ``GET``, ``POST`` and ``DELETE /_simulator/faults``; ``GET /healthz``. The control side
-serves this machine alone, and no path serves web pages of other sites.
+``python -m local.nano_banana_simulator --port 8090`` serves the paths of the Gemini API and of Vertex AI.
+Control side: ``GET`` and ``DELETE /_simulator/bill``; ``GET``, ``POST`` and ``DELETE /_simulator/faults``;
+``GET /_simulator/trust``; ``GET /healthz``. The control side serves this machine alone, and no path serves
+web pages of other sites.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from local.callers import CallersGuard
-from local.nano_banana_answers import BILLED, ERRORS, REFUSALS, error, rate_limited, refusal, usual
+from local.nano_banana_answers import BILLED, ERRORS, REFUSALS, Drawn, error, rate_limited, refusal, usual
 from local.nano_banana_bill import Bill, Prices, PricesError
 from local.nano_banana_doors import DEVELOPER, VERTEX, Door
 from local.nano_banana_faults import FaultError, ProviderFault, ProviderFaults
 from local.nano_banana_models import SIZES
 from local.nano_banana_order import BadRequestError, PictureOrder, read_order
 from local.nano_banana_scene import compose
+from local.nano_banana_signing import PictureSigner
 
 _MAX_BODY = 20 * 1024 * 1024
 _VERTEX_PATH = "/{version}/projects/{project}/locations/{location}/publishers/google/models"
@@ -51,6 +52,7 @@ class SimulatorOptions:
     bill_file: Path | None = None
     workers: int = 2
     access_token: str | None = None
+    unsigned: bool = False
 
 
 class Simulator:
@@ -60,6 +62,7 @@ class Simulator:
         self._options = options
         self._bill = Bill(options.prices, options.bill_file)
         self._faults = ProviderFaults()
+        self._signer = None if options.unsigned else PictureSigner()
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="compose")
 
     def app(self) -> Starlette:
@@ -74,6 +77,7 @@ class Simulator:
                 Route("/{version}/publishers/google/models/{model}", self.describe, methods=["GET"]),
                 Route("/_simulator/bill", self.bill, methods=["GET", "DELETE"]),
                 Route("/_simulator/faults", self.faults, methods=["GET", "POST", "DELETE"]),
+                Route("/_simulator/trust", self.trust),
                 Route("/healthz", self.healthz),
             ],
             middleware=[Middleware(CallersGuard)],
@@ -99,6 +103,12 @@ class Simulator:
             except (FaultError, ValueError) as error:
                 return JSONResponse({"error": str(error)}, 400)
         return JSONResponse(self._faults.report())
+
+    async def trust(self, _: Request) -> Response:
+        """The root certificate of the signed pictures, in PEM."""
+        if self._signer is None:
+            return JSONResponse({"error": "the pictures are unsigned"}, 404)
+        return Response(self._signer.root_pem, media_type="application/x-pem-file")
 
     async def describe(self, request: Request) -> Response:
         """A model's description, which is free."""
@@ -145,14 +155,21 @@ class Simulator:
         if kind == "smaller_size":
             order = replace(order, size=SIZES[0])
         loop = asyncio.get_running_loop()
-        picture = await loop.run_in_executor(
-            self._pool, compose, order.images[0], order.prompt, order.pixels, order.seed
-        )
+        drawn = await loop.run_in_executor(self._pool, self._draw, order)
         self._bill.charge(job_id, order.model, order.size, order.labels)
-        answer = usual(order, picture)
+        answer = usual(order, drawn.signed)
         if kind in BILLED:
-            BILLED[kind](answer, picture)
+            BILLED[kind](answer, drawn)
         return answer
+
+    def _draw(self, order: PictureOrder) -> Drawn:
+        signer = self._signer
+
+        def sign(picture: bytes, content_type: str) -> bytes:
+            return signer.sign(picture, content_type, order.model) if signer else picture
+
+        plain = compose(order.images[0], order.prompt, order.pixels, order.seed)
+        return Drawn(plain, sign(plain, "image/png"), sign)
 
     async def _before_reading(self, request: Request, fault: ProviderFault | None) -> Response | None:
         kind = fault.kind if fault else None
@@ -224,6 +241,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--hang-s", type=float, default=600.0, help="longest wait of a time-out fault")
     parser.add_argument("--bill-file", type=Path, help="keep the bill in this file")
     parser.add_argument("--access-token", help="the bearer token that Vertex's address takes (any)")
+    parser.add_argument("--unsigned", action="store_true", help="pictures without Content Credentials")
     given = parser.parse_args(arguments)
     try:
         prices = Prices.of(given.prices, given.price_usd)
@@ -235,6 +253,7 @@ def main(arguments: list[str]) -> int:
         hang_s=given.hang_s,
         bill_file=given.bill_file,
         access_token=given.access_token,
+        unsigned=given.unsigned,
     )
     uvicorn.run(Simulator(options).app(), host=given.host, port=given.port, log_level="warning")
     return 0

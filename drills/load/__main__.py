@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from drills.load.audit import problems, resolve_unknown, wait_for_the_last_bill
+from drills.load.audit import billed_pictures, problems, resolve_unknown, wait_for_the_last_bill
 from drills.load.chaos import Killer
 from drills.load.jobs import Log, ends, send, wait_for_all
 from drills.load.target import Target, fresh, running
@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> int:
         for line in found:
             sys.stderr.write(line + "\n")
         _say(ends=ends(statuses), refused=log.refused, client_retries=log.retries, lost_answers=resolved)
+        _say(billed_usd_by_picture=billed_pictures(target))
         terminal = sum(each["finished_at"] is not None for each in statuses.values())
         _say(
             jobs=len(log.sent),

@@ -1,4 +1,4 @@
-"""After the load: the ledger against the bill, job by job, and every picture against its promise."""
+"""After the load: the ledger against the bill, job by job and picture by picture, and each promise kept."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import httpx
 from PIL import Image
 
 from drills.load.target import Target
-from imagery.contracts import TERMINAL_STATES, JobState
+from imagery.contracts import TERMINAL_STATES, ImageSize, JobState
 
 _CENT = 1e-6
+_NOTHING: dict[str, Any] = {"billed": 0, "usd": 0.0, "by_model": {}}
 
 
 def wait_for_the_last_bill(target: Target, quiet_s: float = 10.0, limit_s: float = 300.0) -> None:
@@ -33,7 +34,7 @@ def resolve_unknown(target: Target) -> int:
         if not calls:
             break
         for call in calls:
-            charged = bill.get(call["job_id"], {"billed": 0})["billed"] > 0
+            charged = bill.get(call["job_id"], _NOTHING)["billed"] > 0
             answer = target.api.post(
                 f"/api/v1/jobs/{call['job_id']}/spend/resolve", json={"charged": charged}
             )
@@ -48,16 +49,32 @@ def problems(target: Target, statuses: dict[str, dict[str, Any]]) -> list[str]:
     for job_id, status in statuses.items():
         if JobState(status["state"]) not in TERMINAL_STATES:
             found.append(f"{job_id} hangs in {status['state']} {status['stage']}")
-        billed = bill.get(job_id, {"billed": 0})["billed"]
-        if billed > 1:
-            found.append(f"{job_id} was billed {billed} times")
+        entry = bill.get(job_id, _NOTHING)
+        if entry["billed"] > 1:
+            found.append(f"{job_id} was billed {entry['billed']} times")
         now = target.api.get(f"/api/v1/status/{job_id}").json()
-        if abs(now["cost_usd"] - 0.08 * billed) > _CENT:
-            found.append(f"{job_id} says ${now['cost_usd']} and was billed {billed} times")
+        if abs(now["cost_usd"] - entry["usd"]) > _CENT:
+            found.append(f"{job_id} says ${now['cost_usd']} and was billed ${entry['usd']}")
+        found += [
+            f"{job_id} ordered {now['image_size']} and was billed {size} of {model}"
+            for model, sizes in entry["by_model"].items()
+            for size in sizes
+            # a picture may come smaller than it was ordered; then it is billed as what it is
+            if size not in {now["image_size"], ImageSize.K1}
+        ]
         if status["state"] == "COMPLETED":
             found += [f"{job_id} {stage}: no picture" for stage in _missing(target.api, job_id)]
     unknown = [job_id for job_id in set(bill) - set(statuses) if bill[job_id]["billed"]]
     return found + [f"{job_id} was billed and is no job of this load" for job_id in unknown]
+
+
+def billed_pictures(target: Target) -> dict[str, float]:
+    """USD by ``model/size``: the bill's side of what a ledger that counts by picture has to say too."""
+    return {
+        f"{model}/{size}": entry["usd"]
+        for model, sizes in target.bill()["by_model"].items()
+        for size, entry in sizes.items()
+    }
 
 
 def _missing(api: httpx.Client, job_id: str) -> list[str]:

@@ -65,6 +65,11 @@ def kind_of(number: int) -> str:
     return "again" if number % 10 == 9 else "new"
 
 
+def size_of(number: int) -> str:
+    """One job in ten orders a larger picture."""
+    return "2K" if number % 10 == 4 else "1K"
+
+
 def send(api: httpx.Client, number: int, log: Log) -> None:
     """Send job ``number`` with its own key, again and again, until somebody takes or refuses it."""
     kind, key = kind_of(number), str(uuid.uuid4())
@@ -75,6 +80,7 @@ def send(api: httpx.Client, number: int, log: Log) -> None:
             answer = api.post(
                 "/api/v1/process",
                 files={"file": (f"{number}.jpg", data, "image/jpeg")},
+                data={"image_size": size_of(number)},
                 headers={"Idempotency-Key": key},
             )
         except httpx.TransportError:
