@@ -27,6 +27,7 @@ ERROR_CODES = (
     "invalid_api_key",
     "missing_api_key",
     "operator_only",
+    "price_above_max",
     "quota_concurrent_jobs",
     "quota_jobs_per_minute",
     "quota_usd_per_day",

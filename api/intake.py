@@ -240,7 +240,7 @@ def _options(fields: dict[str, Any]) -> JobOptions:
 
 def _fingerprint(content: str, options: JobOptions, callback_url: str | None) -> str:
     # without what was left at its default, so that an option added later does not make a key's body another
-    asked = options.model_dump(mode="json", exclude_defaults=True)
+    asked = options.without_limit.model_dump(mode="json", exclude_defaults=True)
     text = json.dumps([content, asked, *([callback_url] if callback_url else [])], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,11 +15,12 @@ STARTED = {
     "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference"}},
     **RETRY_AFTER,
 }
-_SAYS_WHEN = {402, 429}
+# a price that is too high says no time
+_SAYS_WHEN = {402: {"Retry-After": RETRY_AFTER["Retry-After"] | {"required": False}}, 429: RETRY_AFTER}
 _MEANINGS = {
     400: "The body can't be parsed.",
     401: "The API key is missing or not valid.",
-    402: "The money of this day is used up.",
+    402: "The money of this day is used up, or the price is above `max_usd`.",
     403: "The caller may not do this, or the request came from a page of another site.",
     404: "There is no such thing, or the caller may not see it.",
     409: "The request contradicts the state of the job or batch.",
@@ -55,5 +56,5 @@ def problems(*statuses: int) -> Responses:
 
 def _problem(status: int) -> dict[str, Any]:
     content = {PROBLEM_JSON: {"schema": {"$ref": PROBLEM_REF}}}
-    headers = {"headers": RETRY_AFTER} if status in _SAYS_WHEN else {}
+    headers = {"headers": _SAYS_WHEN[status]} if status in _SAYS_WHEN else {}
     return {"description": _MEANINGS[status], "content": content, **headers}

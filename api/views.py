@@ -21,7 +21,9 @@ from imagery.contracts import (
 )
 from imagery.database.callbacks import CallbackState
 from imagery.database.job_views import JobView
+from imagery.database.money import to_usd
 from imagery.database.tables import CallbackDelivery, GuardrailLog, ImageJob, StageRun
+from imagery.services import get_services
 
 
 class View(BaseModel):
@@ -103,6 +105,9 @@ class JobStatus(View):
     expired_at: datetime | None = Field(default=None, description="Since then the pictures are gone.")
     error: JobError | None = None
     cost_usd: float
+    estimated_usd: float | None = Field(
+        default=None, description="What the picture is expected to cost while it is not there yet."
+    )
     run: int
     stages: list[StageStatus]
     callback: CallbackStatus | None = None
@@ -196,11 +201,21 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         expired_at=job.expired_at,
         error=_error(job.error_code, job.error_message, job.stage),
         cost_usd=round(sum(stage.cost_usd for stage in stages), 6),
+        estimated_usd=_estimate(state, options, stages),
         run=job.run,
         stages=stages,
         callback=_callback(view.callback),
         links=links(job.job_id, completed=state is JobState.COMPLETED and job.expired_at is None),
     )
+
+
+def _estimate(state: JobState, options: JobOptions, stages: list[StageStatus]) -> float | None:
+    is_there = any(
+        stage.stage is Stage.NANO_BANANA and stage.state is StageState.SUCCEEDED for stage in stages
+    )
+    if state.is_terminal or is_there:
+        return None
+    return to_usd(get_services().settings.nano_banana.price_table.of_options(options))
 
 
 def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageStatus:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from api.errors import ApiError
 from api.intake import JobFromBlob, batch_job_request, checked_callback
+from api.price_limit import check_price
 from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobRequest
 from imagery.database.new_jobs import JobOrder
@@ -95,6 +96,7 @@ class _Intake:
         look: Callable[[BlobRef], BlobProperties],
     ) -> JobRequest | _Refusal:
         try:
+            check_price(item)
             return batch_job_request(item, self.caller, self.batch_id, check, look)
         except _REFUSALS as error:
             return error

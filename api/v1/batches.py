@@ -19,11 +19,13 @@ from api.errors import ApiError
 from api.etag import TAGGED, IfNoneMatch, tagged
 from api.guarded import in_waiting_thread
 from api.intake import IdempotencyKey, JobFromBlob
+from api.price_limit import check_sum, shared
 from api.problems import STARTED, Responses, problems
 from api.v1.batch_items import RefusedBatchItem, create_jobs
 from api.views import JobStatus, View, job_status
 from imagery.contracts import JobState
 from imagery.database.job_views import JobFilter, JobViewPage
+from imagery.database.money import to_usd
 from imagery.database.tables import Batch
 from imagery.job_ids import keyed_batch_id
 from imagery.principal import Principal
@@ -43,6 +45,13 @@ class BatchRequest(BaseModel):
     """The uploaded blobs of a batch."""
 
     items: list[JobFromBlob] = Field(min_length=1)
+    max_usd: float | None = Field(
+        default=None,
+        ge=0,
+        le=100_000,
+        allow_inf_nan=False,
+        description="Most that all pictures together may cost, USD: above it nothing is started.",
+    )
 
 
 class BatchSummary(View):
@@ -62,6 +71,7 @@ class BatchStatus(BatchSummary):
     """A batch: how many jobs are in which state, what they cost, and a page of them."""
 
     cost_usd: float
+    estimated_usd: float = Field(description="What its open jobs are expected to cost yet.")
     jobs: list[JobStatus] = Field(description="The first jobs, or those behind `cursor`, oldest first.")
     cursor: str | None = Field(default=None, description="Pass it back as ?cursor= for the next jobs.")
     refused: list[RefusedBatchItem] = Field(description="Items without a job; with the first page only.")
@@ -96,7 +106,7 @@ def list_batches(
     return tagged(page, if_none_match)
 
 
-@router.post("", status_code=202, responses={**_ACCEPTED, **problems(400, 403, 409, 422, 429)})
+@router.post("", status_code=202, responses={**_ACCEPTED, **problems(400, 402, 403, 409, 422, 429)})
 async def create_batch(
     request: BatchRequest,
     response: Response,
@@ -108,8 +118,10 @@ async def create_batch(
     A blob whose upload has already started a job joins the batch with that job. The same `Idempotency-Key`
     with the same items returns the same batch (200). A batch counts as one job of the minute. Its items run
     a few at a time, count as open when their turn comes, and are refused when the day's money is used up.
+    Pictures that together cost more than `max_usd` are not started (402).
     """
     _check_size(request)
+    await asyncio.to_thread(_check_price, request, caller, idempotency_key)
     batch, created = await asyncio.to_thread(_create, request, caller, idempotency_key)
     if not created and batch.request_hash != _fingerprint(request):
         detail = "This Idempotency-Key was used with other items. Use a new key for a new batch."
@@ -158,9 +170,17 @@ def _check_size(request: BatchRequest) -> None:
         raise ApiError(422, "too_many_callback_urls", detail)
 
 
+def _check_price(request: BatchRequest, caller: Principal, key: str | None) -> None:
+    """A batch that exists already is not refused because prices have risen since."""
+    known = get_services().batches.get(keyed_batch_id(caller.user_id, key)) if key else None
+    if known is None:
+        check_sum(request.items, request.max_usd)
+
+
 def _fingerprint(request: BatchRequest) -> str:
     # escaped, because a prompt may hold what no encoding takes; it is refused with its item
-    asked = json.dumps(request.model_dump(mode="python", exclude_defaults=True), sort_keys=True)
+    items = [item.without_limit.model_dump(exclude_defaults=True) for item in request.items]
+    asked = json.dumps({"items": items}, sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
@@ -179,7 +199,8 @@ def _create(request: BatchRequest, caller: Principal, key: str | None) -> tuple[
 
 async def _start(batch: Batch, caller: Principal, request: BatchRequest) -> None:
     batches = get_services().batches
-    jobs, refused = await in_waiting_thread(create_jobs, batch.batch_id, caller, request.items)
+    items = shared(request.items, request.max_usd)
+    jobs, refused = await in_waiting_thread(create_jobs, batch.batch_id, caller, items)
     errors = [item.model_dump() for item in refused]
     if len(refused) == len(request.items):
         await asyncio.to_thread(batches.forget, batch.batch_id)
@@ -227,12 +248,14 @@ def _status(
     services = get_services()
     batch = _find(batch_id, caller)
     counts, cost_usd = services.batches.totals(batch_id)
+    expected = services.batches.expected_micro_usd(batch_id, services.settings.nano_banana.price_table)
     wanted = JobFilter(owner_id=caller.scope, batch_id=batch_id, oldest_first=True)
     page = services.jobs.page(wanted, limit=limit, cursor=cursor) if limit else JobViewPage([], None)
     refused = batch.refused if cursor is None else []
     return BatchStatus(
         **_entry(batch, counts).model_dump(),
         cost_usd=cost_usd,
+        estimated_usd=to_usd(expected),
         jobs=[job_status(view) for view in page.jobs],
         cursor=format_cursor(*page.cursor) if page.cursor else None,
         refused=[RefusedBatchItem.model_validate(each) for each in refused],

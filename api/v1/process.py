@@ -11,6 +11,7 @@ from api.durable import durable_client
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
 from api.intake import IdempotencyKey, job_id_of, job_request, read_submission
+from api.price_limit import check_price
 from api.problems import STARTED, Responses, problems
 from api.views import AcceptedJob, accepted
 from imagery.services import get_services
@@ -49,14 +50,15 @@ async def submit_job(
 
     The same `Idempotency-Key` with the same body returns the same job (200). Without a key, a blob that is
     named again with the same options is the same job too: an upload starts its job by itself, and must not
-    be paid twice.
+    be paid twice. A picture that costs more than `max_usd` is not started (402).
     """
     submission = await read_submission(request, caller)
     job_id = job_id_of(submission, caller, idempotency_key)
     job, created = None, False
-    if idempotency_key:
+    if idempotency_key or submission.options.max_usd is not None:
         job = await asyncio.to_thread(get_services().jobs.get, job_id)
     if job is None:
+        check_price(submission.options)
         wanted = await in_waiting_thread(job_request, submission, caller, job_id)
         job, created = await submit(durable_client(), wanted)
     if idempotency_key and job.request_hash != submission.fingerprint:

@@ -14,10 +14,10 @@ from api.errors import ApiError
 from api.problems import problems
 from api.v1.status import load
 from api.views import JobStatus, View, job_status
-from imagery.contracts import Stage
+from imagery.contracts import JobOptions, Stage
 from imagery.database import spend_report
 from imagery.database.ledger import NothingToResolveError
-from imagery.database.money import SpendState, usd_per_day
+from imagery.database.money import SpendState, to_usd, usd_per_day
 from imagery.database.savings import avoided
 from imagery.database.tables import utc_day, utc_now
 from imagery.principal import Principal
@@ -31,6 +31,18 @@ class SpendSums(View):
     """USD of one day or one user; `open_usd` is reserved or under way."""
 
     name: str
+    pictures: int
+    settled_usd: float
+    unknown_usd: float
+    open_usd: float
+
+
+class ModelSpend(View):
+    """USD of the pictures of one model and size class; `open_usd` is reserved or under way."""
+
+    provider: str = Field(description="Empty for calls of earlier versions, as `model`.")
+    model: str
+    size: str = Field(description="The size class that came; the ordered one where nothing came.")
     pictures: int
     settled_usd: float
     unknown_usd: float
@@ -75,12 +87,13 @@ class BudgetToday(View):
 
 
 class SpendReport(View):
-    """Days and users within `days`; outcomes, avoided and unknown since the beginning."""
+    """Days, users and models within `days`; outcomes, avoided and unknown since the beginning."""
 
-    price_usd: float
+    price_usd: float = Field(description="Of a picture of 1K. POST /quote has the others.")
     today: BudgetToday
     days: list[SpendSums]
     users: list[SpendSums]
+    models: list[ModelSpend]
     outcomes: list[LedgerSums]
     avoided: list[AvoidedSpend]
     unknown: list[UnknownPayment]
@@ -100,14 +113,15 @@ def get_spend(caller: Caller, days: Annotated[int, Query(ge=1, le=400)] = 30) ->
     """
     services, scope = get_services(), caller.scope
     since = (utc_now() - timedelta(days=days - 1)).date().isoformat()
-    price = services.settings.nano_banana.price_usd
+    price = services.settings.nano_banana.price_table.of_options(JobOptions())
     with services.database.read() as session:
         committed = spend_report.committed_usd(session, utc_day(), scope)
         return SpendReport(
-            price_usd=price,
+            price_usd=to_usd(price),
             today=_today(caller, committed),
             days=[SpendSums.model_validate(each) for each in spend_report.by_day(session, since, scope)],
             users=[SpendSums.model_validate(each) for each in spend_report.by_user(session, since, scope)],
+            models=[ModelSpend.model_validate(each) for each in spend_report.by_model(session, since, scope)],
             outcomes=[LedgerSums.model_validate(each) for each in spend_report.outcomes(session, scope)],
             avoided=[AvoidedSpend.model_validate(each) for each in avoided(session, scope)],
             unknown=[

@@ -14,6 +14,7 @@ from api.auth import Caller
 from api.errors import ApiError
 from api.guarded import in_waiting_thread
 from api.intake import CALLBACK_DESCRIPTION, check_offered, check_prompt, checked_callback
+from api.price_limit import check_price
 from api.problems import problems
 from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
@@ -59,6 +60,7 @@ async def create_upload(request: UploadRequest, caller: Caller) -> UploadLink:
         )
     check_prompt(request.prompt)
     check_offered(request)
+    check_price(request)
     return await in_waiting_thread(_ticket, services, request, caller.user_id)
 
 

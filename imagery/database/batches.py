@@ -15,7 +15,9 @@ from imagery.contracts import TERMINAL_STATES, JobState
 from imagery.database.engine import Database
 from imagery.database.events import record
 from imagery.database.job_rows import lock_job
+from imagery.database.quotas import expected_micro_usd, has_its_picture
 from imagery.database.tables import Batch, ImageJob, StageRun, utc_now
+from imagery.prices import Prices
 
 _CHUNK = 200
 # ingress ends a request at 240 s
@@ -83,6 +85,12 @@ class Batches:
         with self._database.read() as session:
             states = _states(session, [batch_id]).get(batch_id, {})
             return states, round(session.exec(query).one() or 0.0, 6)
+
+    def expected_micro_usd(self, batch_id: str, prices: Prices) -> int:
+        """What the pictures of its open jobs are expected to cost yet."""
+        is_open = col(ImageJob.state).not_in(TERMINAL_STATES) & (col(ImageJob.batch_id) == batch_id)
+        with self._database.read() as session:
+            return expected_micro_usd(session, prices, is_open & ~has_its_picture())
 
     def refuse(self, batch_id: str, refused: list[dict[str, Any]]) -> None:
         """Keep which items got no job, and why."""

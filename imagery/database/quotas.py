@@ -11,10 +11,19 @@ from sqlalchemy import ColumnElement, exists, func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from imagery.contracts import OPEN_STATES, ImageSize, JobOptions, JobState
+from imagery.contracts import OPEN_STATES, ImageSize, JobOptions, JobState, Stage, StageState
 from imagery.database.engine import Database
 from imagery.database.money import SpendState, to_micro, to_usd, usd_per_day
-from imagery.database.tables import Batch, ImageJob, JobEvent, SpendEntry, UploadTicket, User, utc_now
+from imagery.database.tables import (
+    Batch,
+    ImageJob,
+    JobEvent,
+    SpendEntry,
+    StageRun,
+    UploadTicket,
+    User,
+    utc_now,
+)
 from imagery.prices import Prices
 from imagery.settings import Settings
 from imagery.storage import LINK_LIFETIME_S
@@ -169,6 +178,15 @@ def expected_micro_usd(session: Session, prices: Prices, which: ColumnElement[bo
     query = columns(size, func.count()).select_from(ImageJob).where(which).group_by(size)
     rows = session.execute(query)
     return sum(prices.of_order(ImageSize(name or ImageSize.K1)) * int(number) for name, number in rows)
+
+
+def has_its_picture() -> ColumnElement[bool]:
+    """The condition that a job's paid stage has succeeded."""
+    return (
+        exists()
+        .where(col(StageRun.job_id) == ImageJob.job_id, col(StageRun.stage) == Stage.NANO_BANANA.value)
+        .where(col(StageRun.state) == StageState.SUCCEEDED)
+    )
 
 
 def _check_money(usage: OwnerUsage, price_micro_usd: int, now: datetime) -> None:

@@ -31,6 +31,22 @@ class LedgerTotals:
 
 
 @dataclass(frozen=True)
+class ModelTotals:
+    """USD of the calls to one model for pictures of one size class: the one that came, else the ordered one.
+
+    ``provider`` and ``model`` are empty for calls of versions that did not keep them.
+    """
+
+    provider: str
+    model: str
+    size: str
+    pictures: int
+    settled_usd: float
+    unknown_usd: float
+    open_usd: float
+
+
+@dataclass(frozen=True)
 class OutcomeTotals:
     """Ledger entries in one state, with all calls that were made for them."""
 
@@ -67,6 +83,23 @@ def by_user(session: Session, since: str, owner_id: str | None) -> list[LedgerTo
     )
     named = [LedgerTotals(**{**vars(sums), "name": names.get(sums.name, sums.name)}) for sums in found]
     return sorted(named, key=lambda sums: -(sums.settled_usd + sums.unknown_usd))
+
+
+def by_model(session: Session, since: str, owner_id: str | None) -> list[ModelTotals]:
+    """Sums of each model and size class from the day ``since``, the highest first."""
+    groups = [
+        func.coalesce(column, "")
+        for column in (
+            col(SpendEntry.provider),
+            col(SpendEntry.model),
+            func.coalesce(col(SpendEntry.delivered_size), col(SpendEntry.image_size)),
+        )
+    ]
+    found = [
+        ModelTotals(provider, model, size, *_totals(sums))
+        for (provider, model, size), sums in _grouped(session, groups, since, owner_id)
+    ]
+    return sorted(found, key=lambda sums: -(sums.settled_usd + sums.unknown_usd))
 
 
 def outcomes(session: Session, owner_id: str | None) -> list[OutcomeTotals]:
@@ -121,10 +154,18 @@ def owned(column: Any, owner_id: str | None) -> ColumnElement[bool]:
 
 
 def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Iterator[LedgerTotals]:
+    for (name,), sums in _grouped(session, [group], since, owner_id):
+        yield LedgerTotals(name, *_totals(sums))
+
+
+def _grouped(
+    session: Session, groups: list[Any], since: str, owner_id: str | None
+) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """By group: how many pictures, and micro USD settled, unknown and under way."""
     state, price = col(SpendEntry.state), col(SpendEntry.price_micro_usd)
     query = (
         columns(
-            group,
+            *groups,
             func.sum(case((state == SpendState.SETTLED, 1), else_=0)),
             func.sum(case((state == SpendState.SETTLED, price), else_=0)),
             func.sum(case((state == SpendState.UNKNOWN, price), else_=0)),
@@ -133,10 +174,14 @@ def _sums(session: Session, group: Any, since: str, owner_id: str | None) -> Ite
         .where(
             state != SpendState.RELEASED, col(SpendEntry.day) >= since, owned(SpendEntry.owner_id, owner_id)
         )
-        .group_by(group)
-        .order_by(group)
+        .group_by(*groups)
+        .order_by(*groups)
     )
-    for name, pictures, settled, unknown, under_way in session.execute(query):
-        yield LedgerTotals(
-            name, int(pictures), *(to_usd(int(each)) for each in (settled, unknown, under_way))
-        )
+    for row in session.execute(query):
+        yield tuple(row[: len(groups)]), tuple(row[len(groups) :])
+
+
+def _totals(sums: tuple[Any, ...]) -> tuple[int, float, float, float]:
+    pictures, *money = (int(each) for each in sums)
+    settled, unknown, under_way = map(to_usd, money)
+    return pictures, settled, unknown, under_way

@@ -230,6 +230,8 @@ GOOD: dict[tuple[str, int], Request] = {
     ("get_guardrail_verdict", 200): lambda w: w.get(f"/jobs/{submitted(w)}/guardrail"),
     ("get_image", 302): lambda w: w.get(f"/jobs/{w.completed()}/images/rembg"),
     ("get_spend", 200): lambda w: w.get("/spend"),
+    ("get_spend_table", 200): lambda w: w.get("/spend.csv"),
+    ("get_quote", 200): lambda w: w.post("/quote", json={"count": 3}),
     ("resolve_payment", 200): lambda w: w.post(f"/jobs/{w.unpaid()}/spend/resolve", json={"charged": True}),
     ("create_upload", 201): lambda w: w.post("/uploads", json=UPLOAD),
     ("get_guardrail_limits", 200): lambda w: w.get("/guardrail/limits"),
@@ -278,6 +280,9 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("get_image", 422): lambda w: w.get(f"/jobs/{w.job()}/images/painting"),
     ("get_image", 429): lambda w: too_often(lambda: w.get(f"/jobs/{w.completed()}/images/rembg?width=32")),
     ("get_spend", 422): lambda w: w.get("/spend?days=0"),
+    ("get_spend_table", 422): lambda w: w.get("/spend.csv?limit=0"),
+    ("get_quote", 400): lambda w: w.post("/quote", **DEEP),
+    ("get_quote", 422): lambda w: w.post("/quote", json={"count": 0}),
     ("resolve_payment", 400): lambda w: w.post(f"/jobs/{NOBODY}/spend/resolve", **DEEP),
     ("resolve_payment", 404): lambda w: w.post(f"/jobs/{NOBODY}/spend/resolve", json={"charged": True}),
     ("resolve_payment", 409): lambda w: w.post(f"/jobs/{w.job()}/spend/resolve", json={"charged": True}),
@@ -297,6 +302,9 @@ OTHERS: dict[tuple[str, int], Request] = {
     ("list_batches", 422): lambda w: w.get("/batches?cursor=nonsense"),
     ("create_batch", 200): lambda w: twice(w, "/batches", [{"json": {"items": [{"blob": w.upload()}]}}] * 2),
     ("create_batch", 400): lambda w: w.post("/batches", **DEEP),
+    ("create_batch", 402): lambda w: w.post(
+        "/batches", json={"items": [{"blob": w.upload()}], "max_usd": 0.01}
+    ),
     ("create_batch", 409): lambda w: twice(
         w, "/batches", [{"json": {"items": [{"blob": w.upload()}]}} for _ in range(2)]
     ),

@@ -146,6 +146,14 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         (200, 200, 200, 200),
     ),
     ("get", "/api/v1/spend"): (lambda client, world: client.get("/api/v1/spend"), (200, 200, 200, 200)),
+    ("get", "/api/v1/spend.csv"): (
+        lambda client, world: client.get("/api/v1/spend.csv"),
+        (200, 200, 200, 200),
+    ),
+    ("post", "/api/v1/quote"): (
+        lambda client, world: client.post("/api/v1/quote", json={}),
+        (200, 200, 200, 200),
+    ),
     ("post", "/api/v1/jobs/{job_id}/spend/resolve"): (
         lambda client, world: client.post(
             f"/api/v1/jobs/{world.job_id}/spend/resolve", json={"charged": False}
