@@ -26,6 +26,7 @@ from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.gpu_answers import LastAnswer
 from imagery.database.migrate import current_revision, head_revision
 from imagery.gpu_client import HEALTH_TIMEOUT_S
+from imagery.providers.model_watch import REMEDIES, ModelWatch, told
 from imagery.services import Services, get_services
 
 router = APIRouter(tags=["operations"])
@@ -39,6 +40,8 @@ _GPU_QUIET_S = 300
 _GPU_HEALTHY = {"READY", "BUSY"}
 _DAY_S = 24 * 3600
 _PROBE = "healthz-probe"
+# for a look at the image model that is under way
+_PATIENCE_S = 1.0
 _OPERATORS_PROBE = "Only operators may wake the GPU service. Ask one of them, or leave `probe` out."
 
 
@@ -207,8 +210,9 @@ def _circuit(dependency: GuardedDependency) -> DependencyHealth | None:
     until = f" until {circuit.probe_at:%H:%M:%S} UTC" if circuit.probe_at else ""
     if circuit.forced:
         until = " until it is closed by hand"
+    error = told(circuit.last_error) if circuit.last_error in REMEDIES else circuit.last_error
     return DependencyHealth(
-        state="degraded", reason=f"circuit {circuit.state.value}{until} ({circuit.last_error}); jobs wait"
+        state="degraded", reason=f"circuit {circuit.state.value}{until} ({error}); jobs wait"
     )
 
 
@@ -266,4 +270,12 @@ def _nano_banana() -> DependencyHealth:
         return DependencyHealth(
             state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage"
         )
-    return DependencyHealth(state="ok")
+    look = _model_watch(get_services()).last(_PATIENCE_S)
+    if look is None:
+        return DependencyHealth(state="unknown", reason="it was asked and has not answered yet")
+    return DependencyHealth(state="ok" if look.is_usable else "degraded", reason=str(look))
+
+
+@lru_cache(maxsize=1)
+def _model_watch(services: Services) -> ModelWatch:
+    return ModelWatch(services.nano_banana)

@@ -74,6 +74,7 @@ class Doctor:
             "models": self.models,
             "azurite": self.azurite,
             "stack": self.stack,
+            "image-model": self.image_model,
         }
         findings = [_guarded(name, checks[name]) for name in checks if not names or name in names]
         if not names or _ALL_PORTS in names:
@@ -195,6 +196,17 @@ class Doctor:
             # it runs under another user
             pass
         return Finding("stack", True, f"running (pid {pid})")
+
+    def image_model(self) -> Finding:
+        """The paid model takes calls with this key; asking for its description is free."""
+        name, python = "image-model", self._venv_python()
+        if not self._environment.get("NANO_BANANA_API_KEY"):
+            return Finding(name, True, "simulated (no NANO_BANANA_API_KEY)")
+        if python is None:
+            return Finding(name, False, "not asked: no virtual environment", "make setup")
+        done = self._run([str(python), "-m", "imagery.providers.look"])
+        found = done.stdout.strip() or done.stderr.strip()[-300:]
+        return Finding(name, done.returncode == 0, found, "see the reason on the left, then: make doctor")
 
     def port(self, name: str, default: int) -> Finding:
         """A port of the stack is free, or used by this folder's own stack."""

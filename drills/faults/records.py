@@ -11,7 +11,9 @@ from sqlmodel import Session, SQLModel, col
 from sqlmodel import select as select_rows
 
 from imagery.contracts import JobState
-from imagery.database.engine import make_engine
+from imagery.database.breakers import CircuitBreakers
+from imagery.database.circuits import BreakerPolicy, GuardedDependency
+from imagery.database.engine import Database, make_engine
 from imagery.database.tables import CallbackDelivery, ImageJob, SpendEntry, StageRun
 
 _GLANCE = text(
@@ -101,6 +103,12 @@ class Records:
         if len(found) > 1:
             raise ValueError(f"{len(found)} jobs where one was asked for")
         return found[0] if found else None
+
+    def hold_paid_calls(self, code: str, wait_s: float) -> None:
+        """Leave the circuit of the image model as another job's call left it: nobody may try for a while."""
+        policy = BreakerPolicy(failures=1, open_s=wait_s, cap_s=wait_s, read_s=0, jitter=0)
+        circuits = CircuitBreakers(Database(self.engine), policy)
+        circuits.hold(GuardedDependency.NANO_BANANA, None, code, wait_s)
 
     def let_time_pass(self, span: timedelta = LONG) -> None:
         """Make all that is stored so much older, as if the machine had been off for ``span``."""

@@ -17,7 +17,7 @@ from drills.faults.receiver import Receiver
 from drills.faults.records import Glance, Record, Records
 from drills.faults.scenarios import Entrance, Scenario
 from drills.faults.world import Lane, Site, World, host_environment
-from imagery.contracts import Stage, stage_output
+from imagery.contracts import Stage, paid_answer
 from imagery.database.money import SpendState
 
 _LIMIT_S = 90.0
@@ -26,12 +26,14 @@ _STEP_S = 0.03
 # so long after the end a point may still be passed: what an activity does after its job was cancelled
 _QUIET_S, _LATE_S = 0.6, 4.0
 _KILLED = 137
+# so long that the job's first look finds the circuit open
+_HELD_S = 3.0
 _LOOKS_FOR_UPLOADS = {"AzureWebJobs.uploads.Disabled": "false", "HOST_BLOB_POLL_S": "0.1"}
 
 
 @dataclass
 class RunReport:
-    """How a run went. ``lost_answer``: it died between the paid call and the storing of its picture."""
+    """How a run went. ``lost_answer``: it died between the paid call and the storing of its answer."""
 
     scenario: Scenario
     point: Point | None
@@ -90,6 +92,8 @@ class FaultRun:
         self._faults.write(kill=self._point, hold=scenario.hold, record=self._point is None)
         try:
             self._start()
+            if scenario.held_for is not None:
+                self._records.hold_paid_calls(scenario.held_for, _HELD_S)
             self._client.submit(self._records, self._receiver.url if self._receiver else None)
             self._drive()
             self._close_report()
@@ -148,8 +152,9 @@ class FaultRun:
             self._client.post()
 
     def _has_lost_answer(self, record: Record) -> bool:
-        sent = any(entry.state == SpendState.SENT for entry in record.spend)
-        return sent and not self._site.storage.exists(stage_output(record.job.job_id, Stage.NANO_BANANA))
+        job_id, storage = record.job.job_id, self._site.storage
+        sent = [entry.attempt_group for entry in record.spend if entry.state == SpendState.SENT]
+        return any(not storage.exists(paid_answer(job_id, Stage.NANO_BANANA, run)) for run in sent)
 
     def _is_over(self, seen: Glance) -> bool:
         """True when nothing is left to do for the job; what its client has left to ask for is asked."""

@@ -28,6 +28,7 @@ class Scenario:
     ``paid`` are faults of the image model, ``gpu`` those of the GPU service by path. ``until`` names an
     activity: from its beginning on it is as on the happy path; ``only`` is in the names of its points.
     ``hold`` is where it is cancelled.
+    ``held_for``: no paid call may be made when it comes in, for this reason.
     ``loses_answer``: a paid call's answer is lost by itself. ``retried``: the failed job is run again, and
     the faults are over then. ``waits``: what the app waits for is waited for, not skipped.
     """
@@ -43,6 +44,7 @@ class Scenario:
     until: str | None = None
     only: str = ""
     hold: Point | None = None
+    held_for: str | None = None
     retried: bool = False
     callbacks: tuple[int, ...] = ()
     loses_answer: bool = False
@@ -86,7 +88,16 @@ SCENARIOS = (
         environment={"CIRCUIT": "failures=1"},
     ),
     Scenario("image model returns 429", paid=("429",), until="finish_job"),
+    Scenario("dead key holds all", paid=("dead_key",), until="finish_job"),
+    Scenario("odd answer is asked once more", paid=("no_image",), until="finish_job"),
+    Scenario("held before the GPU works in vain", held_for="nano_banana_forbidden", until="upscale"),
     Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),
+    _failed(
+        "placed picture rejected, twice",
+        "placed_picture_rejected",
+        retried=True,
+        environment={"PICTURE_LIMITS": "max_nsfw_score=0"},
+    ),
     _failed("no subject", "no_subject_found", photo="noise"),
     _failed("GPU keeps failing", "gpu_failed", gpu={REMBG: ("fails",) * 20}, environment=_PATIENT),
     _failed("safety rejection", "nano_banana_safety", paid=("safety",) * _ALWAYS),

@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from drills.functions_host.gateway import UPSCALE
 from drills.functions_host.world import Site
-from imagery.contracts import Stage, StageState, stage_output
+from imagery.contracts import Stage, StageState, paid_answer
 from imagery.database.tables import StageRun
 
 # enters with the job's id once the job is there, and lets go of what kept it
@@ -51,10 +51,10 @@ def billed_without_answer(site: Site) -> Iterator[str]:
 
 @contextmanager
 def picture_is_stored(site: Site) -> Iterator[str]:
-    """The paid picture is stored, and the ledger is about to say so."""
+    """The paid answer is stored, and the ledger is about to say so."""
     since = site.requests.end()
     job_id = site.submit()
-    blob = stage_output(job_id, Stage.NANO_BANANA).path
+    blob = paid_answer(job_id, Stage.NANO_BANANA, 1).path
     if not site.requests.wait_for_blob(blob, since, _LIMIT_S):
         raise TimeoutError(f"{blob} was not stored")
     yield job_id

@@ -126,8 +126,11 @@ class NanoBanana:
                 call.failed(error.code)
                 raise
 
-    def look(self) -> None:
-        """Ask for the model's description, which is free. Raises ``NanoBananaError`` if calls would fail."""
+    def look(self) -> dict[str, Any]:
+        """The model's description, which is free; empty where it is no JSON.
+
+        Raises ``NanoBananaError`` if calls would fail.
+        """
         key = self._settings.nano_banana.api_key
         request = self._client.build_request(
             "GET",
@@ -137,6 +140,10 @@ class NanoBanana:
         status, headers, answer = self._send(request, _LOOK_TIMEOUT_S)
         if status != _OK:
             raise self._error(status, headers, answer)
+        try:
+            return json_of(answer)
+        except PaymentUnknownError:
+            return {}
 
     def _without_key(self, text: str) -> str:
         """The service's error text may contain the key; ours never does."""

@@ -249,20 +249,21 @@ def test_a_rejected_picture_stays_paid_and_kept_and_a_retry_pays_for_another(
         assert (told["outcome"], told["error_code"]) == (StageOutcome.REJECTED, "placed_picture_rejected")
     assert "was paid" in told["message"]
     assert "pays again" in told["message"]
-    first = paid_answer(job_id, Stage.NANO_BANANA, 1)
-    assert strict.storage.exists(first)
+    assert strict.storage.exists(paid_answer(job_id, Stage.NANO_BANANA, 1))
     assert not strict.storage.exists(stage_output(job_id, Stage.NANO_BANANA))
     assert billed(simulator, job_id) == (1, 1)
     retry(strict, job_id, 2)
     view = view_of(strict, job_id)
     assert view.stages[0].cost_usd == PAID_USD
     kind = with_settings(monkeypatch, PICTURE_LIMITS="")
+    simulator.client.post("/_simulator/faults", json={"next": ["jpeg"]})
     told = place(of_run(job_id, 2))
     assert (told["outcome"], told["cost_usd"]) == (StageOutcome.SUCCEEDED, 2 * PAID_USD)
     assert billed(simulator, job_id) == (2, 2)
     assert [entry.state for entry in entries(kind, job_id)] == [SpendState.SETTLED] * 2
-    assert kind.storage.exists(first), "each run has its own answer"
-    assert kind.storage.exists(paid_answer(job_id, Stage.NANO_BANANA, 2))
+    answers = [paid_answer(job_id, Stage.NANO_BANANA, run) for run in (1, 2)]
+    kinds = [kind.storage.properties(each).content_type for each in answers]
+    assert kinds == ["image/png", "image/jpeg"], "each run has its own answer"
 
 
 @pytest.mark.parametrize("breaks", ["storage", "derive"])

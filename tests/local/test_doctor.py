@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import importlib.metadata
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,3 +241,45 @@ def test_the_doctor_imports_the_standard_library_alone(project: Project) -> None
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+class Described(http.server.BaseHTTPRequestHandler):
+    """Answers as the image model's service does, with the status that its server has."""
+
+    def do_GET(self) -> None:
+        status: int = self.server.status  # type: ignore[attr-defined]
+        error = {"error": {"code": status, "message": "no", "status": "PERMISSION_DENIED"}}
+        body = json.dumps({"name": "models/x"} if status == 200 else error).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def provider(project: Project) -> Iterator[http.server.HTTPServer]:
+    server = http.server.HTTPServer(("127.0.0.1", 0), Described)
+    server.status = 200  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    project.environment["NANO_BANANA_BASE_URL"] = f"http://127.0.0.1:{server.server_port}"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_without_a_key_the_image_model_is_simulated(project: Project) -> None:
+    found = project.look("image-model")["image-model"]
+    assert (found["ok"], "simulated" in found["found"]) == (True, True)
+
+
+def test_a_key_is_tried_and_a_dead_one_is_named(project: Project, provider: http.server.HTTPServer) -> None:
+    project.environment["NANO_BANANA_API_KEY"] = "the key"
+    found = project.look("image-model")["image-model"]
+    assert (found["ok"], "key and model are good" in found["found"]) == (True, True)
+    provider.status = 403  # type: ignore[attr-defined]
+    assert "nano_banana_forbidden: the key is dead" in project.problem("image-model")
