@@ -5,24 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import threading
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import c2pa
 
-from imagery.identity import make_credential
-from imagery.provenance import key_vault, xmp
+from imagery.provenance import xmp
 from imagery.provenance.credentials import Credentials, CredentialsState
-from imagery.provenance.local_authority import local_signer
 from imagery.provenance.manifest import Statement, definition, ingredient, is_carried
 from imagery.provenance.reader import read
-from imagery.provenance.signer import Signer, SignerError, SignerMisconfiguredError
+from imagery.provenance.signer import Signer, SignerError
+from imagery.provenance.signers import make_signer, trust_anchors
 from imagery.provenance.trust import reading_context, signing_context
-from imagery.settings import CredentialsMode, Environment, Settings
-
-LOCAL_FOLDER = "test-authority"
+from imagery.settings import CredentialsMode, Settings
 
 
 class SigningError(Exception):
@@ -113,38 +108,12 @@ class _Key:
             raise
 
 
-_making = threading.Lock()
-
-
 def make_picture_signer(settings: Settings) -> PictureSigner | None:
-    """The signer that the settings ask for; None where pictures are not signed. Raises ``SigningError``.
-
-    Without a key in Key Vault, an authority for tests signs on a developer's machine, and nobody in PROD.
-    """
+    """The signer that the settings ask for; None where pictures are not signed. Raises ``SigningError``."""
     words = settings.provenance.credentials
     if words.mode is CredentialsMode.OFF:
         return None
     try:
-        with _making:
-            signer = _make_signer(settings)
-            anchors = key_vault.file_text(words.trust) if words.trust else ""
-            return PictureSigner(signer, anchors, words.timestamp)
+        return PictureSigner(make_signer(settings), trust_anchors(settings), words.timestamp)
     except SignerError as error:
         raise SigningError(str(error), error.code, retryable=error.retryable) from error
-
-
-def local_folder(settings: Settings) -> Path:
-    """Where the authority for tests lies."""
-    return settings.storage.local_path / LOCAL_FOLDER
-
-
-def _make_signer(settings: Settings) -> Signer:
-    words = settings.provenance.credentials
-    if words.key is None:
-        if settings.env is Environment.DEV:
-            return local_signer(local_folder(settings))
-        raise SignerMisconfiguredError("CONTENT_CREDENTIALS names no key: pictures can't be signed.")
-    if words.certificate is None:
-        raise SignerMisconfiguredError("CONTENT_CREDENTIALS names a key, and no certificate of it.")
-    vault = key_vault.Vault(key_vault.vault_tokens(make_credential(settings)))
-    return key_vault.KeyVaultSigner(words.key, key_vault.chain_loader(words.certificate, vault), vault)

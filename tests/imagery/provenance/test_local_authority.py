@@ -14,8 +14,9 @@ from cryptography import x509
 from imagery.environment import read
 from imagery.provenance import local_authority
 from imagery.provenance.local_authority import local_signer
-from imagery.provenance.sign import SigningError, local_folder, make_picture_signer
+from imagery.provenance.sign import SigningError, make_picture_signer
 from imagery.provenance.signer import fits
+from imagery.provenance.signers import local_folder
 from imagery.settings import Settings
 from testbed.pictures import encoded
 from tests.imagery.provenance.conftest import statement
