@@ -24,7 +24,7 @@ from imagery.provenance.credentials import (
     Manifest,
     worst,
 )
-from imagery.provenance.statuses import Codes, Statuses, ingredients_of, manifests
+from imagery.provenance.statuses import Codes, Statuses, as_list, as_object, ingredients_of, manifests
 from imagery.text import plain
 
 # a file without a manifest, or of a kind that has none
@@ -51,6 +51,11 @@ def read(data: bytes, context: c2pa.Context) -> Credentials:
         return Credentials(state=CredentialsState.NONE, reasons=(_ELSEWHERE,), says_ai=says_ai)
     except (c2pa.C2paError, ValueError, RecursionError) as error:
         return _unread(data, error, says_ai=says_ai)
+    return summary(store, says_ai=says_ai)
+
+
+def summary(store: dict[str, Any], *, says_ai: bool = False) -> Credentials:
+    """What a manifest store says, as the library's reader gives it. Raises nothing, whatever it holds."""
     return _Store(store).credentials(says_ai=says_ai)
 
 
@@ -67,7 +72,7 @@ class _Store:
     def __init__(self, store: dict[str, Any]) -> None:
         self._manifests = manifests(store)
         self._active = str(store.get("active_manifest"))
-        self._is_invalid = store.get("validation_state") not in {"Valid", "Trusted"}
+        self._is_invalid = str(store.get("validation_state")) not in {"Valid", "Trusted"}
         self._statuses = Statuses(store)
         self._listed: list[Ingredient] = []
         self._reasons: set[str] = set()
@@ -139,7 +144,7 @@ class _Store:
         self._is_cut = self._is_cut or len(every) > MAX_ACTIONS
         sources = {str(each.get("digitalSourceType")) for each in every if each.get("digitalSourceType")}
         self._says_ai = self._says_ai or bool(sources & AI_SOURCES)
-        signature = _object(manifest.get("signature_info"))
+        signature = as_object(manifest.get("signature_info"))
         return Manifest(
             state=state,
             reasons=_reasons(failures),
@@ -153,10 +158,9 @@ class _Store:
 
 
 def _actions(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for assertion in manifest.get("assertions") or []:
-        if str(_object(assertion).get("label")).startswith("c2pa.actions"):
-            actions = _object(assertion["data"]).get("actions") if "data" in assertion else None
-            for action in actions if isinstance(actions, list) else []:
+    for assertion in map(as_object, as_list(manifest.get("assertions"))):
+        if str(assertion.get("label")).startswith("c2pa.actions"):
+            for action in as_list(as_object(assertion.get("data")).get("actions")):
                 if isinstance(action, dict):
                     yield action
 
@@ -189,7 +193,3 @@ def _text(value: Any) -> str | None:
 
 def _reasons(codes: Codes | set[str]) -> tuple[str, ...]:
     return tuple(sorted(plain(code, MAX_TEXT) for code in codes)[:MAX_REASONS])
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -46,7 +46,7 @@ class Statuses:
     """All statuses of one store, as its reader wrote them."""
 
     def __init__(self, store: dict[str, Any]) -> None:
-        results = _object(store.get("validation_results"))
+        results = as_object(store.get("validation_results"))
         self._all = [*_of_results("", results, is_current=True)]
         self._labels: dict[str, str] = {}
         for owner, manifest in manifests(store).items():
@@ -92,12 +92,14 @@ class Statuses:
 
 def manifests(store: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The manifests of a store by their labels."""
-    return {label: each for label, each in _object(store.get("manifests")).items() if isinstance(each, dict)}
+    return {
+        label: each for label, each in as_object(store.get("manifests")).items() if isinstance(each, dict)
+    }
 
 
 def ingredients_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """The ingredients of a manifest."""
-    return [each for each in _list(manifest.get("ingredients")) if isinstance(each, dict)]
+    return [each for each in as_list(manifest.get("ingredients")) if isinstance(each, dict)]
 
 
 def _state(codes: Codes, *, is_trusted: bool) -> CredentialsState:
@@ -111,33 +113,35 @@ def _place(owner: str, ingredient: dict[str, Any]) -> str:
 
 
 def _of_ingredient(place: str, ingredient: dict[str, Any]) -> Iterator[_Status]:
-    yield from _of_results(place, _object(ingredient.get("validation_results")), is_current=False)
+    yield from _of_results(place, as_object(ingredient.get("validation_results")), is_current=False)
     # as versions 1 and 2 record them: successes may stand between the failures
-    for status in _list(ingredient.get("validation_status")):
-        code = str(_object(status).get("code"))
+    for status in as_list(ingredient.get("validation_status")):
+        code = str(as_object(status).get("code"))
         yield _status(place, status, is_failure=not code.endswith(_SUCCESS_ENDS), is_current=False)
 
 
 def _of_results(place: str, results: dict[str, Any], *, is_current: bool) -> Iterator[_Status]:
-    found = [(place, _object(results.get("activeManifest")))]
-    for delta in map(_object, _list(results.get("ingredientDeltas"))):
+    found = [(place, as_object(results.get("activeManifest")))]
+    for delta in map(as_object, as_list(results.get("ingredientDeltas"))):
         below = str(delta.get("ingredientAssertionURI")).removeprefix("self#jumbf=")
-        found.append((below, _object(delta.get("validationDeltas"))))
+        found.append((below, as_object(delta.get("validationDeltas"))))
     for where, statuses in found:
         for kind in _KINDS:
-            for status in _list(statuses.get(kind)):
+            for status in as_list(statuses.get(kind)):
                 yield _status(where, status, is_failure=kind == _FAILURE, is_current=is_current)
 
 
 def _status(place: str, status: Any, *, is_failure: bool, is_current: bool) -> _Status:
-    fields = _object(status)
+    fields = as_object(status)
     _, _, rest = str(fields.get("url")).partition("/c2pa/")
     return _Status(place, str(fields.get("code")), rest.partition("/")[0], is_failure, is_current)
 
 
-def _object(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
+    """``value`` if it is an object, else an empty one: a store may hold anything anywhere."""
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """``value`` if it is a list, else an empty one."""
     return value if isinstance(value, list) else []

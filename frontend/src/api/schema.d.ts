@@ -237,6 +237,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/provenance/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read a file's Content Credentials (C2PA): who signed it, what was done, and what it was made from.
+         * @description Nothing is kept, and nothing is fetched: a manifest that lies at another host counts as none. A file
+         *     without credentials is a 200 too.
+         */
+        post: operations["verify_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/batches": {
         parameters: {
             query?: never;
@@ -640,6 +661,53 @@ export interface components {
              */
             probe_at: string | null;
         };
+        /** @description One thing that was done to a picture, as its signer says. */
+        CredentialAction: {
+            /** @description Such as `c2pa.created`, `c2pa.edited` or `c2pa.placed`. */
+            action: string;
+            /** @description What did it, with its version. */
+            software_agent: string | null;
+            /** @description A term of IPTC, as a URL. */
+            digital_source_type: string | null;
+            when: string | null;
+        };
+        /**
+         * @description The whole chain of a file.
+         *
+         *     A chain is as good as its weakest manifest: a picture that was signed over a broken ingredient is
+         *     broken, however good the signature on top is.
+         */
+        Credentials: {
+            /** @description The worst of all manifests in the file. */
+            state: components["schemas"]["CredentialsState"];
+            /**
+             * @description Why the state is not better.
+             * @default []
+             */
+            reasons: string[];
+            /** @description The file's own, the top of the chain. */
+            manifest: components["schemas"]["Manifest"] | null;
+            /**
+             * @description The tree, depth first.
+             * @default []
+             */
+            ingredients: components["schemas"]["Ingredient"][];
+            /**
+             * @description There is more than is listed.
+             * @default false
+             */
+            is_cut: boolean;
+            /**
+             * @description A manifest, or XMP, says that a model made it.
+             * @default false
+             */
+            says_ai: boolean;
+        };
+        /**
+         * @description How far a manifest, or a chain of them, can be believed.
+         * @enum {string}
+         */
+        CredentialsState: "none" | "trusted" | "valid" | "broken";
         /**
          * @description One dependency; `reason` says what is wrong and what follows from it.
          *
@@ -757,6 +825,21 @@ export interface components {
          * @enum {string}
          */
         ImageSize: "1K" | "2K" | "4K";
+        /** @description A picture that went into another one. */
+        Ingredient: {
+            /** @description 1: of the file itself; 2: of an ingredient of depth 1 before it. */
+            depth: number;
+            /** @description `parentOf`, `componentOf` or `inputTo`. */
+            relationship: string;
+            title: string | null;
+            content_type: string | null;
+            /** @description The worst of its own manifest and of its ingredients'. */
+            state: components["schemas"]["CredentialsState"];
+            /** @default [] */
+            reasons: string[];
+            /** @description Null where it came without one. */
+            manifest: components["schemas"]["Manifest"] | null;
+        };
         /** @description Why a job or a stage ended, or waits. */
         JobError: {
             code: components["schemas"]["ErrorCode"];
@@ -880,6 +963,28 @@ export interface components {
             entries: number;
             calls: number;
             usd: number;
+        };
+        /** @description One signed statement. */
+        Manifest: {
+            /** @description Of this statement alone. */
+            state: components["schemas"]["CredentialsState"];
+            /**
+             * @description Status codes of C2PA: why it is not trusted.
+             * @default []
+             */
+            reasons: string[];
+            /** @description Name in the signer's certificate. */
+            signer: string | null;
+            /** @description Organisation in the signer's certificate. */
+            issuer: string | null;
+            /** @description Of the time stamp; null where there is none. */
+            signed_at: string | null;
+            /** @description The program that made it. */
+            claim_generator: string | null;
+            /** @default [] */
+            digital_source_types: string[];
+            /** @default [] */
+            actions: components["schemas"]["CredentialAction"][];
         };
         /** @description What the operator found on the provider's bill. */
         PaymentResolution: {
@@ -1083,6 +1188,13 @@ export interface components {
             file: string;
             /** @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged. */
             prompt: string;
+        };
+        VerifyFileForm: {
+            /**
+             * Format: binary
+             * @description A file of any kind.
+             */
+            file: string;
         };
         /** @description What verifies the signatures of the caller's callbacks. */
         WebhookSecret: {
@@ -2268,6 +2380,104 @@ export interface operations {
             };
             /** @description The caller may not do this, or the request came from a page of another site. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body or the file is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A quota is used up; `Retry-After` gives the seconds to wait. */
+            429: {
+                headers: {
+                    /** @description Seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unforeseen error of the server. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database, the storage or the guardrail is not available. Try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verify_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["VerifyFileForm"];
+            };
+        };
+        responses: {
+            /** @description The whole chain of a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credentials"];
+                };
+            };
+            /** @description The body can't be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API key is missing or not valid. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -17,7 +17,7 @@ from imagery.provenance.credentials import (
 )
 from imagery.provenance.local_authority import LocalSigner
 from imagery.provenance.manifest import GENERATED
-from imagery.provenance.reader import read
+from imagery.provenance.reader import read, summary
 from imagery.provenance.statuses import Statuses
 from imagery.provenance.trust import reading_context
 from testbed.credentials import camera_photo, manifest_of, model_answer, signed
@@ -140,3 +140,40 @@ def test_statuses_of_older_manifests_count_too() -> None:
     assert Statuses(found).of_ingredient(TOP, old)[0] is VALID
     old["validation_status"] = [status("claimSignature.validated"), status("assertion.hashedURI.mismatch")]
     assert Statuses(found).of_ingredient(TOP, old)[0] is BROKEN
+
+
+@pytest.mark.parametrize("below", [TOP, BELOW])
+def test_manifests_in_a_circle_are_broken(below: str) -> None:
+    """The library refuses such a store itself; this is the second lock on the door."""
+    trusted = {"activeManifest": {"success": [status(TRUST, TOP), status(TRUST)]}}
+    parts = {
+        TOP: {"label": "c2pa.ingredient.v3", "active_manifest": below, "validation_results": trusted},
+        BELOW: {"label": "c2pa.ingredient.v3", "active_manifest": TOP, "validation_results": trusted},
+    }
+    found = summary(
+        {
+            "active_manifest": TOP,
+            "manifests": {label: {"ingredients": [part]} for label, part in parts.items()},
+            "validation_results": trusted,
+            "validation_state": "Trusted",
+        }
+    )
+    assert (found.state, found.reasons) == (BROKEN, ("ingredient.cycle",))
+    assert len(found.ingredients) == (1 if below == TOP else 2)
+
+
+@pytest.mark.parametrize("odd", [None, 7, "text", [], [None], [7], {}, {"label": 7}])
+def test_a_store_of_odd_values_raises_nothing(odd: object) -> None:
+    fields = ("ingredients", "assertions", "signature_info", "claim_generator_info", "claim_generator")
+    action = {"label": "c2pa.actions", "data": {"actions": [odd, {"action": odd, "softwareAgent": odd}]}}
+    for manifest in (dict.fromkeys(fields, odd), {"assertions": [odd, action]}, odd):
+        found = summary(
+            {
+                "active_manifest": TOP,
+                "manifests": {TOP: manifest},
+                "validation_results": odd,
+                "validation_state": odd,
+            }
+        )
+        assert found.state is BROKEN
+    assert summary({"active_manifest": odd, "manifests": odd}).state is BROKEN
