@@ -27,6 +27,7 @@ _TAGS = [
     {"name": "batches", "description": "Many uploaded blobs in one request."},
     {"name": "uploads", "description": "Links that let a browser write to the storage itself."},
     {"name": "guardrail", "description": "What is admitted, and the verdict without a job."},
+    {"name": "provenance", "description": "What a file says of where it comes from."},
     {"name": "spend", "description": "What was paid, and what was not."},
     {"name": "users", "description": "Who is calling, and what the caller may still do."},
     {"name": "operations", "description": "Health, metrics, logs and circuit breakers."},

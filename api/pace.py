@@ -42,5 +42,6 @@ class Pace:
 
 
 validations = Pace("examinations", 120)
+verifications = Pace("verifications", 120)
 # a page of the dashboard shows fifty; a browser keeps them for an hour
 thumbnails = Pace("thumbnails", 1200)

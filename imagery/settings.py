@@ -71,6 +71,14 @@ class ContentSafetyFallback(StrEnum):
     WAIT = "wait"
 
 
+class CredentialsMode(StrEnum):
+    """Whether delivered pictures carry Content Credentials."""
+
+    OFF = "off"
+    SIGN = "sign"
+    REQUIRE = "require"
+
+
 class ImageFormat(StrEnum):
     """Formats that the guardrail can read."""
 
@@ -378,6 +386,35 @@ class GuardrailSettings(Group):
     )
 
 
+class CredentialsWords(Words):
+    """How pictures are signed, and whose signatures are trusted."""
+
+    mode: CredentialsMode = Field(
+        CredentialsMode.SIGN,
+        description="off, sign (a picture that can't be signed is delivered without) or require (it is not)",
+    )
+    key: str | None = Field(
+        None, description="key on P-256 in Key Vault, by its URL; empty with ENV=DEV: an authority for tests"
+    )
+    certificate: str | None = Field(
+        None, description="the key's certificates as PEM: a file, or a secret in Key Vault by its URL"
+    )
+    timestamp: str | None = Field(
+        None, pattern=r"^https?://", description="authority of RFC 3161 time stamps; empty: no time stamps"
+    )
+    trust: Path | None = Field(
+        None, description="PEM file of CAs whose signatures count as trusted, such as the C2PA trust list"
+    )
+
+
+class ProvenanceSettings(Group):
+    """Content Credentials"""
+
+    credentials: Annotated[CredentialsWords, Named("CONTENT_CREDENTIALS")] = Field(
+        CredentialsWords(), description="How pictures are signed, and whose signatures are trusted."
+    )
+
+
 class LongPollWords(Words):
     """How long the API holds a request that has nothing to report yet."""
 
@@ -505,6 +542,7 @@ class Settings(Group):
     jobs: JobSettings = JobSettings()
     guardrail: GuardrailSettings = GuardrailSettings()
     content_safety: ContentSafetySettings = ContentSafetySettings()
+    provenance: ProvenanceSettings = ProvenanceSettings()
     api: ApiSettings = ApiSettings()
     callbacks: CallbackSettings = CallbackSettings()
     upkeep: UpkeepSettings = UpkeepSettings()

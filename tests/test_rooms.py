@@ -63,7 +63,7 @@ LAYERS: tuple[set[str], ...] = (
     {"settings"},
     {"identity"},
     {"retry", "telemetry"},
-    {"gpu_client", "providers", "storage"},
+    {"gpu_client", "provenance", "providers", "storage"},
     {"database"},
     {"guardrail"},
     {"services"},

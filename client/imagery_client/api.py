@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from imagery_client import __version__
 from imagery_client.errors import ClientError, ExitCode, from_problem, not_the_api, unreachable
-from imagery_client.model import Accepted, ApiModel, LogEvent
+from imagery_client.model import Accepted, ApiModel, Credentials, LogEvent
 from imagery_client.settings import ApiTarget
 
 _AWAY = {502, 503, 504}
@@ -92,6 +92,18 @@ class ApiClient:
 
         answer = await self._patiently(send)
         return _parsed(answer, Accepted), answer.status_code == httpx.codes.ACCEPTED
+
+    async def verify(self, file: Path) -> Credentials:
+        """POST /provenance/verify."""
+
+        async def send() -> httpx.Response:
+            with file.open("rb") as opened:
+                return await self._client.post("/api/v1/provenance/verify", files={"file": ("file", opened)})
+
+        try:
+            return _parsed(await self._once(send), Credentials)
+        except OSError as error:
+            raise ClientError("Not readable", f"{file}: {error.strerror}") from None
 
     async def log_page(self, query: dict[str, Any]) -> tuple[list[LogEvent], int]:
         """One page of the events that exist, oldest first, and the id after which the next page begins."""

@@ -17,7 +17,7 @@ _ADDRESS = """where it calls:
   --key, else IMAGERY_API_KEY, else the key of the stack that runs here"""
 _EXIT_CODES = """exit codes:
   0    done; with watch and submit: every job COMPLETED
-  1    a job FAILED, was REJECTED or CANCELLED, or a photo was refused
+  1    a job FAILED, was REJECTED or CANCELLED, a photo was refused, or a file's credentials are broken
   2    the command, the key or a job's id is wrong
   3    the API can't be reached
   130  ended with Ctrl-C; jobs that were sent go on"""
@@ -63,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
     }.items():
         _each_job(add(name, summary, f"  imagery {name} JOB"))
     _download(add)
+    verify = add(
+        "verify",
+        "show what files say of where they come from (Content Credentials)",
+        "  imagery verify picture.png\n  imagery verify *.jpg --json | jq -r 'select(.says_ai) | .file'",
+    )
+    verify.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files of any kind")
     spend = add("spend", "show what was paid, what was not, and why", "  imagery spend --days 7")
     spend.add_argument("--days", type=_number(1, 400), default=30, metavar="N", help="days back (default 30)")
     return root

@@ -13,9 +13,10 @@ from urllib.parse import quote
 from imagery_client.api import ApiClient
 from imagery_client.download import download, finished_stages
 from imagery_client.errors import ClientError, ExitCode
-from imagery_client.model import JobPage, JobStatus, LogEvent, LogLevel, Spend, SpendSums
+from imagery_client.model import CredentialsState, JobPage, JobStatus, LogEvent, LogLevel, Spend, SpendSums
 from imagery_client.output import Output, money
 from imagery_client.submit import Submission
+from imagery_client.verify import lines
 from imagery_client.watch import JobWatch, exit_code
 
 _PAGE = 200
@@ -111,6 +112,19 @@ class Commands:
         jobs = [await self.api.get(f"/api/v1/status/{_quoted(each)}", JobStatus) for each in self.chosen.jobs]
         await self._download(jobs, self.chosen.stage)
         return ExitCode.DONE
+
+    async def verify(self) -> ExitCode:
+        """Show what files say of where they come from."""
+        worst = ExitCode.DONE
+        for file in self.chosen.files:
+            found = await self.api.verify(file)
+            if found.state is CredentialsState.BROKEN:
+                worst = ExitCode.FAILED
+            if self.output.is_json:
+                self.output.json({"file": str(file)} | found.to_json())
+            for line, style in lines(str(file), found):
+                self.output.say(line, style)
+        return worst
 
     async def spend(self) -> ExitCode:
         """Show what was paid, what was not, and why."""

@@ -80,6 +80,15 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class CredentialsState(StrEnum):
+    """How far a manifest, or a chain of them, can be believed."""
+
+    NONE = "none"
+    TRUSTED = "trusted"
+    VALID = "valid"
+    BROKEN = "broken"
+
+
 class ApiModel(BaseModel):
     """Base of what the API sends. Unknown fields are kept."""
 
@@ -207,3 +216,42 @@ class Spend(ApiModel):
     users: list[SpendSums]
     avoided: list[AvoidedSpend]
     unknown: list[UnknownSpend]
+
+
+class CredentialAction(ApiModel):
+    """One thing that was done to a picture, as its signer says."""
+
+    action: str
+    software_agent: str | None = None
+    digital_source_type: str | None = None
+
+
+class Manifest(ApiModel):
+    """One signed statement."""
+
+    signer: str | None = None
+    issuer: str | None = None
+    claim_generator: str | None = None
+    actions: list[CredentialAction] = []
+
+
+class Ingredient(ApiModel):
+    """A picture that went into another one; the tree is listed depth first."""
+
+    depth: int
+    relationship: str
+    state: CredentialsState
+    title: str | None = None
+    content_type: str | None = None
+    manifest: Manifest | None = None
+
+
+class Credentials(ApiModel):
+    """What a file says of where it comes from."""
+
+    state: CredentialsState
+    reasons: list[str] = []
+    manifest: Manifest | None = None
+    ingredients: list[Ingredient] = []
+    is_cut: bool = False
+    says_ai: bool = False

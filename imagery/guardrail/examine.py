@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 from imagery.contracts import CheckResult, GuardrailReport, JobOptions
 from imagery.database.breakers import CircuitBreakers
@@ -19,9 +20,14 @@ from imagery.guardrail.sandbox import (
 )
 from imagery.guardrail.subject import GuardrailSubject
 from imagery.guardrail.turns import Turn
+from imagery.provenance.credentials import Credentials, unreadable
+from imagery.provenance.signer import SignerError
+from imagery.provenance.signers import trust_anchors
 from imagery.settings import Settings
+from imagery.telemetry.logs import get_logger
 from imagery.text import plain
 
+_log = get_logger(__name__)
 _SANDBOX = "sandbox"
 _MAX_TYPE = 200
 _OUTPUT_FORMATS = ("PNG",)
@@ -150,6 +156,29 @@ class Guardrail:
         if "error" in answer:
             raise NoThumbnailError("The blob is no picture, or too large a one.")
         return blobs[0]
+
+    def credentials(self, data: bytes, turn: Turn = JOB_OF_NOBODY) -> Credentials:
+        """The Content Credentials of an untrusted file of any kind.
+
+        One that brings its reader down is broken, with the reason. Raises ``SandboxError`` (busy or
+        unavailable).
+        """
+        order = {"order": "credentials", "limits": self._limits.to_json(), "anchors": self._anchors}
+        try:
+            memory_mb = self._settings.guardrail.sandbox.memory_mb
+            _, (summary,) = self.sandbox.call(order, data, memory_mb, turn)
+        except (SandboxTimeoutError, SandboxMemoryError, SandboxCrashedError) as error:
+            return unreadable(error.code)
+        return Credentials.model_validate_json(summary)
+
+    @cached_property
+    def _anchors(self) -> str:
+        """Whom to trust; nobody where the settings name a file that is not there."""
+        try:
+            return trust_anchors(self._settings)
+        except SignerError as error:
+            _log.error("trust_anchors_missing", reason=str(error))
+            return ""
 
     def close(self) -> None:
         """End the worker processes."""

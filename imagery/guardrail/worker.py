@@ -13,8 +13,10 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
+import c2pa
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
@@ -26,6 +28,8 @@ from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import FORMATS, PictureError, cropped
 from imagery.guardrail.subject import GuardrailSubject
 from imagery.guardrail.walls import Walls, put_up_walls
+from imagery.provenance.reader import read
+from imagery.provenance.trust import reading_context
 
 OUT_OF_MEMORY = "out_of_memory"
 RAISED = "raised"
@@ -37,6 +41,9 @@ _THUMBNAIL_QUALITY = 80
 # orientations of EXIF with width and height exchanged
 _TURNED = {5, 6, 7, 8}
 Answer = tuple[dict[str, Any], list[bytes]]
+# the C2PA library reads through callbacks, whose memory is code: no more of it can be had behind the walls,
+# and what this stream holds is never given back
+_held_stream = c2pa.Stream(io.BytesIO())
 
 
 def serve(connection: socket.socket) -> None:
@@ -124,10 +131,21 @@ def _thumbnail(order: dict[str, Any], data: bytes) -> Answer:
     return {}, [buffer.getvalue()]
 
 
+def _credentials(order: dict[str, Any], data: bytes) -> Answer:
+    """The file's Content Credentials. The summary has limits of its own, and may exceed a message's."""
+    return {}, [read(data, _trusting(order["anchors"])).model_dump_json().encode()]
+
+
+@lru_cache(maxsize=1)
+def _trusting(anchors_pem: str) -> c2pa.Context:
+    return reading_context(anchors_pem)
+
+
 _ORDERS: dict[str, Callable[[dict[str, Any], bytes], Answer]] = {
     "examine": _examine,
     "judge": _judge,
     "thumbnail": _thumbnail,
+    "credentials": _credentials,
 }
 
 
@@ -162,6 +180,7 @@ def _load_everything(order: dict[str, Any]) -> None:
     _png(subject.picture)
     _preview(subject.small)
     _thumbnail({"width": 16, "max_megapixels": 1.0}, subject.data)
+    _credentials({"anchors": ""}, subject.data)
     # what a traceback needs is loaded by the first one
     _do({"order": "none"}, b"")
 

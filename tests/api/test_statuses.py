@@ -236,6 +236,7 @@ GOOD: dict[tuple[str, int], Request] = {
     ("create_upload", 201): lambda w: w.post("/uploads", json=UPLOAD),
     ("get_guardrail_limits", 200): lambda w: w.get("/guardrail/limits"),
     ("validate_image", 200): lambda w: w.post("/guardrail/validate", files=FILE),
+    ("verify_file", 200): lambda w: w.post("/provenance/verify", files=FILE),
     ("list_batches", 200): lambda w: w.get("/batches"),
     ("create_batch", 202): lambda w: w.post("/batches", json={"items": [{"blob": w.upload()}]}),
     ("get_batch", 200): lambda w: w.get(f"/batches/{w.batch()}"),
@@ -299,6 +300,13 @@ OTHERS: dict[tuple[str, int], Request] = {
         lambda: w.post("/guardrail/validate", files=FILE, role=Role.USER)
     ),
     ("validate_image", 422): lambda w: w.post("/guardrail/validate", data={"prompt": "a"}),
+    ("verify_file", 400): lambda w: w.post(
+        "/provenance/verify", content=b"no boundary", headers={"Content-Type": "multipart/form-data"}
+    ),
+    ("verify_file", 422): lambda w: w.post("/provenance/verify", data={"prompt": "a"}),
+    ("verify_file", 429): lambda w: too_often(
+        lambda: w.post("/provenance/verify", files=FILE, role=Role.USER)
+    ),
     ("list_batches", 422): lambda w: w.get("/batches?cursor=nonsense"),
     ("create_batch", 200): lambda w: twice(w, "/batches", [{"json": {"items": [{"blob": w.upload()}]}}] * 2),
     ("create_batch", 400): lambda w: w.post("/batches", **DEEP),

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.v1.logs import LogQuery
 from imagery import contracts
+from imagery.provenance.credentials import CredentialsState
 from imagery_client import model
 
 
@@ -28,6 +29,7 @@ def values(annotation: Any) -> list[str]:
         (model.AspectRatio, contracts.JobOptions.model_fields["aspect_ratio"].annotation),
         (model.ImageSize, contracts.JobOptions.model_fields["image_size"].annotation),
         (model.ThinkingLevel, contracts.JobOptions.model_fields["thinking_level"].annotation),
+        (model.CredentialsState, CredentialsState),
         (model.LogLevel, LogQuery.model_fields["level"].annotation),
     ],
 )

@@ -118,6 +118,10 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.post("/api/v1/guardrail/validate", files={"file": ("p.png", PICTURE)}),
         (200, 200, 200, 200),
     ),
+    ("post", "/api/v1/provenance/verify"): (
+        lambda client, world: client.post("/api/v1/provenance/verify", files={"file": ("p.png", PICTURE)}),
+        (200, 200, 200, 200),
+    ),
     ("get", "/api/v1/guardrail/limits"): (
         lambda client, world: client.get("/api/v1/guardrail/limits"),
         (200, 200, 200, 200),

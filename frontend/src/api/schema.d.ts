@@ -17,7 +17,7 @@ export interface paths {
          * Start the job of one photo, sent as a file or named as an uploaded blob.
          * @description The same `Idempotency-Key` with the same body returns the same job (200). Without a key, a blob that is
          *     named again with the same options is the same job too: an upload starts its job by itself, and must not
-         *     be paid twice.
+         *     be paid twice. A picture that costs more than `max_usd` is not started (402).
          */
         post: operations["submit_job"];
         delete?: never;
@@ -142,6 +142,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/quote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get the price of pictures, and what is left of today's money.
+         * @description It takes the options of `POST /process`. Nothing is started and nothing is reserved.
+         */
+        post: operations["get_quote"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/spend": {
         parameters: {
             query?: never;
@@ -177,6 +197,29 @@ export interface paths {
          *     spent, and a retry pays again.
          */
         post: operations["resolve_payment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/spend.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the paid calls as CSV, the oldest first.
+         * @description Operators see the calls of all users, others their own. Times are UTC. `usd` is what the call cost, or
+         *     may cost while its `state` is open; a call that was released cost nothing. `X-Last-Entry-ID` is the next
+         *     `after`; an answer with fewer calls than `limit` is the last. A cell that a spreadsheet would run as a
+         *     formula begins with an apostrophe.
+         */
+        get: operations["get_spend_table"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -237,6 +280,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/provenance/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read a file's Content Credentials (C2PA): who signed it, what was done, and what it was made from.
+         * @description Nothing is kept, and nothing is fetched: a manifest that lies at another host counts as none. A file
+         *     without credentials is a 200 too.
+         */
+        post: operations["verify_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/batches": {
         parameters: {
             query?: never;
@@ -252,6 +316,7 @@ export interface paths {
          * @description A blob whose upload has already started a job joins the batch with that job. The same `Idempotency-Key`
          *     with the same items returns the same batch (200). A batch counts as one job of the minute. Its items run
          *     a few at a time, count as open when their turn comes, and are refused when the day's money is used up.
+         *     Pictures that together cost more than `max_usd` are not started (402).
          */
         post: operations["create_batch"];
         delete?: never;
@@ -523,6 +588,8 @@ export interface components {
         /** @description The uploaded blobs of a batch. */
         BatchRequest: {
             items: components["schemas"]["JobFromBlob"][];
+            /** @description Most that all pictures together may cost, USD: above it nothing is started. */
+            max_usd?: number | null;
         };
         /** @description A batch: how many jobs are in which state, what they cost, and a page of them. */
         BatchStatus: {
@@ -541,6 +608,8 @@ export interface components {
             /** Format: date-time */
             cancelled_at: string | null;
             cost_usd: number;
+            /** @description What its open jobs are expected to cost yet. */
+            estimated_usd: number;
             /** @description The first jobs, or those behind `cursor`, oldest first. */
             jobs: components["schemas"]["JobStatus"][];
             /** @description Pass it back as ?cursor= for the next jobs. */
@@ -640,6 +709,53 @@ export interface components {
              */
             probe_at: string | null;
         };
+        /** @description One thing that was done to a picture, as its signer says. */
+        CredentialAction: {
+            /** @description Such as `c2pa.created`, `c2pa.edited` or `c2pa.placed`. */
+            action: string;
+            /** @description What did it, with its version. */
+            software_agent: string | null;
+            /** @description A term of IPTC, as a URL. */
+            digital_source_type: string | null;
+            when: string | null;
+        };
+        /**
+         * @description The whole chain of a file.
+         *
+         *     A chain is as good as its weakest manifest: a picture that was signed over a broken ingredient is
+         *     broken, however good the signature on top is.
+         */
+        Credentials: {
+            /** @description The worst of all manifests in the file. */
+            state: components["schemas"]["CredentialsState"];
+            /**
+             * @description Why the state is not better.
+             * @default []
+             */
+            reasons: string[];
+            /** @description The file's own, the top of the chain. */
+            manifest: components["schemas"]["Manifest"] | null;
+            /**
+             * @description The tree, depth first.
+             * @default []
+             */
+            ingredients: components["schemas"]["Ingredient"][];
+            /**
+             * @description There is more than is listed.
+             * @default false
+             */
+            is_cut: boolean;
+            /**
+             * @description A manifest, or XMP, says that a model made it.
+             * @default false
+             */
+            says_ai: boolean;
+        };
+        /**
+         * @description How far a manifest, or a chain of them, can be believed.
+         * @enum {string}
+         */
+        CredentialsState: "none" | "trusted" | "valid" | "broken";
         /**
          * @description One dependency; `reason` says what is wrong and what follows from it.
          *
@@ -658,7 +774,7 @@ export interface components {
          * @description A stable word for what went wrong.
          * @enum {string}
          */
-        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "delivery_failed" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "not_offered_by_model" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "placed_picture_rejected" | "polyglot_file" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "stage_interrupted" | "storage_error" | "storage_unavailable" | "taken_over" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_requests" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
+        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "delivery_failed" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "not_offered_by_model" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "placed_picture_rejected" | "polyglot_file" | "price_above_max" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "stage_interrupted" | "storage_error" | "storage_unavailable" | "taken_over" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_requests" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
         /**
          * @description What a replica of the GPU service says of itself: its `GET /healthz`, and part of each report.
          *
@@ -761,6 +877,21 @@ export interface components {
          * @enum {string}
          */
         ImageSize: "1K" | "2K" | "4K";
+        /** @description A picture that went into another one. */
+        Ingredient: {
+            /** @description 1: of the file itself; 2: of an ingredient of depth 1 before it. */
+            depth: number;
+            /** @description `parentOf`, `componentOf` or `inputTo`. */
+            relationship: string;
+            title: string | null;
+            content_type: string | null;
+            /** @description The worst of its own manifest and of its ingredients'. */
+            state: components["schemas"]["CredentialsState"];
+            /** @default [] */
+            reasons: string[];
+            /** @description Null where it came without one. */
+            manifest: components["schemas"]["Manifest"] | null;
+        };
         /** @description Why a job or a stage ended, or waits. */
         JobError: {
             code: components["schemas"]["ErrorCode"];
@@ -887,6 +1018,8 @@ export interface components {
             expired_at: string | null;
             error: components["schemas"]["JobError"] | null;
             cost_usd: number;
+            /** @description What the picture is expected to cost while it is not there yet. */
+            estimated_usd: number | null;
             run: number;
             stages: components["schemas"]["StageStatus"][];
             callback: components["schemas"]["CallbackStatus"] | null;
@@ -898,6 +1031,40 @@ export interface components {
             entries: number;
             calls: number;
             usd: number;
+        };
+        /** @description One signed statement. */
+        Manifest: {
+            /** @description Of this statement alone. */
+            state: components["schemas"]["CredentialsState"];
+            /**
+             * @description Status codes of C2PA: why it is not trusted.
+             * @default []
+             */
+            reasons: string[];
+            /** @description Name in the signer's certificate. */
+            signer: string | null;
+            /** @description Organisation in the signer's certificate. */
+            issuer: string | null;
+            /** @description Of the time stamp; null where there is none. */
+            signed_at: string | null;
+            /** @description The program that made it. */
+            claim_generator: string | null;
+            /** @default [] */
+            digital_source_types: string[];
+            /** @default [] */
+            actions: components["schemas"]["CredentialAction"][];
+        };
+        /** @description USD of the pictures of one model and size class; `open_usd` is reserved or under way. */
+        ModelSpend: {
+            /** @description Empty for calls of earlier versions, as `model`. */
+            provider: string;
+            model: string;
+            /** @description The size class that came; the ordered one where nothing came. */
+            size: string;
+            pictures: number;
+            settled_usd: number;
+            unknown_usd: number;
+            open_usd: number;
         };
         /** @description What the operator found on the provider's bill. */
         PaymentResolution: {
@@ -944,6 +1111,58 @@ export interface components {
             usd_per_day: number;
             usd_today: number;
         };
+        /** @description What these pictures cost by the prices of now. A picture that is reused costs nothing. */
+        Quote: {
+            model: string;
+            image_size: components["schemas"]["ImageSize"];
+            count: number;
+            /** @description Of one picture. */
+            price_usd: number;
+            total_usd: number;
+            /**
+             * @default USD
+             * @enum {string}
+             */
+            currency: "USD";
+            /** @description What the caller may still order today (UTC): its own money, or everybody's if less. */
+            remaining_usd: number;
+            /** @description The money is enough, and the price of one is not above `max_usd`. */
+            fits: boolean;
+        };
+        /** @description Pictures that may be ordered: the options of a request, and how many. */
+        QuoteRequest: {
+            /**
+             * @description The scene in which the cut-out is placed.
+             * @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged.
+             */
+            prompt: string;
+            /**
+             * @description Aspect ratio of the placed picture.
+             * @default 1:1
+             */
+            aspect_ratio: components["schemas"]["AspectRatio"];
+            /**
+             * @description Size class of the placed picture.
+             * @default 1K
+             */
+            image_size: components["schemas"]["ImageSize"];
+            /** @description How long the image model thinks; left out, it decides by itself. */
+            thinking_level?: components["schemas"]["ThinkingLevel"] | null;
+            /** @description The same seed makes it likelier that the same request brings the same picture. */
+            seed?: number | null;
+            /**
+             * @description Compute and pay again even if an earlier job has the same result.
+             * @default false
+             */
+            fresh: boolean;
+            /** @description Most that the picture may cost, USD: above it nothing is started, and nothing is paid. */
+            max_usd?: number | null;
+            /**
+             * @description Pictures.
+             * @default 1
+             */
+            count: number;
+        };
         /** @description An item for which there is no job. */
         RefusedBatchItem: {
             index: number;
@@ -961,12 +1180,14 @@ export interface components {
             /** @description An API key, `igp_...`. */
             key: string;
         };
-        /** @description Days and users within `days`; outcomes, avoided and unknown since the beginning. */
+        /** @description Days, users and models within `days`; outcomes, avoided and unknown since the beginning. */
         SpendReport: {
+            /** @description Of a picture of 1K. POST /quote has the others. */
             price_usd: number;
             today: components["schemas"]["BudgetToday"];
             days: components["schemas"]["SpendSums"][];
             users: components["schemas"]["SpendSums"][];
+            models: components["schemas"]["ModelSpend"][];
             outcomes: components["schemas"]["LedgerSums"][];
             avoided: components["schemas"]["AvoidedSpend"][];
             unknown: components["schemas"]["UnknownPayment"][];
@@ -1113,6 +1334,13 @@ export interface components {
             /** @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged. */
             prompt: string;
         };
+        VerifyFileForm: {
+            /**
+             * Format: binary
+             * @description A file of any kind.
+             */
+            file: string;
+        };
         /** @description What verifies the signatures of the caller's callbacks. */
         WebhookSecret: {
             secret: string;
@@ -1181,11 +1409,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The money of this day is used up. */
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
             402: {
                 headers: {
                     /** @description Seconds. */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1584,11 +1812,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The money of this day is used up. */
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
             402: {
                 headers: {
                     /** @description Seconds. */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1871,6 +2099,102 @@ export interface operations {
             };
         };
     };
+    get_quote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuoteRequest"];
+            };
+        };
+        responses: {
+            /** @description What these pictures cost by the prices of now. A picture that is reused costs nothing. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quote"];
+                };
+            };
+            /** @description The body can't be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API key is missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller may not do this, or the request came from a page of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body or the file is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unforeseen error of the server. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database, the storage or the guardrail is not available. Try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_spend: {
         parameters: {
             query?: {
@@ -1882,7 +2206,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Days and users within `days`; outcomes, avoided and unknown since the beginning. */
+            /** @description Days, users and models within `days`; outcomes, avoided and unknown since the beginning. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2063,6 +2387,87 @@ export interface operations {
             };
         };
     };
+    get_spend_table: {
+        parameters: {
+            query?: {
+                days?: number;
+                /** @description Only calls with a greater id. */
+                after?: number;
+                /** @description Most calls of the answer. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The calls. */
+            200: {
+                headers: {
+                    "X-Last-Entry-ID": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description The API key is missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body or the file is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unforeseen error of the server. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database, the storage or the guardrail is not available. Try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     create_upload: {
         parameters: {
             query?: never;
@@ -2103,11 +2508,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The money of this day is used up. */
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
             402: {
                 headers: {
                     /** @description Seconds. */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2362,6 +2767,104 @@ export interface operations {
             };
         };
     };
+    verify_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["VerifyFileForm"];
+            };
+        };
+        responses: {
+            /** @description The whole chain of a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credentials"];
+                };
+            };
+            /** @description The body can't be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API key is missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body or the file is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A quota is used up; `Retry-After` gives the seconds to wait. */
+            429: {
+                headers: {
+                    /** @description Seconds. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unforeseen error of the server. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database, the storage or the guardrail is not available. Try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_batches: {
         parameters: {
             query?: {
@@ -2498,6 +3001,17 @@ export interface operations {
             /** @description The API key is missing or not valid. */
             401: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
+            402: {
+                headers: {
+                    /** @description Seconds. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {

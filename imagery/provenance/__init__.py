@@ -1,0 +1,1 @@
+"""Content Credentials (C2PA): what a picture says of itself, and how ours say it."""

@@ -1,0 +1,79 @@
+"""Content Credentials of untrusted files are read behind the walls, in bounded time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from imagery.environment import read
+from imagery.guardrail import Guardrail
+from imagery.provenance.credentials import CredentialsState
+from imagery.provenance.local_authority import local_signer
+from imagery.provenance.signers import local_folder
+from imagery.settings import Settings
+from testbed.credentials import TYPES, camera, camera_photo, model_answer, one_byte_changed
+from testbed.pictures import encoded
+from tests.imagery.guardrail.conftest import Make
+
+# each test starts processes that load the classifier
+pytestmark = pytest.mark.slow
+NONE, TRUSTED, VALID, BROKEN = CredentialsState
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return read(Settings, {"LOCAL_STORAGE_PATH": str(tmp_path_factory.mktemp("data"))})
+
+
+@pytest.fixture(scope="module")
+def guardrail(settings: Settings) -> Iterator[Guardrail]:
+    made = Guardrail(settings)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_each_format_is_read(guardrail: Guardrail, kind: str) -> None:
+    photo = camera_photo(camera(), kind)
+    assert guardrail.credentials(photo).state is VALID
+    assert guardrail.credentials(encoded(kind)).state is NONE
+    assert guardrail.credentials(one_byte_changed(photo, photo.rindex(b"c2pa.hash"))).state is BROKEN
+
+
+def test_what_this_machine_signs_is_trusted_here(guardrail: Guardrail, settings: Settings) -> None:
+    ours = local_signer(local_folder(settings))
+    assert guardrail.credentials(camera_photo(ours)).state is TRUSTED
+
+
+def test_a_hundred_files_leave_the_worker_as_it_was(guardrail: Guardrail) -> None:
+    photo = camera_photo(camera())
+    answer = model_answer(camera(), ("inputTo", "image/jpeg", photo))
+    guardrail.credentials(answer)
+    (worker,) = guardrail.sandbox.pids
+    before = psutil.Process(worker).memory_info().rss
+    for _ in range(100):
+        assert guardrail.credentials(answer).state is VALID
+    assert guardrail.sandbox.pids == [worker]
+    assert psutil.Process(worker).memory_info().rss - before < 16 * 2**20
+
+
+def test_a_file_that_takes_too_long_is_broken(make: Make, tmp_path: Path) -> None:
+    quick = make(GUARDRAIL_SANDBOX="timeout_s=0.02", LOCAL_STORAGE_PATH=str(tmp_path))
+    found = quick.credentials(camera_photo(camera()) + bytes(200_000_000))
+    assert (found.state, found.reasons) == (BROKEN, ("decoding_too_slow",))
+    assert quick.sandbox.pids == []
+
+
+def test_a_file_that_ends_every_worker_is_broken(make: Make, tmp_path: Path) -> None:
+    small = make(GUARDRAIL_SANDBOX="memory_mb=400", LOCAL_STORAGE_PATH=str(tmp_path))
+    found = small.credentials(camera_photo(camera()) + bytes(100_000_000))
+    assert (found.state, found.reasons) == (BROKEN, ("decoder_crashed",))
+    assert small.credentials(encoded()).state is NONE, "the next file gets a worker again"
+
+
+def test_without_the_file_of_the_trust_list_nobody_is_trusted(make: Make, tmp_path: Path) -> None:
+    guardrail = make(CONTENT_CREDENTIALS="trust=/nowhere/list.pem", LOCAL_STORAGE_PATH=str(tmp_path))
+    assert guardrail.credentials(camera_photo(camera())).state is VALID
