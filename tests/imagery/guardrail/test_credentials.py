@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from imagery.environment import read
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from imagery.provenance.credentials import CredentialsState
 from imagery.provenance.local_authority import local_signer
 from imagery.provenance.signers import local_folder
