@@ -1,6 +1,6 @@
 """Content Credentials in simulated pictures, as the paid model's have them, from a chain that nobody trusts.
 
-Root and leaf are made when the simulator starts, and say in their names that they are for tests.
+Root and leaf are made when the simulator first starts, and say in their names that they are for tests.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import struct
 import zlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import c2pa
 from cryptography import x509
@@ -26,22 +27,24 @@ _MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgori
 _DAYS = 365
 # a thumbnail costs most of the time; what was signed is checked where it arrives
 _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
 _TEXT = b"tEXt"
 _SIGNATURE_BYTES = 8
 
 
 class PictureSigner:
-    """Signs pictures; safe between threads. ``root_pem``: the certificate that a checker has to trust."""
+    """Signs pictures; safe between threads. ``root_pem``: the certificate that a checker has to trust.
 
-    def __init__(self) -> None:
-        root_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-        root = _certificate(_ROOT_NAME, root_key.public_key(), None, root_key)
-        leaf = _certificate(_LEAF_NAME, leaf_key.public_key(), root, root_key)
-        self.root_pem = root.public_bytes(serialization.Encoding.PEM).decode()
-        self._chain = leaf.public_bytes(serialization.Encoding.PEM) + self.root_pem.encode()
-        self._key = leaf_key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+    ``chain_file`` keeps key and certificates, so that who trusts the root does so after a restart too.
+    """
+
+    def __init__(self, chain_file: Path | None = None) -> None:
+        self._key, self._chain = _kept(chain_file) or _new_chain()
+        if chain_file is not None and not chain_file.exists():
+            chain_file.parent.mkdir(parents=True, exist_ok=True)
+            chain_file.touch(mode=0o600)
+            chain_file.write_bytes(self._key + self._chain)
+        self.root_pem = (_BEGIN + self._chain.rpartition(_BEGIN)[2]).decode()
 
     def sign(self, picture: bytes, content_type: str, model: str) -> bytes:
         """The same picture with a manifest that says which model created it."""
@@ -54,6 +57,28 @@ class PictureSigner:
         ):
             builder.sign(signer, content_type, io.BytesIO(picture), signed)
         return signed.getvalue()
+
+
+def _new_chain() -> tuple[bytes, bytes]:
+    """The leaf's key, and the certificates of leaf and root, all in PEM."""
+    root_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root = _certificate(_ROOT_NAME, root_key.public_key(), None, root_key)
+    leaf = _certificate(_LEAF_NAME, leaf_key.public_key(), root, root_key)
+    pem = serialization.Encoding.PEM
+    key = leaf_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key, leaf.public_bytes(pem) + root.public_bytes(pem)
+
+
+def _kept(chain_file: Path | None) -> tuple[bytes, bytes] | None:
+    """The same from the file. Returns None where there is none, or where it is about to expire."""
+    if chain_file is None or not chain_file.exists():
+        return None
+    key, begin, chain = chain_file.read_bytes().partition(_BEGIN)
+    (leaf, _) = x509.load_pem_x509_certificates(begin + chain)
+    if leaf.not_valid_after_utc < datetime.now(UTC) + timedelta(days=1):
+        chain_file.unlink()
+        return None
+    return key, begin + chain
 
 
 def _claim(model: str) -> dict[str, object]:

@@ -53,6 +53,7 @@ class SimulatorOptions:
     workers: int = 2
     access_token: str | None = None
     unsigned: bool = False
+    chain_file: Path | None = None
 
 
 class Simulator:
@@ -62,7 +63,7 @@ class Simulator:
         self._options = options
         self._bill = Bill(options.prices, options.bill_file)
         self._faults = ProviderFaults()
-        self._signer = None if options.unsigned else PictureSigner()
+        self._signer = None if options.unsigned else PictureSigner(options.chain_file)
         self._pool = ThreadPoolExecutor(options.workers, thread_name_prefix="compose")
 
     def app(self) -> Starlette:
@@ -242,6 +243,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--bill-file", type=Path, help="keep the bill in this file")
     parser.add_argument("--access-token", help="the bearer token that Vertex's address takes (any)")
     parser.add_argument("--unsigned", action="store_true", help="pictures without Content Credentials")
+    parser.add_argument("--chain-file", type=Path, help="keep key and certificates of the signatures here")
     given = parser.parse_args(arguments)
     try:
         prices = Prices.of(given.prices, given.price_usd)
@@ -254,6 +256,7 @@ def main(arguments: list[str]) -> int:
         bill_file=given.bill_file,
         access_token=given.access_token,
         unsigned=given.unsigned,
+        chain_file=given.chain_file,
     )
     uvicorn.run(Simulator(options).app(), host=given.host, port=given.port, log_level="warning")
     return 0

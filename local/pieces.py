@@ -152,6 +152,7 @@ def _simulator(options: StackOptions, ports: dict[str, int], environment: dict[s
     port = ports["NANO_BANANA_PORT"]
     command = [sys.executable, "-m", "local.nano_banana_simulator", "--port", str(port)]
     command += ["--bill-file", str(options.run_dir / "nano-banana-bill.json")]
+    command += ["--chain-file", str(options.run_dir / "nano-banana-chain.pem")]
     return _child(options, "simulator", command, environment, f"http://127.0.0.1:{port}/healthz")
 
 

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import c2pa
@@ -14,6 +15,7 @@ import pytest
 from cryptography import x509
 from PIL import Image
 
+from local import nano_banana_signing
 from local.nano_banana_signing import PictureSigner
 from local.nano_banana_simulator import Simulator, SimulatorOptions
 from testbed.pictures import encoded
@@ -104,3 +106,21 @@ def test_many_threads_sign_beside_each_other() -> None:
         signed = list(pool.map(lambda _: signer.sign(picture, "image/png", NEWEST), range(40)))
     for each in signed:
         assert checked(each, signer.root_pem)["validation_state"] == "Trusted"
+
+
+def test_after_a_restart_the_same_root_is_trusted(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "chain.pem"
+    before, after = PictureSigner(file), PictureSigner(file)
+    assert file.stat().st_mode & 0o077 == 0
+    picture = after.sign(encoded("PNG"), "image/png", NEWEST)
+    assert checked(picture, before.root_pem)["validation_state"] == "Trusted"
+
+
+def test_an_expired_chain_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "chain.pem"
+    with monkeypatch.context() as short:
+        short.setattr(nano_banana_signing, "_DAYS", 0.5)
+        old = PictureSigner(file)
+    new = PictureSigner(file)
+    assert new.root_pem != old.root_pem
+    assert PictureSigner(file).root_pem == new.root_pem

@@ -143,6 +143,13 @@ def test_faults_can_be_ordered_shown_and_cleared(server: Server) -> None:
     assert call(server, body()).status_code == 200
 
 
+def test_a_dead_token_is_also_told_to_who_asks_for_the_model(server: Server) -> None:
+    server.client.post("/_simulator/faults", json={"rate": 1, "kinds": ["unauthenticated"]})
+    assert call(server, body()).status_code == 401
+    headers = {"x-goog-api-key": "k"}
+    assert server.client.get(PATH.partition(":")[0], headers=headers).status_code == 401
+
+
 def test_a_seeded_rate_fails_the_same_calls_each_time(server: Server) -> None:
     order = {"rate": 0.5, "kinds": ["503"], "seed": 7}
     runs = []
