@@ -65,7 +65,7 @@ var rules = [
     every: 'PT5M'
     column: 'minutes_open'
     aggregation: 'Maximum'
-    dimension: 'dependency'
+    dimension: 'circuit'
     operator: 'GreaterThan'
     threshold: limit.breakerOpenMinutes
   }
