@@ -27,6 +27,7 @@ from imagery.database.gpu_answers import LastAnswer
 from imagery.database.migrate import current_revision, head_revision
 from imagery.gpu_client import HEALTH_TIMEOUT_S
 from imagery.services import Services, get_services
+from imagery.settings import ProviderName
 
 router = APIRouter(tags=["operations"])
 State = Literal["ok", "degraded", "down"]
@@ -257,12 +258,14 @@ def _nano_banana() -> DependencyHealth:
     broken = _circuit(GuardedDependency.NANO_BANANA)
     if broken:
         return broken
-    settings = get_services().settings
+    services = get_services()
+    settings = services.settings
     if settings.simulated:
         return DependencyHealth(
-            state="ok", reason=f"simulated at {settings.nano_banana.base_url}, nothing is paid"
+            state="ok", reason=f"simulated at {services.nano_banana.address}, nothing is paid"
         )
-    if settings.nano_banana.api_key is None:
+    is_keyed = settings.nano_banana.provider.name is ProviderName.GEMINI_API
+    if is_keyed and settings.nano_banana.api_key is None:
         return DependencyHealth(
             state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage"
         )

@@ -28,7 +28,8 @@ from imagery.database.tickets import Tickets
 from imagery.database.users import Users
 from imagery.gpu_client import GpuClient
 from imagery.guardrail import Guardrail
-from imagery.providers.nano_banana import NanoBanana
+from imagery.providers.choice import make_providers
+from imagery.providers.protocol import Provider
 from imagery.settings import Settings, get_settings
 from imagery.storage import Storage, get_storage
 
@@ -59,7 +60,7 @@ class Services:
     event_watch: EventWatch
     gpu: GpuClient
     gpu_answers: GpuAnswers
-    nano_banana: NanoBanana
+    nano_banana: Provider
 
 
 @lru_cache(maxsize=1)
@@ -98,5 +99,5 @@ def get_services() -> Services:
         event_watch=EventWatch(database, event_watch.LOOK_EVERY_S),
         gpu=GpuClient(settings),
         gpu_answers=GpuAnswers(database),
-        nano_banana=NanoBanana(settings),
+        nano_banana=make_providers(settings)[0],
     )

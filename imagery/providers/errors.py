@@ -4,7 +4,12 @@ from __future__ import annotations
 
 # codes of ``OutOfServiceError``
 OUT_OF_SERVICE = frozenset(
-    {"nano_banana_forbidden", "nano_banana_model_not_found", "nano_banana_payment_required"}
+    {
+        "nano_banana_forbidden",
+        "nano_banana_model_not_found",
+        "nano_banana_payment_required",
+        "nano_banana_token_refused",
+    }
 )
 
 
