@@ -26,8 +26,7 @@ from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.gpu_answers import LastAnswer
 from imagery.database.migrate import current_revision, head_revision
 from imagery.gpu_client import HEALTH_TIMEOUT_S
-from imagery.services import Services, get_services
-from imagery.settings import ProviderName
+from imagery.services import PaidRoute, Services, get_services
 
 router = APIRouter(tags=["operations"])
 State = Literal["ok", "degraded", "down"]
@@ -143,6 +142,7 @@ async def _look(services: Services, gpu: Callable[[], DependencyHealth]) -> dict
         "durable": _durable(),
         "gpu": threads["gpu"].ask(gpu),
         "nano_banana": threads["nano_banana"].ask(_nano_banana),
+        "nano_banana_fallback": threads["nano_banana_fallback"].ask(_nano_banana_fallback),
         "content_safety": threads["content_safety"].ask(_content_safety),
     }
     found = await asyncio.gather(*(_limited(check) for check in checks.values()))
@@ -164,7 +164,7 @@ class _OneThread:
 
 @lru_cache(maxsize=1)
 def _threads(_: Services) -> dict[str, _OneThread]:
-    names = ("database", "storage", "gpu", "nano_banana", "content_safety")
+    names = ("database", "storage", "gpu", "nano_banana", "nano_banana_fallback", "content_safety")
     return {name: _OneThread(name) for name in names}
 
 
@@ -255,18 +255,22 @@ def _content_safety() -> DependencyHealth:
 
 
 def _nano_banana() -> DependencyHealth:
-    broken = _circuit(GuardedDependency.NANO_BANANA)
+    return _provider(get_services().paid_routes[0])
+
+
+def _nano_banana_fallback() -> DependencyHealth:
+    _, *others = get_services().paid_routes
+    return _provider(others[0]) if others else DependencyHealth(state="ok", reason="not used")
+
+
+def _provider(route: PaidRoute) -> DependencyHealth:
+    broken = _circuit(route.dependency)
     if broken:
         return broken
-    services = get_services()
-    settings = services.settings
+    settings = get_services().settings
     if settings.simulated:
-        return DependencyHealth(
-            state="ok", reason=f"simulated at {services.nano_banana.address}, nothing is paid"
-        )
-    is_keyed = settings.nano_banana.provider.name is ProviderName.GEMINI_API
-    if is_keyed and settings.nano_banana.api_key is None:
-        return DependencyHealth(
-            state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage"
-        )
+        return DependencyHealth(state="ok", reason=f"simulated at {route.provider.address}, nothing is paid")
+    missing = route.provider.missing()
+    if missing is not None:
+        return DependencyHealth(state="degraded", reason=f"{missing} Jobs fail at that stage.")
     return DependencyHealth(state="ok")

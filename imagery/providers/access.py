@@ -24,6 +24,10 @@ class Access(Protocol):
     base_url: str
     charges_pictures_only: bool
 
+    def missing(self) -> str | None:
+        """What an operator has to set first, in a sentence. Returns None if nothing is missing."""
+        ...
+
     def path(self, model: str) -> str:
         """The path of ``generateContent``."""
         ...
@@ -54,6 +58,11 @@ class GeminiApi:
         self.base_url = settings.base_url
         self._key = settings.api_key
 
+    def missing(self) -> str | None:
+        if self._key is None:
+            return "NANO_BANANA_API_KEY is not set, or its secret can't be read from Key Vault."
+        return None
+
     def path(self, model: str) -> str:
         return f"/v1beta/models/{model}:generateContent"
 
@@ -65,10 +74,7 @@ class GeminiApi:
 
     def headers(self) -> dict[str, str]:
         if self._key is None:
-            raise CallRejectedError(
-                "nano_banana_not_configured",
-                "NANO_BANANA_API_KEY is not set, or its secret can't be read from Key Vault.",
-            )
+            raise CallRejectedError("nano_banana_not_configured", str(self.missing()))
         return {"x-goog-api-key": self._key.get_secret_value()}
 
     def renew(self, refused: dict[str, str]) -> bool:

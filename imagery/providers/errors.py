@@ -42,6 +42,10 @@ class OutOfServiceError(NanoBananaError):
     """No call of anybody can succeed until an operator acts: the key is dead, or the model is gone."""
 
 
+# what one provider's trouble is, another one may not have; none of them was charged
+ELSEWHERE = (ServiceUnavailableError, RateLimitedError, QuotaExhaustedError, OutOfServiceError)
+
+
 class NoPictureError(NanoBananaError):
     """The model judged the input and returned no picture (safety, recitation, text only); not charged."""
 

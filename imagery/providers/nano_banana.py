@@ -74,6 +74,10 @@ class NanoBanana:
             ),
         )
 
+    def missing(self) -> str | None:
+        """What an operator has to set first, in a sentence. Returns None if nothing is missing."""
+        return self._access.missing()
+
     def offers(self, aspect_ratio: str, thinking_level: str | None) -> bool:
         """Whether the model can be asked for this."""
         return not_offered(self.model, aspect_ratio, thinking_level) is None

@@ -35,6 +35,10 @@ class Provider(Protocol):
         """Its base URL."""
         ...
 
+    def missing(self) -> str | None:
+        """What an operator has to set first, in a sentence. Returns None if nothing is missing."""
+        ...
+
     def offers(self, aspect_ratio: str, thinking_level: str | None) -> bool:
         """Whether the model can be asked for this."""
         ...

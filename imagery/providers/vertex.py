@@ -39,6 +39,10 @@ class Vertex:
         )
         self._tokens = tokens
 
+    def missing(self) -> str | None:
+        # the settings refuse to be read without what it needs
+        return None
+
     def path(self, model: str) -> str:
         return f"{self._models}/{model}:generateContent"
 
