@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from imagery import settings
+from local import doctor
 from testbed.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -239,3 +241,17 @@ def test_the_doctor_imports_the_standard_library_alone(project: Project) -> None
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_provider_of_the_image_model_lacks_is_named(project: Project) -> None:
+    assert project.look("provider")["provider"]["found"] == "the simulator"
+    project.environment["NANO_BANANA_PROVIDER"] = "name=vertex project=shop"
+    assert "add pool=... app_id=... to NANO_BANANA_PROVIDER" in project.problem("provider")
+    project.environment["NANO_BANANA_PROVIDER"] = "fallback=vertex:m project=shop pool=p app_id=a"
+    assert "NANO_BANANA_API_KEY" in project.problem("provider")
+    project.environment["NANO_BANANA_API_KEY"] = "a key"
+    assert project.look("provider")["provider"]["found"] == "gemini_api then vertex"
+
+
+def test_the_doctor_asks_for_what_the_settings_ask_for() -> None:
+    assert doctor._NEEDED_BY_VERTEX == settings._NEEDED_BY_VERTEX
