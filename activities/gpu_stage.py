@@ -9,10 +9,11 @@ from activities.attempt import Attempt
 from imagery.backoff import wait_s
 from imagery.contracts import GpuReport, GpuRequest, Stage, StageResult
 from imagery.database.breakers import CircuitCall
-from imagery.database.circuits import CircuitOpenError, CircuitState, GuardedDependency
+from imagery.database.circuits import Circuit, CircuitOpenError, CircuitState, GuardedDependency
 from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRejectedError
 from imagery.providers.errors import OUT_OF_SERVICE, NanoBananaError, OutOfServiceError
 from imagery.retry import RetryRules
+from imagery.services import PaidRoute
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -44,28 +45,51 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
 def _in_vain(attempt: Attempt) -> StageResult | None:
     """Wait while no paid call of anybody can succeed: no GPU time for a picture that can't be placed.
 
-    Whoever is let through asks for the model's description, which is free.
+    Whoever is let through asks the providers something that is free. One that is left is enough.
     """
-    services = attempt.services
-    known = services.circuits.recent(GuardedDependency.NANO_BANANA)
-    if known.state is CircuitState.CLOSED or known.last_error not in OUT_OF_SERVICE:
+    circuits, routes = attempt.services.circuits, attempt.services.paid_routes
+    if not all(_is_out_of_service(circuits.recent(route.dependency)) for route in routes):
         return None
+    troubles: list[CircuitOpenError | NanoBananaError] = []
+    for route in routes:
+        trouble = _look(attempt, route)
+        if trouble is None:
+            return None
+        troubles.append(trouble)
+    return _wait_for(attempt, min(troubles, key=_wait_s))
+
+
+def _is_out_of_service(circuit: Circuit) -> bool:
+    return circuit.state is not CircuitState.CLOSED and circuit.last_error in OUT_OF_SERVICE
+
+
+def _look(attempt: Attempt, route: PaidRoute) -> CircuitOpenError | NanoBananaError | None:
+    """Why the provider can't be called. Returns None if it can."""
+    circuits = attempt.services.circuits
     try:
-        with services.circuits.call(
-            GuardedDependency.NANO_BANANA, lease_s=_LEASE_MARGIN_S, seed=attempt.job_id
-        ) as circuit:
+        with circuits.call(route.dependency, lease_s=_LEASE_MARGIN_S, seed=attempt.job_id) as circuit:
             try:
-                services.nano_banana.look()
+                route.provider.look()
             except OutOfServiceError as error:
                 circuit.hold(error.code)
-                return attempt.later(error.code, error.message, _LOOK_AGAIN_S)
+                return error
             except NanoBananaError as error:
                 circuit.failed(error.code)
-                return attempt.later(error.code, error.message, _LOOK_AGAIN_S)
+                return error
             circuit.answered()
     except CircuitOpenError as error:
-        return attempt.circuit_open(error)
+        return error
     return None
+
+
+def _wait_s(trouble: CircuitOpenError | NanoBananaError) -> float:
+    return trouble.wait_s if isinstance(trouble, CircuitOpenError) else _LOOK_AGAIN_S
+
+
+def _wait_for(attempt: Attempt, trouble: CircuitOpenError | NanoBananaError) -> StageResult:
+    if isinstance(trouble, CircuitOpenError):
+        return attempt.circuit_open(trouble)
+    return attempt.later(trouble.code, trouble.message, _LOOK_AGAIN_S)
 
 
 def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: CircuitCall) -> StageResult:

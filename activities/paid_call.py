@@ -7,8 +7,10 @@ from activities.deliver import deliver, store_answer
 from activities.pricing import charged_refusal, record_answer
 from imagery.contracts import Stage, StageResult
 from imagery.database.breakers import CircuitCall
+from imagery.database.circuits import CircuitOpenError
 from imagery.database.ledger import AlreadySentError, NotPayableError, Reservation
 from imagery.providers.errors import (
+    ELSEWHERE,
     NanoBananaError,
     NoPictureError,
     OddAnswerError,
@@ -17,6 +19,7 @@ from imagery.providers.errors import (
     RateLimitedError,
     ServiceUnavailableError,
 )
+from imagery.providers.protocol import Provider
 
 PAYMENT_UNKNOWN = "payment_unknown"
 UNKNOWN = (
@@ -27,14 +30,23 @@ LOOK_AGAIN_S = 20.0
 _ODD_WAIT_S = 2.0
 
 
-def pay(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> StageResult:
+class NotChargedError(Exception):
+    """A provider's trouble, which another one may not have. ``wait_s``: how long all jobs wait for it."""
+
+    def __init__(self, error: NanoBananaError, wait_s: float | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait_s = wait_s
+
+
+def pay(attempt: Attempt, reservation: Reservation, provider: Provider, circuit: CircuitCall) -> StageResult:
     """Make the call of a reservation, once, and record how it ends.
 
-    Raises ``TransientStageError`` where it certainly was not charged and a retry may help.
+    Raises ``NotChargedError`` where it certainly was not charged and another provider may do it.
     """
     services, ledger, entry_id = attempt.services, attempt.services.ledger, reservation.entry_id
     try:
-        placed = services.nano_banana.place(
+        placed = provider.place(
             services.storage.read(attempt.output_of(Stage.REALESRGAN)),
             attempt.options.prompt,
             aspect_ratio=attempt.options.aspect_ratio.value,
@@ -54,20 +66,54 @@ def pay(attempt: Attempt, reservation: Reservation, circuit: CircuitCall) -> Sta
         return attempt.fail(PAYMENT_UNKNOWN, f"{UNKNOWN} ({error.message})")
     except NanoBananaError as error:
         wait_s = _tell_circuit(attempt, circuit, error)
-        refusal = charged_refusal(attempt, error)
+        refusal = charged_refusal(attempt, provider, error)
         if refusal is not None:
             ledger.settle_refusal(entry_id, error.code, refusal)
             end = attempt.reject if isinstance(error, NoPictureError) else attempt.fail
             return end(error.code, f"{error.message} The provider has charged for that.")
         ledger.release(entry_id, error.code)
-        return _not_charged(attempt, reservation, error, wait_s)
+        if isinstance(error, ELSEWHERE):
+            raise NotChargedError(error, wait_s) from error
+        return _of_this_job(attempt, reservation, error)
     except Exception:
         # after sending this is unknown, before it nothing happened: the ledger knows which
         ledger.abandon(entry_id)
         raise
     circuit.answered()
-    record_answer(attempt, entry_id, placed)
+    record_answer(attempt, provider, entry_id, placed)
     return deliver(attempt, store_answer(attempt, placed))
+
+
+def none_paid(attempt: Attempt, without: list[CircuitOpenError | NotChargedError]) -> StageResult:
+    """What it means for the job that no provider was charged: it waits for the one that is back first.
+
+    Raises ``TransientStageError`` where a retry may help.
+    """
+    waiting = [each for each in without if each.wait_s is not None]
+    if waiting:
+        return _wait_for(attempt, min(waiting, key=lambda each: each.wait_s or 0.0))
+    errors = [each.error for each in without if isinstance(each, NotChargedError)]
+    for error in errors:
+        if isinstance(error, ServiceUnavailableError):
+            raise attempt.transient(error.code, error.message) from error
+    return _used_up(attempt, errors[0])
+
+
+def _wait_for(attempt: Attempt, trouble: CircuitOpenError | NotChargedError) -> StageResult:
+    if isinstance(trouble, CircuitOpenError):
+        return attempt.circuit_open(trouble)
+    return attempt.later(trouble.error.code, trouble.error.message, trouble.wait_s or 0.0)
+
+
+def _used_up(attempt: Attempt, error: NanoBananaError) -> StageResult:
+    """No wait of this job's brings the quota back."""
+    if isinstance(error, RateLimitedError):
+        message = (
+            f"The image model asks to wait {error.retry_after_s:.0f} s: its quota is used up. "
+            "Retry the job when the quota is renewed."
+        )
+        return attempt.fail("nano_banana_quota_exhausted", message)
+    return attempt.fail(error.code, error.message)
 
 
 def pending(attempt: Attempt, wait_s: float) -> StageResult:
@@ -97,20 +143,8 @@ def _is_beyond(attempt: Attempt, error: RateLimitedError) -> bool:
     return (error.retry_after_s or 0.0) > attempt.services.settings.nano_banana.retry.retry_after_s
 
 
-def _not_charged(
-    attempt: Attempt, reservation: Reservation, error: NanoBananaError, wait_s: float | None
-) -> StageResult:
-    """What an error that certainly cost nothing means for the job."""
-    if isinstance(error, ServiceUnavailableError):
-        raise attempt.transient(error.code, error.message) from error
-    if wait_s is not None:
-        return attempt.later(error.code, error.message, wait_s)
-    if isinstance(error, RateLimitedError):
-        message = (
-            f"The image model asks to wait {error.retry_after_s:.0f} s: its quota is used up. "
-            "Retry the job when the quota is renewed."
-        )
-        return attempt.fail("nano_banana_quota_exhausted", message)
+def _of_this_job(attempt: Attempt, reservation: Reservation, error: NanoBananaError) -> StageResult:
+    """What an error that certainly cost nothing, and that another provider would bring too, means."""
     if isinstance(error, OddAnswerError):
         if reservation.released_for != error.code:
             return attempt.later(error.code, f"{error.message} It is asked once more.", _ODD_WAIT_S)

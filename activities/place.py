@@ -6,14 +6,22 @@ from datetime import timedelta
 
 from activities.attempt import Attempt
 from activities.deliver import deliver, stored_answer
-from activities.paid_call import LOOK_AGAIN_S, PAYMENT_UNKNOWN, UNKNOWN, pay, pending
-from activities.pricing import order_of
+from activities.paid_call import (
+    LOOK_AGAIN_S,
+    PAYMENT_UNKNOWN,
+    UNKNOWN,
+    NotChargedError,
+    none_paid,
+    pay,
+    pending,
+)
+from activities.pricing import order_of, price_of
 from activities.stage import run_stage
 from imagery.backoff import JITTER, spread
 from imagery.contracts import JsonObject, Stage, StageResult
 from imagery.database.breakers import CircuitCall
 from imagery.database.budget import BudgetExhaustedError
-from imagery.database.circuits import CircuitOpenError, GuardedDependency
+from imagery.database.circuits import CircuitOpenError
 from imagery.database.ledger import (
     NotPayableError,
     PriceAboveMaxError,
@@ -22,6 +30,8 @@ from imagery.database.ledger import (
 )
 from imagery.database.money import SpendState, to_usd
 from imagery.database.tables import utc_now
+from imagery.providers.protocol import Provider
+from imagery.services import PaidRoute
 
 _TWIN_LOOK_S = 5.0
 _LEASE_MARGIN_S = 45.0
@@ -49,16 +59,38 @@ def work(attempt: Attempt) -> StageResult:
         if reused is not None:
             return reused
     lease_s = services.settings.nano_banana.retry.longest_s + _LEASE_MARGIN_S
-    try:
-        with services.circuits.call(
-            GuardedDependency.NANO_BANANA, lease_s=lease_s, seed=attempt.job_id
-        ) as circuit:
-            return _reserve(attempt, circuit)
-    except CircuitOpenError as error:
-        return attempt.circuit_open(error)
+    without: list[CircuitOpenError | NotChargedError] = []
+    for route in _routes(attempt):
+        try:
+            with services.circuits.call(route.dependency, lease_s=lease_s, seed=attempt.job_id) as circuit:
+                return _reserve(attempt, route.provider, circuit)
+        except CircuitOpenError as error:
+            without.append(error)
+            if error.forced:
+                # an operator stops all spending, not one provider's
+                break
+        except NotChargedError as error:
+            without.append(error)
+    return none_paid(attempt, without)
 
 
-def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
+def _routes(attempt: Attempt) -> list[PaidRoute]:
+    """The first provider, and the second one if its model can be asked for the same within ``max_usd``."""
+    options = attempt.options
+    first, *others = attempt.services.paid_routes
+    return [
+        first,
+        *(
+            each
+            for each in others
+            if each.provider.offers(options.aspect_ratio, options.thinking_level)
+            and (options.max_usd is None or to_usd(price_of(attempt, each.provider)) <= options.max_usd)
+        ),
+    ]
+
+
+def _reserve(attempt: Attempt, provider: Provider, circuit: CircuitCall) -> StageResult:
+    """Reserve the price and pay. Raises ``NotChargedError`` and as ``pay`` does."""
     services, order = attempt.services, attempt.order
     same_as = None if attempt.options.fresh else services.stage_cache.key(attempt.job, attempt.stage)
     try:
@@ -66,9 +98,9 @@ def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
             order.job_id,
             order.run,
             order.stage,
-            to_usd(services.settings.nano_banana.price_table.of_options(attempt.options)),
+            to_usd(price_of(attempt, provider)),
             same_as=same_as,
-            order=order_of(attempt),
+            order=order_of(attempt, provider),
             max_usd=attempt.options.max_usd,
         )
     except NotPayableError:
@@ -82,7 +114,7 @@ def _reserve(attempt: Attempt, circuit: CircuitCall) -> StageResult:
     if reservation.state is not SpendState.RESERVED:
         return _standing(attempt, reservation)
     # another job may have paid for the same picture since this attempt looked
-    return attempt.reuse(reservation) or pay(attempt, reservation, circuit)
+    return attempt.reuse(reservation) or pay(attempt, reservation, provider, circuit)
 
 
 def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageResult:

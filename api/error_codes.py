@@ -126,6 +126,8 @@ ERROR_CODES = (
     "nano_banana_rate_limited",
     "nano_banana_rejected",
     "nano_banana_safety",
+    "nano_banana_token_refused",
+    "nano_banana_token_unavailable",
     "nano_banana_unavailable",
     "nano_banana_unreachable",
     "payment_pending",

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Query, Response
@@ -27,7 +27,7 @@ from imagery.database.gpu_answers import LastAnswer
 from imagery.database.migrate import current_revision, head_revision
 from imagery.gpu_client import HEALTH_TIMEOUT_S
 from imagery.providers.model_watch import REMEDIES, ModelWatch, told
-from imagery.services import Services, get_services
+from imagery.services import PaidRoute, Services, get_services
 
 router = APIRouter(tags=["operations"])
 State = Literal["ok", "degraded", "down"]
@@ -145,6 +145,7 @@ async def _look(services: Services, gpu: Callable[[], DependencyHealth]) -> dict
         "durable": _durable(),
         "gpu": threads["gpu"].ask(gpu),
         "nano_banana": threads["nano_banana"].ask(_nano_banana),
+        "nano_banana_fallback": threads["nano_banana_fallback"].ask(_nano_banana_fallback),
         "content_safety": threads["content_safety"].ask(_content_safety),
     }
     found = await asyncio.gather(*(_limited(check) for check in checks.values()))
@@ -166,7 +167,7 @@ class _OneThread:
 
 @lru_cache(maxsize=1)
 def _threads(_: Services) -> dict[str, _OneThread]:
-    names = ("database", "storage", "gpu", "nano_banana", "content_safety")
+    names = ("database", "storage", "gpu", "nano_banana", "nano_banana_fallback", "content_safety")
     return {name: _OneThread(name) for name in names}
 
 
@@ -258,24 +259,30 @@ def _content_safety() -> DependencyHealth:
 
 
 def _nano_banana() -> DependencyHealth:
-    broken = _circuit(GuardedDependency.NANO_BANANA)
+    return _provider(get_services().paid_routes[0])
+
+
+def _nano_banana_fallback() -> DependencyHealth:
+    _, *others = get_services().paid_routes
+    return _provider(others[0]) if others else DependencyHealth(state="ok", reason="not used")
+
+
+def _provider(route: PaidRoute) -> DependencyHealth:
+    broken = _circuit(route.dependency)
     if broken:
         return broken
     settings = get_services().settings
     if settings.simulated:
-        return DependencyHealth(
-            state="ok", reason=f"simulated at {settings.nano_banana.base_url}, nothing is paid"
-        )
-    if settings.nano_banana.api_key is None:
-        return DependencyHealth(
-            state="degraded", reason="NANO_BANANA_API_KEY is not set; jobs fail at that stage"
-        )
-    look = _model_watch(get_services()).last(_PATIENCE_S)
+        return DependencyHealth(state="ok", reason=f"simulated at {route.provider.address}, nothing is paid")
+    missing = route.provider.missing()
+    if missing is not None:
+        return DependencyHealth(state="degraded", reason=f"{missing} Jobs fail at that stage.")
+    look = _model_watch(route.provider).last(_PATIENCE_S)
     if look is None:
         return DependencyHealth(state="unknown", reason="it was asked and has not answered yet")
     return DependencyHealth(state="ok" if look.is_usable else "degraded", reason=str(look))
 
 
-@lru_cache(maxsize=1)
-def _model_watch(services: Services) -> ModelWatch:
-    return ModelWatch(services.nano_banana)
+@lru_cache(maxsize=2)
+def _model_watch(provider: Any) -> ModelWatch:
+    return ModelWatch(provider)

@@ -27,6 +27,7 @@ NOW = {
     "NANO_BANANA_RETRY_CAP_S": ("NANO_BANANA_RETRY", "cap_s"),
     "NANO_BANANA_RETRY_ATTEMPTS": ("NANO_BANANA_RETRY", "attempts"),
     "NANO_BANANA_MAX_RETRY_AFTER_S": ("NANO_BANANA_RETRY", "retry_after_s"),
+    "NANO_BANANA_MODEL": ("NANO_BANANA_PROVIDER", "model"),
     "CIRCUIT_FAILURES": ("CIRCUIT", "failures"),
     "CIRCUIT_OPEN_S": ("CIRCUIT", "open_s"),
     "CIRCUIT_OPEN_CAP_S": ("CIRCUIT", "cap_s"),

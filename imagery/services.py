@@ -12,7 +12,7 @@ from imagery.database.batches import Batches
 from imagery.database.breakers import CircuitBreakers
 from imagery.database.budget import Budgets
 from imagery.database.callbacks import Callbacks
-from imagery.database.circuits import BreakerPolicy
+from imagery.database.circuits import BreakerPolicy, GuardedDependency
 from imagery.database.engine import Database, get_database
 from imagery.database.event_watch import EventWatch
 from imagery.database.gpu_answers import GpuAnswers
@@ -28,12 +28,21 @@ from imagery.database.tickets import Tickets
 from imagery.database.users import Users
 from imagery.gpu_client import GpuClient
 from imagery.guardrail.examine import Guardrail
-from imagery.providers.nano_banana import NanoBanana
+from imagery.providers.choice import make_providers
+from imagery.providers.protocol import Provider
 from imagery.settings import Settings, get_settings
 from imagery.storage import Storage, get_storage
 
 # to connect, and to fetch what a response only names
 _ANSWER_MARGIN_S = 45.0
+
+
+@dataclass(frozen=True)
+class PaidRoute:
+    """A provider of the paid stage, with the circuit of its own."""
+
+    dependency: GuardedDependency
+    provider: Provider
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,16 @@ class Services:
     event_watch: EventWatch
     gpu: GpuClient
     gpu_answers: GpuAnswers
-    nano_banana: NanoBanana
+    nano_banana: Provider
+    fallback: Provider | None
+
+    @property
+    def paid_routes(self) -> tuple[PaidRoute, ...]:
+        """The providers of the paid stage, in the order in which they are asked."""
+        first = PaidRoute(GuardedDependency.NANO_BANANA, self.nano_banana)
+        if self.fallback is None:
+            return (first,)
+        return first, PaidRoute(GuardedDependency.NANO_BANANA_FALLBACK, self.fallback)
 
 
 @lru_cache(maxsize=1)
@@ -72,6 +90,7 @@ def get_services() -> Services:
     storage.ensure_containers(UPLOADS, JOBS)
     circuits = CircuitBreakers(database, BreakerPolicy.of(settings))
     users = Users(database)
+    first, *others = make_providers(settings)
     return Services(
         settings=settings,
         storage=storage,
@@ -98,5 +117,6 @@ def get_services() -> Services:
         event_watch=EventWatch(database, event_watch.LOOK_EVERY_S),
         gpu=GpuClient(settings),
         gpu_answers=GpuAnswers(database),
-        nano_banana=NanoBanana(settings),
+        nano_banana=first,
+        fallback=next(iter(others), None),
     )

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from imagery.environment import Group, Model, Named, Words, read, variables
 from imagery.old_settings import complaint, renamed
@@ -24,6 +25,9 @@ from imagery.prices import MICRO, MOST_USD, Prices, models_of
 # Most that a call may take, twice as much for a paid picture of 4K. A function that passes functionTimeout
 # (host.json: half an hour) takes its worker with it, and the paid calls that others have out.
 LONGEST_CALL_S = 300.0
+
+
+_GOOGLE = "googleapis.com"
 
 
 class Environment(StrEnum):
@@ -273,6 +277,83 @@ class PriceWords(Words):
     )
 
 
+class ProviderName(StrEnum):
+    """Services that have the image model."""
+
+    GEMINI_API = "gemini_api"
+    VERTEX = "vertex"
+
+
+@dataclass(frozen=True)
+class ProviderChoice:
+    """A service, and the model that is asked for there."""
+
+    name: ProviderName
+    model: str
+
+
+_MODEL = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_POOL = r"projects/[0-9]+/locations/global/workloadIdentityPools/[a-z0-9-]+/providers/[a-z0-9-]+"
+_OF_VERTEX = ("project", "pool", "app_id", "location", "service_account", "url")
+_NEEDED_BY_VERTEX = ("project", "pool", "app_id")
+
+
+class ProviderWords(Words):
+    """Which service has the image model, and how the app's identity is known there."""
+
+    name: ProviderName = Field(
+        ProviderName.GEMINI_API,
+        description="gemini_api (with NANO_BANANA_API_KEY) or vertex (Google Cloud, without a key)",
+    )
+    model: str = Field("gemini-nano-banana-2.1", pattern=f"^{_MODEL}$", description="model id")
+    fallback: str | None = Field(
+        None,
+        pattern=f"^(gemini_api|vertex)(:{_MODEL})?$",
+        description="asked where the first one charged nothing: vertex, vertex:MODEL, gemini_api:MODEL",
+    )
+    project: str | None = Field(None, pattern="^[a-z0-9:.-]+$", description="of vertex: the project's id")
+    location: str = Field(
+        "global", pattern="^[a-z0-9-]+$", description="of vertex: global, eu, us or a region"
+    )
+    pool: str | None = Field(
+        None,
+        pattern=f"^{_POOL}$",
+        description="of vertex: projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/NAME",
+    )
+    app_id: str | None = Field(
+        None, description="of vertex: app registration whose tokens of Entra ID the pool accepts"
+    )
+    service_account: str | None = Field(
+        None,
+        pattern="^[a-z0-9.-]+@[a-z0-9.-]+$",
+        description="of vertex: who calls; without it the pool's identity",
+    )
+    url: str | None = Field(None, description="of vertex: another address than the location's")
+
+    @property
+    def choices(self) -> tuple[ProviderChoice, ...]:
+        """The services in the order in which they are asked."""
+        first = ProviderChoice(self.name, self.model)
+        if self.fallback is None:
+            return (first,)
+        name, _, model = self.fallback.partition(":")
+        return first, ProviderChoice(ProviderName(name), model or self.model)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(set(self.choices)) < len(self.choices):
+            raise ValueError("the fallback is the same service and model as the first one")
+        given = [word for word in _OF_VERTEX if word in self.model_fields_set]
+        if not any(choice.name is ProviderName.VERTEX for choice in self.choices):
+            if given:
+                raise ValueError(f"{given[0]} is for vertex, which is neither name nor fallback")
+            return self
+        missing = [word for word in _NEEDED_BY_VERTEX if not getattr(self, word)]
+        if missing:
+            raise ValueError(f"vertex needs {', '.join(missing)} too: see docs/providers.md")
+        return self
+
+
 class NanoBananaSettings(Group):
     """Paid image model"""
 
@@ -284,15 +365,22 @@ class NanoBananaSettings(Group):
         "https://generativelanguage.googleapis.com", description="Base URL of the image model."
     )
     api_key: SecretStr | None = Field(None, description="API key of the image model.")
-    model: str = Field("gemini-nano-banana-2.1", description="Model id.")
+    provider: ProviderWords = Field(
+        ProviderWords(), description="Which service has the image model, and which one stands in for it."
+    )
     prices: PriceWords = Field(PriceWords(), description="What pictures cost, by model and size class.")
     retry: NanoBananaRetryWords = Field(
         NanoBananaRetryWords(), description="Time limit of a call and how it is tried again."
     )
 
     @property
+    def model(self) -> str:
+        """The model that is asked for first."""
+        return self.provider.model
+
+    @property
     def price_table(self) -> Prices:
-        """The prices, and the model that is called."""
+        """The prices, and the model that is asked for first."""
         return Prices(
             model=self.model,
             contract_micro_usd=int(self.prices.contract_usd * MICRO),
@@ -552,7 +640,11 @@ class Settings(Group):
     @property
     def simulated(self) -> bool:
         """True when the paid service is not Google's but a stand-in on this machine."""
-        return "googleapis.com" not in self.nano_banana.base_url
+        provider, addresses = self.nano_banana.provider, set[str]()
+        for choice in provider.choices:
+            is_vertex = choice.name is ProviderName.VERTEX
+            addresses.add((provider.url or _GOOGLE) if is_vertex else self.nano_banana.base_url)
+        return not any(_GOOGLE in address for address in addresses)
 
     @property
     def job_deadline(self) -> timedelta:

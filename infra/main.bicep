@@ -102,6 +102,9 @@ param nanoBananaApiKey string = ''
 @description('Key Vault already holds a key of Nano Banana; infra/hooks/preprovision.sh looks it up.')
 param nanoBananaKeyStored bool = false
 
+@description('Which service has the image model, in the words of NANO_BANANA_PROVIDER (docs/providers.md); empty: the default.')
+param nanoBananaProvider string = ''
+
 @secure()
 @description('Master key of callback signatures, 32 characters or more; empty leaves the one in Key Vault as it is.')
 param webhookSigningKey string = ''
@@ -415,6 +418,7 @@ module functions 'modules/function-app.bicep' = {
     keyVaultUri: keyVault.outputs.uri
     nanoBananaSecretName: keyVault.outputs.nanoBananaSecretName
     nanoBananaKeyStored: nanoBananaKeyStored || !empty(nanoBananaApiKey)
+    nanoBananaProvider: nanoBananaProvider
     webhookSecretName: keyVault.outputs.webhookSecretName
     contentSafetyEndpoint: contentSafety ? safety!.outputs.endpoint : ''
     schedulerConnectionString: durableBackend == 'durableTaskScheduler' ? scheduler!.outputs.connectionString : ''

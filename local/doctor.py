@@ -37,6 +37,8 @@ _PORTS = {
     "AZURITE_TABLE_PORT": 10002,
 }
 _ALL_PORTS = "ports"
+# as ProviderWords in imagery/settings.py has it
+_NEEDED_BY_VERTEX = ("project", "pool", "app_id")
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _PROXY_LIMIT_S = 3
 _COMMAND_LIMIT_S = 60
@@ -74,6 +76,7 @@ class Doctor:
             "models": self.models,
             "azurite": self.azurite,
             "stack": self.stack,
+            "provider": self.provider,
             "image-model": self.image_model,
         }
         findings = [_guarded(name, checks[name]) for name in checks if not names or name in names]
@@ -197,10 +200,28 @@ class Doctor:
             pass
         return Finding("stack", True, f"running (pid {pid})")
 
+    def provider(self) -> Finding:
+        """What NANO_BANANA_PROVIDER needs beside it."""
+        text = self._environment.get("NANO_BANANA_PROVIDER", "")
+        words = dict(part.partition("=")[::2] for part in text.split())
+        asked = [words.get("name") or "gemini_api", words.get("fallback", "").partition(":")[0]]
+        missing = [word for word in _NEEDED_BY_VERTEX if "vertex" in asked and not words.get(word)]
+        if missing:
+            wanted = " ".join(f"{word}=..." for word in missing)
+            fix = f"add {wanted} to NANO_BANANA_PROVIDER: docs/providers.md"
+            return Finding("provider", False, f"vertex without {', '.join(missing)}", fix)
+        has_key = bool(self._environment.get("NANO_BANANA_API_KEY"))
+        if "vertex" in asked and "gemini_api" in asked and not has_key:
+            fix = "set NANO_BANANA_API_KEY, or take gemini_api out of NANO_BANANA_PROVIDER: docs/providers.md"
+            return Finding("provider", False, "gemini_api beside vertex, without NANO_BANANA_API_KEY", fix)
+        found = " then ".join(each for each in asked if each)
+        return Finding("provider", True, found if has_key or "vertex" in asked else "the simulator")
+
     def image_model(self) -> Finding:
-        """The paid model takes calls with this key; asking for its description is free."""
+        """The paid model takes calls from here; what is asked for that is free."""
         name, python = "image-model", self._venv_python()
-        if not self._environment.get("NANO_BANANA_API_KEY"):
+        is_keyless = "vertex" in self._environment.get("NANO_BANANA_PROVIDER", "")
+        if not self._environment.get("NANO_BANANA_API_KEY") and not is_keyless:
             return Finding(name, True, "simulated (no NANO_BANANA_API_KEY)")
         if python is None:
             return Finding(name, False, "not asked: no virtual environment", "make setup")

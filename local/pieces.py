@@ -35,8 +35,9 @@ def connection_string(ports: dict[str, int]) -> str:
 
 
 def is_simulated(options: StackOptions) -> bool:
-    """True unless the user set a key of the paid service."""
-    return not options.environment.get("NANO_BANANA_API_KEY")
+    """True unless the user set a key of the paid service, or chose the one that needs none."""
+    given = options.environment
+    return not given.get("NANO_BANANA_API_KEY") and "vertex" not in given.get("NANO_BANANA_PROVIDER", "")
 
 
 def settings(options: StackOptions, ports: dict[str, int]) -> dict[str, str]:

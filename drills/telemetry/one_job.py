@@ -39,7 +39,7 @@ def run_one_job(exporter: str, folder: Path) -> Recorded:
         "APPLICATIONINSIGHTS_CONNECTION_STRING": ingestion.connection_string,
         "TELEMETRY_EXPORT": "interval_s=1 metrics_s=1",
         "NANO_BANANA_API_KEY": NANO_BANANA_KEY,
-        "NANO_BANANA_MODEL": MODEL,
+        "NANO_BANANA_PROVIDER": f"model={MODEL}",
         "RETENTION_SCHEDULE": "0 0 0 1 1 *",
     }
     stack = Stack(folder, environment)

@@ -17,6 +17,7 @@ class GuardedDependency(StrEnum):
 
     GPU = "gpu"
     NANO_BANANA = "nano_banana"
+    NANO_BANANA_FALLBACK = "nano_banana_fallback"
     CONTENT_SAFETY = "content_safety"
 
 
@@ -43,6 +44,7 @@ class CircuitOpenError(Exception):
             text = f"Calls to {name} keep failing ({circuit.last_error}); jobs wait until it recovers."
         super().__init__(text)
         self.dependency = circuit.dependency
+        self.forced = circuit.forced
         self.wait_s = wait_s
 
 

@@ -29,9 +29,16 @@ _OUT_OF_SERVICE = {
 
 
 def error_of(
-    status: int, headers: httpx.Headers, error: GoogleError, text: str, *, bills_errors: bool
+    status: int,
+    headers: httpx.Headers,
+    error: GoogleError,
+    text: str,
+    *,
+    bills_errors: bool,
+    charges_pictures_only: bool,
 ) -> NanoBananaError:
     """The error to raise. ``text``: Google's message without secrets."""
+    failed = status in _FAILED or (charges_pictures_only and _is_broken_off(status))
     text = text[:MAX_TEXT]
     if status == _RATE_LIMITED:
         if error.is_used_up:
@@ -39,7 +46,7 @@ def error_of(
             return QuotaExhaustedError("nano_banana_quota_exhausted", message.strip())
         message = f"The image model's rate limit is reached. {text}".strip()
         return RateLimitedError("nano_banana_rate_limited", message, error.retry_after_s(headers))
-    if status in _FAILED and error.is_googles and not bills_errors:
+    if failed and error.is_googles and not bills_errors:
         message = f"The image model failed ({status} {error.status}). {text}".strip()
         return ServiceUnavailableError("nano_banana_unavailable", message)
     if status in _OUT_OF_SERVICE or (status == _BAD_REQUEST and error.is_dead_key):
@@ -51,6 +58,11 @@ def error_of(
     # a gateway may have cut off a call that goes on, and is charged, behind it
     who = "The image model" if error.is_googles else "Something before the image model"
     return PaymentUnknownError(f"{who} responded with {status}.")
+
+
+def _is_broken_off(status: int) -> bool:
+    """The service stopped half-way: who charges pictures only charges nothing for that."""
+    return status >= 500 or status in {408, 499}
 
 
 def _is_permanent(status: int) -> bool:

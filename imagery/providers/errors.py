@@ -6,7 +6,12 @@ from typing import Any
 
 # codes of ``OutOfServiceError``
 OUT_OF_SERVICE = frozenset(
-    {"nano_banana_forbidden", "nano_banana_model_not_found", "nano_banana_payment_required"}
+    {
+        "nano_banana_forbidden",
+        "nano_banana_model_not_found",
+        "nano_banana_payment_required",
+        "nano_banana_token_refused",
+    }
 )
 
 
@@ -41,6 +46,10 @@ class QuotaExhaustedError(NanoBananaError):
 
 class OutOfServiceError(NanoBananaError):
     """No call of anybody can succeed until an operator acts: the key is dead, or the model is gone."""
+
+
+# what one provider's trouble is, another one may not have; none of them was charged
+ELSEWHERE = (ServiceUnavailableError, RateLimitedError, QuotaExhaustedError, OutOfServiceError)
 
 
 class NoPictureError(NanoBananaError):

@@ -16,7 +16,7 @@ LOOK_EVERY_S = 600.0
 REMEDIES = {
     "nano_banana_forbidden": "the key is dead or its account suspended; replace NANO_BANANA_API_KEY",
     "nano_banana_payment_required": "the account has no money; pay the provider's bill",
-    "nano_banana_model_not_found": "the model is missing or retired; set another NANO_BANANA_MODEL",
+    "nano_banana_model_not_found": "the model is missing or retired; name another in NANO_BANANA_PROVIDER",
 }
 # stages of which the service says that the model can't be used
 _GONE = {"DEPRECATED", "RETIRED"}
@@ -66,9 +66,8 @@ class ModelLook:
         if self.is_retired:
             return f"{told('nano_banana_model_not_found')} ({when})"
         if self.retires_at is not None:
-            return (
-                f"the model will retire on {self.retires_at:%Y-%m-%d}; set another NANO_BANANA_MODEL before"
-            )
+            until = f"{self.retires_at:%Y-%m-%d}"
+            return f"the model will retire on {until}; name another one in NANO_BANANA_PROVIDER before"
         return f"key and model are good ({when})"
 
     @property

@@ -10,11 +10,13 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import httpx
 
+from imagery.providers.access import Access, GeminiApi
 from imagery.providers.classification import error_of
 from imagery.providers.deadline import Deadline
 from imagery.providers.errors import (
@@ -37,28 +39,49 @@ _CONNECT_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 100
 # a longer response is not read to its end
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-_OK = 200
+_OK, _UNAUTHORIZED = 200, 401
 _LOOK_TIMEOUT_S = 10.0
 # of all pictures that a response only names, on top of the time of the call
 _FETCH_TIMEOUT_S = 30.0
 
 
-class NanoBanana:
-    """Client of the image model; safe to share between threads."""
+@dataclass(frozen=True)
+class _Call:
+    """A request without the proof of who asks. ``limit_s``: the time that it may take as a whole."""
 
-    def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
+    method: str
+    path: str
+    body: dict[str, Any] | None
+    limit_s: float
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class NanoBanana:
+    """Client of the image model at one service; a ``Provider``, safe to share between threads."""
+
+    def __init__(self, settings: Settings, access: Access | None = None, model: str | None = None) -> None:
         self._settings = settings
+        self._access = access or GeminiApi(settings.nano_banana)
+        self.name = self._access.name
+        self.address = self._access.base_url
+        self.model = model or settings.nano_banana.model
         # retries=0 is httpx's default; it is written down because a re-sent request is paid twice
-        self._client = client or httpx.Client(
-            base_url=settings.nano_banana.base_url,
+        self._client = httpx.Client(
+            base_url=self.address,
             transport=httpx.HTTPTransport(
                 # no kept-alive connection either: one that went stale would look like a lost response
                 retries=0,
                 limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
             ),
-            # for look(); each paid call has a limit of its own
-            timeout=httpx.Timeout(_LOOK_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
         )
+
+    def missing(self) -> str | None:
+        """What an operator has to set first, in a sentence. Returns None if nothing is missing."""
+        return self._access.missing()
+
+    def offers(self, aspect_ratio: str, thinking_level: str | None) -> bool:
+        """Whether the model can be asked for this."""
+        return not_offered(self.model, aspect_ratio, thinking_level) is None
 
     def place(
         self,
@@ -77,14 +100,8 @@ class NanoBanana:
         ``on_send`` runs in the moment before the request goes out; what it raises stops the call.
         Raises ``NanoBananaError`` and its children.
         """
-        key = self._settings.nano_banana.api_key
-        if key is None:
-            raise CallRejectedError(
-                "nano_banana_not_configured",
-                "NANO_BANANA_API_KEY is not set, or its secret can't be read from Key Vault.",
-            )
-        model = self._settings.nano_banana.model
-        missing = not_offered(model, aspect_ratio, thinking_level)
+        proof = self._access.headers()
+        missing = not_offered(self.model, aspect_ratio, thinking_level)
         if missing is not None:
             raise CallRejectedError("nano_banana_bad_request", missing)
         picture, content_type = reference_image(
@@ -94,19 +111,12 @@ class NanoBanana:
         )
         parts = parts_of(wrapped(prompt), picture, content_type)
         body = request_body(parts, aspect_ratio, image_size, thinking_level=thinking_level, seed=seed)
-        limit_s = self._settings.nano_banana.retry.limit_s(image_size)
-        request = self._client.build_request(
+        call = _Call(
             "POST",
-            f"/v1beta/models/{model}:generateContent",
-            content=json.dumps(body).encode(),
-            headers={
-                "x-goog-api-key": key.get_secret_value(),
-                "Content-Type": "application/json",
-                "X-Job-Id": job_id,
-                # as Google's own client tells it: the service gives up when nobody waits any more
-                "X-Server-Timeout": str(math.ceil(limit_s)),
-            },
-            timeout=httpx.Timeout(limit_s, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
+            self._access.path(self.model),
+            body | self._access.extras(job_id),
+            self._settings.nano_banana.retry.limit_s(image_size),
+            {"X-Job-Id": job_id},
         )
         if on_send is not None:
             on_send()
@@ -115,44 +125,58 @@ class NanoBanana:
             SpanType.CLIENT,
             job_id,
             component="HTTP",
-            model=model,
+            model=self.model,
             http__method="POST",
-            http__url=str(request.url),
-        ) as call:
+            http__url=str(self._client.base_url.join(call.path)),
+        ) as sent:
             try:
-                status, headers, answer = self._send(request, limit_s)
-                call.set(http__status_code=status)
-                return self._read(status, headers, answer)
+                status, headers, answer = self._ask(call, proof)
+                sent.set(http__status_code=status)
+                return self._read(status, headers, answer, proof)
             except NanoBananaError as error:
-                call.failed(error.code)
+                sent.failed(error.code)
                 raise
 
     def look(self) -> dict[str, Any]:
-        """The model's description, which is free; empty where it is no JSON.
+        """Ask for something that is free, such as the model's description; empty where it is no JSON.
 
         Raises ``NanoBananaError`` if calls would fail.
         """
-        key = self._settings.nano_banana.api_key
-        request = self._client.build_request(
-            "GET",
-            f"/v1beta/models/{self._settings.nano_banana.model}",
-            headers={"x-goog-api-key": key.get_secret_value()} if key else {},
-        )
-        status, headers, answer = self._send(request, _LOOK_TIMEOUT_S)
+        question = self._access.free_question(self.model)
+        proof = self._access.headers()
+        call = _Call(question.method, question.path, question.body, _LOOK_TIMEOUT_S)
+        status, headers, answer = self._ask(call, proof)
         if status != _OK:
-            raise self._error(status, headers, answer)
+            raise self._error(status, headers, answer, proof)
         try:
             return json_of(answer)
         except PaymentUnknownError:
             return {}
 
-    def _without_key(self, text: str) -> str:
-        """The service's error text may contain the key; ours never does."""
-        key = self._settings.nano_banana.api_key
-        return text.replace(key.get_secret_value(), "***") if key else text
+    def _ask(self, call: _Call, proof: dict[str, str]) -> tuple[int, httpx.Headers, bytes]:
+        """Send, and once more with new proof where the service did not know who asked: nothing was done."""
+        until = time.monotonic() + call.limit_s
+        answer = self._send(call, proof, call.limit_s)
+        remaining_s = until - time.monotonic()
+        if answer[0] == _UNAUTHORIZED and remaining_s > 0 and self._access.renew(proof):
+            return self._send(call, self._access.headers(), remaining_s)
+        return answer
 
-    def _send(self, request: httpx.Request, limit_s: float) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, call: _Call, proof: dict[str, str], limit_s: float) -> tuple[int, httpx.Headers, bytes]:
         """Send once and read the response within the limits of time and size."""
+        request = self._client.build_request(
+            call.method,
+            call.path,
+            content=None if call.body is None else json.dumps(call.body).encode(),
+            headers={
+                **proof,
+                **call.headers,
+                "Content-Type": "application/json",
+                # as Google's own client tells it: the service gives up when nobody waits any more
+                "X-Server-Timeout": str(math.ceil(limit_s)),
+            },
+            timeout=httpx.Timeout(limit_s, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
+        )
         with Deadline(request, limit_s):
             return self._exchange(request)
 
@@ -165,7 +189,7 @@ class NanoBanana:
             ) from error
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise CallRejectedError(
-                "nano_banana_bad_request", "NANO_BANANA_BASE_URL can't be called."
+                "nano_banana_bad_request", f"The address {self.address} can't be called."
             ) from error
         except httpx.HTTPError as error:
             raise PaymentUnknownError(
@@ -187,17 +211,30 @@ class NanoBanana:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _read(self, status: int, headers: httpx.Headers, answer: bytes) -> PlacedImage:
+    def _read(self, status: int, headers: httpx.Headers, answer: bytes, proof: dict[str, str]) -> PlacedImage:
         if status == _OK:
             fetch = partial(self._fetch, time.monotonic() + _FETCH_TIMEOUT_S)
-            return picture_of(json_of(answer), self._settings.nano_banana.model, fetch)
-        raise self._error(status, headers, answer)
+            return picture_of(json_of(answer), self.model, fetch)
+        raise self._error(status, headers, answer, proof)
 
-    def _error(self, status: int, headers: httpx.Headers, answer: bytes) -> NanoBananaError:
+    def _error(
+        self, status: int, headers: httpx.Headers, answer: bytes, proof: dict[str, str]
+    ) -> NanoBananaError:
         """What a response with another status than 200 means."""
         error = GoogleError.of(answer)
-        bills_errors = self._settings.nano_banana.retry.bills_errors
-        return error_of(status, headers, error, self._without_key(error.message), bills_errors=bills_errors)
+        text = error.message
+        for secret in proof.values():
+            # the service's error text may repeat it; ours never does
+            text = text.replace(secret.removeprefix("Bearer "), "***")
+        retry = self._settings.nano_banana.retry
+        return error_of(
+            status,
+            headers,
+            error,
+            text,
+            bills_errors=retry.bills_errors,
+            charges_pictures_only=self._access.charges_pictures_only,
+        )
 
     def _fetch(self, until: float, address: str) -> bytes:
         """A picture that the response only names. Raises ``PaymentUnknownError``: it may be paid."""

@@ -24,6 +24,8 @@ param keyVaultUri string
 param nanoBananaSecretName string
 @description('There is such a secret. A reference to none never resolves.')
 param nanoBananaKeyStored bool
+@description('Words of NANO_BANANA_PROVIDER; empty: its default.')
+param nanoBananaProvider string
 param webhookSecretName string
 param contentSafetyEndpoint string
 param schedulerConnectionString string
@@ -43,6 +45,9 @@ var readyInstances = [
 ]
 var nanoBananaSettings = {
   NANO_BANANA_API_KEY: '@Microsoft.KeyVault(SecretUri=${keyVaultUri}secrets/${nanoBananaSecretName})'
+}
+var providerSettings = {
+  NANO_BANANA_PROVIDER: nanoBananaProvider
 }
 var schedulerSettings = {
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: '${schedulerConnectionString};ClientID=${identity.clientId}'
@@ -150,6 +155,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
       CONTENT_SAFETY_ENDPOINT: contentSafetyEndpoint
     },
     nanoBananaKeyStored ? nanoBananaSettings : {},
+    empty(nanoBananaProvider) ? {} : providerSettings,
     empty(schedulerConnectionString) ? {} : schedulerSettings
   )
 }

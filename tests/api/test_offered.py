@@ -23,7 +23,7 @@ STRIP = {"aspect_ratio": "1:8"}
 
 @pytest.fixture
 def app(services: Services, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("NANO_BANANA_MODEL", "gemini-3-pro-image")
+    monkeypatch.setenv("NANO_BANANA_PROVIDER", "model=gemini-3-pro-image")
     forget()
     services.storage.write(BlobRef(container=UPLOADS, name="a.png"), encoded("PNG"), "image/png")
     with with_client(Client()):

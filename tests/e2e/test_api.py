@@ -13,7 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from testbed.stack import Stack
 from tests.e2e.test_pipeline import job_of
 
-DEPENDENCIES = {"database", "storage", "durable", "gpu", "nano_banana", "content_safety"}
+DEPENDENCIES = {
+    "database",
+    "storage",
+    "durable",
+    "gpu",
+    "nano_banana",
+    "nano_banana_fallback",
+    "content_safety",
+}
 METRICS = {
     "pipeline_latency_seconds",
     "nano_banana_api_calls",

@@ -201,6 +201,7 @@ def test_the_key_of_the_paid_service_is_referred_to_only_where_there_is_one() ->
 
     assert "NANO_BANANA_API_KEY" not in settings("dev"), "it never resolves, and the app would wait for it"
     assert "NANO_BANANA_API_KEY" in settings("prod")
+    assert "NANO_BANANA_PROVIDER" not in settings("dev"), "its default is the code's"
 
 
 @pytest.mark.parametrize(("name", "replicas"), [("dev", (0, 1)), ("prod", (1, 8))])

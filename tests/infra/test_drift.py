@@ -71,6 +71,7 @@ def function_app_settings() -> set[str]:
         site.block("resource", "appSettings")
         + site.block("var", "schedulerSettings")
         + site.block("var", "nanoBananaSettings")
+        + site.block("var", "providerSettings")
     )
     return set(re.findall(r"^ +([A-Za-z]\w*): ", text, re.MULTILINE)) - {"parent", "name", "properties"}
 

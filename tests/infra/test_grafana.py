@@ -213,7 +213,12 @@ def test_a_real_prometheus_scrapes_the_api_and_answers_every_panel(prometheus: h
         time.sleep(0.3)
     assert query(prometheus, up), prometheus.get("/api/v1/targets").text
     states = query(prometheus, "circuit_breaker_state")
-    assert {each["metric"]["dependency"] for each in states} == {"gpu", "nano_banana", "content_safety"}
+    assert {each["metric"]["dependency"] for each in states} == {
+        "gpu",
+        "nano_banana",
+        "nano_banana_fallback",
+        "content_safety",
+    }
     for expression in EXPRESSIONS.values():
         query(prometheus, expression)
     loaded = prometheus.get("/api/v1/rules").json()["data"]["groups"][0]["rules"]

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from imagery import settings
+from local import doctor
 from testbed.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -283,3 +285,17 @@ def test_a_key_is_tried_and_a_dead_one_is_named(project: Project, provider: http
     assert (found["ok"], "key and model are good" in found["found"]) == (True, True)
     provider.status = 403  # type: ignore[attr-defined]
     assert "nano_banana_forbidden: the key is dead" in project.problem("image-model")
+
+
+def test_what_the_provider_of_the_image_model_lacks_is_named(project: Project) -> None:
+    assert project.look("provider")["provider"]["found"] == "the simulator"
+    project.environment["NANO_BANANA_PROVIDER"] = "name=vertex project=shop"
+    assert "add pool=... app_id=... to NANO_BANANA_PROVIDER" in project.problem("provider")
+    project.environment["NANO_BANANA_PROVIDER"] = "fallback=vertex:m project=shop pool=p app_id=a"
+    assert "NANO_BANANA_API_KEY" in project.problem("provider")
+    project.environment["NANO_BANANA_API_KEY"] = "a key"
+    assert project.look("provider")["provider"]["found"] == "gemini_api then vertex"
+
+
+def test_the_doctor_asks_for_what_the_settings_ask_for() -> None:
+    assert doctor._NEEDED_BY_VERTEX == settings._NEEDED_BY_VERTEX

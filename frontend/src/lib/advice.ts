@@ -19,8 +19,10 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   nano_banana_payment_required: "The provider's prepaid balance is empty. Top it up, then retry.",
   nano_banana_forbidden: 'The image model does not accept the key. An operator has to replace NANO_BANANA_API_KEY.',
   nano_banana_not_configured: 'The key for the image model is not set. An operator has to set NANO_BANANA_API_KEY.',
+  nano_banana_token_refused:
+    "Google does not accept the app's identity. An operator has to check NANO_BANANA_PROVIDER and the pool it names.",
   nano_banana_model_not_found:
-    'The image model does not exist any more. An operator has to set another NANO_BANANA_MODEL.',
+    'The image model does not exist any more. An operator has to set another model in NANO_BANANA_PROVIDER.',
   nano_banana_quota_exhausted: "The provider's quota is used up. Retry tomorrow, or raise the quota with the provider.",
   source_not_found: 'The uploaded picture does not exist any more. Upload it again.',
   source_changed: 'The upload was overwritten while the job ran. Upload the picture you want again.',

@@ -34,6 +34,7 @@ export const DEPENDENCY_NAMES: Record<string, string> = {
   durable: 'Durable orchestration',
   gpu: 'GPU service',
   nano_banana: 'Nano Banana',
+  nano_banana_fallback: 'Nano Banana, second provider',
   content_safety: 'Azure AI Content Safety',
 };
 
