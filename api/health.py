@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Query, Response
@@ -277,12 +277,12 @@ def _provider(route: PaidRoute) -> DependencyHealth:
     missing = route.provider.missing()
     if missing is not None:
         return DependencyHealth(state="degraded", reason=f"{missing} Jobs fail at that stage.")
-    look = _model_watch(route.provider).last(_PATIENCE_S)
+    look = _model_watch(route).last(_PATIENCE_S)
     if look is None:
         return DependencyHealth(state="unknown", reason="it was asked and has not answered yet")
     return DependencyHealth(state="ok" if look.is_usable else "degraded", reason=str(look))
 
 
 @lru_cache(maxsize=2)
-def _model_watch(provider: Any) -> ModelWatch:
-    return ModelWatch(provider)
+def _model_watch(route: PaidRoute) -> ModelWatch:
+    return ModelWatch(route.provider)
