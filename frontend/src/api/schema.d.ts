@@ -17,7 +17,7 @@ export interface paths {
          * Start the job of one photo, sent as a file or named as an uploaded blob.
          * @description The same `Idempotency-Key` with the same body returns the same job (200). Without a key, a blob that is
          *     named again with the same options is the same job too: an upload starts its job by itself, and must not
-         *     be paid twice.
+         *     be paid twice. A picture that costs more than `max_usd` is not started (402).
          */
         post: operations["submit_job"];
         delete?: never;
@@ -142,6 +142,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/quote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get the price of pictures, and what is left of today's money.
+         * @description It takes the options of `POST /process`. Nothing is started and nothing is reserved.
+         */
+        post: operations["get_quote"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/spend": {
         parameters: {
             query?: never;
@@ -177,6 +197,29 @@ export interface paths {
          *     spent, and a retry pays again.
          */
         post: operations["resolve_payment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/spend.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the paid calls as CSV, the oldest first.
+         * @description Operators see the calls of all users, others their own. Times are UTC. `usd` is what the call cost, or
+         *     may cost while its `state` is open; a call that was released cost nothing. `X-Last-Entry-ID` is the next
+         *     `after`; an answer with fewer calls than `limit` is the last. A cell that a spreadsheet would run as a
+         *     formula begins with an apostrophe.
+         */
+        get: operations["get_spend_table"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -252,6 +295,7 @@ export interface paths {
          * @description A blob whose upload has already started a job joins the batch with that job. The same `Idempotency-Key`
          *     with the same items returns the same batch (200). A batch counts as one job of the minute. Its items run
          *     a few at a time, count as open when their turn comes, and are refused when the day's money is used up.
+         *     Pictures that together cost more than `max_usd` are not started (402).
          */
         post: operations["create_batch"];
         delete?: never;
@@ -523,6 +567,8 @@ export interface components {
         /** @description The uploaded blobs of a batch. */
         BatchRequest: {
             items: components["schemas"]["JobFromBlob"][];
+            /** @description Most that all pictures together may cost, USD: above it nothing is started. */
+            max_usd?: number | null;
         };
         /** @description A batch: how many jobs are in which state, what they cost, and a page of them. */
         BatchStatus: {
@@ -541,6 +587,8 @@ export interface components {
             /** Format: date-time */
             cancelled_at: string | null;
             cost_usd: number;
+            /** @description What its open jobs are expected to cost yet. */
+            estimated_usd: number;
             /** @description The first jobs, or those behind `cursor`, oldest first. */
             jobs: components["schemas"]["JobStatus"][];
             /** @description Pass it back as ?cursor= for the next jobs. */
@@ -658,7 +706,7 @@ export interface components {
          * @description A stable word for what went wrong.
          * @enum {string}
          */
-        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "polyglot_file" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "stage_interrupted" | "storage_error" | "storage_unavailable" | "taken_over" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_requests" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
+        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "polyglot_file" | "price_above_max" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "source_changed" | "source_not_found" | "stage_failed" | "stage_interrupted" | "storage_error" | "storage_unavailable" | "taken_over" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_requests" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
         /**
          * @description What a replica of the GPU service says of itself: its `GET /healthz`, and part of each report.
          *
@@ -785,6 +833,8 @@ export interface components {
              * @default false
              */
             fresh: boolean;
+            /** @description Most that the picture may cost, USD: above it nothing is started, and nothing is paid. */
+            max_usd?: number | null;
             /**
              * @description `uploads/<name>`.
              * @example uploads/photo.jpg
@@ -815,6 +865,8 @@ export interface components {
              * @default false
              */
             fresh: boolean;
+            /** @description Most that the picture may cost, USD: above it nothing is started, and nothing is paid. */
+            max_usd?: number | null;
             /**
              * Format: binary
              * @description The image.
@@ -869,6 +921,8 @@ export interface components {
             expired_at: string | null;
             error: components["schemas"]["JobError"] | null;
             cost_usd: number;
+            /** @description What the picture is expected to cost while it is not there yet. */
+            estimated_usd: number | null;
             run: number;
             stages: components["schemas"]["StageStatus"][];
             callback: components["schemas"]["CallbackStatus"] | null;
@@ -880,6 +934,18 @@ export interface components {
             entries: number;
             calls: number;
             usd: number;
+        };
+        /** @description USD of the pictures of one model and size class; `open_usd` is reserved or under way. */
+        ModelSpend: {
+            /** @description Empty for calls of earlier versions, as `model`. */
+            provider: string;
+            model: string;
+            /** @description The size class that came; the ordered one where nothing came. */
+            size: string;
+            pictures: number;
+            settled_usd: number;
+            unknown_usd: number;
+            open_usd: number;
         };
         /** @description What the operator found on the provider's bill. */
         PaymentResolution: {
@@ -926,6 +992,54 @@ export interface components {
             usd_per_day: number;
             usd_today: number;
         };
+        /** @description What these pictures cost by the prices of now. A picture that is reused costs nothing. */
+        Quote: {
+            model: string;
+            image_size: components["schemas"]["ImageSize"];
+            count: number;
+            /** @description Of one picture. */
+            price_usd: number;
+            total_usd: number;
+            /**
+             * @default USD
+             * @enum {string}
+             */
+            currency: "USD";
+            /** @description What the caller may still order today (UTC): its own money, or everybody's if less. */
+            remaining_usd: number;
+            /** @description The money is enough, and the price of one is not above `max_usd`. */
+            fits: boolean;
+        };
+        /** @description Pictures that may be ordered: the options of a request, and how many. */
+        QuoteRequest: {
+            /**
+             * @description The scene in which the cut-out is placed.
+             * @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged.
+             */
+            prompt: string;
+            /**
+             * @description Aspect ratio of the placed picture.
+             * @default 1:1
+             */
+            aspect_ratio: components["schemas"]["AspectRatio"];
+            /**
+             * @description Size class of the placed picture.
+             * @default 1K
+             */
+            image_size: components["schemas"]["ImageSize"];
+            /**
+             * @description Compute and pay again even if an earlier job has the same result.
+             * @default false
+             */
+            fresh: boolean;
+            /** @description Most that the picture may cost, USD: above it nothing is started, and nothing is paid. */
+            max_usd?: number | null;
+            /**
+             * @description Pictures.
+             * @default 1
+             */
+            count: number;
+        };
         /** @description An item for which there is no job. */
         RefusedBatchItem: {
             index: number;
@@ -943,12 +1057,14 @@ export interface components {
             /** @description An API key, `igp_...`. */
             key: string;
         };
-        /** @description Days and users within `days`; outcomes, avoided and unknown since the beginning. */
+        /** @description Days, users and models within `days`; outcomes, avoided and unknown since the beginning. */
         SpendReport: {
+            /** @description Of a picture of 1K. POST /quote has the others. */
             price_usd: number;
             today: components["schemas"]["BudgetToday"];
             days: components["schemas"]["SpendSums"][];
             users: components["schemas"]["SpendSums"][];
+            models: components["schemas"]["ModelSpend"][];
             outcomes: components["schemas"]["LedgerSums"][];
             avoided: components["schemas"]["AvoidedSpend"][];
             unknown: components["schemas"]["UnknownPayment"][];
@@ -1051,6 +1167,8 @@ export interface components {
              * @default false
              */
             fresh: boolean;
+            /** @description Most that the picture may cost, USD: above it nothing is started, and nothing is paid. */
+            max_usd?: number | null;
             filename: string;
             /** @example image/jpeg */
             content_type: string;
@@ -1152,11 +1270,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The money of this day is used up. */
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
             402: {
                 headers: {
                     /** @description Seconds. */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1555,11 +1673,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The money of this day is used up. */
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
             402: {
                 headers: {
                     /** @description Seconds. */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1842,6 +1960,102 @@ export interface operations {
             };
         };
     };
+    get_quote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuoteRequest"];
+            };
+        };
+        responses: {
+            /** @description What these pictures cost by the prices of now. A picture that is reused costs nothing. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quote"];
+                };
+            };
+            /** @description The body can't be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API key is missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller may not do this, or the request came from a page of another site. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body or the file is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unforeseen error of the server. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database, the storage or the guardrail is not available. Try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_spend: {
         parameters: {
             query?: {
@@ -1853,7 +2067,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Days and users within `days`; outcomes, avoided and unknown since the beginning. */
+            /** @description Days, users and models within `days`; outcomes, avoided and unknown since the beginning. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2034,6 +2248,87 @@ export interface operations {
             };
         };
     };
+    get_spend_table: {
+        parameters: {
+            query?: {
+                days?: number;
+                /** @description Only calls with a greater id. */
+                after?: number;
+                /** @description Most calls of the answer. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The calls. */
+            200: {
+                headers: {
+                    "X-Last-Entry-ID": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description The API key is missing or not valid. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has no `Content-Length`; chunked bodies are not read. */
+            411: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body or the file is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is not valid; `errors` lists what is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An unforeseen error of the server. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database, the storage or the guardrail is not available. Try again in a moment. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     create_upload: {
         parameters: {
             query?: never;
@@ -2074,11 +2369,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The money of this day is used up. */
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
             402: {
                 headers: {
                     /** @description Seconds. */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2469,6 +2764,17 @@ export interface operations {
             /** @description The API key is missing or not valid. */
             401: {
                 headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The money of this day is used up, or the price is above `max_usd`. */
+            402: {
+                headers: {
+                    /** @description Seconds. */
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
