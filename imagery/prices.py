@@ -43,8 +43,8 @@ class ModelPrice:
     returned or thought; without a price of their own, ``image_tokens`` cost as ``output_tokens`` do.
     """
 
-    sizes: Mapping[ImageSize, int] = field(default_factory=dict)
-    tokens: Mapping[str, Decimal] = field(default_factory=dict)
+    sizes: Mapping[ImageSize, int] = field(default_factory=dict, hash=False)
+    tokens: Mapping[str, Decimal] = field(default_factory=dict, hash=False)
 
     def of_usage(self, usage: Mapping[str, Any]) -> int | None:
         """Micro USD of what ``usageMetadata`` counts. Returns None without token prices or fit counts."""
@@ -67,7 +67,7 @@ class Prices:
 
     model: str = ""
     contract_micro_usd: int = 0
-    models: Mapping[str, ModelPrice] = field(default_factory=dict)
+    models: Mapping[str, ModelPrice] = field(default_factory=dict, hash=False)
     bills_refusals: bool = False
 
     @classmethod

@@ -67,9 +67,9 @@ class ApiClient:
 
         return _parsed(await (self._patiently(send) if is_patient else self._once(send)), model)
 
-    async def post(self, path: str, model: type[Model]) -> Model:
-        """POST without a body; returns the object that comes back."""
-        return _parsed(await self._once(lambda: self._client.post(path)), model)
+    async def post(self, path: str, model: type[Model], body: dict[str, Any] | None = None) -> Model:
+        """POST an object, or nothing; returns the object that comes back."""
+        return _parsed(await self._once(lambda: self._client.post(path, json=body)), model)
 
     async def upload(
         self, photo: Path, content_type: str, fields: dict[str, str], key: str, sent: Callable[[int], None]

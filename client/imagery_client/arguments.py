@@ -12,6 +12,7 @@ from imagery_client.model import AspectRatio, ImageSize, JobState, LogLevel, Sta
 
 _MOST_ROWS = 10_000
 _MOST_PARALLEL = 64
+_MOST_USD = 100_000
 _ADDRESS = """where it calls:
   --url, else IMAGERY_URL, else the stack that runs here (.run/state.json);
   --key, else IMAGERY_API_KEY, else the key of the stack that runs here"""
@@ -88,6 +89,7 @@ def _submit(add: AddCommand) -> None:
         "send photos and watch their jobs",
         "  imagery submit photo.jpg --out results\n"
         "  imagery submit photos/ --aspect-ratio 16:9 --image-size 2K\n"
+        "  imagery submit photos/ --image-size 4K --dry-run\n"
         "  imagery submit '*.jpg' --no-watch --json | jq -r .job_id\n\n"
         "The Idempotency-Key is made from the photo's content and its options: the same command again,\n"
         "after Ctrl-C or a lost connection, finds the jobs of the first one and pays nothing twice.",
@@ -99,6 +101,15 @@ def _submit(add: AddCommand) -> None:
     submit.add_argument("--thinking-level", choices=list(ThinkingLevel), help="how long the model thinks")
     submit.add_argument(
         "--seed", type=_number(0, 2**31 - 1), metavar="N", help="makes the same picture likelier next time"
+    )
+    submit.add_argument(
+        "--max-usd",
+        type=_usd,
+        metavar="USD",
+        help="send nothing if the pictures may cost more than this together; no job pays more than its share",
+    )
+    submit.add_argument(
+        "--dry-run", action="store_true", help="print what the pictures may cost, and send nothing"
     )
     submit.add_argument("--fresh", action="store_true", help="compute, and pay, again")
     submit.add_argument("--callback-url", metavar="URL", help="POST there how the job ended")
@@ -208,6 +219,16 @@ def _number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _usd(text: str) -> float:
+    try:
+        usd = float(text.removeprefix("$"))
+    except ValueError:
+        usd = -1.0
+    if not 0 <= usd <= _MOST_USD:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of USD from 0 to {_MOST_USD}")
+    return usd
 
 
 def _key(text: str) -> str:

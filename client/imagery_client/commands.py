@@ -13,6 +13,7 @@ from urllib.parse import quote
 from imagery_client.api import ApiClient
 from imagery_client.download import download, finished_stages
 from imagery_client.errors import ClientError, ExitCode
+from imagery_client.job_view import cost
 from imagery_client.model import CredentialsState, JobPage, JobStatus, LogEvent, LogLevel, Spend, SpendSums
 from imagery_client.output import Output, money
 from imagery_client.submit import Submission
@@ -36,6 +37,8 @@ class Commands:
     async def submit(self) -> ExitCode:
         """Send photos, watch their jobs, download their pictures."""
         photos = await Submission(self.api, self.output, self.chosen, self.job_ids).run()
+        if self.chosen.dry_run:
+            return ExitCode.DONE
         names = {each.job_id: each.photo.name for each in photos if each.job_id}
         was_refused = any(each.error for each in photos)
         if not self.chosen.watch and self.chosen.out is None:
@@ -139,6 +142,18 @@ class Commands:
         )
         self._sums("day", spend.days)
         self._sums("user", spend.users)
+        models = [
+            (
+                each.model,
+                each.size,
+                str(each.pictures),
+                money(each.settled_usd),
+                money(each.unknown_usd),
+                money(each.open_usd),
+            )
+            for each in spend.models
+        ]
+        self._section(("model", "size", "pictures", "paid", "unknown", "open"), models)
         avoided = [(each.reason, str(each.pictures), money(each.usd)) for each in spend.avoided]
         self._section(("not paid because", "pictures", "USD"), avoided)
         unknown = [(each.job_id, money(each.usd), each.note or "") for each in spend.unknown]
@@ -217,7 +232,7 @@ def _row(job: JobStatus) -> tuple[str, ...]:
         job.state,
         job.stage or "",
         f"{job.progress:.0%}",
-        money(job.cost_usd),
+        cost(job),
         f"{created:%Y-%m-%d %H:%M}Z",
         job.filename or job.source,
         str(job.error or ""),

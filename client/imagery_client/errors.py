@@ -29,6 +29,7 @@ _WAYS_OUT = {
         "Run the same command again when some jobs have ended: photos that arrived are not sent twice."
     ),
     "budget_usd_per_day": "The budget is renewed at midnight UTC; 'imagery spend' shows it.",
+    "price_above_max": "Raise --max-usd, or choose a smaller --image-size.",
     "quota_usd_per_day": "The quota is renewed at midnight UTC; 'imagery spend' shows it.",
 }
 

@@ -70,7 +70,7 @@ def style_of(state: str) -> str:
 def _detailed(job: JobStatus, name: str) -> Table:
     mark, style = _STYLES.get(job.state, _BROKEN)
     title = Text.assemble((f"{mark} ", style), f"{plain(name)}  " if name else "", "job ", plain(job.job_id))
-    title.append("  ").append(plain(job.state), style).append(f"  {money(job.cost_usd)}")
+    title.append("  ").append(plain(job.state), style).append(f"  {cost(job)}")
     table = Table(title=title, title_justify="left", title_style="", box=None, show_header=False)
     for width in (2, 12, 10, _BAR, 10, 8, 6, None):
         table.add_column(width=width, no_wrap=width is not None)
@@ -89,6 +89,11 @@ def _detailed(job: JobStatus, name: str) -> Table:
     return table
 
 
+def cost(job: JobStatus) -> str:
+    """What it cost, or while nothing is paid what it is expected to cost."""
+    return money(job.cost_usd) or (f"~{money(job.estimated_usd)}" if job.estimated_usd else "")
+
+
 def _overview(jobs: list[JobStatus], most: int, names: Mapping[str, str]) -> Group:
     table = Table(box=None, show_header=False)
     for job in sorted(jobs, key=lambda job: job.has_ended)[:most]:
@@ -100,13 +105,13 @@ def _overview(jobs: list[JobStatus], most: int, names: Mapping[str, str]) -> Gro
             Text(plain(names.get(job.job_id, "")[-_NAME_CHARS:]), no_wrap=True),
             Text(plain(job.state), style=style),
             ProgressBar(total=1.0, completed=job.progress, width=_BAR),
-            money(job.cost_usd),
+            cost(job),
             Text(plain(what), no_wrap=True, overflow="ellipsis"),
         )
     ended = sum(job.has_ended for job in jobs)
-    cost = sum(job.cost_usd for job in jobs)
+    paid = sum(job.cost_usd for job in jobs)
     left_out = f", {len(jobs) - most} not shown" if len(jobs) > most else ""
-    return Group(table, Text(f"{ended} of {len(jobs)} ended, ${cost:.2f}{left_out}", style="bold"))
+    return Group(table, Text(f"{ended} of {len(jobs)} ended, ${paid:.2f}{left_out}", style="bold"))
 
 
 def _bar(stage: StageStatus) -> RenderableType:

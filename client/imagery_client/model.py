@@ -137,6 +137,7 @@ class JobStatus(ApiModel):
     stage: str | None = None
     progress: float = 0.0
     cost_usd: float = 0.0
+    estimated_usd: float | None = None
     filename: str | None = None
     error: Reason | None = None
     stages: list[StageStatus] = []
@@ -159,6 +160,16 @@ class Accepted(ApiModel):
 
     job_id: str
     state: str
+
+
+class Quote(ApiModel):
+    """What pictures cost by the prices of now, and what is left of today's money."""
+
+    count: int
+    price_usd: float
+    total_usd: float
+    remaining_usd: float
+    fits: bool
 
 
 class LogEvent(ApiModel):
@@ -191,6 +202,17 @@ class SpendSums(ApiModel):
     open_usd: float
 
 
+class ModelSpend(ApiModel):
+    """USD of the pictures of one model and size class."""
+
+    model: str
+    size: str
+    pictures: int
+    settled_usd: float
+    unknown_usd: float
+    open_usd: float
+
+
 class AvoidedSpend(ApiModel):
     """What was not paid, by reason."""
 
@@ -214,6 +236,7 @@ class Spend(ApiModel):
     today: Today
     days: list[SpendSums]
     users: list[SpendSums]
+    models: list[ModelSpend] = []
     avoided: list[AvoidedSpend]
     unknown: list[UnknownSpend]
 

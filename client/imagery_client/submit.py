@@ -19,6 +19,7 @@ from imagery_client.errors import ClientError, ExitCode
 from imagery_client.model import Accepted, JobState
 from imagery_client.output import Output, plain
 from imagery_client.photos import content_hash, find_photos, idempotency_key
+from imagery_client.price import check_price
 
 _ENDS_ALL = {ExitCode.USAGE, ExitCode.UNREACHABLE}
 _CAN_BE_RETRIED = {JobState.FAILED, JobState.CANCELLED}
@@ -55,6 +56,8 @@ class Submission:
         self._chosen = chosen
         self._job_ids = job_ids
         self._fields = fields_of(chosen)
+        # no part of the key: the same photo under another limit is the same job
+        self._limit: dict[str, str] = {}
         self._gate = asyncio.Semaphore(chosen.parallel)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -67,8 +70,14 @@ class Submission:
         self._base_key: str | None = chosen.idempotency_key
 
     async def run(self) -> list[SubmittedPhoto]:
-        """Returns each photo with its job or its refusal. Raises ``ClientError`` for what concerns all."""
+        """Returns each photo with its job or its refusal, none in a dry run.
+
+        Raises ``ClientError`` for what concerns all.
+        """
         photos = [SubmittedPhoto(each) for each in find_photos(self._chosen.photos, self._chosen.limit)]
+        self._limit = await check_price(self._api, self._output, self._chosen, len(photos))
+        if self._chosen.dry_run:
+            return []
         if self._chosen.fresh and self._base_key is None:
             self._base_key = f"cli-fresh-{uuid.uuid4().hex}"
             self._output.note(
@@ -112,7 +121,7 @@ class Submission:
                 return await self._api.upload(
                     sent.photo,
                     kind,
-                    self._fields,
+                    self._fields | self._limit,
                     sent.key,
                     lambda done: self._progress.update(task, completed=done),
                 )

@@ -42,6 +42,7 @@ export function job(change: Partial<JobStatus> = {}): JobStatus {
     expired_at: null,
     error: null,
     cost_usd: 0,
+    estimated_usd: null,
     run: 1,
     stages: STAGES.map((name) => stage({ stage: name })),
     callback: null,
