@@ -98,6 +98,12 @@ ERROR_CODES = (
     "unsafe_picture",
     "unsafe_prompt",
     "unsupported_image_type",
+    # content credentials
+    "signing_failed",
+    "signing_misconfigured",
+    "signing_refused",
+    "signing_unavailable",
+    "timestamp_unavailable",
     # the GPU service
     "circuit_open",
     "gpu_bad_answer",

@@ -49,6 +49,9 @@ DRILLS: dict[str, Drill] = {
     "bench-guardrail": Drill(
         "the guardrail's response time against the bare decoding", 4, "drills.bench_guardrail"
     ),
+    "bench-credentials": Drill(
+        "size and time of signing and reading Content Credentials", 1, "drills.bench_credentials"
+    ),
     "bench-metrics": Drill(
         "/api/v1/metrics with 100,000 jobs in SQLite and PostgreSQL", 4, "drills.bench_metrics"
     ),

@@ -56,7 +56,9 @@ class Manifest(Message):
     reasons: tuple[str, ...] = Field(default=(), description="Status codes of C2PA: why it is not trusted.")
     signer: str | None = Field(default=None, description="Name in the signer's certificate.")
     issuer: str | None = Field(default=None, description="Organisation in the signer's certificate.")
-    signed_at: str | None = Field(default=None, description="Of the time stamp; null where there is none.")
+    signed_at: str | None = Field(
+        default=None, description="Time stamp of an authority that we trust, if any."
+    )
     claim_generator: str | None = Field(default=None, description="The program that made it.")
     digital_source_types: tuple[str, ...] = ()
     actions: tuple[CredentialAction, ...] = ()

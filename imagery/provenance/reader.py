@@ -150,7 +150,7 @@ class _Store:
             reasons=_reasons(failures),
             signer=_text(signature.get("common_name")),
             issuer=_text(signature.get("issuer")),
-            signed_at=_text(signature.get("time")),
+            signed_at=_text(signature.get("time")) if self._statuses.is_time_trusted(label) else None,
             claim_generator=_generator(manifest),
             digital_source_types=tuple(sorted(plain(each, MAX_TEXT) for each in sources)[:MAX_ACTIONS]),
             actions=actions,

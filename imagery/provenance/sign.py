@@ -19,6 +19,10 @@ from imagery.provenance.signers import make_signer, trust_anchors
 from imagery.provenance.trust import reading_context, signing_context
 from imagery.settings import CredentialsMode, Settings
 
+_NO_TIME_STAMP = (
+    "The time stamp authority of CONTENT_CREDENTIALS did not respond, or with no time stamp, within 30 s."
+)
+
 
 class SigningError(Exception):
     """The picture could not be signed. ``retryable``: a later attempt may succeed. ``code`` is stable."""
@@ -88,6 +92,8 @@ class PictureSigner:
             cause = key.error or error
             if isinstance(cause, SignerError):
                 raise SigningError(str(cause), cause.code, retryable=cause.retryable) from cause
+            if self._timestamp_url and isinstance(error, c2pa.C2paError.Signature):
+                raise SigningError(_NO_TIME_STAMP, "timestamp_unavailable", retryable=True) from error
             # the message of the library may repeat what is in an untrusted manifest
             raise SigningError(f"The manifest could not be made: {type(error).__name__}.") from error
         return out.getvalue()

@@ -70,6 +70,11 @@ class Statuses:
         doubt = Codes() if is_trusted or label is None else Codes({UNTRUSTED})
         return _state(codes, is_trusted=is_trusted), codes | doubt
 
+    def is_time_trusted(self, label: str) -> bool:
+        """True if the time stamp of a manifest is of an authority that we trust."""
+        codes = {each.code for each in self._of_label(label)}
+        return f"{_TIME_STAMP}trusted" in codes and f"{_TIME_STAMP}untrusted" not in codes
+
     def breaks(self) -> Codes:
         """Codes of everything that is broken anywhere in the store."""
         return frozenset(each.code for each in self._all if each.breaks)

@@ -185,7 +185,7 @@ def retried_by(world: World, **limits: Any) -> httpx.Response:
 def too_often(ask: Callable[[], httpx.Response]) -> httpx.Response:
     """The answer to the second of two requests where one a minute is allowed."""
     with pytest.MonkeyPatch.context() as patch:
-        for each in (pace.validations, pace.thumbnails):
+        for each in (pace.validations, pace.verifications, pace.thumbnails):
             patch.setattr(each, "_limit", 1)
         ask()
         return ask()
