@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from imagery.environment import read
-from imagery.guardrail import Guardrail
+from imagery.guardrail.examine import Guardrail
 from imagery.provenance.credentials import CredentialsState
 from imagery.provenance.manifest import Role, Source, Statement, Step, StepKind, prompt_hash
 from imagery.provenance.sign import PictureSigner, make_picture_signer
