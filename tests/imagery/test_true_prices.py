@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -104,9 +105,14 @@ def test_a_price_above_the_budget_is_booked_all_the_same(database: Database, ann
 def test_two_processes_that_settle_at_once_move_the_budgets_once(database: Database, ann: User) -> None:
     ledger, job_id = ledger_of(database), make_job(database, owner_id=ann.user_id)
     ledger.record_answer(sent(ledger, job_id, 0.134), answer(240_000))
-    with ThreadPoolExecutor(8) as pool:
-        costs = list(pool.map(lambda _: settle(database, ledger_of(database), job_id), range(8)))
-    assert costs == [0.24] * 8
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            assert ledger.settle(session, job_id, STAGE) == 0.24
+            other = pool.submit(settle, database, ledger_of(database), job_id)
+            # the other one has to begin before this one commits
+            time.sleep(0.5)
+            assert not other.done()
+        assert other.result() == 0.24
     assert committed(database, ann) == (240_000, 240_000)
 
 
@@ -171,11 +177,15 @@ def test_a_run_after_a_lost_picture_pays_what_a_picture_costs_by_then(database: 
 
 def test_a_reservation_that_is_made_again_has_the_price_of_now(database: Database, ann: User) -> None:
     ledger, job_id = ledger_of(database), make_job(database, owner_id=ann.user_id)
-    ledger.release(sent(ledger, job_id, 0.134), "503")
+    entry = sent(ledger, job_id, 0.134)
+    ledger.record_answer(entry, answer(240_000))
+    ledger.release(entry, "503")
     ledger.reserve(job_id, 1, STAGE, 0.05, order=order(ImageSize.K2))
     assert committed(database, ann) == (50_000, 50_000)
     kept = entry_of(database, job_id)
     assert (kept.price_micro_usd, kept.image_size, kept.due_micro_usd) == (50_000, "2K", None)
+    ledger.mark_sent(entry, 1)
+    assert settle(database, ledger, job_id) == 0.05
 
 
 def test_an_answer_without_a_picture_that_is_charged_is_settled_and_blocks_no_later_run(
@@ -188,6 +198,9 @@ def test_an_answer_without_a_picture_that_is_charged_is_settled_and_blocks_no_la
     for _ in range(2):
         ledger.settle_refusal(entry, "nano_banana_safety", answer(3_200, None, usage={"promptTokenCount": 9}))
     assert committed(database, ann) == (3_200, 3_200)
+    with database.read() as session:
+        counted = read_counts(session, None)
+    assert (counted[Metric.CALLS], counted[Metric.SPEND]) == ({"settled": 1}, {"": 3_200})
     standing = ledger.reserve(job_id, 1, STAGE, 0.134, order=order())
     assert (standing.state, standing.refused_for) == (SpendState.SETTLED, "nano_banana_safety")
     view = jobs.view(job_id)
