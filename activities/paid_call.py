@@ -31,12 +31,16 @@ _ODD_WAIT_S = 2.0
 
 
 class NotChargedError(Exception):
-    """A provider's trouble, which another one may not have. ``wait_s``: how long all jobs wait for it."""
+    """A provider's trouble, which another one may not have. ``wait_s``: how long all jobs wait for it.
 
-    def __init__(self, error: NanoBananaError, wait_s: float | None) -> None:
+    ``reservation``: that of the call.
+    """
+
+    def __init__(self, error: NanoBananaError, wait_s: float | None, reservation: Reservation) -> None:
         super().__init__(str(error))
         self.error = error
         self.wait_s = wait_s
+        self.reservation = reservation
 
 
 def pay(attempt: Attempt, reservation: Reservation, provider: Provider, circuit: CircuitCall) -> StageResult:
@@ -73,7 +77,7 @@ def pay(attempt: Attempt, reservation: Reservation, provider: Provider, circuit:
             return end(error.code, f"{error.message} The provider has charged for that.")
         ledger.release(entry_id, error.code)
         if isinstance(error, ELSEWHERE):
-            raise NotChargedError(error, wait_s) from error
+            raise NotChargedError(error, wait_s, reservation) from error
         return _of_this_job(attempt, reservation, error)
     except Exception:
         # after sending this is unknown, before it nothing happened: the ledger knows which

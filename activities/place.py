@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from activities.attempt import Attempt
@@ -63,7 +64,7 @@ def work(attempt: Attempt) -> StageResult:
     for route in _routes(attempt):
         try:
             with services.circuits.call(route.dependency, lease_s=lease_s, seed=attempt.job_id) as circuit:
-                return _reserve(attempt, route.provider, circuit)
+                return _reserve(attempt, route.provider, circuit, without)
         except CircuitOpenError as error:
             without.append(error)
             if error.forced:
@@ -89,7 +90,12 @@ def _routes(attempt: Attempt) -> list[PaidRoute]:
     ]
 
 
-def _reserve(attempt: Attempt, provider: Provider, circuit: CircuitCall) -> StageResult:
+def _reserve(
+    attempt: Attempt,
+    provider: Provider,
+    circuit: CircuitCall,
+    without: list[CircuitOpenError | NotChargedError],
+) -> StageResult:
     """Reserve the price and pay. Raises ``NotChargedError`` and as ``pay`` does."""
     services, order = attempt.services, attempt.order
     same_as = None if attempt.options.fresh else services.stage_cache.key(attempt.job, attempt.stage)
@@ -113,6 +119,10 @@ def _reserve(attempt: Attempt, provider: Provider, circuit: CircuitCall) -> Stag
         return _over_budget(attempt, error)
     if reservation.state is not SpendState.RESERVED:
         return _standing(attempt, reservation)
+    for each in without:
+        if isinstance(each, NotChargedError):
+            # why the attempt before this one ended, not why the first provider did not do it just now
+            reservation = replace(reservation, released_for=each.reservation.released_for)
     # another job may have paid for the same picture since this attempt looked
     return attempt.reuse(reservation) or pay(attempt, reservation, provider, circuit)
 

@@ -122,7 +122,8 @@ class GoogleCloud:
     async def _vertex(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         if not self._is_let_in(request):
-            told = {"code": 401, "message": "Request had invalid credentials.", "status": "UNAUTHENTICATED"}
+            token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            told = {"code": 401, "message": f"invalid credentials: {token}", "status": "UNAUTHENTICATED"}
             await request.body()
             await JSONResponse({"error": told}, 401)(scope, receive, send)
             return

@@ -56,6 +56,16 @@ class _Call:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """A response as it came, and the proof that it was asked with."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    proof: dict[str, str]
+
+
 class NanoBanana:
     """Client of the image model at one service; a ``Provider``, safe to share between threads."""
 
@@ -130,9 +140,9 @@ class NanoBanana:
             http__url=str(self._client.base_url.join(call.path)),
         ) as sent:
             try:
-                status, headers, answer = self._ask(call, proof)
-                sent.set(http__status_code=status)
-                return self._read(status, headers, answer, proof)
+                answer = self._ask(call, proof)
+                sent.set(http__status_code=answer.status)
+                return self._read(answer)
             except NanoBananaError as error:
                 sent.failed(error.code)
                 raise
@@ -145,24 +155,25 @@ class NanoBanana:
         question = self._access.free_question(self.model)
         proof = self._access.headers()
         call = _Call(question.method, question.path, question.body, _LOOK_TIMEOUT_S)
-        status, headers, answer = self._ask(call, proof)
-        if status != _OK:
-            raise self._error(status, headers, answer, proof)
+        answer = self._ask(call, proof)
+        if answer.status != _OK:
+            raise self._error(answer)
         try:
-            return json_of(answer)
+            return json_of(answer.body)
         except PaymentUnknownError:
             return {}
 
-    def _ask(self, call: _Call, proof: dict[str, str]) -> tuple[int, httpx.Headers, bytes]:
+    def _ask(self, call: _Call, proof: dict[str, str]) -> _Answer:
         """Send, and once more with new proof where the service did not know who asked: nothing was done."""
         until = time.monotonic() + call.limit_s
         answer = self._send(call, proof, call.limit_s)
+        if answer.status != _UNAUTHORIZED or not self._access.renew(proof):
+            return answer
+        proof = self._access.headers()
         remaining_s = until - time.monotonic()
-        if answer[0] == _UNAUTHORIZED and remaining_s > 0 and self._access.renew(proof):
-            return self._send(call, self._access.headers(), remaining_s)
-        return answer
+        return self._send(call, proof, remaining_s) if remaining_s > 0 else answer
 
-    def _send(self, call: _Call, proof: dict[str, str], limit_s: float) -> tuple[int, httpx.Headers, bytes]:
+    def _send(self, call: _Call, proof: dict[str, str], limit_s: float) -> _Answer:
         """Send once and read the response within the limits of time and size."""
         request = self._client.build_request(
             call.method,
@@ -178,7 +189,8 @@ class NanoBanana:
             timeout=httpx.Timeout(limit_s, connect=_CONNECT_TIMEOUT_S, pool=_CONNECT_TIMEOUT_S),
         )
         with Deadline(request, limit_s):
-            return self._exchange(request)
+            status, headers, body = self._exchange(request)
+        return _Answer(status, headers, body, proof)
 
     def _exchange(self, request: httpx.Request) -> tuple[int, httpx.Headers, bytes]:
         try:
@@ -211,25 +223,23 @@ class NanoBanana:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _read(self, status: int, headers: httpx.Headers, answer: bytes, proof: dict[str, str]) -> PlacedImage:
-        if status == _OK:
+    def _read(self, answer: _Answer) -> PlacedImage:
+        if answer.status == _OK:
             fetch = partial(self._fetch, time.monotonic() + _FETCH_TIMEOUT_S)
-            return picture_of(json_of(answer), self.model, fetch)
-        raise self._error(status, headers, answer, proof)
+            return picture_of(json_of(answer.body), self.model, fetch)
+        raise self._error(answer)
 
-    def _error(
-        self, status: int, headers: httpx.Headers, answer: bytes, proof: dict[str, str]
-    ) -> NanoBananaError:
+    def _error(self, answer: _Answer) -> NanoBananaError:
         """What a response with another status than 200 means."""
-        error = GoogleError.of(answer)
+        error = GoogleError.of(answer.body)
         text = error.message
-        for secret in proof.values():
+        for secret in answer.proof.values():
             # the service's error text may repeat it; ours never does
             text = text.replace(secret.removeprefix("Bearer "), "***")
         retry = self._settings.nano_banana.retry
         return error_of(
-            status,
-            headers,
+            answer.status,
+            answer.headers,
             error,
             text,
             bills_errors=retry.bills_errors,

@@ -162,6 +162,18 @@ def test_with_both_failing_the_retry_policy_goes_on(
     assert (billed(simulator, job_id), google.bill(job_id)) == ((2, 1), (1, 0))
 
 
+def test_no_picture_and_no_reason_twice_is_the_end_at_the_second_too(
+    both: Services, simulator: Server, google: GoogleCloud
+) -> None:
+    fault(simulator, "503", "503", "503")
+    google.fault("no_image", "no_image", "no_image")
+    job_id = make_job(both)
+    assert place(message(job_id))["outcome"] == StageOutcome.RETRY_LATER
+    last = place(message(job_id))
+    assert (last["outcome"], last["error_code"]) == (StageOutcome.FAILED, "nano_banana_no_image")
+    assert google.bill(job_id) == (2, 0)
+
+
 def test_an_operator_who_stops_the_first_stops_all_spending(
     both: Services, simulator: Server, google: GoogleCloud
 ) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from imagery_client.arguments import parser
 from imagery_client.errors import ClientError
 from imagery_client.photos import find_photos, idempotency_key
+from imagery_client.submit import fields_of
 
 
 def files(folder: Path, *names: str) -> None:
@@ -52,3 +54,14 @@ def test_the_key_depends_on_content_and_options_alone() -> None:
         len({key, idempotency_key("abd", {"prompt": "x", "image_size": "1K"}), idempotency_key("abc", {})})
         == 3
     )
+
+
+def test_options_are_sent_only_when_they_are_chosen() -> None:
+    common = ["submit", "a.png"]
+    assert fields_of(parser().parse_args(common)) == {}
+    chosen = ["--aspect-ratio", "8:1", "--thinking-level", "high", "--seed", "0"]
+    assert fields_of(parser().parse_args(common + chosen)) == {
+        "aspect_ratio": "8:1",
+        "thinking_level": "high",
+        "seed": "0",
+    }

@@ -160,6 +160,7 @@ def test_a_refused_token_is_renewed_once(google: GoogleCloud) -> None:
     with pytest.raises(OutOfServiceError) as caught:
         place(provider)
     assert caught.value.code == "nano_banana_forbidden"
+    assert "invalid credentials: ***" in caught.value.message, "no error holds a token, the new one neither"
     assert len(google.asked) == 3
     assert google.bill(JOB) == (2, 2)
 

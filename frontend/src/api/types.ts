@@ -15,6 +15,7 @@ export type CircuitState = Schemas['CircuitState'];
 export type CircuitStatus = Schemas['CircuitStatus'];
 export type DependencyHealth = Schemas['DependencyHealth'];
 export type ErrorCode = Schemas['ErrorCode'];
+export type ThinkingLevel = Schemas['ThinkingLevel'];
 export type GuardedDependency = Schemas['GuardedDependency'];
 export type GuardrailLimits = Schemas['GuardrailLimits'];
 export type GuardrailVerdict = Schemas['GuardrailVerdict'];

@@ -51,7 +51,7 @@ class FakeXhr {
 const ACCEPTED: Answer = { status: 202, body: { job_id: 'job-1', status: 'QUEUED' } };
 const submission: Submission = {
   file: new File(['photo'], 'cup.jpg', { type: 'image/jpeg' }),
-  options: { prompt: '  on marble  ', aspectRatio: '16:9', imageSize: '2K', fresh: true },
+  options: { prompt: '  on marble  ', aspectRatio: '16:9', imageSize: '2K', thinkingLevel: 'high', fresh: true },
   idempotencyKey: newIdempotencyKey(),
 };
 const delays: number[] = [];
@@ -80,6 +80,7 @@ describe('submit', () => {
       prompt: 'on marble',
       aspect_ratio: '16:9',
       image_size: '2K',
+      thinking_level: 'high',
       fresh: 'true',
     });
     expect((form?.get('file') as File).name).toBe('cup.jpg');

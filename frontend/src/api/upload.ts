@@ -1,11 +1,13 @@
 import { connection } from '../state/connection';
 import { ApiError, isTransient, NetworkError, parseJson, retryAfter, toProblem } from './errors';
-import type { AcceptedJob, AspectRatio, ImageSize } from './types';
+import type { AcceptedJob, AspectRatio, ImageSize, ThinkingLevel } from './types';
 
 export interface JobOptions {
   prompt: string;
   aspectRatio: AspectRatio;
   imageSize: ImageSize;
+  /** The model decides by itself where it is left out. */
+  thinkingLevel?: ThinkingLevel | undefined;
   fresh: boolean;
 }
 
@@ -62,6 +64,7 @@ function send({ file, options, idempotencyKey }: Submission, hooks: UploadHooks)
   if (options.prompt.trim()) form.append('prompt', options.prompt.trim());
   form.append('aspect_ratio', options.aspectRatio);
   form.append('image_size', options.imageSize);
+  if (options.thinkingLevel) form.append('thinking_level', options.thinkingLevel);
   if (options.fresh) form.append('fresh', 'true');
   // XMLHttpRequest, because fetch reports no upload progress
   return new Promise((resolve, reject) => {

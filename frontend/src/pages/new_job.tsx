@@ -1,7 +1,7 @@
 import { ArrowRight, ImageUp, Sparkles, Trash2, X } from 'lucide-react';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { Link, useNavigate } from 'react-router';
-import type { AspectRatio, ImageSize } from '../api/types';
+import type { AspectRatio, ImageSize, ThinkingLevel } from '../api/types';
 import type { JobOptions } from '../api/upload';
 import { useLimits } from '../api/queries';
 import { NetworkError } from '../api/errors';
@@ -11,6 +11,7 @@ import { ErrorCard } from '../components/feedback';
 import { PageHeading, Section } from '../components/page';
 import { UploadList } from '../components/upload_list';
 import { bytes, plural } from '../lib/format';
+import { humanize } from '../lib/names';
 import { uploads, useUploads } from '../state/uploads';
 
 // until the API has said what the image model makes
@@ -118,6 +119,7 @@ export function NewJobPage() {
           onChange={setOptions}
           maxPrompt={limits?.max_prompt_chars}
           ratios={limits?.aspect_ratios ?? RATIOS}
+          levels={limits?.thinking_levels ?? []}
           count={files.length}
           onSubmit={submit}
         />
@@ -176,11 +178,12 @@ interface SceneProps {
   onChange: (options: JobOptions) => void;
   maxPrompt: number | undefined;
   ratios: readonly AspectRatio[];
+  levels: readonly ThinkingLevel[];
   count: number;
   onSubmit: () => void;
 }
 
-function Scene({ options, onChange, maxPrompt, ratios, count, onSubmit }: SceneProps) {
+function Scene({ options, onChange, maxPrompt, ratios, levels, count, onSubmit }: SceneProps) {
   return (
     <form
       className="card flex flex-col gap-4 p-5 lg:sticky lg:top-20"
@@ -256,6 +259,30 @@ function Scene({ options, onChange, maxPrompt, ratios, count, onSubmit }: SceneP
           </select>
         </div>
       </div>
+      {levels.length > 0 && (
+        <div>
+          <label htmlFor="thinking-level" className="mb-1.5 block text-sm font-medium">
+            Thinking
+          </label>
+          <select
+            id="thinking-level"
+            data-testid="thinking-level"
+            className="field"
+            value={options.thinkingLevel ?? ''}
+            onChange={(event) => {
+              const level = levels.find((each) => each === event.target.value);
+              onChange({ ...options, thinkingLevel: level });
+            }}
+          >
+            <option value="">As the model decides</option>
+            {levels.map((level) => (
+              <option key={level} value={level}>
+                {humanize(level)}
+              </option>
+            ))}
+          </select>
+        </div>
+      )}
       <div className="flex items-start gap-2.5 text-sm">
         <input
           id="fresh"
