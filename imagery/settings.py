@@ -424,7 +424,7 @@ class SandboxWords(Words):
         15.0, gt=0, le=120, description="a process that takes longer is ended, the file refused"
     )
     memory_mb: int = Field(
-        640, ge=400, description="address space of a process, about 260 of it its own; more is refused"
+        640, ge=400, description="address space of a process, about 340 of it its own; more is refused"
     )
     thumbnail_memory_mb: int = Field(1536, ge=400, description="the same while it makes a thumbnail")
     queue: int = Field(

@@ -69,8 +69,8 @@ def _many(signer: LocalSigner, count: int, part: bytes) -> bytes:
     return signed(signer, _small(), "image/png", manifest_of("Hostile", "digitalCapture"), *parts)
 
 
-def _remote(signer: LocalSigner) -> bytes:
-    """It names a manifest at an address of this machine, and holds none."""
+def remote(signer: LocalSigner, url: str = "http://127.0.0.1:9/manifest.c2pa") -> bytes:
+    """A PNG that names a manifest at ``url``, and holds none."""
     out = io.BytesIO()
     native = c2pa.Signer.from_callback(
         lambda message: signer.sign_digest(message[:32]), c2pa.C2paSigningAlg.ES256, signer.chain_pem
@@ -79,7 +79,7 @@ def _remote(signer: LocalSigner) -> bytes:
     context = c2pa.Context.from_json(json.dumps(settings))
     with c2pa.Builder(json.dumps(manifest_of("Hostile", "digitalCapture")), context=context) as builder:
         builder.set_no_embed()
-        builder.set_remote_url("http://127.0.0.1:9/manifest.c2pa")
+        builder.set_remote_url(url)
         builder.sign(native, "image/png", io.BytesIO(_small()), out)
     return out.getvalue()
 
@@ -134,7 +134,7 @@ _BUILT: dict[str, Callable[[LocalSigner], bytes]] = {
     "a chain of forty": lambda s: _chain(s, 40),
     "five hundred ingredients": lambda s: _many(s, 500, _small()),
     "sixty ingredients with manifests": lambda s: _many(s, 60, camera_photo(s, "PNG")),
-    "a manifest elsewhere": _remote,
+    "a manifest elsewhere": remote,
     "a manifest that is its own ingredient": lambda s: _cyclic(s, 0, 0),
     "two manifests that are each other's ingredient": lambda s: _cyclic(s, 1, 0),
     "three manifests in a circle": lambda s: _cyclic(s, 1, 2, 0),

@@ -36,10 +36,8 @@ class _Location:
         """The same item after ``by`` bytes were put in at ``behind``."""
         if self.method != 0:
             return self
-        if self.base >= behind:
-            return replace(self, base=self.base + by)
         extents = tuple(
-            (index, offset + (by if self.base + offset >= behind else 0), length)
+            (index, offset + (by if offset >= behind else 0), length)
             for index, offset, length in self.extents
         )
         return replace(self, extents=extents)
@@ -103,6 +101,8 @@ class _Locations:
         for _ in range(min(take(self._wide), _MOST_ITEMS)):
             item, method = take(self._wide), take(2) & 15 if self._version else 0
             reference, base = take(2), take(self._base)
+            if base and method == 0:
+                raise AvifError("items are located from a base")
             extents = tuple(
                 (take(self._index), take(self._offset), take(self._length)) for _ in range(take(2))
             )
@@ -110,10 +110,7 @@ class _Locations:
 
     def with_item(self, number: int, at: int, length: int, by: int, behind: int) -> bytes:
         """The box with one more item, and with those behind ``behind`` moved ``by`` bytes."""
-        # a file whose offsets are relative to a base gets its base for the new one too
         new = _Location(number, 0, 0, 0, ((0, at, length),))
-        if not self._offset:
-            new = replace(new, base=at, extents=((0, 0, length),))
         items = [*(each.moved(by, behind) for each in self.items), new]
         written = [self._written(each) for each in items]
         return self._head + len(items).to_bytes(self._wide) + b"".join(written)

@@ -32,6 +32,8 @@ _NO_MANIFEST = (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported)
 # the box of a manifest store, and its kind
 _STORE_MARKS = (b"jumb", b"c2pa")
 _ELSEWHERE = "manifest.remote"
+# how the library's message begins for a manifest at another host; it has no class of its own
+_REMOTE = "Remote"
 _UNREADABLE = "manifest.unreadable"
 _CYCLE = "ingredient.cycle"
 _RELATIONSHIPS = ("parentOf", "componentOf", "inputTo")
@@ -47,8 +49,6 @@ def read(data: bytes, context: c2pa.Context) -> Credentials:
     try:
         with c2pa.Reader(None, io.BytesIO(data), context=context) as reader:
             store = json.loads(reader.json())
-    except c2pa.C2paError.RemoteManifest:
-        return Credentials(state=CredentialsState.NONE, reasons=(_ELSEWHERE,), says_ai=says_ai)
     except (c2pa.C2paError, ValueError, RecursionError) as error:
         return _unread(data, error, says_ai=says_ai)
     return summary(store, says_ai=says_ai)
@@ -60,6 +60,8 @@ def summary(store: dict[str, Any], *, says_ai: bool = False) -> Credentials:
 
 
 def _unread(data: bytes, error: Exception, *, says_ai: bool) -> Credentials:
+    if str(error).startswith(_REMOTE):
+        return Credentials(state=CredentialsState.NONE, reasons=(_ELSEWHERE,), says_ai=says_ai)
     has_store = all(mark in data for mark in _STORE_MARKS)
     if isinstance(error, _NO_MANIFEST) or not has_store:
         return Credentials(state=CredentialsState.NONE, says_ai=says_ai)

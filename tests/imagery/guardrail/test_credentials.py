@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from imagery.contracts import JobOptions
 from imagery.environment import read
 from imagery.guardrail.examine import Guardrail
 from imagery.provenance.credentials import CredentialsState
@@ -41,6 +42,12 @@ def test_each_format_is_read(guardrail: Guardrail, kind: str) -> None:
     assert guardrail.credentials(photo).state is VALID
     assert guardrail.credentials(encoded(kind)).state is NONE
     assert guardrail.credentials(one_byte_changed(photo, photo.rindex(b"c2pa.hash"))).state is BROKEN
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_signed_photo_is_admitted_like_another(guardrail: Guardrail, kind: str) -> None:
+    report = guardrail.examine(camera_photo(camera(), kind), TYPES[kind], JobOptions()).report
+    assert (report.admitted, report.message) == (True, "admitted")
 
 
 def test_what_this_machine_signs_is_trusted_here(guardrail: Guardrail, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from imagery.provenance.manifest import GENERATED
 from imagery.provenance.reader import read, summary
 from imagery.provenance.statuses import Statuses
 from imagery.provenance.trust import reading_context
-from testbed.credentials import camera_photo, manifest_of, model_answer, signed
+from testbed.credentials import camera_photo, manifest_of, model_answer, one_byte_changed, signed
+from testbed.hostile_manifests import remote
 from testbed.pictures import encoded
 
 NONE, TRUSTED, VALID, BROKEN = CredentialsState
@@ -59,6 +61,16 @@ def test_a_damaged_manifest_is_broken_and_not_none(makers: LocalSigner) -> None:
     assert read(bytes(photo), NOBODY).state is BROKEN
 
 
+def test_a_manifest_at_another_host_is_not_fetched(makers: LocalSigner) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/manifest.c2pa"
+        found = read(remote(makers, url), NOBODY)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert (found.state, found.reasons) == (NONE, ("manifest.remote",))
+
+
 def test_what_is_listed_has_limits(makers: LocalSigner) -> None:
     part = encoded(size=(8, 8))
     edited = {"action": "c2pa.edited", "softwareAgent": "x" * 900}
@@ -81,6 +93,16 @@ def test_a_chain_that_is_deeper_than_is_looked_at_is_not_trusted(makers: LocalSi
     found = read(picture, reading_context(makers.anchors_pem))
     assert (found.state, found.is_cut) == (VALID, True)
     assert max(each.depth for each in found.ingredients) == MAX_DEPTH
+
+
+def test_what_is_broken_below_the_depth_that_is_looked_at_counts_too(makers: LocalSigner) -> None:
+    picture = one_byte_changed(camera_photo(makers))
+    kind = "image/jpeg"
+    for _ in range(MAX_DEPTH + 2):
+        picture, kind = model_answer(makers, ("inputTo", kind, picture)), "image/png"
+    found = read(picture, reading_context(makers.anchors_pem))
+    assert (found.state, found.is_cut) == (BROKEN, True)
+    assert "assertion.dataHash.mismatch" in found.reasons
 
 
 def status(code: str, label: str = BELOW) -> dict[str, str]:
@@ -112,6 +134,7 @@ def store(recorded: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
         ({"failure": [status(DOUBT)]}, {"success": [status(TRUST)]}, TRUSTED),
         ({"success": [status(TRUST)]}, {"failure": [status(DOUBT)]}, VALID),
         ({}, {}, VALID),
+        ({}, {"success": [status(TRUST)], "failure": [status(DOUBT)]}, VALID),
         # both recorded: the reader adds nothing, whatever it finds
         ({"success": [status(TRUST)], "failure": [status(DOUBT)]}, {}, VALID),
         ({"success": [status(TRUST), status(DOUBT)]}, {}, VALID),
@@ -132,6 +155,13 @@ def test_what_a_signer_recorded_makes_nothing_better(
     assert statuses.of_ingredient(TOP, ingredient)[0] is state
     assert statuses.of_active(TOP)[0] is TRUSTED
     assert bool(statuses.breaks()) == (state is BROKEN)
+
+
+def test_a_time_counts_unless_somebody_doubts_its_clock() -> None:
+    trusted, doubted = status("timeStamp.trusted"), status("timeStamp.untrusted")
+    assert Statuses(store({"success": [trusted]}, {})).is_time_trusted(BELOW)
+    assert not Statuses(store({"success": [trusted]}, {"informational": [doubted]})).is_time_trusted(BELOW)
+    assert not Statuses(store({}, {})).is_time_trusted(BELOW)
 
 
 def test_statuses_of_older_manifests_count_too() -> None:

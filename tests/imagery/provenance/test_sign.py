@@ -81,7 +81,7 @@ def test_each_delivered_format_is_signed_and_its_pixels_stay(kind: str, ours: Lo
 def test_one_byte_changed_is_broken_and_without_our_root_it_is_valid(kind: str, ours: LocalSigner) -> None:
     signed = PictureSigner(ours).sign(encoded(kind, size=(160, 120)), TYPES[kind], statement()).data
     # a byte of the pixels
-    marks = {"PNG": b"IDAT", "JPEG": b"\xff\xda", "WEBP": b"VP8 ", "AVIF": b"mdat"}
+    marks = {"PNG": b"IDAT", "JPEG": b"\xff\xda\0\x0c\x03", "WEBP": b"VP8 ", "AVIF": b"mdat"}
     at = signed.index(marks[kind]) + 40
     changed = read(one_byte_changed(signed, at), reading_context(ours.anchors_pem))
     untrusted = read(signed, reading_context(""))

@@ -11,7 +11,7 @@ from PIL import Image
 from imagery.provenance import xmp
 from imagery.provenance.manifest import COMPOSITE, ENHANCED
 from testbed.credentials import TYPES
-from testbed.pictures import encoded
+from testbed.pictures import encoded, picture
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,17 @@ def test_another_reader_finds_it_and_the_pixels_stay(kind: str, mode: str, *, lo
         assert COMPOSITE in str(after.info["xmp"])
         assert (after.mode, after.tobytes()) == (before.mode, before.tobytes())
     assert xmp.source_types(marked) == (COMPOSITE,)
+
+
+@pytest.mark.parametrize(("mode", "flags"), [("RGB", 0x04), ("RGBA", 0x14)])
+def test_a_simple_webp_gets_the_header_that_says_what_it_has(mode: str, flags: int) -> None:
+    whole, buffer = picture(123, 77, mode=mode), io.BytesIO()
+    if mode == "RGBA":
+        whole.putalpha(128)
+    whole.save(buffer, "WEBP", lossless=True)
+    marked = xmp.with_source_type(buffer.getvalue(), "image/webp", COMPOSITE)
+    assert (marked[12:16], marked[20]) == (b"VP8X", flags)
+    assert (marked[24:27], marked[27:30]) == ((122).to_bytes(3, "little"), (76).to_bytes(3, "little"))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
