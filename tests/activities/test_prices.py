@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from activities.place import place
-from imagery.contracts import ImageSize, JobOptions, Stage, StageOutcome, stage_output
+from imagery.contracts import ImageSize, JobOptions, Stage, StageOutcome, paid_answer
 from imagery.database.money import SpendState
 from imagery.database.spend_report import by_model, committed_usd
 from imagery.database.tables import SpendEntry, utc_day
@@ -175,10 +175,10 @@ def test_a_host_that_dies_between_store_and_settle_settles_at_the_right_price(
     services = get_services()
     job_id = make_job(services, image_size=ImageSize.K4)
     with monkeypatch.context() as patch:
-        dying(patch, type(services.stages), "succeed_paid")
+        dying(patch, type(services.stages), "settle")
         with pytest.raises(KeyboardInterrupt):
             place(message(job_id))
-    assert services.storage.exists(stage_output(job_id, Stage.NANO_BANANA))
+    assert services.storage.exists(paid_answer(job_id, Stage.NANO_BANANA, 1))
     assert (committed(services), entry_of(services, job_id).state) == (0.24, "sent")
     if closes == "the sweep":
         with services.database.write() as session:

@@ -28,6 +28,8 @@ NOT_RUN = {
     ("docs/use.md", "installs from a package index"),
     ("docs/operations.md", "needs a Docker engine"),
     ("docs/operations.md", "needs Azure"),
+    ("docs/providers.md", "needs Azure"),
+    ("docs/providers.md", "needs Google Cloud"),
 }
 
 
