@@ -20,7 +20,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from drills.load.audit import billed_pictures, problems, resolve_unknown, wait_for_the_last_bill
+from drills.load.audit import (
+    billed_pictures,
+    differences,
+    paid_pictures,
+    problems,
+    resolve_unknown,
+    wait_for_the_last_bill,
+)
 from drills.load.chaos import Killer
 from drills.load.jobs import Log, ends, send, wait_for_all
 from drills.load.target import Target, fresh, running
@@ -35,7 +42,7 @@ def main(arguments: list[str]) -> int:
     chosen = _parser().parse_args(arguments)
     with _target(fresh_one=chosen.fresh or chosen.kills > 0) as target:
         target.simulator.delete("/_simulator/bill")
-        ledger_before = _ledger_usd(target)
+        ledger_before, paid_before = _ledger_usd(target), paid_pictures(target)
         kinds = sorted(set(KINDS) - STANDING) if chosen.all_faults else _FAULTS
         faults = {"rate": chosen.fail_rate, "kinds": kinds, "seed": chosen.seed, "retry_delay_s": 1.0}
         target.simulator.post("/_simulator/faults", json=faults).raise_for_status()
@@ -57,19 +64,20 @@ def main(arguments: list[str]) -> int:
         found = problems(target, statuses)
         bill_usd, ledger_usd = target.bill()["usd"], _ledger_usd(target) - ledger_before
         if abs(bill_usd - ledger_usd) > 1e-6:
-            found.append(f"the ledger says ${ledger_usd:.2f}, the bill ${bill_usd:.2f}")
+            found.append(f"the ledger says ${ledger_usd:.4f}, the bill ${bill_usd:.4f}")
+        found += differences(billed_pictures(target), paid_pictures(target), paid_before)
         lost = [sent.job_id for sent in log.sent if sent.job_id not in statuses]
         found += [f"{job_id} was taken and is lost" for job_id in lost]
         for line in found:
             sys.stderr.write(line + "\n")
         _say(ends=ends(statuses), refused=log.refused, client_retries=log.retries, lost_answers=resolved)
-        _say(billed_usd_by_picture=billed_pictures(target))
+        _say(billed_usd=billed_pictures(target), ledger_usd=paid_pictures(target))
         terminal = sum(each["finished_at"] is not None for each in statuses.values())
         _say(
             jobs=len(log.sent),
             terminal=terminal,
-            ledger_usd=round(ledger_usd, 2),
-            bill_usd=round(bill_usd, 2),
+            ledger_usd=round(ledger_usd, 4),
+            bill_usd=round(bill_usd, 4),
             wall_s=round(wall_s, 1),
             **({"kills": killed} if chosen.kills else {}),
             violations=len(found),

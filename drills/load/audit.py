@@ -69,12 +69,28 @@ def problems(target: Target, statuses: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def billed_pictures(target: Target) -> dict[str, float]:
-    """USD by ``model/size``: the bill's side of what a ledger that counts by picture has to say too."""
+    """USD by ``model/size``, as the bill has them."""
     return {
         f"{model}/{size}": entry["usd"]
         for model, sizes in target.bill()["by_model"].items()
         for size, entry in sizes.items()
     }
+
+
+def paid_pictures(target: Target) -> dict[str, float]:
+    """The same, as the ledger has them."""
+    models = target.api.get("/api/v1/spend").json()["models"]
+    return {f"{each['model']}/{each['size']}": each["settled_usd"] for each in models if each["settled_usd"]}
+
+
+def differences(bill: dict[str, float], ledger: dict[str, float], before: dict[str, float]) -> list[str]:
+    """Where ledger and bill do not have the same sum for a model's pictures of one size, in words."""
+    paid = {name: usd - before.get(name, 0.0) for name, usd in ledger.items()}
+    return [
+        f"{name}: the ledger says ${paid.get(name, 0.0):.4f}, the bill ${bill.get(name, 0.0):.4f}"
+        for name in sorted(bill.keys() | paid.keys())
+        if abs(bill.get(name, 0.0) - paid.get(name, 0.0)) > _CENT
+    ]
 
 
 def _missing(api: httpx.Client, job_id: str) -> list[str]:

@@ -21,10 +21,17 @@ from testbed.postgres import Postgres, is_installed, start_postgres
 from testbed.stack import ROOT, Piece, Stack
 
 STATE = ROOT / ".run/state.json"
+# unlike prices, so that a picture that is charged as another one is noticed
+_PRICES = {"gemini-nano-banana-2.1": {"1K": "0.0336", "2K": "0.0504", "4K": "0.113"}}
 _FRESH = {
     "QUOTA": "concurrent_jobs=100000",
     "STAGE_CACHE": "user",
     "NANO_BANANA_RETRY": "timeout_s=15 attempts=8",
+    "NANO_BANANA_PRICES": "models="
+    + ";".join(
+        f"{model}:" + ",".join(f"{size}={usd}" for size, usd in sizes.items())
+        for model, sizes in _PRICES.items()
+    ),
     "RECONCILE": "restarts=100",
     "CIRCUIT": "failures=10",
 }
@@ -80,6 +87,8 @@ def fresh(folder: Path, more: dict[str, str] | None = None) -> Iterator[Target]:
     stack = Stack(folder, environment)
     # the bill must outlive the simulator, which is killed too
     stack.simulator.command += ["--bill-file", str(folder / "bill.json")]
+    on_the_bill = [f"{model}/{size}={usd}" for model, sizes in _PRICES.items() for size, usd in sizes.items()]
+    stack.simulator.command += ["--prices", " ".join(on_the_bill)]
     try:
         stack.start()
         yield Target(stack.client, stack.bill_client, stack, azurite, postgres)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from drills.load.audit import billed_pictures, problems
+from drills.load.audit import billed_pictures, differences, problems
 from drills.load.target import Target
 
 BILL = {
@@ -51,3 +51,13 @@ def test_a_job_pays_what_its_picture_cost(first: dict[str, Any], found: list[str
 
 def test_the_bill_is_summed_by_picture() -> None:
     assert billed_pictures(target()) == {"m/2K": 0.05, "m/1K": 0.03}
+
+
+def test_a_picture_that_the_ledger_has_at_another_size_is_noticed() -> None:
+    bill = {"m/1K": 0.03, "m/2K": 0.05}
+    assert differences(bill, bill, {}) == []
+    assert differences(bill, {"m/1K": 0.06, "m/2K": 0.05}, {"m/1K": 0.03}) == []
+    assert differences(bill, {"m/1K": 0.08}, {}) == [
+        "m/1K: the ledger says $0.0800, the bill $0.0300",
+        "m/2K: the ledger says $0.0000, the bill $0.0500",
+    ]
