@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import c2pa
+import httpx
 import pytest
 from PIL import Image
 
@@ -29,8 +30,11 @@ from imagery.database.counters import Metric, read_counts
 from imagery.database.events import EventFilter, last_events
 from imagery.database.tables import utc_now
 from imagery.guardrail.sandbox import SandboxBusyError
+from imagery.identity import Tokens
 from imagery.png import has_manifest
 from imagery.provenance.credentials import Credentials, CredentialsState
+from imagery.provenance.key_vault import KeyVaultSigner, Vault, chain_loader
+from imagery.provenance.local_authority import issue
 from imagery.provenance.sign import PictureSigner, PictureSigners
 from imagery.provenance.signer import Signer, SignerRefusedError, SignerUnavailableError
 from imagery.services import Services, get_services
@@ -39,6 +43,7 @@ from testbed.servers import Server
 from testbed.services import forget
 from tests.activities.test_place import billed
 from tests.activities.test_reuse import picture
+from tests.imagery.provenance.test_key_vault import KEY, SECRET, Credential, FakeVault
 
 PAID_USD = 0.08
 
@@ -166,11 +171,16 @@ def test_what_the_provider_broke_or_left_out_is_said_and_not_trusted(
     assert event["sources"]["answer"] == state
 
 
-def test_a_job_waits_for_its_key_is_signed_in_the_end_and_pays_once(
+def test_a_job_waits_for_key_vault_is_signed_in_the_end_and_pays_once(
     services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = Away(camera(), SignerUnavailableError("Key Vault did not respond."))
-    away = replace(services, picture_signers=Signers(key))
+    company = issue("A public CA", "A company")
+    fake = FakeVault(company, company.chain_pem)
+    fake.respond = lambda: httpx.Response(503)
+    tokens = Tokens(Credential(), "https://vault.azure.net/.default", 300)  # type: ignore[arg-type]
+    vault = Vault(tokens, httpx.Client(transport=httpx.MockTransport(fake)))
+    signer = KeyVaultSigner(KEY, chain_loader(SECRET, vault), vault)
+    away = replace(services, picture_signers=Signers(signer))
     monkeypatch.setattr("activities.stage.get_services", lambda: away)
     job_id = make_job(services, "waits")
     for _ in range(2):
@@ -178,10 +188,12 @@ def test_a_job_waits_for_its_key_is_signed_in_the_end_and_pays_once(
         assert (told["outcome"], told["error_code"]) == (StageOutcome.RETRY_LATER, "signing_unavailable")
         assert told["message"].startswith("The picture is paid and kept")
     assert not services.storage.exists(stage_output(job_id, Stage.NANO_BANANA))
-    key.error = None
+    fake.respond = None
     told = place(order(job_id))
     assert (told["outcome"], told["cost_usd"]) == (StageOutcome.SUCCEEDED, PAID_USD)
-    assert said(services, job_id).manifest is not None
+    manifest = said(services, job_id).manifest
+    assert manifest is not None
+    assert manifest.signer == "A company"
     assert billed(simulator, job_id) == (1, 1)
 
 
