@@ -415,6 +415,10 @@ class PictureWords(Words):
     max_nsfw_score: float = Field(
         0.8, ge=0, le=1, description="highest accepted score of the open_nsfw network; 1: off"
     )
+    refuse_broken: bool = Field(
+        False, description="refuse a picture that was changed since its Content Credentials were signed"
+    )
+    refuse_ai: bool = Field(False, description="refuse a picture that says a model made it")
 
 
 class SandboxWords(Words):
