@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from imagery.settings import Settings, read
+from imagery.environment import read
+from imagery.settings import Settings
 from infra.snapshot_sources import HASHES, sources
 from testbed.stack import ROOT
 from tests.infra.bicep import INFRA, Bicep, all_files
