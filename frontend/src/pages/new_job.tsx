@@ -3,15 +3,16 @@ import { useCallback, useEffect, useState } from 'react';
 import { Link, useNavigate } from 'react-router';
 import type { AspectRatio, ImageSize, ThinkingLevel } from '../api/types';
 import type { JobOptions } from '../api/upload';
-import { useLimits, useQuote } from '../api/queries';
+import { useLimits } from '../api/queries';
 import { NetworkError } from '../api/errors';
 import { Button, buttonClass } from '../components/button';
 import { Dropzone } from '../components/dropzone';
 import { ErrorCard } from '../components/feedback';
 import { PageHeading, Section } from '../components/page';
 import { Preview } from '../components/preview';
+import { Price } from '../components/price';
 import { UploadList } from '../components/upload_list';
-import { bytes, plural, usd } from '../lib/format';
+import { bytes, plural } from '../lib/format';
 import { humanize } from '../lib/names';
 import { uploads, useUploads } from '../state/uploads';
 
@@ -301,21 +302,5 @@ function Scene({ options, onChange, maxPrompt, ratios, levels, count, onSubmit }
       </Button>
       <Price options={options} count={count} />
     </form>
-  );
-}
-
-/** What is about to be spent. Without the API's price it says nothing: the API refuses what is too much. */
-function Price({ options, count }: { options: JobOptions; count: number }) {
-  const quote = useQuote(options, count).data;
-  const tone = count > 0 && quote && !quote.fits ? 'text-warn' : 'text-muted';
-  return (
-    <p id="price" role="status" data-testid="price" className={`-mt-2 min-h-4 text-center text-xs ${tone}`}>
-      {count === 0 && 'Choose a photo first.'}
-      {count > 0 &&
-        quote &&
-        (quote.fits
-          ? `Up to ${usd(quote.total_usd)}; ${usd(quote.remaining_usd)} left today`
-          : `Up to ${usd(quote.total_usd)}, and only ${usd(quote.remaining_usd)} left today: not all will start`)}
-    </p>
   );
 }
