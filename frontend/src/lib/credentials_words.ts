@@ -42,7 +42,7 @@ export function credentialsSentence(credentials: Credentials | null): string {
   const signer = manifest?.signer ?? 'somebody without a name';
   switch (state) {
     case 'none':
-      return 'The file says nothing of where it comes from. Most programs remove such statements.';
+      return 'The file says nothing of where it comes from, as most files do.';
     case 'trusted':
       return `Signed by ${signer}, and not changed since.`;
     case 'valid':
