@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gpu_container.errors import (
-    DeadlineExceededError,
-    ServiceBusyError,
-    ServiceStartingError,
-    ServiceStoppingError,
-)
+from gpu_container.errors import ServiceBusyError, ServiceStartingError, ServiceStoppingError
+from gpu_container.lane import JobLane
 from gpu_container.settings import GpuSettings
 from gpu_container.worker import GpuWorker
 
@@ -60,28 +55,28 @@ class Admission:
             raise ServiceBusyError(f"{running} requests are being worked on already.", round(wait_s, 1))
 
     @contextmanager
-    def reading(self, deadline: float) -> Iterator[None]:
+    def reading(self, lane: JobLane) -> Iterator[None]:
         """Wait for one of the few places in which encoded files are held in memory.
 
-        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceededError``, ``ServiceStoppingError``.
+        Raises what ended the ``lane``, ``ServiceStoppingError``.
         """
         while not self._readers.acquire(timeout=_LOOK_S):
-            self._still_wanted(deadline)
+            self._still_wanted(lane)
         try:
             yield
         finally:
             self._readers.release()
 
     @contextmanager
-    def memory_for(self, pixels: int, deadline: float) -> Iterator[None]:
+    def memory_for(self, pixels: int, lane: JobLane) -> Iterator[None]:
         """Wait until ``pixels`` more may be decoded; one picture alone always may.
 
-        ``deadline``: time.monotonic() seconds. Raises ``DeadlineExceededError``, ``ServiceStoppingError``.
+        Raises what ended the ``lane``, ``ServiceStoppingError``.
         """
         most = PIXELS_IN_FLIGHT
         with self._changed:
             while self._pixels and self._pixels + pixels > most:
-                self._still_wanted(deadline)
+                self._still_wanted(lane)
                 self._changed.wait(_LOOK_S)
             self._pixels += pixels
         try:
@@ -91,8 +86,7 @@ class Admission:
                 self._pixels -= pixels
                 self._changed.notify_all()
 
-    def _still_wanted(self, deadline: float) -> None:
-        if time.monotonic() > deadline:
-            raise DeadlineExceededError("The caller's deadline passed before memory was free.")
+    def _still_wanted(self, lane: JobLane) -> None:
+        lane.check()
         if self.closed:
             raise ServiceStoppingError("The service is stopping.")

@@ -57,6 +57,11 @@ class JobLane:
         self._error: StageError | None = None
         self.waiting: deque[WaitingTile | DeviceCall] = deque()
 
+    def extend(self, deadline: float) -> None:
+        """A caller has come who has time until ``deadline`` (time.monotonic() seconds)."""
+        with self.changed:
+            self.deadline = max(self.deadline, deadline)
+
     def fail(self, error: StageError) -> None:
         """End the job; the first error stays, and the scheduler drops its tiles at its next turn."""
         with self.changed:

@@ -88,9 +88,8 @@ class Scheduler:
                 lane.waiting.extend(works)
             self._changed.notify()
 
-    def call(self, run: Callable[[], Any], deadline: float) -> Any:
+    def call(self, run: Callable[[], Any], lane: JobLane) -> Any:
         """Run something on the device's thread and wait for it. Raises what it raises, ``StageError``."""
-        lane = JobLane(deadline)
         answer: list[Any] = []
 
         def work() -> None:
@@ -130,15 +129,14 @@ class Scheduler:
         """Jobs that take part."""
         return len(self._lanes)
 
+    def left_s(self, lane: JobLane) -> float:
+        """Estimated time that the device needs for the rest of a job, were it alone."""
+        return lane.left * self._s_per_pixel if lane.left else self._s_per_call
+
     def next_end_s(self) -> float:
         """Estimated time until the first of the jobs ends: they take turns, so the shortest one does."""
         with self._changed:
-            if not self._lanes:
-                return 0.0
-            shortest = min(
-                lane.left * self._s_per_pixel if lane.left else self._s_per_call for lane in self._lanes
-            )
-            return shortest * len(self._lanes)
+            return min(map(self.left_s, self._lanes), default=0.0) * len(self._lanes)
 
     def run(self) -> None:
         """The device's thread: work until ``cancel_all``."""

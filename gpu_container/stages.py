@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import ExitStack, closing
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from PIL import Image
 from gpu_container import pictures
 from gpu_container.admission import Admission
 from gpu_container.errors import (
+    DeadlineExceededError,
     ImageTooLargeError,
     InvalidImageError,
     OutOfMemoryError,
@@ -24,6 +25,7 @@ from gpu_container.errors import (
 )
 from gpu_container.lane import JobLane
 from gpu_container.worker import GpuWorker
+from gpu_container.works import StageWork, WorkBook
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Stage
 from imagery.storage import (
     BlobNameError,
@@ -54,15 +56,6 @@ class _Result:
     tiles: int
 
 
-@dataclass
-class StageWork:
-    """One piece of work and how far it is; ``lane`` once its tiles wait for the device."""
-
-    stage: Stage
-    job_id: str
-    lane: JobLane | None = None
-
-
 class StageService:
     """The two stages over one worker and one storage."""
 
@@ -70,65 +63,99 @@ class StageService:
         self.admission = Admission(worker)
         self._worker = worker
         self._storage = storage
+        self._works = WorkBook()
         self._lock = threading.Lock()
-        self._running: dict[str, tuple[StageWork, Future[GpuReport]]] = {}
-        # reading, decoding, encoding and writing go on beside the device
-        self._pool = ThreadPoolExecutor(worker.settings.queue_limit, thread_name_prefix="stage")
 
     @property
     def running(self) -> int:
-        """Requests that are worked on."""
-        return len(self._running)
+        """Works that go on."""
+        return len(self._works)
 
-    def submit(self, stage: Stage, request: GpuRequest, deadline: float) -> Future[GpuReport]:
-        """Start the stage, or join the run that is writing the same target already.
+    def submit(self, stage: Stage, request: GpuRequest, deadline: float) -> StageWork:
+        """Start the stage, or join the work for the same target; an end nobody has heard is found again.
 
-        A caller's connection may end before the work does; a repeated request joins it.
-        Raises ``ServiceStartingError``, ``ServiceBusyError``, ``ServiceStoppingError``.
+        Callers may go and come back: the work goes on until ``deadline`` (time.monotonic() seconds).
+        Raises ``DeadlineExceededError``, ``ServiceStartingError``, ``ServiceBusyError``,
+        ``ServiceStoppingError``.
         """
+        if time.monotonic() >= deadline:
+            raise DeadlineExceededError("The caller's deadline has passed.")
         with self._lock:
-            running = self._running.get(request.target.path)
-            if running is not None:
-                return running[1]
-            self.admission.check(len(self._running))
-            context = copy_context()
-            run = StageWork(stage, request.job_id)
-            future = self._pool.submit(context.run, self._process, run, request, deadline)
-            self._running[request.target.path] = run, future
-        future.add_done_callback(lambda _: self._forget(request.target.path))
-        return future
+            known = self._works.join(request.target.path, deadline)
+            if known is not None:
+                return known
+            self.admission.check(len(self._works))
+            work = StageWork(stage, request.job_id, request.target.path, JobLane(deadline))
+            self._works.begin(work)
+        # reading, decoding, encoding and writing go on beside the device
+        thread = threading.Thread(
+            target=copy_context().run, args=(self._run, work, request), name="stage", daemon=True
+        )
+        thread.start()
+        return work
+
+    def heard(self, work: StageWork) -> None:
+        """A caller was told how ``work`` ended."""
+        self._works.heard(work)
+
+    def cancel(self, job_id: str) -> int:
+        """End what is being done for a job. Returns how many works there were."""
+        ended = self._works.cancel(job_id)
+        if ended:
+            _log.info("gpu_job_cancelled", job_id=job_id, works=ended)
+        return ended
 
     def progress(self, job_id: str) -> GpuProgress | None:
         """What is being done for a job; None when nothing is."""
-        with self._lock:
-            runs = [run for run, _ in self._running.values()]
-        for place, run in enumerate(runs):
-            if run.job_id == job_id:
-                return _progress(run, place)
-        return None
+        return next((self.progress_of(work) for work in self._works.running() if work.job_id == job_id), None)
+
+    def progress_of(self, work: StageWork) -> GpuProgress:
+        """How far a work is, and when it will probably have ended."""
+        works = self._works.running()
+        place = works.index(work) if work in works else 0
+        lane = work.lane
+        told = GpuProgress(stage=work.stage, ahead=place, expected_s=self._expected_s(work, works))
+        if lane.total == 0:
+            return told
+        return told.model_copy(
+            update={
+                "ahead": 0 if lane.computed else place,
+                "tiles_done": min(lane.computed, lane.total),
+                "tiles_total": lane.total,
+            }
+        )
 
     def drain(self, within_s: float) -> None:
         """Admit nothing more, let what runs finish, and hand back what does not within the time."""
         self.admission.close()
-        with self._lock:
-            running = [future for _, future in self._running.values()]
+        running = [work.future for work in self._works.running()]
         _log.info("draining", running=len(running), within_s=within_s)
         _, late = wait(running, within_s)
         self._worker.stop(0.0)
         _log.info("drained", handed_back=len(late))
 
-    def _forget(self, path: str) -> None:
-        with self._lock:
-            self._running.pop(path, None)
+    def _expected_s(self, work: StageWork, works: list[StageWork]) -> float:
+        """The device's turns go round: until this one ends each of the others gets as much, or less."""
+        scheduler = self._worker.scheduler
+        own = scheduler.left_s(work.lane)
+        return round(sum(min(own, scheduler.left_s(other.lane)) for other in works), 1)
 
-    def _process(self, run: StageWork, request: GpuRequest, deadline: float) -> GpuReport:
+    def _run(self, work: StageWork, request: GpuRequest) -> None:
+        try:
+            outcome: GpuReport | Exception = self._process(work, request)
+        except Exception as error:
+            outcome = error
+        self._works.end(work, outcome)
+
+    def _process(self, work: StageWork, request: GpuRequest) -> GpuReport:
         started = time.monotonic()
-        existing = self._existing(run.stage, request)
+        existing = self._existing(work.stage, request)
         if existing is not None:
             return existing
         with ExitStack() as held:
             try:
-                result = _WORK[run.stage](self._worker, self._decode(request, deadline, held), deadline, run)
+                picture = self._decode(request, work.lane, held)
+                result = _WORK[work.stage](self._worker, picture, work.lane)
             except MemoryError as error:
                 raise OutOfMemoryError("The machine's memory is used up.") from error
             with result.file:
@@ -149,13 +176,13 @@ class StageService:
         _log.info("gpu_stage_finished", duration_ms=duration_ms, vram_used_gb=used_gb, tiles=result.tiles)
         return report
 
-    def _decode(self, request: GpuRequest, deadline: float, held: ExitStack) -> Image.Image:
+    def _decode(self, request: GpuRequest, lane: JobLane, held: ExitStack) -> Image.Image:
         """The source's picture; what it takes of the memory's bound is given back with ``held``."""
         most = self._worker.settings.memory.max_megapixels
-        with self.admission.reading(deadline):
+        with self.admission.reading(lane):
             data = self._read(request)
             width, height = pictures.size_of(data, most)
-            held.enter_context(self.admission.memory_for(width * height, deadline))
+            held.enter_context(self.admission.memory_for(width * height, lane))
             return pictures.read(data, most)
 
     def _existing(self, stage: Stage, request: GpuRequest) -> GpuReport | None:
@@ -200,28 +227,16 @@ class StageService:
             raise StorageUnavailableError("The result could not be written.") from error
 
 
-def _progress(run: StageWork, place: int) -> GpuProgress:
-    lane = run.lane
-    if lane is None or lane.total == 0:
-        return GpuProgress(stage=run.stage, ahead=place)
-    return GpuProgress(
-        stage=run.stage,
-        ahead=0 if lane.computed else place,
-        tiles_done=min(lane.computed, lane.total),
-        tiles_total=lane.total,
-    )
-
-
-def remove_background(worker: GpuWorker, picture: Image.Image, deadline: float, _: StageWork) -> _Result:
+def remove_background(worker: GpuWorker, picture: Image.Image, lane: JobLane) -> _Result:
     """The cut-out as PNG. Raises ``StageError``."""
     remover = worker.background
-    cutout = remover.remove(picture, deadline)
+    cutout = remover.remove(picture, lane)
     height, width, channels = cutout.shape
     file = pictures.write([cutout], width, height, channels, _PNG_LEVEL)
     return _Result(file, width, height, remover.name, 0)
 
 
-def upscale(worker: GpuWorker, picture: Image.Image, deadline: float, run: StageWork) -> _Result:
+def upscale(worker: GpuWorker, picture: Image.Image, lane: JobLane) -> _Result:
     """The upscaled picture as PNG, encoded while later rows are computed. Raises ``StageError``."""
     upscaler = worker.upscaler
     pixels = np.asarray(picture)
@@ -229,7 +244,6 @@ def upscale(worker: GpuWorker, picture: Image.Image, deadline: float, run: Stage
     del picture
     height, width, channels = pixels.shape
     scale = upscaler.model.scale
-    lane = run.lane = JobLane(deadline)
     # closed at once also when writing fails: what still waits of the job must not keep the device busy
     with closing(upscaler.bands(pixels, lane)) as bands:
         file = pictures.write(bands, width * scale, height * scale, channels, _PNG_LEVEL)

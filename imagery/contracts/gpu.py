@@ -17,16 +17,18 @@ class GpuRequest(Message):
 
 
 class GpuProgress(Message):
-    """Response of the GPU service's ``GET /v1/jobs/{job_id}``: what it is doing for a job right now.
+    """What the GPU service is doing for a job right now: its ``GET /v1/jobs/{job_id}``, and each 202.
 
     ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
-    while upscaling; ``tiles_total`` grows where memory forces smaller tiles.
+    while upscaling; ``tiles_total`` grows where memory forces smaller tiles. ``expected_s``: seconds until
+    the end, estimated from the work of all jobs there.
     """
 
     stage: Stage
     ahead: int = 0
     tiles_done: int | None = None
     tiles_total: int | None = None
+    expected_s: float | None = None
 
 
 class GpuQueue(Message):

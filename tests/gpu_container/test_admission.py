@@ -81,10 +81,10 @@ def test_pictures_wait_for_the_memory_of_others(worker: GpuWorker) -> None:
     door, entered = Admission(worker), threading.Event()
 
     def second() -> None:
-        with door.memory_for(600_000, FOREVER):
+        with door.memory_for(600_000, JobLane(FOREVER)):
             entered.set()
 
-    with door.memory_for(600_000, FOREVER):
+    with door.memory_for(600_000, JobLane(FOREVER)):
         thread = threading.Thread(target=second)
         thread.start()
         assert not entered.wait(0.3)
@@ -96,25 +96,25 @@ def test_only_so_many_files_are_read_at_once(worker: GpuWorker) -> None:
     door = Admission(worker)
     with ExitStack() as held:
         for _ in range(admission.READERS):
-            held.enter_context(door.reading(FOREVER))
-        with pytest.raises(DeadlineExceededError), door.reading(time.monotonic() + 0.1):
+            held.enter_context(door.reading(JobLane(FOREVER)))
+        with pytest.raises(DeadlineExceededError), door.reading(JobLane(time.monotonic() + 0.1)):
             pass
-    with door.reading(time.monotonic() + 0.1):
+    with door.reading(JobLane(time.monotonic() + 0.1)):
         pass
 
 
 def test_one_picture_alone_is_never_too_large(worker: GpuWorker) -> None:
-    with Admission(worker).memory_for(70_000_000, FOREVER):
+    with Admission(worker).memory_for(70_000_000, JobLane(FOREVER)):
         pass
 
 
 def test_waiting_for_memory_ends_with_the_deadline_and_with_the_service(worker: GpuWorker) -> None:
     door = Admission(worker)
-    with door.memory_for(1_000_000, FOREVER):
-        with pytest.raises(DeadlineExceededError), door.memory_for(1, time.monotonic() + 0.1):
+    with door.memory_for(1_000_000, JobLane(FOREVER)):
+        with pytest.raises(DeadlineExceededError), door.memory_for(1, JobLane(time.monotonic() + 0.1)):
             pass
         door.close()
-        with pytest.raises(ServiceStoppingError), door.memory_for(1, FOREVER):
+        with pytest.raises(ServiceStoppingError), door.memory_for(1, JobLane(FOREVER)):
             pass
     with pytest.raises(ServiceStoppingError):
         door.check(0)

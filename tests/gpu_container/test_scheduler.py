@@ -182,13 +182,13 @@ def test_stopping_ends_everybody_with_the_reason(scheduler: Scheduler, device: E
 
 def test_other_work_takes_its_turn_on_the_devices_thread(scheduler: Scheduler, device: Echo) -> None:
     device.gate.set()
-    assert scheduler.call(threading.current_thread, FOREVER) is not threading.current_thread()
+    assert scheduler.call(threading.current_thread, JobLane(FOREVER)) is not threading.current_thread()
 
     def fail() -> None:
         raise ValueError("of its own")
 
     with pytest.raises(ValueError, match="of its own"):
-        scheduler.call(fail, FOREVER)
+        scheduler.call(fail, JobLane(FOREVER))
 
 
 def test_a_job_that_breaks_the_devices_thread_breaks_no_later_one(scheduler: Scheduler, device: Echo) -> None:

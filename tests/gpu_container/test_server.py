@@ -21,6 +21,7 @@ from gpu_container import pictures
 from gpu_container.models import ALL_FILES, BACKGROUND_MODELS
 from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings, MemoryWords
+from gpu_container.stages import StageService
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage, Storage
 from testbed.clients import local_client
@@ -305,6 +306,88 @@ def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
         calls[1].result().json()["tiles"]
     }
     assert problem(roomy.client.get(f"/v1/jobs/{names[1]}"))[0] == 404
+
+
+def until_done(service: Service, *order: str, **headers: str) -> list[httpx.Response]:
+    """Repeat a call until it is not told to come back."""
+    answers = [service.call(*order, **headers)]
+    until = time.monotonic() + 60
+    while answers[-1].status_code == 202 and time.monotonic() < until:
+        time.sleep(0.05)
+        answers.append(service.call(*order, **headers))
+    return answers
+
+
+def test_a_caller_who_does_not_wait_is_told_how_far_it_is_and_comes_back(roomy: Service) -> None:
+    roomy.put("async/in.png", png((900, 540)))
+    *told, last = until_done(roomy, "upscale", "async/in.png", "async/out.png", "async", Prefer="wait=0")
+    assert last.status_code == 200, last.text
+    assert {answer.status_code for answer in told} == {202}
+    assert all(1 <= int(answer.headers["Retry-After"]) <= 60 for answer in told)
+    assert told[0].headers["Preference-Applied"] == "wait=0"
+    tiles = [body["tiles_done"] for answer in told if (body := answer.json())["tiles_total"]]
+    assert tiles == sorted(tiles)
+    assert all(answer.json()["expected_s"] >= 0 for answer in told)
+    report = last.json()
+    assert not report["reused"], "the end was kept for the caller who comes back"
+    assert report["tiles"] == (tiles and told[-1].json()["tiles_total"])
+    again = roomy.call("upscale", "async/in.png", "async/out.png", "async")
+    assert again.json()["reused"], "once it was told, the picture alone is kept"
+
+
+def test_a_caller_who_waits_long_enough_hears_the_end_at_once(roomy: Service) -> None:
+    roomy.put("short/in.png", png((40, 30)))
+    answer = roomy.call("upscale", "short/in.png", "short/out.png", "short", Prefer="respond-async, wait=60")
+    assert (answer.status_code, answer.json()["reused"]) == (200, False)
+
+
+def test_who_would_wait_in_vain_is_told_early(roomy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StageService, "_expected_s", lambda *_: 1000.0)
+    roomy.put("vain/in.png", png((1000, 990)))
+    began = time.monotonic()
+    answer = roomy.call("upscale", "vain/in.png", "vain/out.png", "vain", Prefer="wait=200")
+    if answer.status_code == 202:
+        assert answer.headers["Retry-After"] == "60"
+        assert time.monotonic() - began < 60
+    roomy.client.delete("/v1/jobs/vain")
+
+
+def test_an_error_is_kept_for_the_caller_who_comes_back(roomy: Service) -> None:
+    roomy.put("late/in.png", b"no picture")
+    *_, last = until_done(roomy, "upscale", "late/in.png", "late/out.png", "late", Prefer="wait=0")
+    assert problem(last) == (422, "invalid_image")
+    roomy.put("late/in.png", png((8, 8)))
+    *_, last = until_done(roomy, "upscale", "late/in.png", "late/out.png", "late", Prefer="wait=0")
+    assert last.status_code == 200, "it is told once; then the picture is looked at again"
+
+
+def test_work_goes_on_until_the_last_deadline_that_a_caller_brought(roomy: Service) -> None:
+    roomy.put("more/in.png", png((700, 600)))
+    order = ("upscale", "more/in.png", "more/out.png", "more")
+    soon = {"X-Deadline": f"{time.time() + 0.3:.3f}"}
+    assert roomy.call(*order, Prefer="wait=0", **soon).status_code == 202
+    later = {"X-Deadline": f"{time.time() + 100:.3f}"}
+    assert roomy.call(*order, Prefer="wait=0", **later).status_code == 202
+    assert roomy.call(*order, **later).status_code == 200
+    soon = {"X-Deadline": f"{time.time() + 0.3:.3f}"}
+    *_, last = until_done(roomy, "upscale", "more/in.png", "less.png", "less", Prefer="wait=0", **soon)
+    assert problem(last) == (504, "deadline_exceeded")
+
+
+def test_a_cancelled_job_leaves_the_device_and_may_come_again(roomy: Service) -> None:
+    roomy.put("gone/in.png", png((700, 600)))
+    order = ("upscale", "gone/in.png", "gone/out.png", "gone")
+    assert roomy.call(*order, Prefer="wait=0").status_code == 202
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(roomy.call, *order)
+        while waiting.running() and not roomy.client.get("/v1/jobs/gone").json()["tiles_total"]:
+            time.sleep(0.02)
+        assert roomy.client.delete("/v1/jobs/gone").status_code == 204
+        assert problem(waiting.result()) == (409, "cancelled")
+    assert problem(roomy.client.get("/v1/jobs/gone"))[0] == 404
+    assert not roomy.storage.exists(BlobRef(container=JOBS, name="gone/out.png"))
+    assert roomy.client.delete("/v1/jobs/unknown").status_code == 204
+    assert roomy.call(*order).status_code == 200
 
 
 def test_health_and_metrics_tell_the_truth(service: Service) -> None:
