@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from imagery.backoff import patient_s, queue_s
-from imagery.contracts import BlobRef, JobOptions, Stage, StageInput, StageOutcome, StageResult, stage_output
+from imagery.contracts import (
+    BlobRef,
+    GpuTicket,
+    JobOptions,
+    Stage,
+    StageInput,
+    StageOutcome,
+    StageResult,
+    stage_output,
+)
 from imagery.database.circuits import CircuitOpenError
 from imagery.database.ledger import Reservation
 from imagery.database.stages import BegunStage
@@ -70,6 +79,8 @@ class Attempt:
         self,
         *,
         duration_ms: float | None = None,
+        waited_ms: float | None = None,
+        work_id: str = "",
         vram_used_gb: float | None = None,
         content_hash: str | None = None,
         cached: bool = False,
@@ -80,6 +91,8 @@ class Attempt:
             self.stage,
             self.target,
             duration_ms=duration_ms,
+            waited_ms=waited_ms,
+            work_id=work_id,
             vram_used_gb=vram_used_gb,
             content_hash=content_hash,
             cached=cached,
@@ -112,12 +125,27 @@ class Attempt:
         """The job has ended meanwhile: there is nothing to record."""
         return StageResult(stage=self.stage, outcome=StageOutcome.CANCELLED)
 
-    def later(self, code: str, message: str, after_s: float) -> StageResult:
-        """Record that the stage was asked to wait ``after_s`` seconds; the waits grow from look to look."""
-        allowed_s = self.services.settings.jobs.deadline_s
-        wait_s = queue_s(patient_s(after_s, self.begun.attempt, allowed_s))
+    def later(self, code: str, message: str, after_s: float, *, tried: bool = True) -> StageResult:
+        """Record that the stage was asked to wait ``after_s`` seconds; the waits grow from look to look.
+
+        ``tried`` False: nobody was there to try it, so this was no attempt.
+        """
+        wait_s = self._wait_s(after_s)
         until = utc_now() + timedelta(seconds=wait_s)
-        self.services.stages.wait(self.job_id, self.stage, code, message, until)
+        self.services.stages.wait(self.job_id, self.stage, code, message, until, tried=tried)
+        return self._retry_later(code, message, wait_s)
+
+    def goes_on(self, code: str, message: str, ticket: GpuTicket, after_s: float) -> StageResult:
+        """Record that the GPU works on by itself; somebody looks again in ``after_s`` seconds."""
+        wait_s = self._wait_s(after_s)
+        until = utc_now() + timedelta(seconds=wait_s)
+        self.services.stages.go_on(self.job_id, self.stage, ticket, until)
+        return self._retry_later(code, message, wait_s)
+
+    def _wait_s(self, after_s: float) -> int:
+        return queue_s(patient_s(after_s, self.order.waits + 1, self.services.settings.jobs.deadline_s))
+
+    def _retry_later(self, code: str, message: str, wait_s: float) -> StageResult:
         return StageResult(
             stage=self.stage,
             outcome=StageOutcome.RETRY_LATER,

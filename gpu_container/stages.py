@@ -114,7 +114,9 @@ class StageService:
         works = self._works.running()
         place = works.index(work) if work in works else 0
         lane = work.lane
-        told = GpuProgress(stage=work.stage, ahead=place, expected_s=self._expected_s(work, works))
+        told = GpuProgress(
+            stage=work.stage, work_id=work.work_id, ahead=place, expected_s=self._expected_s(work, works)
+        )
         if lane.total == 0:
             return told
         return told.model_copy(
@@ -172,6 +174,7 @@ class StageService:
             device=self._worker.device,
             model=result.model,
             tiles=result.tiles,
+            work_id=work.work_id,
         )
         _log.info("gpu_stage_finished", duration_ms=duration_ms, vram_used_gb=used_gb, tiles=result.tiles)
         return report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class StageWork:
     job_id: str
     target: str
     lane: JobLane
+    work_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     future: Future[GpuReport] = field(default_factory=Future)
     ended_at: float = 0.0
 

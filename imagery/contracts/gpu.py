@@ -16,15 +16,24 @@ class GpuRequest(Message):
     target: BlobRef
 
 
+class GpuTicket(Message):
+    """By what a caller finds its work again: its id, and the cookie that leads to the replica."""
+
+    work_id: str = ""
+    cookie: str = ""
+
+
 class GpuProgress(Message):
     """What the GPU service is doing for a job right now: its ``GET /v1/jobs/{job_id}``, and each 202.
 
     ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
     while upscaling; ``tiles_total`` grows where memory forces smaller tiles. ``expected_s``: seconds until
-    the end, estimated from the work of all jobs there.
+    the end, estimated from the work of all jobs there. ``work_id``: another one than before means that the
+    work has begun again.
     """
 
     stage: Stage
+    work_id: str = ""
     ahead: int = 0
     tiles_done: int | None = None
     tiles_total: int | None = None
@@ -59,7 +68,8 @@ class GpuHealth(Message):
 class GpuReport(Message):
     """Response of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU.
 
-    ``health``: how the replica is after this work; version 0.1 does not say.
+    ``duration_ms``: of the work alone. ``waited_ms``: while the device worked for others. ``health``: how the
+    replica is after this work; version 0.1 does not say.
     """
 
     output: BlobRef
@@ -72,4 +82,6 @@ class GpuReport(Message):
     model: str
     tiles: int = 0
     reused: bool = False
+    work_id: str = ""
+    waited_ms: float | None = None
     health: GpuHealth | None = None

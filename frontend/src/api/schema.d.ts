@@ -982,7 +982,17 @@ export interface components {
             state: components["schemas"]["StageState"];
             /** @description How often the stage was started. */
             attempt: number;
+            /** @description Why it was started again, if it was. */
+            repeat_reason: string | null;
+            /**
+             * @description How often the GPU began again from the start.
+             * @default 0
+             */
+            restarts: number;
+            /** @description Of the work, without waiting at the GPU. */
             duration_ms: number | null;
+            /** @description While the GPU worked for others. */
+            waited_ms: number | null;
             vram_used_gb: number | null;
             /** @default 0 */
             cost_usd: number;
@@ -1002,6 +1012,8 @@ export interface components {
             /** @description While upscaling. */
             tiles_done: number | null;
             tiles_total: number | null;
+            /** @description Seconds to the expected end at the GPU. */
+            expected_s: number | null;
             /** @description Link to the stage's picture. */
             output: string | null;
             error: components["schemas"]["JobError"] | null;
