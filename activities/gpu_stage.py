@@ -26,6 +26,7 @@ _log = get_logger(__name__)
 GpuCall = Callable[[GpuRequest, datetime, GpuTicket | None], GpuReport]
 _LEASE_MARGIN_S = 15.0
 _LOOK_AGAIN_S = 20.0
+_STARTING = "gpu_starting"
 
 
 def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
@@ -42,10 +43,18 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
         with circuits.call(GuardedDependency.GPU, lease_s=lease_s, seed=attempt.job_id) as circuit:
             outcome = _send(attempt, source, call, circuit)
     except CircuitOpenError as error:
-        return attempt.later(error.code, str(error), error.wait_s, tried=False)
+        return _turned_away(attempt, error)
     if outcome.output is not None:
         attempt.keep()
     return outcome
+
+
+def _turned_away(attempt: Attempt, error: CircuitOpenError) -> StageResult:
+    """Wait while another job's call finds out whether the service is there; a start is no failure."""
+    code, message = error.code, str(error)
+    if error.last_error == _STARTING:
+        code, message = _STARTING, "The GPU service is starting, or is away; one call at a time looks for it."
+    return attempt.later(code, message, error.wait_s, tried=False)
 
 
 def _in_vain(attempt: Attempt) -> StageResult | None:
@@ -79,6 +88,11 @@ def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: CircuitCall) 
     request = GpuRequest(job_id=attempt.job_id, source=attempt.output_of(source), target=attempt.target)
     try:
         report = call(request, attempt.order.deadline, attempt.begun.ticket)
+    except GpuNoReplicaError as error:
+        # nothing failed: the job waits, this was no attempt, and the others need not hold calls open too
+        policy = RetryRules.of(attempt.services.settings).gpu_replica
+        after_s = wait_s(policy, attempt.order.waits + 1, attempt.job_id)
+        return attempt.later(error.code, error.message, circuit.hold(error.code, after_s), tried=False)
     except GpuError as error:
         if error.is_outage:
             circuit.failed(error.code)
@@ -110,11 +124,6 @@ def _failed(attempt: Attempt, error: GpuError) -> StageResult:
         return attempt.goes_on(error.code, error.message, error.ticket, error.retry_after_s)
     if isinstance(error, GpuBusyError):
         return attempt.later(error.code, error.message, error.retry_after_s, tried=False)
-    if isinstance(error, GpuNoReplicaError):
-        # nothing failed, no replica is up yet: the job waits, and this attempt does not count against it
-        policy = RetryRules.of(attempt.services.settings).gpu_replica
-        after_s = wait_s(policy, attempt.order.waits + 1, attempt.job_id)
-        return attempt.later(error.code, error.message, after_s, tried=False)
     if isinstance(error, GpuRejectedError):
         return attempt.reject(error.code, error.message)
     if error.retryable:

@@ -27,6 +27,8 @@ _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
 _BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
 _UNAUTHORIZED_STATUSES = {401, 403}
+# of a gateway that has no replica behind it (yet), or cuts off a call that it held for one
+_WITHOUT_REPLICA = {408, 502, 503, 504}
 _REFUSED_STATUSES = {400, 404, 413, 415, 422}
 _OF_THE_PICTURE = {"gpu_out_of_memory", "deadline_exceeded"}
 _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
@@ -48,14 +50,18 @@ class GpuError(Exception):
 
 
 class GpuNoReplicaError(GpuError):
-    """No replica took the call: connection refused, or a gateway without a replica behind it (yet)."""
+    """No replica has responded yet: none is up, it is starting, or it is silent.
+
+    While a replica starts, ingress refuses the connection, holds the call for up to four minutes, or answers
+    with 502, 503 or 504 itself.
+    """
 
     retryable = True
     is_outage = True
 
 
-class GpuTimeoutError(GpuError):
-    """The service took the call and did not respond in time, or its response broke off."""
+class GpuConnectionLostError(GpuError):
+    """The service took the call, and its response broke off."""
 
     retryable = True
     is_outage = True
@@ -202,11 +208,16 @@ class GpuClient:
                 is_outage=True,
             ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise GpuNoReplicaError("gpu_unreachable", "The GPU service can't be reached.") from error
+            raise _starting("connection refused") from error
         except httpx.TimeoutException as error:
-            raise GpuTimeoutError("gpu_timeout", "The GPU service did not respond in time.") from error
+            if ticket is None:
+                raise _starting("no answer yet") from error
+            # it has worked on this before
+            raise GpuNoReplicaError("gpu_timeout", "The GPU service did not respond in time.") from error
         except httpx.HTTPError as error:
-            raise GpuTimeoutError("gpu_connection_lost", "The GPU service broke off its response.") from error
+            raise GpuConnectionLostError(
+                "gpu_connection_lost", "The GPU service broke off its response."
+            ) from error
 
 
 class _NoTokenError(httpx.RequestError):
@@ -265,6 +276,10 @@ def _said(progress: GpuProgress) -> str:
     return "The GPU works on it."
 
 
+def _starting(sign: str) -> GpuError:
+    return GpuNoReplicaError("gpu_starting", f"The GPU service is starting, or is away ({sign}).")
+
+
 def _unreadable() -> GpuError:
     return GpuFailedError(
         "gpu_bad_answer", "The response of the GPU service can't be read.", retryable=True, is_outage=True
@@ -287,8 +302,10 @@ def _error(answer: httpx.Response) -> GpuError:
         return GpuUnauthorizedError(
             "gpu_unauthorized", f"The GPU service does not accept this app ({status}). Check GPU_APP_ID."
         )
+    if problem is None and status in _WITHOUT_REPLICA:
+        return _starting(f"its address responded with {status}")
     if problem is None:
-        # not our service: a gateway that has no replica behind it (yet), or a wrong address
+        # not our service: a wrong address
         message = f"The address of the GPU service responded with {status}."
         return GpuNoReplicaError("gpu_unreachable", message)
     if problem.code in _BUSY_CODES:

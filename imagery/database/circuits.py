@@ -43,6 +43,7 @@ class CircuitOpenError(Exception):
             text = f"Calls to {name} keep failing ({circuit.last_error}); jobs wait until it recovers."
         super().__init__(text)
         self.dependency = circuit.dependency
+        self.last_error = circuit.last_error
         self.wait_s = wait_s
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import itertools
+from datetime import datetime, timedelta
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 from activities.attempt import TransientStageError
 from activities.remove_background import remove_background
 from imagery.contracts import JsonObject, Stage, StageInput, StageState, stage_output
+from imagery.database import breakers
 from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.tables import StageRun, utc_now
 from imagery.services import get_services
 from testbed.scripted_gpu import ScriptedGpu, problem, scripted_gpu, works
+from testbed.services import forget
 from tests.lifecycle.jobs import begin, make_job
 
 __all__ = ["scripted_gpu"]
@@ -138,3 +142,55 @@ def test_work_that_goes_on_is_an_answer_to_the_circuit(scripted_gpu: ScriptedGpu
     job.look()
     circuit = get_services().circuits.state(GuardedDependency.GPU)
     assert (circuit.state, circuit.failures) == (CircuitState.CLOSED, 0)
+
+
+class Ingress:
+    """Stands before a replica that takes seven minutes to start, on a clock that only waits move."""
+
+    def __init__(self, gpu: ScriptedGpu, starts_s: float) -> None:
+        self.now = utc_now()
+        self._gpu = gpu
+        self._ready_at = self.now + timedelta(seconds=starts_s)
+        self._signs = itertools.cycle([(504, "stream timeout"), (502, "bad gateway"), (503, "no upstream")])
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def before_a_look(self) -> None:
+        """What the next call will meet."""
+        self._gpu.answers.clear()
+        if self.now < self._ready_at:
+            status, text = next(self._signs)
+            self._gpu.answers.append(PlainTextResponse(text, status))
+
+
+def test_a_start_of_seven_minutes_is_waited_for_and_counts_as_nothing(
+    scripted_gpu: ScriptedGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CIRCUIT", "read_s=0")
+    forget()
+    ingress = Ingress(scripted_gpu, starts_s=7 * 60)
+    monkeypatch.setattr(breakers, "utc_now", ingress.clock)
+    jobs = [Job() for _ in range(4)]
+    due = {job.job_id: ingress.now for job in jobs}
+    until = ingress.now + timedelta(minutes=9)
+    reasons, ended = set(), 0
+    while ended < len(jobs) and ingress.now < until:
+        job = min((each for each in jobs if each.job_id in due), key=lambda each: due[each.job_id])
+        ingress.now = max(ingress.now, due[job.job_id])
+        ingress.before_a_look()
+        told = job.look()
+        if told["outcome"] == "succeeded":
+            ended += 1
+            del due[job.job_id]
+            assert (job.row.attempt, job.row.repeat_reason) == (1, None)
+            continue
+        assert told["outcome"] == "retry_later", "never raised: that would be an attempt"
+        reasons.add(told["error_code"])
+        assert (job.row.state, job.row.attempt) == (StageState.WAITING, 0)
+        due[job.job_id] = ingress.now + timedelta(seconds=told["retry_after_s"])
+    assert ended == len(jobs)
+    assert reasons == {"gpu_starting"}
+    calls = len(scripted_gpu.asked)
+    assert calls <= 7 * 60 / 10, "while it starts one call at a time looks for it"
+    assert get_services().circuits.state(GuardedDependency.GPU).state is CircuitState.CLOSED

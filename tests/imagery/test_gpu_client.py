@@ -21,7 +21,6 @@ from imagery.gpu_client import (
     GpuFailedError,
     GpuNoReplicaError,
     GpuRejectedError,
-    GpuTimeoutError,
     GpuWorkingError,
 )
 from imagery.settings import Settings
@@ -159,12 +158,20 @@ def test_a_busy_service_says_when_to_come_back(
     assert error.retry_after_s == 7.5
 
 
-@pytest.mark.parametrize("body", ["<html>bad gateway</html>", "", "{}", "[1]"])
-def test_a_gateway_without_a_replica_is_unreachable(client: GpuClient, answers: Answers, body: str) -> None:
-    answers.status, answers.body = 503, body
+@pytest.mark.parametrize("body", ["<html>bad gateway</html>", "", "{}", "[1]", "stream timeout"])
+@pytest.mark.parametrize("status", [408, 502, 503, 504])
+def test_a_gateway_without_a_replica_means_that_one_starts(
+    client: GpuClient, answers: Answers, status: int, body: str
+) -> None:
+    answers.status, answers.body = status, body
     error = error_of(client)
-    assert isinstance(error, GpuNoReplicaError)
-    assert error.retryable
+    assert (type(error), error.code, error.retryable) == (GpuNoReplicaError, "gpu_starting", True)
+
+
+def test_an_address_of_somebody_else_is_unreachable(client: GpuClient, answers: Answers) -> None:
+    answers.status, answers.body = 405, "<html>method not allowed</html>"
+    error = error_of(client)
+    assert (type(error), error.code) == (GpuNoReplicaError, "gpu_unreachable")
 
 
 def test_nonsense_with_200_is_a_failure(client: GpuClient, answers: Answers) -> None:
@@ -172,15 +179,20 @@ def test_nonsense_with_200_is_a_failure(client: GpuClient, answers: Answers) -> 
     assert error_of(client).code == "gpu_bad_answer"
 
 
-def test_silence_is_a_time_out(client: GpuClient, answers: Answers) -> None:
+def test_silence_is_a_start_or_a_time_out_of_who_has_worked_before(
+    client: GpuClient, answers: Answers
+) -> None:
     answers.delay_s = 3.0
     error = error_of(client)
-    assert (type(error), error.code) == (GpuTimeoutError, "gpu_timeout")
+    assert (type(error), error.code) == (GpuNoReplicaError, "gpu_starting")
+    with pytest.raises(GpuNoReplicaError) as later:
+        client.upscale(ORDER, soon(), GpuTicket(work_id="w1"))
+    assert later.value.code == "gpu_timeout"
 
 
-def test_a_closed_port_is_unreachable() -> None:
+def test_a_closed_port_means_that_one_starts() -> None:
     client = GpuClient(read(Settings, {"GPU_SERVICE_URL": f"http://127.0.0.1:{free_port()}"}))
-    assert error_of(client).code == "gpu_unreachable"
+    assert error_of(client).code == "gpu_starting"
     assert client.health() is None
 
 
