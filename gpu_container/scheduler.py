@@ -20,6 +20,7 @@ from gpu_container.errors import (
     StageError,
 )
 from gpu_container.lane import DeviceCall, JobLane, WaitingTile
+from gpu_container.turns import Turns
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
@@ -45,7 +46,9 @@ class Scheduler:
         self._max_batch = max_batch
         self._engine: UpscaleEngine | None = None
         self._budget: Callable[[], int] = lambda: 0
-        self._lanes: deque[JobLane] = deque()
+        # in the order in which they came
+        self._lanes: list[JobLane] = []
+        self._turns = Turns()
         self._changed = threading.Condition()
         self._flights: deque[tuple[_Batch, RunningBatch, float]] = deque()
         self._limit = 0
@@ -54,6 +57,7 @@ class Scheduler:
         # measured while working; a guess would be wrong by the factor between devices
         self._s_per_pixel = 0.0
         self._s_per_call = 0.0
+        self._ended_at = 0.0
         self.batches = 0
         self.largest_batch = 0
 
@@ -129,14 +133,18 @@ class Scheduler:
         """Jobs that take part."""
         return len(self._lanes)
 
-    def left_s(self, lane: JobLane) -> float:
-        """Estimated time that the device needs for the rest of a job, were it alone."""
-        return lane.left * self._s_per_pixel if lane.left else self._s_per_call
+    def learn(self, seconds: float, pixels: int) -> None:
+        """The device took ``seconds`` for so many ``pixels``."""
+        self._s_per_pixel = _learnt(self._s_per_pixel, seconds / pixels)
 
-    def next_end_s(self) -> float:
-        """Estimated time until the first of the jobs ends: they take turns, so the shortest one does."""
-        with self._changed:
-            return min(map(self.left_s, self._lanes), default=0.0) * len(self._lanes)
+    def pixels_s(self, pixels: int) -> float:
+        """Estimated time of the device for so many pixels, were it alone."""
+        return pixels * self._s_per_pixel
+
+    @property
+    def call_s(self) -> float:
+        """Estimated time of one call."""
+        return self._s_per_call
 
     def run(self) -> None:
         """The device's thread: work until ``cancel_all``."""
@@ -167,17 +175,24 @@ class Scheduler:
             self._finish()
 
     def _next(self) -> _Batch | tuple[JobLane, DeviceCall] | None:
-        """What to do next, the job after the last one's turn first."""
-        for _ in range(len(self._lanes)):
-            lane = self._lanes[0]
-            self._lanes.rotate(-1)
-            if not lane.waiting or not self._alive(lane):
-                continue
-            first = lane.waiting.popleft()
-            if isinstance(first, DeviceCall):
-                return lane, first
-            return self._fill(lane, first)
-        return None
+        """What to do next: see ``gpu_container.turns``."""
+        ready = [lane for lane in self._lanes if lane.waiting and self._alive(lane)]
+        if not ready:
+            return None
+        left = [self._left(lane) for lane in ready]
+        lane = self._turns.next(ready, left)
+        first = lane.waiting.popleft()
+        if isinstance(first, DeviceCall):
+            self._turns.given(lane, ready, self._left(lane))
+            return lane, first
+        others = sorted((each for each in ready if each is not lane), key=self._left)
+        batch = self._fill(lane, first, others)
+        self._turns.given(lane, ready, batch.pixels)
+        return batch
+
+    def _left(self, lane: JobLane) -> float:
+        """Pixels, and calls as if they were pixels."""
+        return lane.left or self._s_per_call / (self._s_per_pixel or 1.0)
 
     @staticmethod
     def _alive(lane: JobLane) -> bool:
@@ -188,23 +203,15 @@ class Scheduler:
             lane.waiting.clear()
         return not lane.over
 
-    def _fill(self, lane: JobLane, first: WaitingTile) -> _Batch:
-        """A batch of equal tiles: one of each job in turn, again and again, until it is full."""
+    def _fill(self, lane: JobLane, first: WaitingTile, others: list[JobLane]) -> _Batch:
+        """A batch of equal tiles: of the job whose turn it is, then, where there is room, of others."""
         height, width, _ = first.pixels.shape
         batch = _Batch([(lane, first)])
         most = min(self._max_batch, max(1, self._most_pixels() // (height * width)))
-        added = True
-        while added and len(batch.items) < most:
-            added = False
-            for other in self._lanes:
-                if len(batch.items) == most:
-                    break
-                work = other.waiting[0] if other.waiting and self._alive(other) else None
-                if work is None or isinstance(work, DeviceCall) or work.pixels.shape != first.pixels.shape:
-                    continue
-                other.waiting.popleft()
-                batch.items.append((other, work))
-                added = True
+        for each in (lane, *others):
+            while len(batch.items) < most and (tile := _equal_tile(each, first)) is not None:
+                each.waiting.popleft()
+                batch.items.append((each, tile))
         return batch
 
     def _most_pixels(self) -> int:
@@ -238,11 +245,14 @@ class Scheduler:
         except Exception as error:
             self._failed(batch, error)
             return
-        # with another batch in flight the wait began before this one's turn: overestimates a little
-        taken = (time.monotonic() - started) / batch.pixels
-        self._s_per_pixel = _learnt(self._s_per_pixel, taken / (1 + len(self._flights)))
+        # what was started behind another batch began when that one ended
+        now = time.monotonic()
+        taken_s = now - max(started, self._ended_at)
+        self._ended_at = now
+        self.learn(taken_s, batch.pixels)
         for (lane, work), result in zip(batch.items, results, strict=True):
             with lane.changed:
+                lane.device_s += taken_s / len(batch.items)
                 if not lane.over:
                     work.deliver(result)
                     lane.computed += 1
@@ -252,7 +262,9 @@ class Scheduler:
     def _run_call(self, lane: JobLane, call: DeviceCall) -> None:
         started = time.monotonic()
         call.run()
-        self._s_per_call = _learnt(self._s_per_call, time.monotonic() - started)
+        taken_s = time.monotonic() - started
+        lane.device_s += taken_s
+        self._s_per_call = _learnt(self._s_per_call, taken_s)
         with lane.changed:
             lane.changed.notify_all()
 
@@ -300,6 +312,14 @@ class Scheduler:
             for lane, work in reversed(batch.items):
                 if not lane.over:
                     lane.waiting.appendleft(work)
+
+
+def _equal_tile(lane: JobLane, first: WaitingTile) -> WaitingTile | None:
+    """The next tile of the lane, if it fits into a batch with ``first``."""
+    tile = lane.waiting[0] if lane.waiting else None
+    if tile is None or isinstance(tile, DeviceCall) or tile.pixels.shape != first.pixels.shape:
+        return None
+    return tile
 
 
 def _learnt(average: float, measured: float) -> float:

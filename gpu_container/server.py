@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
+from gpu_container.admission import MOST_WORKS
 from gpu_container.auth import CallerGate
 from gpu_container.door import Door, problem, stage_problem
 from gpu_container.errors import StageError
@@ -79,7 +80,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
             device=worker.device,
             replica=_REPLICA,
             models={stage.value: worker.problems.get(stage.value, "ok") for stage in _STAGES},
-            queue=GpuQueue(running=stages.running, limit=settings.queue_limit),
+            queue=GpuQueue(running=stages.running, limit=MOST_WORKS, expected_s=stages.expected_s()),
             vram_used_gb=used_gb,
             vram_peak_gb=peak_gb,
         )

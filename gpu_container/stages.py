@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import ExitStack, closing
 from contextvars import copy_context
@@ -24,6 +25,7 @@ from gpu_container.errors import (
     StorageUnavailableError,
 )
 from gpu_container.lane import JobLane
+from gpu_container.turns import ends
 from gpu_container.worker import GpuWorker
 from gpu_container.works import StageWork, WorkBook
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Stage
@@ -111,21 +113,21 @@ class StageService:
 
     def progress_of(self, work: StageWork) -> GpuProgress:
         """How far a work is, and when it will probably have ended."""
-        works = self._works.running()
-        place = works.index(work) if work in works else 0
         lane = work.lane
-        told = GpuProgress(
-            stage=work.stage, work_id=work.work_id, ahead=place, expected_s=self._expected_s(work, works)
-        )
+        works = self._works.running()
+        ends_s = dict(zip((each.work_id for each in works), self._ends_s(works), strict=True))
+        end_s = ends_s.get(work.work_id, 0.0)
+        told = GpuProgress(stage=work.stage, work_id=work.work_id, expected_s=round(end_s, 1))
+        if not lane.computed:
+            told = told.model_copy(update={"ahead": sum(each < end_s for each in ends_s.values())})
         if lane.total == 0:
             return told
-        return told.model_copy(
-            update={
-                "ahead": 0 if lane.computed else place,
-                "tiles_done": min(lane.computed, lane.total),
-                "tiles_total": lane.total,
-            }
-        )
+        tiles = {"tiles_done": min(lane.computed, lane.total), "tiles_total": lane.total}
+        return told.model_copy(update=tiles)
+
+    def expected_s(self) -> float:
+        """Seconds until everything that runs will probably have ended."""
+        return round(max(self._ends_s(self._works.running()), default=0.0), 1)
 
     def drain(self, within_s: float) -> None:
         """Admit nothing more, let what runs finish, and hand back what does not within the time."""
@@ -136,11 +138,18 @@ class StageService:
         self._worker.stop(0.0)
         _log.info("drained", handed_back=len(late))
 
-    def _expected_s(self, work: StageWork, works: list[StageWork]) -> float:
-        """The device's turns go round: until this one ends each of the others gets as much, or less."""
+    def _ends_s(self, works: list[StageWork]) -> list[float]:
+        left_s = [self._left_s(work) for work in works]
+        # one of unknown size is not taken for a small one
+        most_s = max(left_s, default=0.0)
+        return ends([each if work.is_measured else most_s for work, each in zip(works, left_s, strict=True)])
+
+    def _left_s(self, work: StageWork) -> float:
+        """Time of the device for the rest of a work; until its tiles are cut, for every pixel."""
         scheduler = self._worker.scheduler
-        own = scheduler.left_s(work.lane)
-        return round(sum(min(own, scheduler.left_s(other.lane)) for other in works), 1)
+        if work.stage is Stage.REMBG:
+            return scheduler.call_s
+        return scheduler.pixels_s(work.lane.left if work.lane.total else work.pixels)
 
     def _run(self, work: StageWork, request: GpuRequest) -> None:
         try:
@@ -150,25 +159,25 @@ class StageService:
         self._works.end(work, outcome)
 
     def _process(self, work: StageWork, request: GpuRequest) -> GpuReport:
-        started = time.monotonic()
         existing = self._existing(work.stage, request)
         if existing is not None:
             return existing
         with ExitStack() as held:
             try:
-                picture = self._decode(request, work.lane, held)
+                picture = self._decode(request, work, held)
                 result = _WORK[work.stage](self._worker, picture, work.lane)
             except MemoryError as error:
                 raise OutOfMemoryError("The machine's memory is used up.") from error
-            with result.file:
+            with result.file, work.working():
                 self._write(request, result.file)
-        duration_ms = round((time.monotonic() - started) * 1000, 1)
+        duration_ms, waited_ms = work.times_ms()
         used_gb, peak_gb = self._worker.vram_gb()
         report = GpuReport(
             output=request.target,
             width=result.width,
             height=result.height,
             duration_ms=duration_ms,
+            waited_ms=waited_ms,
             vram_used_gb=used_gb,
             vram_peak_gb=peak_gb,
             device=self._worker.device,
@@ -176,17 +185,39 @@ class StageService:
             tiles=result.tiles,
             work_id=work.work_id,
         )
-        _log.info("gpu_stage_finished", duration_ms=duration_ms, vram_used_gb=used_gb, tiles=result.tiles)
+        _log.info(
+            "gpu_stage_finished",
+            duration_ms=duration_ms,
+            waited_ms=waited_ms,
+            vram_used_gb=used_gb,
+            tiles=result.tiles,
+        )
         return report
 
-    def _decode(self, request: GpuRequest, lane: JobLane, held: ExitStack) -> Image.Image:
+    def _decode(self, request: GpuRequest, work: StageWork, held: ExitStack) -> Image.Image:
         """The source's picture; what it takes of the memory's bound is given back with ``held``."""
         most = self._worker.settings.memory.max_megapixels
-        with self.admission.reading(lane):
-            data = self._read(request)
-            width, height = pictures.size_of(data, most)
-            held.enter_context(self.admission.memory_for(width * height, lane))
-            return pictures.read(data, most)
+        with self.admission.reading(work.lane), work.working():
+            work.pixels = self._pixels(request, most)
+        self._check_wait(work)
+        held.enter_context(self.admission.memory_for(work.pixels, work.lane))
+        with self.admission.reading(work.lane), work.working():
+            return pictures.read(self._read(request), most)
+
+    def _pixels(self, request: GpuRequest, most: float) -> int:
+        """Of the source, from its header; from the whole file where the header is longer than usual."""
+        start = self._from_storage(lambda: self._storage.read_start(request.source, _HEADER_BYTES), request)
+        try:
+            width, height = pictures.size_of(start, most)
+        except InvalidImageError:
+            width, height = pictures.size_of(self._read(request), most)
+        return width * height
+
+    def _check_wait(self, work: StageWork) -> None:
+        works = self._works.running()
+        if work in works:
+            end_s = self._ends_s(works)[works.index(work)]
+            self.admission.check_wait(end_s - self._left_s(work))
 
     def _existing(self, stage: Stage, request: GpuRequest) -> GpuReport | None:
         """The report of a target that an earlier call has finished."""
@@ -212,8 +243,11 @@ class StageService:
         )
 
     def _read(self, request: GpuRequest) -> bytes:
+        return self._from_storage(lambda: self._storage.read(request.source, max_bytes=_MAX_BYTES), request)
+
+    def _from_storage(self, read: Callable[[], bytes], request: GpuRequest) -> bytes:
         try:
-            return self._storage.read(request.source, max_bytes=_MAX_BYTES)
+            return read()
         except BlobNotFoundError as error:
             raise SourceNotFoundError(f"{request.source.path} does not exist.") from error
         except BlobTooLargeError as error:

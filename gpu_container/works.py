@@ -6,7 +6,9 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gpu_container.errors import (
@@ -27,7 +29,10 @@ _OF_THAT_CALLER = (DeadlineExceededError, JobCancelledError, ServiceStoppingErro
 
 @dataclass
 class StageWork:
-    """One piece of work: what it is for, its place at the device, and how it ends."""
+    """One piece of work: what it is for, its place at the device, and how it ends.
+
+    ``pixels``: of its source, once that is known.
+    """
 
     stage: Stage
     job_id: str
@@ -35,12 +40,33 @@ class StageWork:
     lane: JobLane
     work_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     future: Future[GpuReport] = field(default_factory=Future)
+    began_at: float = field(default_factory=time.monotonic)
     ended_at: float = 0.0
+    pixels: int = 0
+    _worked_s: float = 0.0
 
     @property
     def is_wanted(self) -> bool:
         """False for the end of an earlier work that a new caller can't use."""
         return not (self.future.done() and isinstance(self.future.exception(), _OF_THAT_CALLER))
+
+    @property
+    def is_measured(self) -> bool:
+        """True once it is known how much work it is."""
+        return self.stage is Stage.REMBG or self.pixels > 0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Something is done for it beside the device."""
+        started = time.monotonic()
+        yield
+        self._worked_s += time.monotonic() - started
+
+    def times_ms(self) -> tuple[float, float]:
+        """What has been worked for it until now, and what it has waited."""
+        passed_s = time.monotonic() - self.began_at
+        worked_s = min(passed_s, self._worked_s + self.lane.device_s)
+        return round(worked_s * 1000, 1), round((passed_s - worked_s) * 1000, 1)
 
 
 class WorkBook:

@@ -41,10 +41,11 @@ class GpuProgress(Message):
 
 
 class GpuQueue(Message):
-    """Requests that one replica works on, and how many it admits."""
+    """Works of one replica, how many it admits, and when all will have ended, seconds from now."""
 
     running: int = 0
     limit: int = 0
+    expected_s: float = 0.0
 
 
 class GpuHealth(Message):
