@@ -44,7 +44,7 @@ class StageStatus(View):
     state: StageState
     attempt: int = Field(description="How often the stage was started.")
     repeat_reason: str | None = Field(default=None, description="Why it was started again, if it was.")
-    restarts: int = Field(default=0, description="How often the GPU began again from the start.")
+    restarts: int = Field(default=0, description="How often another GPU replica took it over.")
     duration_ms: float | None = Field(default=None, description="Of the work, without waiting at the GPU.")
     waited_ms: float | None = Field(default=None, description="While the GPU worked for others.")
     vram_used_gb: float | None = None

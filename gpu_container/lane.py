@@ -44,7 +44,8 @@ class JobLane:
     """One job's place in the scheduler: its waiting tiles, and how it ended.
 
     ``left``: what is still to be computed, pixels; turns and waiting times go by it. ``total``: tiles of the
-    whole job, ``computed`` of them done. ``device_s``: what the device has worked for it, seconds.
+    whole job, ``computed`` of them done here and ``resumed`` by an earlier work. ``device_s``: what the
+    device has worked for it, seconds.
     """
 
     def __init__(self, deadline: float, left: int = 0) -> None:
@@ -55,6 +56,7 @@ class JobLane:
         self.computed = 0
         self.total = 0
         self.device_s = 0.0
+        self.resumed = 0
         self._error: StageError | None = None
         self.waiting: deque[WaitingTile | DeviceCall] = deque()
 

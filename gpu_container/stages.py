@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from gpu_container.errors import (
     SourceNotFoundError,
     StorageUnavailableError,
 )
+from gpu_container.kept_bands import KeptBands
 from gpu_container.lane import JobLane
 from gpu_container.turns import ends
 from gpu_container.worker import GpuWorker
@@ -45,6 +47,8 @@ _MAX_BYTES = 300 * 1024 * 1024
 # 0 (fastest) to 3
 _PNG_LEVEL = 1
 _CONTENT_TYPE = "image/png"
+# expected seconds at the device from which on finished rows are kept
+KEPT_FROM_S = 20.0
 
 
 @dataclass
@@ -122,7 +126,7 @@ class StageService:
             told = told.model_copy(update={"ahead": sum(each < end_s for each in ends_s.values())})
         if lane.total == 0:
             return told
-        tiles = {"tiles_done": min(lane.computed, lane.total), "tiles_total": lane.total}
+        tiles = {"tiles_done": min(lane.computed + lane.resumed, lane.total), "tiles_total": lane.total}
         return told.model_copy(update=tiles)
 
     def expected_s(self) -> float:
@@ -165,11 +169,14 @@ class StageService:
         with ExitStack() as held:
             try:
                 picture = self._decode(request, work, held)
-                result = _WORK[work.stage](self._worker, picture, work.lane)
+                kept = self._kept(work, request)
+                result = self._result(work, picture, kept)
             except MemoryError as error:
                 raise OutOfMemoryError("The machine's memory is used up.") from error
             with result.file, work.working():
                 self._write(request, result.file)
+        if kept is not None:
+            kept.drop()
         duration_ms, waited_ms = work.times_ms()
         used_gb, peak_gb = self._worker.vram_gb()
         report = GpuReport(
@@ -183,6 +190,7 @@ class StageService:
             device=self._worker.device,
             model=result.model,
             tiles=result.tiles,
+            resumed_tiles=work.lane.resumed,
             work_id=work.work_id,
         )
         _log.info(
@@ -191,8 +199,23 @@ class StageService:
             waited_ms=waited_ms,
             vram_used_gb=used_gb,
             tiles=result.tiles,
+            resumed_tiles=work.lane.resumed,
         )
         return report
+
+    def _result(self, work: StageWork, picture: Image.Image, kept: KeptBands | None) -> _Result:
+        if work.stage is Stage.REMBG:
+            return remove_background(self._worker, picture, work.lane)
+        return upscale(self._worker, picture, work.lane, kept)
+
+    def _kept(self, work: StageWork, request: GpuRequest) -> KeptBands | None:
+        """Where the finished rows of a long work are kept. Returns None for a short one."""
+        is_long = self._worker.scheduler.pixels_s(work.pixels) >= KEPT_FROM_S
+        if work.stage is Stage.REMBG or not is_long:
+            return None
+        kept = KeptBands(self._storage, request.target, f"{self._worker.upscaler.model.name}-{work.source}")
+        kept.look()
+        return kept
 
     def _decode(self, request: GpuRequest, work: StageWork, held: ExitStack) -> Image.Image:
         """The source's picture; what it takes of the memory's bound is given back with ``held``."""
@@ -202,7 +225,9 @@ class StageService:
         self._check_wait(work)
         held.enter_context(self.admission.memory_for(work.pixels, work.lane))
         with self.admission.reading(work.lane), work.working():
-            return pictures.read(self._read(request), most)
+            data = self._read(request)
+            work.source = hashlib.blake2b(data, digest_size=8).hexdigest()
+            return pictures.read(data, most)
 
     def _pixels(self, request: GpuRequest, most: float) -> int:
         """Of the source, from its header; from the whole file where the header is longer than usual."""
@@ -273,7 +298,7 @@ def remove_background(worker: GpuWorker, picture: Image.Image, lane: JobLane) ->
     return _Result(file, width, height, remover.name, 0)
 
 
-def upscale(worker: GpuWorker, picture: Image.Image, lane: JobLane) -> _Result:
+def upscale(worker: GpuWorker, picture: Image.Image, lane: JobLane, kept: KeptBands | None = None) -> _Result:
     """The upscaled picture as PNG, encoded while later rows are computed. Raises ``StageError``."""
     upscaler = worker.upscaler
     pixels = np.asarray(picture)
@@ -282,7 +307,7 @@ def upscale(worker: GpuWorker, picture: Image.Image, lane: JobLane) -> _Result:
     height, width, channels = pixels.shape
     scale = upscaler.model.scale
     # closed at once also when writing fails: what still waits of the job must not keep the device busy
-    with closing(upscaler.bands(pixels, lane)) as bands:
+    with closing(upscaler.bands(pixels, lane, kept)) as bands:
         file = pictures.write(bands, width * scale, height * scale, channels, _PNG_LEVEL)
     return _Result(file, width * scale, height * scale, upscaler.model.name, lane.computed)
 
@@ -291,6 +316,3 @@ def _model(worker: GpuWorker, stage: Stage) -> str:
     if stage.value in worker.problems:
         return "none"
     return worker.background.name if stage is Stage.REMBG else worker.upscaler.model.name
-
-
-_WORK = {Stage.REMBG: remove_background, Stage.REALESRGAN: upscale}

@@ -31,7 +31,7 @@ _OF_THAT_CALLER = (DeadlineExceededError, JobCancelledError, ServiceStoppingErro
 class StageWork:
     """One piece of work: what it is for, its place at the device, and how it ends.
 
-    ``pixels``: of its source, once that is known.
+    ``pixels`` and ``source``: size and digest of what it works on, once they are known.
     """
 
     stage: Stage
@@ -43,6 +43,7 @@ class StageWork:
     began_at: float = field(default_factory=time.monotonic)
     ended_at: float = 0.0
     pixels: int = 0
+    source: str = ""
     _worked_s: float = 0.0
 
     @property

@@ -29,7 +29,7 @@ class GpuProgress(Message):
     ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
     while upscaling; ``tiles_total`` grows where memory forces smaller tiles. ``expected_s``: seconds until
     the end, estimated from the work of all jobs there. ``work_id``: another one than before means that the
-    work has begun again.
+    work was taken over.
     """
 
     stage: Stage
@@ -69,8 +69,9 @@ class GpuHealth(Message):
 class GpuReport(Message):
     """Response of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU.
 
-    ``duration_ms``: of the work alone. ``waited_ms``: while the device worked for others. ``health``: how the
-    replica is after this work; version 0.1 does not say.
+    ``tiles``: computed by this work, ``resumed_tiles`` by one before it. ``duration_ms``: of the work alone,
+    ``waited_ms``: while the device worked for others. ``health``: how the replica is after this work; version
+    0.1 does not say.
     """
 
     output: BlobRef
@@ -82,6 +83,7 @@ class GpuReport(Message):
     device: str
     model: str
     tiles: int = 0
+    resumed_tiles: int = 0
     reused: bool = False
     work_id: str = ""
     waited_ms: float | None = None

@@ -247,12 +247,12 @@ def _both(session: Session, job_id: str, stage: Stage) -> tuple[ImageJob, StageR
 
 
 def _note_restart(session: Session, job: ImageJob, row: StageRun, work_id: str) -> None:
-    """Count that the GPU works on it from the start again, if ``work_id`` is not the work it was."""
+    """Count that another work has taken over, if ``work_id`` is not the one it was."""
     before = GpuTicket.from_json(row.ticket).work_id if row.ticket else ""
     if not before or not work_id or before == work_id:
         return
     row.restarts += 1
-    row.repeat_reason = "The GPU replica that worked on it is gone; another one began again."
+    row.repeat_reason = "The GPU replica that worked on it is gone; another one took it over."
     record(session, job, "stage_restarted", stage=Stage(row.stage), level="warning", restarts=row.restarts)
 
 

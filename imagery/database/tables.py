@@ -139,7 +139,7 @@ class StageRun(SQLModel, table=True):
 
     ``cached``: the result was taken over from an earlier job instead of being computed. ``ticket``: a
     ``GpuTicket`` while the GPU works on it between two calls. ``waited_ms``: while the GPU worked for others;
-    ``duration_ms`` is without it. ``restarts``: how often the GPU began again from the start, and
+    ``duration_ms`` is without it. ``restarts``: how often another work at the GPU took over, and
     ``repeat_reason`` why that, or the last attempt, was needed.
     """
 

@@ -82,14 +82,14 @@ def test_each_look_goes_to_the_replica_that_works(scripted_gpu: ScriptedGpu) -> 
     assert cookies == [None, None, "acaAffinity=r1", "acaAffinity=r1"]
 
 
-def test_work_that_begins_again_at_another_replica_says_so(scripted_gpu: ScriptedGpu) -> None:
+def test_work_that_another_replica_takes_over_says_so(scripted_gpu: ScriptedGpu) -> None:
     job = Job()
     scripted_gpu.answers.extend([works("w1"), works("w1"), works("w2")])
     for _ in range(3):
         job.look()
     row = job.row
     assert (row.attempt, row.restarts) == (1, 1)
-    assert "began again" in str(row.repeat_reason)
+    assert "took it over" in str(row.repeat_reason)
 
 
 @pytest.mark.parametrize(

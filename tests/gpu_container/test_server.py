@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from gpu_container import pictures
+from gpu_container import pictures, stages
 from gpu_container.models import ALL_FILES, BACKGROUND_MODELS
 from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings, MemoryWords
@@ -391,6 +391,34 @@ def test_a_cancelled_job_leaves_the_device_and_may_come_again(roomy: Service) ->
     assert not roomy.storage.exists(BlobRef(container=JOBS, name="gone/out.png"))
     assert roomy.client.delete("/v1/jobs/unknown").status_code == 204
     assert roomy.call(*order).status_code == 200
+
+
+def test_a_long_work_that_is_taken_over_goes_on_where_it_was(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "KEPT_FROM_S", 0.0)
+    settings = GpuSettings(model_cache=cache, memory=MemoryWords(tile=128))
+    order = ("upscale", "long/in.png", "long/out.png", "long")
+    first = Service(settings, LocalStorage(tmp_path))
+    first.wait()
+    first.put("long/in.png", png((300, 900)))
+    assert first.call(*order, Prefer="wait=0").status_code == 202
+    until = time.monotonic() + 60
+    while not list(first.storage.list(JOBS, "long/out.png.rows/")) and time.monotonic() < until:
+        time.sleep(0.01)
+    first.client.delete("/v1/jobs/long")
+    first.stop()
+    second = Service(settings, LocalStorage(tmp_path))
+    try:
+        second.wait()
+        report = second.call(*order).json()
+        assert report["resumed_tiles"] > 0
+        assert report["tiles"] + report["resumed_tiles"] == 3 * 10
+        with second.get("long/out.png") as upscaled:
+            assert upscaled.size == (1200, 3600)
+        assert list(second.storage.list(JOBS, "long/out.png.rows/")) == []
+    finally:
+        second.stop()
 
 
 def test_health_and_metrics_tell_the_truth(service: Service) -> None:

@@ -681,7 +681,8 @@ export interface components {
             /**
              * @default {
              *       "running": 0,
-             *       "limit": 0
+             *       "limit": 0,
+             *       "expected_s": 0
              *     }
              */
             queue: components["schemas"]["GpuQueue"];
@@ -690,12 +691,14 @@ export interface components {
             /** @default 0 */
             vram_peak_gb: number;
         };
-        /** @description Requests that one replica works on, and how many it admits. */
+        /** @description Works of one replica, how many it admits, and when all will have ended, seconds from now. */
         GpuQueue: {
             /** @default 0 */
             running: number;
             /** @default 0 */
             limit: number;
+            /** @default 0 */
+            expected_s: number;
         };
         /** @description What the GPU service said of itself when it last answered; nobody has asked it since. */
         GpuReading: {
@@ -985,7 +988,7 @@ export interface components {
             /** @description Why it was started again, if it was. */
             repeat_reason: string | null;
             /**
-             * @description How often the GPU began again from the start.
+             * @description How often another GPU replica took it over.
              * @default 0
              */
             restarts: number;

@@ -57,7 +57,7 @@ describe('Stepper', () => {
     expect(element).toHaveTextContent('3 of 12 tiles, about 41.0 s left');
   });
 
-  it('says why a stage was tried again, or began again', () => {
+  it('says why a stage was tried again', () => {
     expect(step({ state: 'RUNNING', attempt: 2, repeat_reason: 'It broke.' })).toHaveTextContent(
       'Tried again: It broke.',
     );
@@ -65,7 +65,7 @@ describe('Stepper', () => {
 
   it('says that a replica has gone', () => {
     const element = step({ state: 'RUNNING', restarts: 1, repeat_reason: 'The replica is gone.' });
-    expect(element).toHaveTextContent('Began again: The replica is gone.');
+    expect(element).toHaveTextContent('Taken over: The replica is gone.');
   });
 
   it('shows why a stage failed', () => {

@@ -88,7 +88,7 @@ function Doing({ stage }: { stage: StageStatus }) {
       )}
       {stage.repeat_reason && (
         <p className="mt-1 text-xs break-words text-muted">
-          {stage.restarts > 0 ? 'Began again' : 'Tried again'}: {stage.repeat_reason}
+          {stage.restarts > 0 ? 'Taken over' : 'Tried again'}: {stage.repeat_reason}
         </p>
       )}
       {hasFailed && stage.error && <p className="mt-2 text-xs break-words text-bad">{stage.error.message}</p>}
