@@ -149,6 +149,8 @@ def _options(settings: GpuSettings) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = settings.networks.threads
     # threads that spin while they wait for the next picture take the processor from the upscaling network
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # its arena keeps what the largest run took, and no run takes long enough to need it
+    options.enable_cpu_mem_arena = False
     return options
 
 

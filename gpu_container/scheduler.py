@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_container import process_memory
 from gpu_container.engine import DeviceMemoryError, NotFiniteError, RunningBatch, UpscaleEngine
 from gpu_container.errors import (
     DeadlineExceededError,
@@ -25,6 +26,7 @@ from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
 _IDLE_S = 0.5
+RELEASE_AFTER_S = 10.0
 _LEARNING_RATE = 0.2
 
 
@@ -58,8 +60,11 @@ class Scheduler:
         self._s_per_pixel = 0.0
         self._s_per_call = 0.0
         self._ended_at = 0.0
+        self._is_clean = True
+        self._idle_since = 0.0
         self.batches = 0
         self.largest_batch = 0
+        self.tiles = 0
 
     def use(self, engine: UpscaleEngine, budget: Callable[[], int]) -> None:
         """Compute tiles with ``engine``; ``budget()``: most pixels of one batch, from free memory."""
@@ -162,10 +167,12 @@ class Scheduler:
         with self._changed:
             item = self._next()
             self._busy = item is not None or bool(self._flights)
-            if not self._busy:
-                if not self._stopping:
-                    self._changed.wait(_IDLE_S)
-                return
+            if not self._busy and not self._stopping:
+                self._changed.wait(_IDLE_S)
+        if not self._busy:
+            self._rest()
+            return
+        self._is_clean, self._idle_since = False, 0.0
         if isinstance(item, _Batch):
             self._start(item)
         elif item is not None:
@@ -173,6 +180,18 @@ class Scheduler:
         room = self._engine.max_in_flight if self._engine else 1
         if self._flights and (item is None or len(self._flights) >= room):
             self._finish()
+
+    def _rest(self) -> None:
+        """Give memory back once nobody has been here for a while: the next job takes it again in a moment."""
+        now = time.monotonic()
+        if self._lanes or self._is_clean:
+            return
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since >= RELEASE_AFTER_S:
+            self._is_clean = True
+            if self._engine:
+                self._engine.release()
+            process_memory.give_back()
 
     def _next(self) -> _Batch | tuple[JobLane, DeviceCall] | None:
         """What to do next: see ``gpu_container.turns``."""
@@ -253,6 +272,7 @@ class Scheduler:
         for (lane, work), result in zip(batch.items, results, strict=True):
             with lane.changed:
                 lane.device_s += taken_s / len(batch.items)
+                self.tiles += 1
                 if not lane.over:
                     work.deliver(result)
                     lane.computed += 1

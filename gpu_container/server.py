@@ -141,6 +141,8 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         peak.labels(_REPLICA).set(peak_gb)
         running = Gauge("gpu_requests_running", "Requests that are worked on.", registry=registry)
         running.set(stages.running)
+        tiles = Gauge("gpu_tiles_computed", "Tiles that the device has computed.", registry=registry)
+        tiles.set(worker.scheduler.tiles)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
     return app

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from gpu_container import scheduler as scheduler_module
 from gpu_container.engine import DeviceMemory
 from gpu_container.errors import DeadlineExceededError, ServiceStoppingError, StageError
 from gpu_container.lane import JobLane
@@ -34,13 +35,15 @@ class Echo:
     useful_pixels: int = 10**9
     batches: list[list[int]] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
+    released: int = 0
 
     def start(self, batch: np.ndarray) -> Answer:
         self.gate.wait(10)
         self.batches.append([int(tile.flat[0]) for tile in batch])
         return Answer(batch, self.takes_s)
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        self.released += 1
 
     def memory(self) -> DeviceMemory:
         return DeviceMemory(0, 0, None)
@@ -216,6 +219,29 @@ def test_the_estimate_follows_what_was_measured(scheduler: Scheduler, device: Ec
     assert scheduler.pixels_s(40 * SIDE**2) >= 0.19
     assert lane.device_s >= 0.19
     scheduler.leave(lane)
+
+
+def test_memory_is_given_back_once_when_nobody_has_come_for_a_while(
+    scheduler: Scheduler, device: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "RELEASE_AFTER_S", 0.05)
+    monkeypatch.setattr(scheduler_module, "_IDLE_S", 0.01)
+    device.gate.set()
+    tiles = [Tile(1)]
+    lane = job(scheduler, tiles)
+    lane.wait(lambda: finished(tiles))
+    time.sleep(0.3)
+    assert device.released == 0, "a job that is still here will want it again"
+    for round_number in (1, 2):
+        scheduler.leave(lane)
+        until = time.monotonic() + 10
+        while device.released < round_number and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert device.released == round_number
+        tiles = [Tile(1)]
+        lane = job(scheduler, tiles)
+        lane.wait(partial(finished, tiles))
 
 
 def test_the_device_works_for_whom_it_counts(scheduler: Scheduler, device: Echo) -> None:
