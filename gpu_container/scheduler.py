@@ -6,12 +6,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpu_container import process_memory
+from gpu_container.batch import TileBatch
 from gpu_container.engine import DeviceMemoryError, NotFiniteError, RunningBatch, UpscaleEngine
 from gpu_container.errors import (
     DeadlineExceededError,
@@ -30,17 +30,6 @@ RELEASE_AFTER_S = 10.0
 _LEARNING_RATE = 0.2
 
 
-@dataclass
-class _Batch:
-    items: list[tuple[JobLane, WaitingTile]]
-
-    @property
-    def pixels(self) -> int:
-        """Of all tiles."""
-        height, width, _ = self.items[0][1].pixels.shape
-        return len(self.items) * height * width
-
-
 class Scheduler:
     """Owns the device. Every method but ``run`` may be called from any thread."""
 
@@ -52,7 +41,7 @@ class Scheduler:
         self._lanes: list[JobLane] = []
         self._turns = Turns()
         self._changed = threading.Condition()
-        self._flights: deque[tuple[_Batch, RunningBatch, float]] = deque()
+        self._flights: deque[tuple[TileBatch, RunningBatch, float]] = deque()
         self._limit = 0
         self._stopping = False
         self._busy = False
@@ -173,7 +162,7 @@ class Scheduler:
             self._rest()
             return
         self._is_clean, self._idle_since = False, 0.0
-        if isinstance(item, _Batch):
+        if isinstance(item, TileBatch):
             self._start(item)
         elif item is not None:
             self._run_call(*item)
@@ -193,7 +182,7 @@ class Scheduler:
                 self._engine.release()
             process_memory.give_back()
 
-    def _next(self) -> _Batch | tuple[JobLane, DeviceCall] | None:
+    def _next(self) -> TileBatch | tuple[JobLane, DeviceCall] | None:
         """What to do next: see ``gpu_container.turns``."""
         ready = [lane for lane in self._lanes if lane.waiting and self._alive(lane)]
         if not ready:
@@ -222,15 +211,11 @@ class Scheduler:
             lane.waiting.clear()
         return not lane.over
 
-    def _fill(self, lane: JobLane, first: WaitingTile, others: list[JobLane]) -> _Batch:
+    def _fill(self, lane: JobLane, first: WaitingTile, others: list[JobLane]) -> TileBatch:
         """A batch of equal tiles: of the job whose turn it is, then, where there is room, of others."""
         height, width, _ = first.pixels.shape
-        batch = _Batch([(lane, first)])
-        most = min(self._max_batch, max(1, self._most_pixels() // (height * width)))
-        for each in (lane, *others):
-            while len(batch.items) < most and (tile := _equal_tile(each, first)) is not None:
-                each.waiting.popleft()
-                batch.items.append((each, tile))
+        batch = TileBatch([(lane, first)])
+        batch.fill((lane, *others), min(self._max_batch, max(1, self._most_pixels() // (height * width))))
         return batch
 
     def _most_pixels(self) -> int:
@@ -238,7 +223,7 @@ class Scheduler:
             self._limit = max(1, self._budget())
         return self._limit
 
-    def _start(self, batch: _Batch) -> None:
+    def _start(self, batch: TileBatch) -> None:
         engine = self._engine
         if engine is None:
             raise RuntimeError("tiles before an engine")
@@ -288,7 +273,7 @@ class Scheduler:
         with lane.changed:
             lane.changed.notify_all()
 
-    def _failed(self, batch: _Batch, error: Exception) -> None:
+    def _failed(self, batch: TileBatch, error: Exception) -> None:
         """Halve the batch, then the tile, when memory ran out; find the one to blame for anything else."""
         if isinstance(error, DeviceMemoryError):
             _log.warning("device_out_of_memory", tiles=len(batch.items), batch_pixels=batch.pixels)
@@ -307,7 +292,7 @@ class Scheduler:
             return
         if len(batch.items) > 1:
             for item in batch.items:
-                self._start(_Batch([item]))
+                self._start(TileBatch([item]))
                 if self._flights:
                     self._finish()
             return
@@ -316,7 +301,7 @@ class Scheduler:
         reason = str(error) if isinstance(error, NotFiniteError) else type(error).__name__
         lane.fail(DeviceFailedError(f"The network failed on this picture: {reason}."))
 
-    def _halve(self, batch: _Batch) -> bool:
+    def _halve(self, batch: TileBatch) -> bool:
         """Put the batch's only tile back as smaller ones; False when it is the smallest already."""
         lane, work = batch.items[0]
         halves = work.halves()
@@ -327,19 +312,11 @@ class Scheduler:
             lane.waiting.extendleft(reversed(halves))
         return True
 
-    def _put_back(self, batch: _Batch) -> None:
+    def _put_back(self, batch: TileBatch) -> None:
         with self._changed:
             for lane, work in reversed(batch.items):
                 if not lane.over:
                     lane.waiting.appendleft(work)
-
-
-def _equal_tile(lane: JobLane, first: WaitingTile) -> WaitingTile | None:
-    """The next tile of the lane, if it fits into a batch with ``first``."""
-    tile = lane.waiting[0] if lane.waiting else None
-    if tile is None or isinstance(tile, DeviceCall) or tile.pixels.shape != first.pixels.shape:
-        return None
-    return tile
 
 
 def _learnt(average: float, measured: float) -> float:

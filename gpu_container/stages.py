@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import ExitStack, closing
 from contextvars import copy_context
@@ -17,36 +16,20 @@ from PIL import Image
 
 from gpu_container import pictures
 from gpu_container.admission import Admission
-from gpu_container.errors import (
-    DeadlineExceededError,
-    ImageTooLargeError,
-    InvalidImageError,
-    OutOfMemoryError,
-    SourceNotFoundError,
-    StorageUnavailableError,
-)
+from gpu_container.errors import DeadlineExceededError, OutOfMemoryError
 from gpu_container.kept_bands import KeptBands
 from gpu_container.lane import JobLane
+from gpu_container.stage_blobs import StageBlobs
 from gpu_container.turns import ends
 from gpu_container.worker import GpuWorker
 from gpu_container.works import StageWork, WorkBook
 from imagery.contracts import GpuProgress, GpuReport, GpuRequest, Stage
-from imagery.storage import (
-    BlobNameError,
-    BlobNotFoundError,
-    BlobTooLargeError,
-    Storage,
-    StorageError,
-)
+from imagery.storage import Storage
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-_HEADER_BYTES = 64 * 1024
-# largest blob that is read
-_MAX_BYTES = 300 * 1024 * 1024
 # 0 (fastest) to 3
 _PNG_LEVEL = 1
-_CONTENT_TYPE = "image/png"
 # expected seconds at the device from which on finished rows are kept
 KEPT_FROM_S = 20.0
 
@@ -69,6 +52,7 @@ class StageService:
         self.admission = Admission(worker)
         self._worker = worker
         self._storage = storage
+        self._blobs = StageBlobs(storage)
         self._works = WorkBook()
         self._lock = threading.Lock()
 
@@ -174,7 +158,7 @@ class StageService:
             except MemoryError as error:
                 raise OutOfMemoryError("The machine's memory is used up.") from error
             with result.file, work.working():
-                self._write(request, result.file)
+                self._blobs.write(request, result.file)
         if kept is not None:
             kept.drop()
         duration_ms, waited_ms = work.times_ms()
@@ -221,22 +205,13 @@ class StageService:
         """The source's picture; what it takes of the memory's bound is given back with ``held``."""
         most = self._worker.settings.memory.max_megapixels
         with self.admission.reading(work.lane), work.working():
-            work.pixels = self._pixels(request, most)
+            work.pixels = self._blobs.pixels(request, most)
         self._check_wait(work)
         held.enter_context(self.admission.memory_for(work.pixels, work.lane))
         with self.admission.reading(work.lane), work.working():
-            data = self._read(request)
+            data = self._blobs.read(request)
             work.source = hashlib.blake2b(data, digest_size=8).hexdigest()
             return pictures.read(data, most)
-
-    def _pixels(self, request: GpuRequest, most: float) -> int:
-        """Of the source, from its header; from the whole file where the header is longer than usual."""
-        start = self._from_storage(lambda: self._storage.read_start(request.source, _HEADER_BYTES), request)
-        try:
-            width, height = pictures.size_of(start, most)
-        except InvalidImageError:
-            width, height = pictures.size_of(self._read(request), most)
-        return width * height
 
     def _check_wait(self, work: StageWork) -> None:
         works = self._works.running()
@@ -246,15 +221,10 @@ class StageService:
 
     def _existing(self, stage: Stage, request: GpuRequest) -> GpuReport | None:
         """The report of a target that an earlier call has finished."""
-        try:
-            width, height = pictures.size_of(self._storage.read_start(request.target, _HEADER_BYTES))
-        except (BlobNotFoundError, InvalidImageError):
-            # what is no picture is not what an earlier call wrote; it is replaced
+        size = self._blobs.finished_size(request)
+        if size is None:
             return None
-        except BlobNameError:
-            raise
-        except (StorageError, OSError) as error:
-            raise StorageUnavailableError("Storage does not respond.") from error
+        width, height = size
         return GpuReport(
             output=request.target,
             width=width,
@@ -266,27 +236,6 @@ class StageService:
             model=_model(self._worker, stage),
             reused=True,
         )
-
-    def _read(self, request: GpuRequest) -> bytes:
-        return self._from_storage(lambda: self._storage.read(request.source, max_bytes=_MAX_BYTES), request)
-
-    def _from_storage(self, read: Callable[[], bytes], request: GpuRequest) -> bytes:
-        try:
-            return read()
-        except BlobNotFoundError as error:
-            raise SourceNotFoundError(f"{request.source.path} does not exist.") from error
-        except BlobTooLargeError as error:
-            raise ImageTooLargeError(str(error)) from error
-        except BlobNameError:
-            raise
-        except Exception as error:
-            raise StorageUnavailableError("The source could not be read.") from error
-
-    def _write(self, request: GpuRequest, file: BinaryIO) -> None:
-        try:
-            self._storage.write(request.target, file, _CONTENT_TYPE)
-        except Exception as error:
-            raise StorageUnavailableError("The result could not be written.") from error
 
 
 def remove_background(worker: GpuWorker, picture: Image.Image, lane: JobLane) -> _Result:
