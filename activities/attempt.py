@@ -139,7 +139,7 @@ class Attempt:
         """Record that the GPU works on by itself; somebody looks again in ``after_s`` seconds."""
         wait_s = self._wait_s(after_s)
         until = utc_now() + timedelta(seconds=wait_s)
-        self.services.stages.go_on(self.job_id, self.stage, ticket, until)
+        self.services.stages.go_on(self.job_id, self.stage, ticket, until, message)
         return self._retry_later(code, message, wait_s)
 
     def _wait_s(self, after_s: float) -> int:

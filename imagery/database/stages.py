@@ -72,14 +72,17 @@ class Stages:
                 record(session, job, "stage_started", stage=stage, attempt=row.attempt)
             return BegunStage(job, row.attempt, None, waited_for, ticket)
 
-    def go_on(self, job_id: str, stage: Stage, ticket: GpuTicket, until: datetime) -> None:
+    def go_on(
+        self, job_id: str, stage: Stage, ticket: GpuTicket, until: datetime, progress: str = ""
+    ) -> None:
         """Record that the GPU works on, and that somebody looks again at ``until``: no attempt ends."""
         with self._database.write() as session:
             job, row = _both(session, job_id, stage)
             if row.state == StageState.SUCCEEDED or JobState(job.state).is_terminal:
                 return
-            if row.ticket is None:
-                record(session, job, "stage_accepted", stage=stage, attempt=row.attempt)
+            # also a sign of life: a job without events is taken for one that is stuck
+            told: dict[str, Any] = {"attempt": row.attempt, "progress": progress}
+            record(session, job, "stage_working", stage=stage, waiting_until=until.isoformat(), **told)
             _note_restart(session, job, row, ticket.work_id)
             row.ticket, row.waiting_until = ticket.to_json(), until
             row.error_code = row.error_message = None

@@ -6,6 +6,7 @@ import itertools
 from datetime import datetime, timedelta
 
 import pytest
+from sqlmodel import select
 from starlette.responses import PlainTextResponse
 
 from activities.attempt import TransientStageError
@@ -13,7 +14,7 @@ from activities.remove_background import remove_background
 from imagery.contracts import JsonObject, Stage, StageInput, StageState, stage_output
 from imagery.database import breakers
 from imagery.database.circuits import CircuitState, GuardedDependency
-from imagery.database.tables import StageRun, utc_now
+from imagery.database.tables import JobEvent, StageRun, utc_now
 from imagery.services import get_services
 from testbed.scripted_gpu import ScriptedGpu, problem, scripted_gpu, works
 from testbed.services import forget
@@ -64,6 +65,11 @@ def test_many_looks_at_one_work_are_one_attempt(scripted_gpu: ScriptedGpu) -> No
         assert (row.state, row.attempt, row.error_code) == (StageState.RUNNING, 1, None)
         assert row.waiting_until is not None
     assert waits == [51, 34, 3], "each follows the expected end"
+    with get_services().database.read() as session:
+        events = [each.data for each in session.exec(select(JobEvent)) if each.event == "stage_working"]
+    assert [each["progress"] for each in events] == ["The GPU works on it."] * 3, (
+        "no job seems to stand still"
+    )
     assert job.look()["outcome"] == "succeeded"
     row = job.row
     assert (row.attempt, row.restarts, row.repeat_reason, row.ticket) == (1, 0, None, None)
