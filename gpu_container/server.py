@@ -160,8 +160,7 @@ async def _ends(stages: StageService, work: StageWork, wait_s: float | None) -> 
     if not (await asyncio.wait([end], timeout=first_s))[0]:
         rest_s = wait_s - first_s
         expected_s = stages.progress_of(work).expected_s or 0.0
-        # an estimate may be twice too long
-        if rest_s > 0 and expected_s <= 2 * rest_s:
+        if rest_s > 0 and expected_s <= rest_s:
             await asyncio.wait([end], timeout=rest_s)
     return work.future.done()
 
