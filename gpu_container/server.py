@@ -49,7 +49,8 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"model": GpuProgress, "description": "The work goes on; repeat the request to join it."}
 }
 # after so long an expected end is known, and whoever would wait in vain is told at once
-_LOOK_S = 2.0
+_LOOK_S = 0.5
+_UNKNOWN_S = 3.0
 _LEAST_RETRY_AFTER_S, _MOST_RETRY_AFTER_S = 1, 60
 
 
@@ -159,14 +160,14 @@ async def _ends(stages: StageService, work: StageWork, wait_s: float | None) -> 
     first_s = min(wait_s, _LOOK_S)
     if not (await asyncio.wait([end], timeout=first_s))[0]:
         rest_s = wait_s - first_s
-        expected_s = stages.progress_of(work).expected_s or 0.0
-        if rest_s > 0 and expected_s <= rest_s:
+        expected_s = stages.progress_of(work).expected_s
+        if rest_s > 0 and expected_s is not None and expected_s <= rest_s:
             await asyncio.wait([end], timeout=rest_s)
     return work.future.done()
 
 
 def _accepted(progress: GpuProgress, wait_s: float | None) -> JSONResponse:
-    expected_s = math.ceil(progress.expected_s or 0.0)
+    expected_s = math.ceil(_UNKNOWN_S if progress.expected_s is None else progress.expected_s)
     headers = {
         "Retry-After": str(min(max(expected_s, _LEAST_RETRY_AFTER_S), _MOST_RETRY_AFTER_S)),
         "Preference-Applied": f"wait={wait_s:g}",

@@ -105,7 +105,8 @@ class StageService:
         works = self._works.running()
         ends_s = dict(zip((each.work_id for each in works), self._ends_s(works), strict=True))
         end_s = ends_s.get(work.work_id, 0.0)
-        told = GpuProgress(stage=work.stage, work_id=work.work_id, expected_s=round(end_s, 1))
+        expected_s = round(end_s, 1) if work.is_measured else None
+        told = GpuProgress(stage=work.stage, work_id=work.work_id, expected_s=expected_s)
         if not lane.computed:
             told = told.model_copy(update={"ahead": sum(each < end_s for each in ends_s.values())})
         if lane.total == 0:

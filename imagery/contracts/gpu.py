@@ -28,8 +28,8 @@ class GpuProgress(Message):
 
     ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
     while upscaling; ``tiles_total`` grows where memory forces smaller tiles. ``expected_s``: seconds until
-    the end, estimated from the work of all jobs there. ``work_id``: another one than before means that the
-    work was taken over.
+    the end, estimated from the work of all jobs there; None while it is not known yet. ``work_id``: another
+    one than before means that the work was taken over.
     """
 
     stage: Stage

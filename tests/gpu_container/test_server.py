@@ -297,7 +297,7 @@ def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
         assert [call.result().status_code for call in calls] == [200, 200, 200]
     assert {each["ahead"] for each in told[names[0]]} == {0}
     assert max(each["ahead"] for each in told[names[2]]) == 2
-    expected = [each["expected_s"] for each in told[names[2]]]
+    expected = [each["expected_s"] for each in told[names[2]] if each["expected_s"] is not None]
     assert expected[-1] < max(expected)
     ends = [call.result().json() for call in calls]
     waits = [end["waited_ms"] for end in ends]
@@ -330,7 +330,7 @@ def test_a_caller_who_does_not_wait_is_told_how_far_it_is_and_comes_back(roomy: 
     assert told[0].headers["Preference-Applied"] == "wait=0"
     tiles = [body["tiles_done"] for answer in told if (body := answer.json())["tiles_total"]]
     assert tiles == sorted(tiles)
-    assert all(answer.json()["expected_s"] >= 0 for answer in told)
+    assert all((answer.json()["expected_s"] or 0) >= 0 for answer in told)
     report = last.json()
     assert not report["reused"], "the end was kept for the caller who comes back"
     assert report["tiles"] == (tiles and told[-1].json()["tiles_total"])
