@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from imagery.backoff import patient_s, queue_s
-from imagery.contracts import BlobRef, JobOptions, Stage, StageInput, StageOutcome, StageResult, stage_output
+from imagery.contracts import (
+    BlobRef,
+    GpuTicket,
+    JobOptions,
+    Stage,
+    StageInput,
+    StageOutcome,
+    StageResult,
+    stage_output,
+)
 from imagery.database.circuits import CircuitOpenError
 from imagery.database.ledger import Reservation
 from imagery.database.signatures import Signature
@@ -81,6 +90,8 @@ class Attempt:
         self,
         *,
         duration_ms: float | None = None,
+        waited_ms: float | None = None,
+        work_id: str = "",
         vram_used_gb: float | None = None,
         content_hash: str | None = None,
         cached: bool = False,
@@ -92,6 +103,8 @@ class Attempt:
             self.stage,
             self.target,
             duration_ms=duration_ms,
+            waited_ms=waited_ms,
+            work_id=work_id,
             vram_used_gb=vram_used_gb,
             content_hash=content_hash,
             cached=cached,
@@ -139,11 +152,24 @@ class Attempt:
         """The job has ended meanwhile: there is nothing to record."""
         return StageResult(stage=self.stage, outcome=StageOutcome.CANCELLED)
 
-    def later(self, code: str, message: str, after_s: float) -> StageResult:
-        """Record that the stage was asked to wait ``after_s`` seconds; the waits grow from look to look."""
+    def later(self, code: str, message: str, after_s: float, *, tried: bool = True) -> StageResult:
+        """Record that the stage was asked to wait ``after_s`` seconds; the waits grow from look to look.
+
+        ``tried`` False: nobody was there to try it, so this was no attempt.
+        """
         wait_s = self.wait_s(after_s)
         until = utc_now() + timedelta(seconds=wait_s)
-        self.services.stages.wait(self.job_id, self.stage, code, message, until)
+        self.services.stages.wait(self.job_id, self.stage, code, message, until, tried=tried)
+        return self._retry_later(code, message, wait_s)
+
+    def goes_on(self, code: str, message: str, ticket: GpuTicket, after_s: float) -> StageResult:
+        """Record that the GPU works on by itself; somebody looks again in ``after_s`` seconds."""
+        wait_s = self.wait_s(after_s)
+        until = utc_now() + timedelta(seconds=wait_s)
+        self.services.stages.go_on(self.job_id, self.stage, ticket, until, message)
+        return self._retry_later(code, message, wait_s)
+
+    def _retry_later(self, code: str, message: str, wait_s: float) -> StageResult:
         return StageResult(
             stage=self.stage,
             outcome=StageOutcome.RETRY_LATER,
@@ -154,7 +180,7 @@ class Attempt:
 
     def wait_s(self, after_s: float) -> int:
         """Seconds that ``later`` would make of ``after_s``."""
-        return queue_s(patient_s(after_s, self.begun.attempt, self.services.settings.jobs.deadline_s))
+        return queue_s(patient_s(after_s, self.order.waits + 1, self.services.settings.jobs.deadline_s))
 
     def circuit_open(self, error: CircuitOpenError) -> StageResult:
         """Record that the stage waits for a dependency that nobody calls now."""

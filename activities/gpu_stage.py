@@ -7,19 +7,27 @@ from datetime import datetime
 
 from activities.attempt import Attempt
 from imagery.backoff import wait_s
-from imagery.contracts import GpuReport, GpuRequest, Stage, StageResult
+from imagery.contracts import GpuReport, GpuRequest, GpuTicket, Stage, StageResult
 from imagery.database.breakers import CircuitCall
 from imagery.database.circuits import Circuit, CircuitOpenError, CircuitState, GuardedDependency
-from imagery.gpu_client import GpuBusyError, GpuError, GpuNoReplicaError, GpuRejectedError
+from imagery.gpu_client import (
+    GpuBusyError,
+    GpuError,
+    GpuNoReplicaError,
+    GpuRejectedError,
+    GpuWorkingError,
+    longest_call_s,
+)
 from imagery.providers.errors import OUT_OF_SERVICE, NanoBananaError, OutOfServiceError
 from imagery.retry import RetryRules
 from imagery.services import PaidRoute
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-GpuCall = Callable[[GpuRequest, datetime], GpuReport]
+GpuCall = Callable[[GpuRequest, datetime, GpuTicket | None], GpuReport]
 _LEASE_MARGIN_S = 15.0
 _LOOK_AGAIN_S = 20.0
+_STARTING = "gpu_starting"
 
 
 def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
@@ -31,15 +39,23 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
     if in_vain is not None:
         return in_vain
     circuits = attempt.services.circuits
-    lease_s = attempt.services.settings.gpu.retry.timeout_s + _LEASE_MARGIN_S
+    lease_s = longest_call_s(attempt.services.settings) + _LEASE_MARGIN_S
     try:
         with circuits.call(GuardedDependency.GPU, lease_s=lease_s, seed=attempt.job_id) as circuit:
             outcome = _send(attempt, source, call, circuit)
     except CircuitOpenError as error:
-        return attempt.circuit_open(error)
+        return _turned_away(attempt, error)
     if outcome.output is not None:
         attempt.keep()
     return outcome
+
+
+def _turned_away(attempt: Attempt, error: CircuitOpenError) -> StageResult:
+    """Wait while another job's call finds out whether the service is there; a start is no failure."""
+    code, message = error.code, str(error)
+    if error.last_error == _STARTING:
+        code, message = _STARTING, "The GPU service is starting, or is away; one call at a time looks for it."
+    return attempt.later(code, message, error.wait_s, tried=False)
 
 
 def _in_vain(attempt: Attempt) -> StageResult | None:
@@ -95,7 +111,12 @@ def _wait_for(attempt: Attempt, trouble: CircuitOpenError | NanoBananaError) -> 
 def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: CircuitCall) -> StageResult:
     request = GpuRequest(job_id=attempt.job_id, source=attempt.output_of(source), target=attempt.target)
     try:
-        report = call(request, attempt.order.deadline)
+        report = call(request, attempt.order.deadline, attempt.begun.ticket)
+    except GpuNoReplicaError as error:
+        # nothing failed: the job waits, this was no attempt, and the others need not hold calls open too
+        policy = RetryRules.of(attempt.services.settings).gpu_replica
+        after_s = wait_s(policy, attempt.order.waits + 1, attempt.job_id)
+        return attempt.later(error.code, error.message, circuit.hold(error.code, after_s), tried=False)
     except GpuError as error:
         if error.is_outage:
             circuit.failed(error.code)
@@ -105,7 +126,10 @@ def _send(attempt: Attempt, source: Stage, call: GpuCall, circuit: CircuitCall) 
     circuit.answered()
     _keep_answer(attempt, report)
     return attempt.succeed(
-        vram_used_gb=report.vram_used_gb, duration_ms=None if report.reused else report.duration_ms
+        vram_used_gb=report.vram_used_gb,
+        duration_ms=None if report.reused else report.duration_ms,
+        waited_ms=report.waited_ms,
+        work_id=report.work_id,
     )
 
 
@@ -120,12 +144,10 @@ def _keep_answer(attempt: Attempt, report: GpuReport) -> None:
 
 
 def _failed(attempt: Attempt, error: GpuError) -> StageResult:
+    if isinstance(error, GpuWorkingError):
+        return attempt.goes_on(error.code, error.message, error.ticket, error.retry_after_s)
     if isinstance(error, GpuBusyError):
-        return attempt.later(error.code, error.message, error.retry_after_s)
-    if isinstance(error, GpuNoReplicaError):
-        # nothing failed, no replica is up yet: the job waits, and this attempt does not count against it
-        policy = RetryRules.of(attempt.services.settings).gpu_replica
-        return attempt.later(error.code, error.message, wait_s(policy, attempt.begun.attempt, attempt.job_id))
+        return attempt.later(error.code, error.message, error.retry_after_s, tried=False)
     if isinstance(error, GpuRejectedError):
         return attempt.reject(error.code, error.message)
     if error.retryable:

@@ -46,7 +46,10 @@ class StageStatus(View):
     stage: Stage
     state: StageState
     attempt: int = Field(description="How often the stage was started.")
-    duration_ms: float | None = None
+    repeat_reason: str | None = Field(default=None, description="Why it was started again, if it was.")
+    restarts: int = Field(default=0, description="How often another GPU replica took it over.")
+    duration_ms: float | None = Field(default=None, description="Of the work, without waiting at the GPU.")
+    waited_ms: float | None = Field(default=None, description="While the GPU worked for others.")
     vram_used_gb: float | None = None
     cost_usd: float = 0.0
     cached: bool = Field(default=False, description="Taken over from an earlier job with the same input.")
@@ -58,6 +61,7 @@ class StageStatus(View):
     )
     tiles_done: int | None = Field(default=None, description="While upscaling.")
     tiles_total: int | None = None
+    expected_s: float | None = Field(default=None, description="Seconds to the expected end at the GPU.")
     output: str | None = Field(default=None, description="Link to the stage's picture.")
     error: JobError | None = None
 
@@ -227,6 +231,9 @@ def _stage(job: ImageJob, stage: Stage, row: StageRun | None) -> StageStatus:
         stage=stage,
         state=state,
         attempt=row.attempt,
+        repeat_reason=row.repeat_reason,
+        restarts=row.restarts,
+        waited_ms=row.waited_ms,
         duration_ms=row.duration_ms,
         vram_used_gb=row.vram_used_gb,
         cost_usd=row.cost_usd,
@@ -247,6 +254,7 @@ def _with_progress(stage: StageStatus, progress: GpuProgress) -> StageStatus:
             "queue_ahead": progress.ahead or None,
             "tiles_done": progress.tiles_done,
             "tiles_total": progress.tiles_total,
+            "expected_s": progress.expected_s,
         }
     )
 

@@ -46,6 +46,9 @@ DRILLS: dict[str, Drill] = {
     ),
     "telemetry": Drill("what Application Insights gets of one job", 2, "drills.telemetry"),
     "gpu-bench": Drill("the GPU stages against the usual script", None, "drills.gpu_bench"),
+    "gpu-burst": Drill(
+        "eight large photos at once, another user's small one behind them", None, "drills.gpu_burst"
+    ),
     "bench-guardrail": Drill(
         "the guardrail's response time against the bare decoding", 4, "drills.bench_guardrail"
     ),

@@ -12,6 +12,7 @@ from types import FrameType
 
 import uvicorn
 
+from gpu_container import process_memory
 from gpu_container.server import create_app
 from gpu_container.settings import get_gpu_settings
 from gpu_container.stages import StageService
@@ -26,6 +27,7 @@ _ANSWER_S = 3.0
 
 def main(arguments: list[str]) -> int:
     """Serve."""
+    process_memory.bound()
     configure_logging(get_settings().log_level)
     warn_of_old_settings()
     settings = get_gpu_settings()

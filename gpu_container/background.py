@@ -15,6 +15,7 @@ import onnxruntime
 from PIL import Image
 
 from gpu_container.errors import ModelUnavailableError, NoSubjectError
+from gpu_container.lane import JobLane
 from gpu_container.models import BACKGROUND_MODELS
 from gpu_container.settings import GpuSettings
 
@@ -26,7 +27,7 @@ _MIN_CONFIDENCE, _MIN_CONTRAST, _MIN_COVERAGE = 0.5, 0.3, 0.002
 _OWN_CUTOUT = 0.05
 _LOOKED_AT = 1024
 
-OnDevice = Callable[[Callable[[], Any], float], Any]
+OnDevice = Callable[[Callable[[], Any], JobLane], Any]
 
 
 class _DeviceSession:
@@ -42,7 +43,7 @@ class _DeviceSession:
         self.caller = threading.local()
 
     def run(self, names: Any, inputs: Any) -> Any:
-        outputs = self._on_device(lambda: self._session.run(names, inputs), self.caller.deadline)
+        outputs = self._on_device(lambda: self._session.run(names, inputs), self.caller.lane)
         self.caller.prediction = np.asarray(outputs[0])
         return outputs
 
@@ -54,7 +55,7 @@ class BackgroundRemover:
     """One rembg session; safe between threads."""
 
     def __init__(self, settings: GpuSettings, device: str, on_device: OnDevice) -> None:
-        """Load the model. ``on_device(run, deadline)`` runs the network. Raises ``ModelUnavailableError``."""
+        """Load the model. ``on_device(run, lane)`` runs the network. Raises ``ModelUnavailableError``."""
         self.name = settings.networks.background
         providers = _providers(device)
         _check_file(self.name, settings.model_cache)
@@ -75,10 +76,10 @@ class BackgroundRemover:
         session.inner_session = self._on_device
         self._session = session
 
-    def remove(self, picture: Image.Image, deadline: float) -> np.ndarray:
+    def remove(self, picture: Image.Image, lane: JobLane) -> np.ndarray:
         """``picture`` (RGB or RGBA) with everything but its subject transparent: (H, W, 4) uint8.
 
-        The colour of visible pixels is not touched. Raises ``NoSubjectError``, ``DeadlineExceededError``.
+        The colour of visible pixels is not touched. Raises ``NoSubjectError``, and what ended the ``lane``.
         """
         colour = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
         if picture.mode == "RGBA":
@@ -87,7 +88,7 @@ class BackgroundRemover:
                 # somebody has cut it out already: a network can only see less in it
                 return _own_cutout(colour, alpha)
         height, width, _ = colour.shape
-        self._on_device.caller.deadline = deadline
+        self._on_device.caller.lane = lane
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             # a flat prediction makes rembg divide by zero; it is found out just below
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -148,6 +149,8 @@ def _options(settings: GpuSettings) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = settings.networks.threads
     # threads that spin while they wait for the next picture take the processor from the upscaling network
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # its arena keeps what the largest run took, and no run takes long enough to need it
+    options.enable_cpu_mem_arena = False
     return options
 
 

@@ -57,6 +57,12 @@ class DeadlineExceededError(StageError):
     code, status = "deadline_exceeded", 504
 
 
+class JobCancelledError(StageError):
+    """The job's owner wants it no more."""
+
+    code, status = "cancelled", 409
+
+
 class DeviceFailedError(StageError):
     """The network or its device failed on this picture."""
 

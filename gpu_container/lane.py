@@ -43,8 +43,9 @@ class DeviceCall:
 class JobLane:
     """One job's place in the scheduler: its waiting tiles, and how it ended.
 
-    ``left``: what is still to be computed, pixels; only for the estimate of waiting times. ``total``:
-    tiles of the whole job, ``computed`` of them done.
+    ``left``: what is still to be computed, pixels; turns and waiting times go by it. ``total``: tiles of the
+    whole job, ``computed`` of them done here and ``resumed`` by an earlier work. ``device_s``: what the
+    device has worked for it, seconds.
     """
 
     def __init__(self, deadline: float, left: int = 0) -> None:
@@ -54,8 +55,15 @@ class JobLane:
         self.changed = threading.Condition()
         self.computed = 0
         self.total = 0
+        self.device_s = 0.0
+        self.resumed = 0
         self._error: StageError | None = None
         self.waiting: deque[WaitingTile | DeviceCall] = deque()
+
+    def extend(self, deadline: float) -> None:
+        """A caller has come who has time until ``deadline`` (time.monotonic() seconds)."""
+        with self.changed:
+            self.deadline = max(self.deadline, deadline)
 
     def fail(self, error: StageError) -> None:
         """End the job; the first error stays, and the scheduler drops its tiles at its next turn."""

@@ -46,6 +46,13 @@ def read(data: bytes, max_megapixels: float) -> Image.Image:
         raise InvalidImageError("The source is no picture, or a damaged one.") from error
 
 
+def read_own(data: bytes) -> Image.Image:
+    """Decode a PNG that ``write`` has made. Raises ``OSError``, ``ValueError``."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as opened:
+        opened.load()
+        return opened
+
+
 def write(bands: Iterable[np.ndarray], width: int, height: int, channels: int, level: int) -> BinaryIO:
     """PNG of row bands (rows, width, channels) uint8 in a temporary file, which the caller closes.
 

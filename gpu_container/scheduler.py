@@ -6,11 +6,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gpu_container import process_memory
+from gpu_container.batch import TileBatch
 from gpu_container.engine import DeviceMemoryError, NotFiniteError, RunningBatch, UpscaleEngine
 from gpu_container.errors import (
     DeadlineExceededError,
@@ -20,22 +21,13 @@ from gpu_container.errors import (
     StageError,
 )
 from gpu_container.lane import DeviceCall, JobLane, WaitingTile
+from gpu_container.turns import Turns
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
 _IDLE_S = 0.5
+RELEASE_AFTER_S = 10.0
 _LEARNING_RATE = 0.2
-
-
-@dataclass
-class _Batch:
-    items: list[tuple[JobLane, WaitingTile]]
-
-    @property
-    def pixels(self) -> int:
-        """Of all tiles."""
-        height, width, _ = self.items[0][1].pixels.shape
-        return len(self.items) * height * width
 
 
 class Scheduler:
@@ -45,17 +37,23 @@ class Scheduler:
         self._max_batch = max_batch
         self._engine: UpscaleEngine | None = None
         self._budget: Callable[[], int] = lambda: 0
-        self._lanes: deque[JobLane] = deque()
+        # in the order in which they came
+        self._lanes: list[JobLane] = []
+        self._turns = Turns()
         self._changed = threading.Condition()
-        self._flights: deque[tuple[_Batch, RunningBatch, float]] = deque()
+        self._flights: deque[tuple[TileBatch, RunningBatch, float]] = deque()
         self._limit = 0
         self._stopping = False
         self._busy = False
         # measured while working; a guess would be wrong by the factor between devices
         self._s_per_pixel = 0.0
         self._s_per_call = 0.0
+        self._ended_at = 0.0
+        self._is_clean = True
+        self._idle_since = 0.0
         self.batches = 0
         self.largest_batch = 0
+        self.tiles = 0
 
     def use(self, engine: UpscaleEngine, budget: Callable[[], int]) -> None:
         """Compute tiles with ``engine``; ``budget()``: most pixels of one batch, from free memory."""
@@ -88,9 +86,8 @@ class Scheduler:
                 lane.waiting.extend(works)
             self._changed.notify()
 
-    def call(self, run: Callable[[], Any], deadline: float) -> Any:
+    def call(self, run: Callable[[], Any], lane: JobLane) -> Any:
         """Run something on the device's thread and wait for it. Raises what it raises, ``StageError``."""
-        lane = JobLane(deadline)
         answer: list[Any] = []
 
         def work() -> None:
@@ -130,15 +127,18 @@ class Scheduler:
         """Jobs that take part."""
         return len(self._lanes)
 
-    def next_end_s(self) -> float:
-        """Estimated time until the first of the jobs ends: they take turns, so the shortest one does."""
-        with self._changed:
-            if not self._lanes:
-                return 0.0
-            shortest = min(
-                lane.left * self._s_per_pixel if lane.left else self._s_per_call for lane in self._lanes
-            )
-            return shortest * len(self._lanes)
+    def learn(self, seconds: float, pixels: int) -> None:
+        """The device took ``seconds`` for so many ``pixels``."""
+        self._s_per_pixel = _learnt(self._s_per_pixel, seconds / pixels)
+
+    def pixels_s(self, pixels: int) -> float:
+        """Estimated time of the device for so many pixels, were it alone."""
+        return pixels * self._s_per_pixel
+
+    @property
+    def call_s(self) -> float:
+        """Estimated time of one call."""
+        return self._s_per_call
 
     def run(self) -> None:
         """The device's thread: work until ``cancel_all``."""
@@ -156,11 +156,13 @@ class Scheduler:
         with self._changed:
             item = self._next()
             self._busy = item is not None or bool(self._flights)
-            if not self._busy:
-                if not self._stopping:
-                    self._changed.wait(_IDLE_S)
-                return
-        if isinstance(item, _Batch):
+            if not self._busy and not self._stopping:
+                self._changed.wait(_IDLE_S)
+        if not self._busy:
+            self._rest()
+            return
+        self._is_clean, self._idle_since = False, 0.0
+        if isinstance(item, TileBatch):
             self._start(item)
         elif item is not None:
             self._run_call(*item)
@@ -168,18 +170,37 @@ class Scheduler:
         if self._flights and (item is None or len(self._flights) >= room):
             self._finish()
 
-    def _next(self) -> _Batch | tuple[JobLane, DeviceCall] | None:
-        """What to do next, the job after the last one's turn first."""
-        for _ in range(len(self._lanes)):
-            lane = self._lanes[0]
-            self._lanes.rotate(-1)
-            if not lane.waiting or not self._alive(lane):
-                continue
-            first = lane.waiting.popleft()
-            if isinstance(first, DeviceCall):
-                return lane, first
-            return self._fill(lane, first)
-        return None
+    def _rest(self) -> None:
+        """Give memory back once nobody has been here for a while: the next job takes it again in a moment."""
+        now = time.monotonic()
+        if self._lanes or self._is_clean:
+            return
+        self._idle_since = self._idle_since or now
+        if now - self._idle_since >= RELEASE_AFTER_S:
+            self._is_clean = True
+            if self._engine:
+                self._engine.release()
+            process_memory.give_back()
+
+    def _next(self) -> TileBatch | tuple[JobLane, DeviceCall] | None:
+        """What to do next: see ``gpu_container.turns``."""
+        ready = [lane for lane in self._lanes if lane.waiting and self._alive(lane)]
+        if not ready:
+            return None
+        left = [self._left(lane) for lane in ready]
+        lane = self._turns.next(ready, left)
+        first = lane.waiting.popleft()
+        if isinstance(first, DeviceCall):
+            self._turns.given(lane, ready, self._left(lane))
+            return lane, first
+        others = sorted((each for each in ready if each is not lane), key=self._left)
+        batch = self._fill(lane, first, others)
+        self._turns.given(lane, ready, batch.pixels)
+        return batch
+
+    def _left(self, lane: JobLane) -> float:
+        """Pixels, and calls as if they were pixels."""
+        return lane.left or self._s_per_call / (self._s_per_pixel or 1.0)
 
     @staticmethod
     def _alive(lane: JobLane) -> bool:
@@ -190,23 +211,11 @@ class Scheduler:
             lane.waiting.clear()
         return not lane.over
 
-    def _fill(self, lane: JobLane, first: WaitingTile) -> _Batch:
-        """A batch of equal tiles: one of each job in turn, again and again, until it is full."""
+    def _fill(self, lane: JobLane, first: WaitingTile, others: list[JobLane]) -> TileBatch:
+        """A batch of equal tiles: of the job whose turn it is, then, where there is room, of others."""
         height, width, _ = first.pixels.shape
-        batch = _Batch([(lane, first)])
-        most = min(self._max_batch, max(1, self._most_pixels() // (height * width)))
-        added = True
-        while added and len(batch.items) < most:
-            added = False
-            for other in self._lanes:
-                if len(batch.items) == most:
-                    break
-                work = other.waiting[0] if other.waiting and self._alive(other) else None
-                if work is None or isinstance(work, DeviceCall) or work.pixels.shape != first.pixels.shape:
-                    continue
-                other.waiting.popleft()
-                batch.items.append((other, work))
-                added = True
+        batch = TileBatch([(lane, first)])
+        batch.fill((lane, *others), min(self._max_batch, max(1, self._most_pixels() // (height * width))))
         return batch
 
     def _most_pixels(self) -> int:
@@ -214,7 +223,7 @@ class Scheduler:
             self._limit = max(1, self._budget())
         return self._limit
 
-    def _start(self, batch: _Batch) -> None:
+    def _start(self, batch: TileBatch) -> None:
         engine = self._engine
         if engine is None:
             raise RuntimeError("tiles before an engine")
@@ -240,11 +249,15 @@ class Scheduler:
         except Exception as error:
             self._failed(batch, error)
             return
-        # with another batch in flight the wait began before this one's turn: overestimates a little
-        taken = (time.monotonic() - started) / batch.pixels
-        self._s_per_pixel = _learnt(self._s_per_pixel, taken / (1 + len(self._flights)))
+        # what was started behind another batch began when that one ended
+        now = time.monotonic()
+        taken_s = now - max(started, self._ended_at)
+        self._ended_at = now
+        self.learn(taken_s, batch.pixels)
         for (lane, work), result in zip(batch.items, results, strict=True):
             with lane.changed:
+                lane.device_s += taken_s / len(batch.items)
+                self.tiles += 1
                 if not lane.over:
                     work.deliver(result)
                     lane.computed += 1
@@ -254,11 +267,13 @@ class Scheduler:
     def _run_call(self, lane: JobLane, call: DeviceCall) -> None:
         started = time.monotonic()
         call.run()
-        self._s_per_call = _learnt(self._s_per_call, time.monotonic() - started)
+        taken_s = time.monotonic() - started
+        lane.device_s += taken_s
+        self._s_per_call = _learnt(self._s_per_call, taken_s)
         with lane.changed:
             lane.changed.notify_all()
 
-    def _failed(self, batch: _Batch, error: Exception) -> None:
+    def _failed(self, batch: TileBatch, error: Exception) -> None:
         """Halve the batch, then the tile, when memory ran out; find the one to blame for anything else."""
         if isinstance(error, DeviceMemoryError):
             _log.warning("device_out_of_memory", tiles=len(batch.items), batch_pixels=batch.pixels)
@@ -277,7 +292,7 @@ class Scheduler:
             return
         if len(batch.items) > 1:
             for item in batch.items:
-                self._start(_Batch([item]))
+                self._start(TileBatch([item]))
                 if self._flights:
                     self._finish()
             return
@@ -286,7 +301,7 @@ class Scheduler:
         reason = str(error) if isinstance(error, NotFiniteError) else type(error).__name__
         lane.fail(DeviceFailedError(f"The network failed on this picture: {reason}."))
 
-    def _halve(self, batch: _Batch) -> bool:
+    def _halve(self, batch: TileBatch) -> bool:
         """Put the batch's only tile back as smaller ones; False when it is the smallest already."""
         lane, work = batch.items[0]
         halves = work.halves()
@@ -297,7 +312,7 @@ class Scheduler:
             lane.waiting.extendleft(reversed(halves))
         return True
 
-    def _put_back(self, batch: _Batch) -> None:
+    def _put_back(self, batch: TileBatch) -> None:
         with self._changed:
             for lane, work in reversed(batch.items):
                 if not lane.over:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -16,13 +17,16 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
+from gpu_container.admission import MOST_WORKS
 from gpu_container.auth import CallerGate
 from gpu_container.door import Door, problem, stage_problem
 from gpu_container.errors import StageError
 from gpu_container.job_trace import JobTrace
 from gpu_container.settings import GpuSettings
+from gpu_container.stage_call import StageCall
 from gpu_container.stages import StageService
 from gpu_container.worker import GpuWorker, ServiceState
+from gpu_container.works import StageWork
 from imagery import __version__
 from imagery.contracts import (
     GpuHealth,
@@ -37,12 +41,17 @@ from imagery.telemetry.logs import get_logger, log_context
 
 _log = get_logger(__name__)
 _STOP_S = 2.0
-# longest deadline, and that of requests without one
-_LONGEST_S = 600.0
 # label of the metrics
 _REPLICA = socket.gethostname()
 _HEALTHY = {ServiceState.READY, ServiceState.BUSY}
 _STAGES = (Stage.REMBG, Stage.REALESRGAN)
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"model": GpuProgress, "description": "The work goes on; repeat the request to join it."}
+}
+# after so long an expected end is known, and whoever would wait in vain is told at once
+_LOOK_S = 0.5
+_UNKNOWN_S = 3.0
+_LEAST_RETRY_AFTER_S, _MOST_RETRY_AFTER_S = 1, 60
 
 
 def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
@@ -72,37 +81,30 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
             device=worker.device,
             replica=_REPLICA,
             models={stage.value: worker.problems.get(stage.value, "ok") for stage in _STAGES},
-            queue=GpuQueue(running=stages.running, limit=settings.queue_limit),
+            queue=GpuQueue(running=stages.running, limit=MOST_WORKS, expected_s=stages.expected_s()),
             vram_used_gb=used_gb,
             vram_peak_gb=peak_gb,
         )
 
-    async def run(stage: Stage, order: GpuRequest, deadline: float | None, request_id: str) -> GpuReport:
-        asked = _LONGEST_S if deadline is None else deadline - time.time()
-        remaining = min(asked, _LONGEST_S)
-        with log_context(job_id=order.job_id, stage=stage.value, request_id=request_id):
-            future = stages.submit(stage, order, time.monotonic() + remaining)
-            # shielded: the work goes on for the caller's next try when this connection is gone
-            report = await asyncio.shield(asyncio.wrap_future(future))
-            return report.model_copy(update={"health": health()})
+    async def run(stage: Stage, order: GpuRequest, call: StageCall) -> GpuReport | JSONResponse:
+        with log_context(job_id=order.job_id, stage=stage.value, request_id=call.x_request_id):
+            work = stages.submit(stage, order, time.monotonic() + call.left_s)
+            if not await _ends(stages, work, call.wait_s):
+                return _accepted(stages.progress_of(work), call.wait_s)
+            stages.heard(work)
+            return work.future.result().model_copy(update={"health": health()})
 
-    @app.post("/v1/remove-background")
+    @app.post("/v1/remove-background", responses=_ACCEPTED, response_model=GpuReport)
     async def remove_background(
-        order: GpuRequest,
-        x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,
-        x_request_id: Annotated[str, Header(max_length=100)] = "",
-    ) -> GpuReport:
+        order: GpuRequest, call: Annotated[StageCall, Header()]
+    ) -> GpuReport | JSONResponse:
         """Cut the subject of ``source`` out into ``target`` (PNG, RGBA, same size)."""
-        return await run(Stage.REMBG, order, x_deadline, x_request_id)
+        return await run(Stage.REMBG, order, call)
 
-    @app.post("/v1/upscale")
-    async def upscale(
-        order: GpuRequest,
-        x_deadline: Annotated[float | None, Header(allow_inf_nan=False)] = None,
-        x_request_id: Annotated[str, Header(max_length=100)] = "",
-    ) -> GpuReport:
+    @app.post("/v1/upscale", responses=_ACCEPTED, response_model=GpuReport)
+    async def upscale(order: GpuRequest, call: Annotated[StageCall, Header()]) -> GpuReport | JSONResponse:
         """Upscale ``source`` 4x into ``target`` (PNG, alpha kept)."""
-        return await run(Stage.REALESRGAN, order, x_deadline, x_request_id)
+        return await run(Stage.REALESRGAN, order, call)
 
     @app.get("/v1/jobs/{job_id}")
     async def progress(job_id: str) -> GpuProgress:
@@ -111,6 +113,11 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "This replica is doing nothing for this job.")
         return found
+
+    @app.delete("/v1/jobs/{job_id}", status_code=204)
+    async def cancel(job_id: str) -> None:
+        """End what this replica is doing for a job, if anything."""
+        stages.cancel(job_id)
 
     @app.get("/healthz")
     async def healthz() -> GpuHealth:
@@ -135,9 +142,37 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         peak.labels(_REPLICA).set(peak_gb)
         running = Gauge("gpu_requests_running", "Requests that are worked on.", registry=registry)
         running.set(stages.running)
+        tiles = Gauge("gpu_tiles_computed", "Tiles that the device has computed.", registry=registry)
+        tiles.set(worker.scheduler.tiles)
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
     return app
+
+
+async def _ends(stages: StageService, work: StageWork, wait_s: float | None) -> bool:
+    """Wait for the end of a work, ``wait_s`` seconds if that is enough; None: as long as it takes."""
+    # only waited for: the work goes on for the caller's next try when this connection is gone
+    end = asyncio.wrap_future(work.future)
+    end.add_done_callback(lambda ended: ended.exception())
+    if wait_s is None:
+        await asyncio.wait([end])
+        return True
+    first_s = min(wait_s, _LOOK_S)
+    if not (await asyncio.wait([end], timeout=first_s))[0]:
+        rest_s = wait_s - first_s
+        expected_s = stages.progress_of(work).expected_s
+        if rest_s > 0 and expected_s is not None and expected_s <= rest_s:
+            await asyncio.wait([end], timeout=rest_s)
+    return work.future.done()
+
+
+def _accepted(progress: GpuProgress, wait_s: float | None) -> JSONResponse:
+    expected_s = math.ceil(_UNKNOWN_S if progress.expected_s is None else progress.expected_s)
+    headers = {
+        "Retry-After": str(min(max(expected_s, _LEAST_RETRY_AFTER_S), _MOST_RETRY_AFTER_S)),
+        "Preference-Applied": f"wait={wait_s:g}",
+    }
+    return JSONResponse(progress.to_json(), HTTPStatus.ACCEPTED, headers)
 
 
 def _install_errors(app: FastAPI) -> None:

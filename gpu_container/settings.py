@@ -101,7 +101,9 @@ class GpuSettings(Group):
     )
     networks: NetworkWords = Field(NetworkWords(), description="Which networks run, and how.")
     memory: MemoryWords = Field(MemoryWords(), description="What pictures and batches of tiles may take.")
-    queue_limit: int = Field(16, ge=1, description="Requests worked on at once; one more gets a 429.")
+    queue_s: float = Field(
+        1800.0, gt=0, description="Longest expected wait for the device; who would wait longer gets a 429."
+    )
     drain_s: float = Field(25.0, gt=0, description="Time to finish after SIGTERM.")
     auth: AuthWords = Field(
         AuthWords(), description="Tokens that callers must bring; empty: none are needed (local use)."

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from gpu_container.engine import UpscaleEngine
+from gpu_container.kept_bands import FinishedBands, NothingKept
 from gpu_container.lane import JobLane
 from gpu_container.models import UpscaleModel
 from gpu_container.scheduler import Scheduler
@@ -50,28 +51,31 @@ class Upscaler:
         self._settings = settings
         scheduler.use(engine, self._most_pixels)
 
-    def bands(self, pixels: np.ndarray, lane: JobLane) -> Generator[np.ndarray]:
+    def bands(
+        self, pixels: np.ndarray, lane: JobLane, kept: FinishedBands | None = None
+    ) -> Generator[np.ndarray]:
         """Upscale ``pixels`` (H, W, 3 or 4) uint8: yields (rows, W*scale, 3 or 4) from top to bottom.
 
-        Raises ``OutOfMemoryError`` after the smallest tile, ``DeadlineExceededError``, ``DeviceFailedError``,
+        Finished bands are ``kept``, and those that an earlier work has kept are not computed. Raises
+        ``OutOfMemoryError`` after the smallest tile, ``DeadlineExceededError``, ``DeviceFailedError``,
         ``ServiceStoppingError``.
         """
         framed, frame = _framed(pixels)
         if frame:
             inner = slice(frame * self.model.scale, -frame * self.model.scale)
-            whole = np.concatenate(list(self._bands(framed, lane)))
+            whole = np.concatenate(list(self._bands(framed, lane, NothingKept())))
             yield whole[inner, inner]
             return
-        yield from self._bands(pixels, lane)
+        yield from self._bands(pixels, lane, kept or NothingKept())
 
-    def _bands(self, pixels: np.ndarray, lane: JobLane) -> Iterator[np.ndarray]:
+    def _bands(self, pixels: np.ndarray, lane: JobLane, kept: FinishedBands) -> Iterator[np.ndarray]:
         job = _Job(pixels, self.model, self._smallest(self.engine.tile_step))
         plan = self._plan(pixels)
-        lane.left = sum(tile.pixels for band in plan for tile in band.tiles)
+        lane.left = sum(tile.pixels for band in plan if not kept.has(band) for tile in band.tiles)
         lane.total = sum(len(band.tiles) for band in plan)
         self.scheduler.enter(lane)
         try:
-            yield from self._run(job, plan, lane)
+            yield from self._run(job, plan, lane, kept)
         finally:
             self.scheduler.leave(lane)
 
@@ -81,16 +85,26 @@ class Upscaler:
         whole = np.concatenate(list(self.bands(pixels, lane)))
         return UpscaledPicture(whole, lane.computed)
 
-    def _run(self, job: _Job, plan: list[TileBand], lane: JobLane) -> Iterator[np.ndarray]:
+    def _run(
+        self, job: _Job, plan: list[TileBand], lane: JobLane, kept: FinishedBands
+    ) -> Iterator[np.ndarray]:
         ahead: deque[_Canvas] = deque()
         for band in plan:
-            canvas = job.canvas(band)
-            self.scheduler.put(lane, canvas.work)
-            ahead.append(canvas)
+            ahead.append(self._begun(job, band, lane, kept))
             if len(ahead) > _BANDS_AHEAD:
-                yield _finished(ahead.popleft(), lane)
+                yield _finished(ahead.popleft(), lane, kept)
         while ahead:
-            yield _finished(ahead.popleft(), lane)
+            yield _finished(ahead.popleft(), lane, kept)
+
+    def _begun(self, job: _Job, band: TileBand, lane: JobLane, kept: FinishedBands) -> _Canvas:
+        """The band as an earlier work has left it, or with its tiles at the device."""
+        rows = kept.take(band, job.shape(band)) if kept.has(band) else None
+        if rows is not None:
+            lane.resumed += len(band.tiles)
+            return _Canvas(band, rows)
+        canvas = job.canvas(band)
+        self.scheduler.put(lane, canvas.work)
+        return canvas
 
     def _most_pixels(self) -> int:
         """Of one batch, from free memory and the model's appetite."""
@@ -164,10 +178,15 @@ class _Job:
             self.alpha = np.ascontiguousarray(pixels[..., 3])
             self.colour = bleed(pixels)
 
+    def shape(self, band: TileBand) -> tuple[int, int, int]:
+        """Of a band of the output."""
+        scale = self.model.scale
+        return (band.end - band.start) * scale, self.colour.shape[1] * scale, self.channels
+
     def canvas(self, band: TileBand) -> _Canvas:
         """An empty band, its matte filtered already, and the work that fills it."""
-        scale, width = self.model.scale, self.colour.shape[1]
-        out = np.zeros(((band.end - band.start) * scale, width * scale, self.channels), np.uint8)
+        scale = self.model.scale
+        out = np.zeros(self.shape(band), np.uint8)
         if self.alpha is not None:
             out[..., 3] = resize_rows(self.alpha, band.start, band.end, scale)
         canvas = _Canvas(band, out)
@@ -240,8 +259,9 @@ def _framed(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     return cv2.copyMakeBorder(pixels, *edges, cv2.BORDER_REPLICATE), _FRAME
 
 
-def _finished(canvas: _Canvas, lane: JobLane) -> np.ndarray:
+def _finished(canvas: _Canvas, lane: JobLane, kept: FinishedBands) -> np.ndarray:
     lane.wait(lambda: canvas.pending == 0)
+    kept.keep(canvas.band, canvas.out)
     return canvas.out
 
 

@@ -150,7 +150,12 @@ class GpuWorker:
         model = choose_model(self.settings, self.device)
         engine = make_engine(model, model.load(self.settings.model_cache), self.settings, self.device)
         # the first batch compiles kernels: no picture should wait for that
-        engine.start(np.zeros((1, _WARM_UP_SIDE, _WARM_UP_SIDE, model.channels), np.uint8)).result()
+        tile = np.zeros((1, _WARM_UP_SIDE, _WARM_UP_SIDE, model.channels), np.uint8)
+        engine.start(tile).result()
+        started = time.monotonic()
+        engine.start(tile).result()
+        # small tiles take longer a pixel: the first estimates are too long rather than too short
+        self.scheduler.learn(time.monotonic() - started, _WARM_UP_SIDE**2)
         self._loaded.upscaler = Upscaler(model, engine, self.scheduler, self.settings)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Generator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from pydantic import ValidationError
 
-from imagery.contracts import GpuHealth, GpuProgress, GpuReport, GpuRequest, Problem
+from imagery.contracts import GpuHealth, GpuProgress, GpuReport, GpuRequest, GpuTicket, Problem
 from imagery.identity import TOKEN_MARGIN_S, Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
 from imagery.telemetry.tracing import Span, SpanType, span
@@ -18,11 +19,16 @@ from imagery.telemetry.tracing import Span, SpanType, span
 HEALTH_TIMEOUT_S = 2.0
 _PROGRESS_TIMEOUT_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
+# what an answer may take beyond the seconds that the service was asked to wait
+_ANSWER_S = 15.0
+_MAX_COOKIE_CHARS = 2000
 _MAX_CONNECTIONS = 100
 _DEFAULT_RETRY_AFTER_S = 5.0
 _MAX_RETRY_AFTER_S = 300.0
 _BUSY_CODES = {"gpu_busy", "gpu_starting", "gpu_stopping"}
 _UNAUTHORIZED_STATUSES = {401, 403}
+# of a gateway that has no replica behind it (yet), or cuts off a call that it held for one
+_WITHOUT_REPLICA = {408, 502, 503, 504}
 _REFUSED_STATUSES = {400, 404, 413, 415, 422}
 _OF_THE_PICTURE = {"gpu_out_of_memory", "deadline_exceeded"}
 _FINAL_CODES = {"gpu_out_of_memory", "model_unavailable"}
@@ -44,14 +50,18 @@ class GpuError(Exception):
 
 
 class GpuNoReplicaError(GpuError):
-    """No replica took the call: connection refused, or a gateway without a replica behind it (yet)."""
+    """No replica has responded yet: none is up, it is starting, or it is silent.
+
+    While a replica starts, ingress refuses the connection, holds the call for up to four minutes, or answers
+    with 502, 503 or 504 itself.
+    """
 
     retryable = True
     is_outage = True
 
 
-class GpuTimeoutError(GpuError):
-    """The service took the call and did not respond in time, or its response broke off."""
+class GpuConnectionLostError(GpuError):
+    """The service took the call, and its response broke off."""
 
     retryable = True
     is_outage = True
@@ -64,6 +74,18 @@ class GpuBusyError(GpuError):
 
     def __init__(self, code: str, message: str, retry_after_s: float) -> None:
         super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
+class GpuWorkingError(GpuError):
+    """The service is working on it: come back in ``retry_after_s`` with the ``ticket``."""
+
+    retryable = True
+
+    def __init__(self, progress: GpuProgress, ticket: GpuTicket, retry_after_s: float) -> None:
+        super().__init__("gpu_working", _said(progress))
+        self.progress = progress
+        self.ticket = ticket
         self.retry_after_s = retry_after_s
 
 
@@ -90,22 +112,31 @@ class GpuClient:
     def __init__(
         self, settings: Settings, client: httpx.Client | None = None, tokens: Tokens | None = None
     ) -> None:
-        self._timeout_s = settings.gpu.retry.timeout_s
+        retry = settings.gpu.retry
+        self._wait_s = max(0.0, min(retry.wait_s, retry.timeout_s - _ANSWER_S))
         self._client = client or httpx.Client(
             auth=_bearer(settings, tokens),
             base_url=settings.gpu.service_url,
-            timeout=httpx.Timeout(settings.gpu.retry.timeout_s, connect=_CONNECT_TIMEOUT_S),
+            timeout=httpx.Timeout(longest_call_s(settings), connect=_CONNECT_TIMEOUT_S),
+            # the cookie that leads to one job's replica must not lead all other jobs there
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # none is kept alive: one that the service closes as it is used again looks like an outage
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=0),
         )
 
-    def remove_background(self, request: GpuRequest, deadline: datetime) -> GpuReport:
-        """Cut the subject out of ``request.source``. Raises ``GpuError`` and its children."""
-        return self._call("/v1/remove-background", request, deadline)
+    def remove_background(
+        self, request: GpuRequest, deadline: datetime, ticket: GpuTicket | None = None
+    ) -> GpuReport:
+        """Cut the subject out of ``request.source``, or go on with the work of the ``ticket``.
 
-    def upscale(self, request: GpuRequest, deadline: datetime) -> GpuReport:
-        """Upscale ``request.source`` 4x. Raises ``GpuError`` and its children."""
-        return self._call("/v1/upscale", request, deadline)
+        The work may take until ``deadline``; the call waits for it for a few seconds. Raises ``GpuError`` and
+        its children, ``GpuWorkingError`` when it has not ended by then.
+        """
+        return self._call("/v1/remove-background", request, deadline, ticket)
+
+    def upscale(self, request: GpuRequest, deadline: datetime, ticket: GpuTicket | None = None) -> GpuReport:
+        """Upscale ``request.source`` 4x; otherwise like ``remove_background``."""
+        return self._call("/v1/upscale", request, deadline, ticket)
 
     def health(self) -> GpuHealth | None:
         """Ask the service how it is, which wakes it. Returns None if it does not respond in time."""
@@ -115,16 +146,29 @@ class GpuClient:
         except (httpx.HTTPError, ValidationError):
             return None
 
-    def progress(self, job_id: str) -> GpuProgress | None:
+    def progress(self, job_id: str, ticket: GpuTicket | None = None) -> GpuProgress | None:
         """What the service is doing for a job. Returns None if nothing, or if another replica has the job."""
         try:
-            answer = self._client.get(f"/v1/jobs/{job_id}", timeout=_PROGRESS_TIMEOUT_S)
+            answer = self._client.get(
+                f"/v1/jobs/{job_id}", timeout=_PROGRESS_TIMEOUT_S, headers=_cookie(ticket)
+            )
             return GpuProgress.model_validate_json(answer.content) if answer.is_success else None
         except (httpx.HTTPError, ValidationError):
             return None
 
-    def _call(self, path: str, request: GpuRequest, deadline: datetime) -> GpuReport:
-        until = min(deadline, datetime.now(UTC) + timedelta(seconds=self._timeout_s))
+    def cancel(self, job_id: str, ticket: GpuTicket | None = None) -> bool:
+        """Tell the service that nobody wants the job any more. Returns False if it can't be reached."""
+        try:
+            answer = self._client.delete(
+                f"/v1/jobs/{job_id}", timeout=_PROGRESS_TIMEOUT_S, headers=_cookie(ticket)
+            )
+            return answer.is_success
+        except httpx.HTTPError:
+            return False
+
+    def _call(
+        self, path: str, request: GpuRequest, deadline: datetime, ticket: GpuTicket | None
+    ) -> GpuReport:
         with span(
             f"POST {path}",
             SpanType.CLIENT,
@@ -133,19 +177,25 @@ class GpuClient:
             http__method="POST",
             http__url=str(self._client.base_url.join(path)),
         ) as call:
-            answer = self._send(path, request, until, call)
+            answer = self._send(path, request, deadline, ticket, call)
             call.set(http__status_code=answer.status_code)
             if answer.status_code == httpx.codes.OK:
                 return _report(answer)
+            if answer.status_code == httpx.codes.ACCEPTED:
+                raise _working(answer, ticket)
             error = _error(answer)
             call.failed(error.code)
             raise error
 
-    def _send(self, path: str, request: GpuRequest, until: datetime, call: Span) -> httpx.Response:
+    def _send(
+        self, path: str, request: GpuRequest, deadline: datetime, ticket: GpuTicket | None, call: Span
+    ) -> httpx.Response:
         headers = {
             "X-Job-Id": request.job_id,
             "X-Request-Id": uuid.uuid4().hex,
-            "X-Deadline": f"{until.timestamp():.3f}",
+            "X-Deadline": f"{deadline.timestamp():.3f}",
+            "Prefer": f"wait={self._wait_s:.0f}",
+            **_cookie(ticket),
             **call.headers,
         }
         try:
@@ -158,11 +208,16 @@ class GpuClient:
                 is_outage=True,
             ) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise GpuNoReplicaError("gpu_unreachable", "The GPU service can't be reached.") from error
+            raise _starting("connection refused") from error
         except httpx.TimeoutException as error:
-            raise GpuTimeoutError("gpu_timeout", "The GPU service did not respond in time.") from error
+            if ticket is None:
+                raise _starting("no answer yet") from error
+            # it has worked on this before
+            raise GpuNoReplicaError("gpu_timeout", "The GPU service did not respond in time.") from error
         except httpx.HTTPError as error:
-            raise GpuTimeoutError("gpu_connection_lost", "The GPU service broke off its response.") from error
+            raise GpuConnectionLostError(
+                "gpu_connection_lost", "The GPU service broke off its response."
+            ) from error
 
 
 class _NoTokenError(httpx.RequestError):
@@ -192,13 +247,50 @@ def _bearer(settings: Settings, tokens: Tokens | None) -> _Bearer | None:
     return _Bearer(Tokens(make_credential(settings), scope, TOKEN_MARGIN_S))
 
 
+def longest_call_s(settings: Settings) -> float:
+    """Time limit of a call for a stage, seconds: the service answers when its caller has waited enough."""
+    retry = settings.gpu.retry
+    return min(retry.timeout_s, retry.wait_s + _ANSWER_S)
+
+
+def _cookie(ticket: GpuTicket | None) -> dict[str, str]:
+    return {"Cookie": ticket.cookie} if ticket is not None and ticket.cookie else {}
+
+
+def _working(answer: httpx.Response, before: GpuTicket | None) -> GpuError:
+    try:
+        progress = GpuProgress.model_validate_json(answer.content)
+    except ValidationError:
+        return _unreadable()
+    set_now = [each.partition(";")[0].strip() for each in answer.headers.get_list("set-cookie")]
+    cookie = "; ".join(set_now) or (before.cookie if before else "")
+    ticket = GpuTicket(work_id=progress.work_id, cookie=cookie[:_MAX_COOKIE_CHARS])
+    return GpuWorkingError(progress, ticket, _retry_after_s(answer))
+
+
+def _said(progress: GpuProgress) -> str:
+    if progress.ahead:
+        return f"Queued at the GPU, {progress.ahead} ahead."
+    if progress.tiles_total:
+        return f"The GPU works on it: {progress.tiles_done or 0} of {progress.tiles_total} tiles."
+    return "The GPU works on it."
+
+
+def _starting(sign: str) -> GpuError:
+    return GpuNoReplicaError("gpu_starting", f"The GPU service is starting, or is away ({sign}).")
+
+
+def _unreadable() -> GpuError:
+    return GpuFailedError(
+        "gpu_bad_answer", "The response of the GPU service can't be read.", retryable=True, is_outage=True
+    )
+
+
 def _report(answer: httpx.Response) -> GpuReport:
     try:
         return GpuReport.model_validate_json(answer.content)
     except ValidationError as error:
-        raise GpuFailedError(
-            "gpu_bad_answer", "The response of the GPU service can't be read.", retryable=True, is_outage=True
-        ) from error
+        raise _unreadable() from error
 
 
 def _error(answer: httpx.Response) -> GpuError:
@@ -210,8 +302,10 @@ def _error(answer: httpx.Response) -> GpuError:
         return GpuUnauthorizedError(
             "gpu_unauthorized", f"The GPU service does not accept this app ({status}). Check GPU_APP_ID."
         )
+    if problem is None and status in _WITHOUT_REPLICA:
+        return _starting(f"its address responded with {status}")
     if problem is None:
-        # not our service: a gateway that has no replica behind it (yet), or a wrong address
+        # not our service: a wrong address
         message = f"The address of the GPU service responded with {status}."
         return GpuNoReplicaError("gpu_unreachable", message)
     if problem.code in _BUSY_CODES:

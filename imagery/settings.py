@@ -184,6 +184,9 @@ class StorageSettings(Group):
 class GpuRetryWords(Words):
     """How calls of the GPU service are tried."""
 
+    wait_s: float = Field(
+        20.0, ge=0, le=200, description="time that a call waits for the stage's end before it comes again"
+    )
     timeout_s: float = Field(
         230.0, gt=0, le=LONGEST_CALL_S, description="time limit of a call (Azure's ingress ends at 240 s)"
     )

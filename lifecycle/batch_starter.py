@@ -7,9 +7,11 @@ import asyncio
 import azure.durable_functions as df
 
 from imagery.contracts import BatchInput, BatchItem, JobState
+from imagery.database.job_views import JobView
 from imagery.database.tables import Batch, ImageJob
 from imagery.services import get_services
 from imagery.telemetry.logs import get_logger
+from lifecycle.gpu_cancel import GPU_STAGES, tell_gpu
 from lifecycle.instances import batch_instance_id, terminate_all
 from lifecycle.starter import pipeline_input
 
@@ -54,10 +56,17 @@ async def cancel_batch(client: df.DurableOrchestrationClient, batch_id: str) -> 
     # or it would start one item after the other while their rows are being written
     await terminate_all(client, [batch_instance_id(batch_id)], _CANCELLED)
     jobs = await asyncio.to_thread(services.batches.open_jobs, batch_id)
+    begun = [job for job in jobs if job.state != JobState.QUEUED]
+    at_gpu = await asyncio.to_thread(_views, [job for job in begun if job.stage in GPU_STAGES])
     await asyncio.to_thread(_cancel_jobs, jobs)
-    begun = [job.instance_id for job in jobs if job.state != JobState.QUEUED]
-    await terminate_all(client, begun, _CANCELLED)
+    await asyncio.to_thread(tell_gpu, at_gpu)
+    await terminate_all(client, [job.instance_id for job in begun], _CANCELLED)
     return batch
+
+
+def _views(jobs: list[ImageJob]) -> list[JobView]:
+    repository = get_services().jobs
+    return [view for job in jobs if (view := repository.view(job.job_id)) is not None]
 
 
 def _cancel_jobs(jobs: list[ImageJob]) -> None:

@@ -55,15 +55,19 @@ def _run_step(
     context: df.DurableOrchestrationContext, pipeline: PipelineInput, step: PipelineStep
 ) -> Generator[Any, Any, StageResult]:
     """Run a stage, waiting on durable timers as often as the stage asks for it, within bounds."""
-    message = StageInput(
-        job_id=pipeline.job_id, run=pipeline.run, stage=step.stage, deadline=pipeline.deadline
-    ).to_json()
     options = ExponentialRetryOptions(
         _policy(pipeline, step.stage), f"{context.instance_id}/{step.stage.value}"
     )
-    for _ in range(pipeline.max_waits + 1):
+    for waits in range(pipeline.max_waits + 1):
         if context.current_utc_datetime >= pipeline.deadline:
             return _failed(step.stage, "deadline_exceeded", "The job's deadline has passed.")
+        message = StageInput(
+            job_id=pipeline.job_id,
+            run=pipeline.run,
+            stage=step.stage,
+            deadline=pipeline.deadline,
+            waits=waits,
+        ).to_json()
         _tell(context, step.stage, "running")
         try:
             answer = yield context.call_activity_with_retry(step.activity, options, message)

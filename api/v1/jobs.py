@@ -39,6 +39,7 @@ from imagery.storage import (
 )
 from imagery.telemetry.logs import get_logger
 from imagery.text import is_id
+from lifecycle.gpu_cancel import tell_gpu
 from lifecycle.starter import rerun, start_callback
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -110,6 +111,7 @@ async def cancel_job(job_id: str, caller: Caller) -> JobStatus:
     view = await load(job_id, caller)
     ended = await asyncio.to_thread(get_services().jobs.cancel, job_id)
     if not JobState(view.job.state).is_terminal:
+        await asyncio.to_thread(tell_gpu, [view])
         try:
             await durable_client().terminate(view.job.instance_id, "cancelled")
         except Exception as error:

@@ -14,16 +14,16 @@ from api.errors import job_not_found
 from api.problems import problems
 from api.views import JobStatus, job_status
 from api.waiting import come_again_s, waiting_room
-from imagery.contracts import GpuProgress, JobState, Stage, StageState
+from imagery.contracts import GpuProgress, JobState
 from imagery.database.job_views import JobView
 from imagery.principal import Principal
 from imagery.services import get_services
 from imagery.text import is_id
+from lifecycle.gpu_cancel import gpu_ticket, is_at_gpu
 
 router = APIRouter(tags=["jobs"])
 _LOOK_EVERY_S = 0.2
 _ASK_GPU_EVERY_S = 1.0
-_GPU_STAGES = {Stage.REMBG.value, Stage.REALESRGAN.value}
 
 
 @router.get("/status/{job_id}", responses=problems(404, 422))
@@ -70,10 +70,10 @@ async def _changed(view: JobView, caller: Principal, seen: datetime | None, unti
 
 async def _progress(view: JobView) -> GpuProgress | None:
     """What the GPU service does for the job, asked only while a stage of it runs there."""
-    at_gpu = any(row.state == StageState.RUNNING and row.stage in _GPU_STAGES for row in view.stages)
-    if not at_gpu or _ended(view):
+    row = next(filter(is_at_gpu, view.stages), None)
+    if row is None or _ended(view):
         return None
-    return await asyncio.to_thread(get_services().gpu.progress, view.job.job_id)
+    return await asyncio.to_thread(get_services().gpu.progress, view.job.job_id, gpu_ticket(row))
 
 
 async def load(job_id: str, caller: Principal) -> JobView:

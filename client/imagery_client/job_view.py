@@ -142,7 +142,8 @@ def _seconds(stage: StageStatus) -> str:
 
 def _why(stage: StageStatus) -> str:
     if stage.error is None:
-        return "reused from an earlier job" if stage.cached else ""
+        again = f"again: {stage.repeat_reason}" if stage.repeat_reason else ""
+        return "reused from an earlier job" if stage.cached else again
     if stage.state == "WAITING" and stage.waiting_until:
         left = (datetime.fromisoformat(stage.waiting_until) - datetime.now(UTC)).total_seconds()
         return f"again in {max(0.0, left):.0f} s: {stage.error}"

@@ -115,7 +115,9 @@ class StageStatus(ApiModel):
     stage: str
     state: str
     attempt: int = 0
+    repeat_reason: str | None = None
     duration_ms: float | None = None
+    waited_ms: float | None = None
     cost_usd: float = 0.0
     cached: bool = False
     started_at: str | None = None
@@ -123,6 +125,7 @@ class StageStatus(ApiModel):
     queue_ahead: int | None = None
     tiles_done: int | None = None
     tiles_total: int | None = None
+    expected_s: float | None = None
     output: str | None = None
     error: Reason | None = None
 

@@ -16,6 +16,7 @@ from testbed.clients import NOTHING_KEPT
 
 _TIMEOUT_S = 120.0
 _RETRY_AFTER_S = "0.2"
+_FORWARDED = {"prefer", "cookie"}
 _PROBLEMS = {"busy": (429, "gpu_busy"), "fails": (500, "gpu_failed")}
 FAULTS = ("away", *_PROBLEMS)
 
@@ -37,7 +38,7 @@ class Gateway:
 
     def app(self) -> Starlette:
         """The ASGI app."""
-        return Starlette(routes=[Route("/{path:path}", self.forward, methods=["GET", "POST"])])
+        return Starlette(routes=[Route("/{path:path}", self.forward, methods=["GET", "POST", "DELETE"])])
 
     def order(self, job_id: str, path: str, faults: tuple[str, ...]) -> None:
         """The next calls of ``path`` for this job fail so."""
@@ -57,7 +58,11 @@ class Gateway:
             return PlainTextResponse("no healthy upstream", 503)
         if fault is not None:
             return _problem(*_PROBLEMS[fault])
-        headers = {name: value for name, value in request.headers.items() if name.startswith("x-")}
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.startswith("x-") or name in _FORWARDED
+        }
         content = await request.body()
         headers["content-type"] = request.headers.get("content-type", "application/json")
         answer = await self._client.request(request.method, path, content=content, headers=headers)

@@ -23,6 +23,7 @@ from imagery.storage import LocalStorage
 
 _SIDE = 256
 _READY_S = 120.0
+_MOST_JOBS = 256
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Service:
         while not self._server.started and time.monotonic() < until:
             time.sleep(0.01)
         port = self._server.servers[0].sockets[0].getsockname()[1]
-        limits = httpx.Limits(max_connections=settings.queue_limit)
+        limits = httpx.Limits(max_connections=_MOST_JOBS)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_READY_S, limits=limits)
         while self.client.get("/readyz").status_code != httpx.codes.OK and time.monotonic() < until:
             time.sleep(0.05)
@@ -107,9 +108,8 @@ def measure(
     settings: GpuSettings, jobs: int, rounds: int, kinds: list[str], distance_s: float = 0.0
 ) -> dict[str, Concurrency]:
     """Medians of ``rounds``, for each of ``kinds`` of job."""
-    limited = settings.model_copy(update={"queue_limit": max(jobs, 1)})
     with TemporaryDirectory() as folder:
-        service = Service(limited, Path(folder), distance_s)
+        service = Service(settings, Path(folder), distance_s)
         try:
             for name, picture in (("photo", photo(_SIDE, _SIDE)), ("cutout", half_transparent(_SIDE, _SIDE))):
                 service.storage.write(BlobRef(container=JOBS, name=name), encoded(picture), "image/png")

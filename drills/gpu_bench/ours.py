@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from gpu_container import pictures, stages
+from gpu_container.lane import JobLane
 from gpu_container.settings import GpuSettings
 from gpu_container.worker import GpuWorker
 from imagery.contracts import Stage
@@ -12,7 +13,6 @@ from imagery.contracts import Stage
 GPU_STAGES = (Stage.REMBG, Stage.REALESRGAN)
 
 _FOREVER_S = 3600.0
-_NO_JOB = "benchmark"
 
 
 class Ours:
@@ -31,15 +31,14 @@ class Ours:
     def upscale(self, data: bytes) -> bytes:
         """The upscaling stage: decode, upscale, encode."""
         picture = pictures.read(data, self.worker.settings.memory.max_megapixels)
-        run = stages.StageWork(Stage.REALESRGAN, _NO_JOB)
-        with stages.upscale(self.worker, picture, time.monotonic() + _FOREVER_S, run).file as file:
+        with stages.upscale(self.worker, picture, JobLane(time.monotonic() + _FOREVER_S)).file as file:
             return file.read()
 
     def cut_out(self, data: bytes) -> bytes:
         """The background removal stage: decode, cut out, encode."""
         picture = pictures.read(data, self.worker.settings.memory.max_megapixels)
-        run = stages.StageWork(Stage.REMBG, _NO_JOB)
-        with stages.remove_background(self.worker, picture, time.monotonic() + _FOREVER_S, run).file as file:
+        lane = JobLane(time.monotonic() + _FOREVER_S)
+        with stages.remove_background(self.worker, picture, lane).file as file:
             return file.read()
 
     def cut_out_and_upscale(self, data: bytes) -> bytes:

@@ -4,7 +4,7 @@ Messages carry blob names, never pixels. A new field needs a default, so that a 
 the previous version can still be read by instances that are in flight during a deployment.
 """
 
-from imagery.contracts.gpu import GpuHealth, GpuProgress, GpuQueue, GpuReport, GpuRequest
+from imagery.contracts.gpu import GpuHealth, GpuProgress, GpuQueue, GpuReport, GpuRequest, GpuTicket
 from imagery.contracts.jobs import (
     DEFAULT_PROMPT,
     JOBS,
@@ -62,6 +62,7 @@ __all__ = [
     "GpuQueue",
     "GpuReport",
     "GpuRequest",
+    "GpuTicket",
     "GuardrailReport",
     "ImageSize",
     "JobOptions",

@@ -16,24 +16,36 @@ class GpuRequest(Message):
     target: BlobRef
 
 
+class GpuTicket(Message):
+    """By what a caller finds its work again: its id, and the cookie that leads to the replica."""
+
+    work_id: str = ""
+    cookie: str = ""
+
+
 class GpuProgress(Message):
-    """Response of the GPU service's ``GET /v1/jobs/{job_id}``: what it is doing for a job right now.
+    """What the GPU service is doing for a job right now: its ``GET /v1/jobs/{job_id}``, and each 202.
 
     ``ahead``: jobs that came before and have not ended, while this one has not begun. Tiles are counted
-    while upscaling; ``tiles_total`` grows where memory forces smaller tiles.
+    while upscaling; ``tiles_total`` grows where memory forces smaller tiles. ``expected_s``: seconds until
+    the end, estimated from the work of all jobs there; None while it is not known yet. ``work_id``: another
+    one than before means that the work was taken over.
     """
 
     stage: Stage
+    work_id: str = ""
     ahead: int = 0
     tiles_done: int | None = None
     tiles_total: int | None = None
+    expected_s: float | None = None
 
 
 class GpuQueue(Message):
-    """Requests that one replica works on, and how many it admits."""
+    """Works of one replica, how many it admits, and when all will have ended, seconds from now."""
 
     running: int = 0
     limit: int = 0
+    expected_s: float = 0.0
 
 
 class GpuHealth(Message):
@@ -57,7 +69,9 @@ class GpuHealth(Message):
 class GpuReport(Message):
     """Response of the GPU service: sizes in pixels, ``vram_*`` in GB (1e9 bytes), 0.0 on CPU.
 
-    ``health``: how the replica is after this work; version 0.1 does not say.
+    ``tiles``: computed by this work, ``resumed_tiles`` by one before it. ``duration_ms``: of the work alone,
+    ``waited_ms``: while the device worked for others. ``health``: how the replica is after this work; version
+    0.1 does not say.
     """
 
     output: BlobRef
@@ -69,5 +83,8 @@ class GpuReport(Message):
     device: str
     model: str
     tiles: int = 0
+    resumed_tiles: int = 0
     reused: bool = False
+    work_id: str = ""
+    waited_ms: float | None = None
     health: GpuHealth | None = None

@@ -55,12 +55,13 @@ class BatchItem(Message):
 
 
 class StageInput(Message):
-    """Input of a stage's activity."""
+    """Input of a stage's activity. ``waits``: how often the stage has been asked to wait before."""
 
     job_id: str
     run: int
     stage: Stage
     deadline: datetime
+    waits: int = 0
 
 
 class StageOutcome(StrEnum):

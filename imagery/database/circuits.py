@@ -45,6 +45,7 @@ class CircuitOpenError(Exception):
         super().__init__(text)
         self.dependency = circuit.dependency
         self.forced = circuit.forced
+        self.last_error = circuit.last_error
         self.wait_s = wait_s
 
 

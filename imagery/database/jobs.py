@@ -247,6 +247,7 @@ class Jobs:
                 if row.state != StageState.SUCCEEDED:
                     row.state = StageState.PENDING
                     row.error_code = row.error_message = None
+                    row.ticket, row.restarts, row.repeat_reason = None, 0, None
             record(session, job, "job_retried", run=run)
             return job
 

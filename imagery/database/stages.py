@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from imagery.contracts import BlobRef, JobState, Stage, StageState
+from imagery.contracts import BlobRef, GpuTicket, JobState, Stage, StageState
 from imagery.database.counters import count_latency
 from imagery.database.engine import Database
 from imagery.database.events import record
@@ -25,13 +25,14 @@ from imagery.prices import Prices
 class BegunStage:
     """A stage that may work: its job, and its output where it has succeeded already.
 
-    ``waited_for``: why the attempt before this one was put off.
+    ``waited_for``: why the attempt before was put off. ``ticket``: of the work that the GPU has begun.
     """
 
     job: ImageJob
     attempt: int
     output: BlobRef | None
     waited_for: str | None = None
+    ticket: GpuTicket | None = None
 
 
 class Stages:
@@ -57,19 +58,37 @@ class Stages:
             )
             if row.state == StageState.SUCCEEDED:
                 return BegunStage(job, row.attempt, _output(row))
+            ticket = GpuTicket.from_json(row.ticket) if row.ticket else None
             waited_for = row.error_message if row.state == StageState.WAITING else None
-            row.state = StageState.RUNNING
-            row.attempt += 1
-            row.started_at = utc_now()
-            row.waiting_until = None
+            row.state, row.waiting_until = StageState.RUNNING, None
+            if ticket is None:
+                row.attempt += 1
+                row.started_at = utc_now()
             # a batch's item gets its time when its turn comes
             job.deadline = deadline or job.deadline
             enter(session, job, JobState.VALIDATING if stage is Stage.GUARDRAIL else JobState.RUNNING)
             job.stage = stage.value
             job.updated_at = utc_now()
             session.add(row)
-            record(session, job, "stage_started", stage=stage, attempt=row.attempt)
-            return BegunStage(job, row.attempt, None, waited_for)
+            if ticket is None:
+                record(session, job, "stage_started", stage=stage, attempt=row.attempt)
+            return BegunStage(job, row.attempt, None, waited_for, ticket)
+
+    def go_on(
+        self, job_id: str, stage: Stage, ticket: GpuTicket, until: datetime, progress: str = ""
+    ) -> None:
+        """Record that the GPU works on, and that somebody looks again at ``until``: no attempt ends."""
+        with self._database.write() as session:
+            job, row = _both(session, job_id, stage)
+            if row.state == StageState.SUCCEEDED or JobState(job.state).is_terminal:
+                return
+            # also a sign of life: a job without events is taken for one that is stuck
+            told: dict[str, Any] = {"attempt": row.attempt, "progress": progress}
+            record(session, job, "stage_working", stage=stage, waiting_until=until.isoformat(), **told)
+            _note_restart(session, job, row, ticket.work_id)
+            row.ticket, row.waiting_until = ticket.to_json(), until
+            row.error_code = row.error_message = None
+            job.updated_at = utc_now()
 
     def succeed(
         self,
@@ -79,11 +98,16 @@ class Stages:
         *,
         vram_used_gb: float | None = None,
         duration_ms: float | None = None,
+        waited_ms: float | None = None,
+        work_id: str = "",
         cached: bool = False,
         content_hash: str | None = None,
         signature: Signature | None = None,
     ) -> None:
-        """Record the stage's result. ``duration_ms`` defaults to the time since the attempt began."""
+        """Record the stage's result. ``duration_ms`` defaults to the time since the attempt began.
+
+        ``work_id``: of the GPU's work, which has begun again if it is another one than before.
+        """
         with self._database.write() as session:
             self._succeed(
                 session,
@@ -92,6 +116,8 @@ class Stages:
                 output,
                 vram_used_gb=vram_used_gb,
                 duration_ms=duration_ms,
+                waited_ms=waited_ms,
+                work_id=work_id,
                 cached=cached,
                 content_hash=content_hash,
                 signature=signature,
@@ -139,6 +165,8 @@ class Stages:
         vram_used_gb: float | None = None,
         cost_usd: float = 0.0,
         duration_ms: float | None = None,
+        waited_ms: float | None = None,
+        work_id: str = "",
         cached: bool = False,
         content_hash: str | None = None,
         signature: Signature | None = None,
@@ -146,6 +174,8 @@ class Stages:
         job, row = _both(session, job_id, stage)
         if row.state == StageState.SUCCEEDED:
             return
+        _note_restart(session, job, row, work_id)
+        row.ticket, row.waited_ms = None, waited_ms
         row.finished_at = utc_now()
         row.duration_ms = duration_ms if duration_ms is not None else _elapsed_ms(row)
         row.state = StageState.SUCCEEDED
@@ -157,6 +187,8 @@ class Stages:
         row.error_code = row.error_message = row.waiting_until = None
         job.updated_at = utc_now()
         measured: dict[str, Any] = {"duration_ms": row.duration_ms}
+        if waited_ms is not None:
+            measured["waited_ms"] = waited_ms
         if vram_used_gb is not None:
             measured["vram_used_gb"] = vram_used_gb
         if cost_usd:
@@ -171,9 +203,21 @@ class Stages:
         if cached:
             count_taken_over(session, job, stage, self._prices)
 
-    def wait(self, job_id: str, stage: Stage, code: str, message: str, until: datetime | None = None) -> None:
-        """Record an attempt that failed and will be repeated, at ``until`` where that is known."""
-        self._fail(job_id, stage, StageState.WAITING, code, message, until=until)
+    def wait(
+        self,
+        job_id: str,
+        stage: Stage,
+        code: str,
+        message: str,
+        until: datetime | None = None,
+        *,
+        tried: bool = True,
+    ) -> None:
+        """Record an attempt that failed and will be repeated, at ``until`` where that is known.
+
+        ``tried`` False: nothing was tried, because nobody was there to do it; it counts as no attempt.
+        """
+        self._fail(job_id, stage, StageState.WAITING, code, message, until=until, tried=tried)
 
     def fail(self, job_id: str, stage: Stage, code: str, message: str) -> None:
         """Record an attempt that failed for good."""
@@ -201,9 +245,10 @@ class Stages:
         message: str,
         *,
         until: datetime | None = None,
+        tried: bool = True,
     ) -> None:
         with self._database.write() as session:
-            self._fail_in(session, job_id, stage, state, code=code, message=message, until=until)
+            self._fail_in(session, job_id, stage, state, code=code, message=message, until=until, tried=tried)
 
     def _fail_in(
         self,
@@ -215,6 +260,7 @@ class Stages:
         code: str,
         message: str,
         until: datetime | None = None,
+        tried: bool = True,
     ) -> bool:
         """Returns False where the stage has succeeded or the job has ended: both stay as they are."""
         job, row = _both(session, job_id, stage)
@@ -222,6 +268,11 @@ class Stages:
             return False
         row.state = state
         row.error_code, row.error_message = code, message
+        if tried:
+            row.ticket = None
+            row.repeat_reason = message if state is StageState.WAITING else row.repeat_reason
+        elif row.ticket is None:
+            row.attempt -= 1
         row.finished_at = utc_now()
         row.duration_ms = _elapsed_ms(row)
         row.waiting_until = until
@@ -246,6 +297,16 @@ def _both(session: Session, job_id: str, stage: Stage) -> tuple[ImageJob, StageR
     if job is None or row is None:
         raise LookupError(f"stage {stage.value} of job {job_id} was never begun")
     return job, row
+
+
+def _note_restart(session: Session, job: ImageJob, row: StageRun, work_id: str) -> None:
+    """Count that another work has taken over, if ``work_id`` is not the one it was."""
+    before = GpuTicket.from_json(row.ticket).work_id if row.ticket else ""
+    if not before or not work_id or before == work_id:
+        return
+    row.restarts += 1
+    row.repeat_reason = "The GPU replica that worked on it is gone; another one took it over."
+    record(session, job, "stage_restarted", stage=Stage(row.stage), level="warning", restarts=row.restarts)
 
 
 def _output(row: StageRun) -> BlobRef | None:

@@ -137,7 +137,10 @@ class Batch(SQLModel, table=True):
 class StageRun(SQLModel, table=True):
     """One stage of one job; ``attempt`` counts how often its activity was started.
 
-    ``cached``: the result was taken over from an earlier job instead of being computed.
+    ``cached``: the result was taken over from an earlier job instead of being computed. ``ticket``: a
+    ``GpuTicket`` while the GPU works on it between two calls. ``waited_ms``: while the GPU worked for others;
+    ``duration_ms`` is without it. ``restarts``: how often another work at the GPU took over, and
+    ``repeat_reason`` why that, or the last attempt, was needed.
     """
 
     __tablename__ = "stage_run"
@@ -155,6 +158,12 @@ class StageRun(SQLModel, table=True):
     vram_used_gb: float | None = None
     cost_usd: float = 0.0
     cached: bool = False
+    ticket: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSON(none_as_null=True), nullable=True)
+    )
+    waited_ms: float | None = None
+    restarts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    repeat_reason: str | None = Field(default=None, sa_type=Text)
     output_container: str | None = Field(default=None, max_length=63)
     output_name: str | None = Field(default=None, max_length=1024)
     error_code: str | None = Field(default=None, max_length=64)

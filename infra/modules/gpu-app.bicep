@@ -89,6 +89,10 @@ resource app 'Microsoft.App/containerApps@2025-07-01' = {
         allowInsecure: false
         targetPort: port
         transport: 'http'
+        // a job comes back to the replica that works on it
+        stickySessions: {
+          affinity: 'sticky'
+        }
       }
       registries: [
         {

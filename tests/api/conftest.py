@@ -19,7 +19,7 @@ __all__ = ["services", "simulator"]
 # what waits for a disk or for another machine
 _BLOCKING: dict[type, tuple[str, ...]] = {
     Database: ("read", "write"),
-    GpuClient: ("health", "progress"),
+    GpuClient: ("health", "progress", "cancel"),
     LocalStorage: ("properties", "exists", "read", "read_start", "write", "copy", "delete", "list"),
 }
 

@@ -28,12 +28,14 @@ FOREVER = float("inf")
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "PIXELS_IN_FLIGHT", 1_000_000)
+    monkeypatch.setattr(admission, "SMALL_PIXELS", 100)
+    monkeypatch.setattr(admission, "SMALL_IN_FLIGHT", 1_000)
     monkeypatch.setattr(admission, "MAX_RETRY_AFTER_S", 30.0)
 
 
 @pytest.fixture(scope="module")
 def worker(cache: Path) -> Iterator[GpuWorker]:
-    settings = GpuSettings(model_cache=cache, queue_limit=3)
+    settings = GpuSettings(model_cache=cache, queue_s=60.0)
     made = GpuWorker(settings)
     made.start()
     while not made.started:
@@ -49,42 +51,28 @@ def test_nobody_is_let_in_before_the_models_are_loaded(cache: Path) -> None:
 
 def test_one_too_many_hears_when_to_come_back(worker: GpuWorker) -> None:
     door = Admission(worker)
-    door.check(2)
-    with pytest.raises(ServiceBusyError) as refused:
-        door.check(3)
-    assert refused.value.retry_after_s == 1.0, "nothing is computed: as soon as one likes"
+    door.check(admission.MOST_WORKS - 1)
+    with pytest.raises(ServiceBusyError):
+        door.check(admission.MOST_WORKS)
 
 
-def test_the_time_to_come_back_grows_with_the_queue(worker: GpuWorker) -> None:
-    import numpy as np
-
-    worker.upscaler.upscale(np.zeros((256, 256, 3), np.uint8), FOREVER)
-    lanes = [JobLane(FOREVER, left=pixels) for pixels in (40_000_000, 80_000_000)]
-    for lane in lanes:
-        worker.scheduler.enter(lane)
-    try:
+def test_who_would_wait_too_long_hears_when_the_queue_is_shorter(worker: GpuWorker) -> None:
+    door = Admission(worker)
+    door.check_wait(60.0)
+    for wait_s, after_s in ((60.5, 1.0), (75.0, 15.0), (1000.0, 30.0)):
         with pytest.raises(ServiceBusyError) as refused:
-            Admission(worker).check(3)
-        assert refused.value.retry_after_s == 30.0, "bounded"
-        # so little that it takes no time on any machine
-        lanes[0].left = 1_000
-        with pytest.raises(ServiceBusyError) as sooner:
-            Admission(worker).check(3)
-        assert sooner.value.retry_after_s is not None
-        assert 1.0 <= sooner.value.retry_after_s < 30.0
-    finally:
-        for lane in lanes:
-            worker.scheduler.leave(lane)
+            door.check_wait(wait_s)
+        assert refused.value.retry_after_s == after_s
 
 
 def test_pictures_wait_for_the_memory_of_others(worker: GpuWorker) -> None:
     door, entered = Admission(worker), threading.Event()
 
     def second() -> None:
-        with door.memory_for(600_000, FOREVER):
+        with door.memory_for(600_000, JobLane(FOREVER)):
             entered.set()
 
-    with door.memory_for(600_000, FOREVER):
+    with door.memory_for(600_000, JobLane(FOREVER)):
         thread = threading.Thread(target=second)
         thread.start()
         assert not entered.wait(0.3)
@@ -92,29 +80,57 @@ def test_pictures_wait_for_the_memory_of_others(worker: GpuWorker) -> None:
     thread.join()
 
 
+def test_a_small_picture_does_not_wait_for_the_memory_of_large_ones(worker: GpuWorker) -> None:
+    door, soon = Admission(worker), JobLane(time.monotonic() + 0.2)
+    with door.memory_for(1_000_000, JobLane(FOREVER)):
+        with door.memory_for(100, soon):
+            pass
+        with pytest.raises(DeadlineExceededError), door.memory_for(101, soon):
+            pass
+
+
+def test_a_large_picture_is_not_passed_by_those_that_would_fit(worker: GpuWorker) -> None:
+    door, order = Admission(worker), list[int]()
+
+    def take(pixels: int) -> None:
+        with door.memory_for(pixels, JobLane(FOREVER)):
+            order.append(pixels)
+
+    threads = []
+    with door.memory_for(600_000, JobLane(FOREVER)):
+        for pixels in (900_000, 300_000):
+            threads.append(threading.Thread(target=take, args=(pixels,)))
+            threads[-1].start()
+            while len(door._large.waiting) < len(threads):
+                time.sleep(0.01)
+    for thread in threads:
+        thread.join(10)
+    assert order == [900_000, 300_000]
+
+
 def test_only_so_many_files_are_read_at_once(worker: GpuWorker) -> None:
     door = Admission(worker)
     with ExitStack() as held:
         for _ in range(admission.READERS):
-            held.enter_context(door.reading(FOREVER))
-        with pytest.raises(DeadlineExceededError), door.reading(time.monotonic() + 0.1):
+            held.enter_context(door.reading(JobLane(FOREVER)))
+        with pytest.raises(DeadlineExceededError), door.reading(JobLane(time.monotonic() + 0.1)):
             pass
-    with door.reading(time.monotonic() + 0.1):
+    with door.reading(JobLane(time.monotonic() + 0.1)):
         pass
 
 
 def test_one_picture_alone_is_never_too_large(worker: GpuWorker) -> None:
-    with Admission(worker).memory_for(70_000_000, FOREVER):
+    with Admission(worker).memory_for(70_000_000, JobLane(FOREVER)):
         pass
 
 
 def test_waiting_for_memory_ends_with_the_deadline_and_with_the_service(worker: GpuWorker) -> None:
     door = Admission(worker)
-    with door.memory_for(1_000_000, FOREVER):
-        with pytest.raises(DeadlineExceededError), door.memory_for(1, time.monotonic() + 0.1):
+    with door.memory_for(1_000_000, JobLane(FOREVER)):
+        with pytest.raises(DeadlineExceededError), door.memory_for(101, JobLane(time.monotonic() + 0.1)):
             pass
         door.close()
-        with pytest.raises(ServiceStoppingError), door.memory_for(1, FOREVER):
+        with pytest.raises(ServiceStoppingError), door.memory_for(101, JobLane(FOREVER)):
             pass
     with pytest.raises(ServiceStoppingError):
         door.check(0)

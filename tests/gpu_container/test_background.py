@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from gpu_container.background import BackgroundRemover
 from gpu_container.errors import ModelUnavailableError, NoSubjectError
+from gpu_container.lane import JobLane
 from gpu_container.models import BACKGROUND_MODELS
 from gpu_container.settings import GpuSettings
 from testbed.stack import ROOT
@@ -29,7 +30,7 @@ def remover(cache: Path) -> BackgroundRemover:
     return BackgroundRemover(GpuSettings(model_cache=cache), "cpu", at_once)
 
 
-def at_once(run: Callable[[], Any], deadline: float) -> Any:
+def at_once(run: Callable[[], Any], lane: JobLane) -> Any:
     """The device's thread of these tests is their own."""
     return run()
 
@@ -37,7 +38,7 @@ def at_once(run: Callable[[], Any], deadline: float) -> Any:
 def test_the_cup_stays_and_the_table_goes(remover: BackgroundRemover) -> None:
     with Image.open(PHOTO) as photo:
         photo.load()
-        pixels = remover.remove(photo, FOREVER)
+        pixels = remover.remove(photo, JobLane(FOREVER))
         colour = np.asarray(photo.convert("RGB"))
     assert pixels.shape == (400, 600, 4)
     assert pixels[200, 290, 3] > 250, "the coffee"
@@ -58,7 +59,7 @@ def test_the_matte_is_that_of_rembg_itself(
         photo = opened.convert("RGB").resize(size)
     session = rembg.new_session("u2netp", providers=["CPUExecutionProvider"])
     peer = np.asarray(rembg.remove(photo, session=session))[..., 3].astype(int)
-    difference = np.abs(remover.remove(photo, FOREVER)[..., 3] - peer)
+    difference = np.abs(remover.remove(photo, JobLane(FOREVER))[..., 3] - peer)
     assert difference.max() <= most
     assert difference.mean() < 0.5
 
@@ -70,7 +71,7 @@ def test_what_was_transparent_stays_so(remover: BackgroundRemover) -> None:
     alpha = given.getchannel("A")
     alpha.paste(hole, (260, 170))
     given.putalpha(alpha)
-    assert remover.remove(given, FOREVER)[180:220, 270:310, 3].max() == 0
+    assert remover.remove(given, JobLane(FOREVER))[180:220, 270:310, 3].max() == 0
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
@@ -78,7 +79,7 @@ def test_a_picture_that_brings_its_own_cutout_keeps_it(remover: BackgroundRemove
     """A logo on transparency: a network sees no subject in it, or only a part of it."""
     logo = Image.new("RGBA", (300, 200), (255, 255, 255, 0))
     ImageDraw.Draw(logo).ellipse((100, 50, 200, 150), fill=(shade, shade, shade, 255))
-    found = remover.remove(logo, FOREVER)
+    found = remover.remove(logo, JobLane(FOREVER))
     assert (found[..., 3] == np.asarray(logo.getchannel("A"))).all()
     assert (found[found[..., 3] == 255][:, :3] == shade).all()
     assert found[found[..., 3] == 0].max() == 0
@@ -86,13 +87,13 @@ def test_a_picture_that_brings_its_own_cutout_keeps_it(remover: BackgroundRemove
 
 def test_a_picture_of_nothing_but_transparency_holds_no_subject(remover: BackgroundRemover) -> None:
     with pytest.raises(NoSubjectError, match="transparent"):
-        remover.remove(Image.new("RGBA", (300, 200), (9, 9, 9, 0)), FOREVER)
+        remover.remove(Image.new("RGBA", (300, 200), (9, 9, 9, 0)), JobLane(FOREVER))
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (128, 128, 128), (255, 255, 255), (200, 30, 30)])
 def test_a_flat_picture_holds_no_subject(remover: BackgroundRemover, colour: tuple[int, int, int]) -> None:
     with pytest.raises(NoSubjectError):
-        remover.remove(Image.new("RGB", (300, 200), colour), FOREVER)
+        remover.remove(Image.new("RGB", (300, 200), colour), JobLane(FOREVER))
 
 
 def test_a_missing_or_corrupt_model_is_told(tmp_path: Path) -> None:

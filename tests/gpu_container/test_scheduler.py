@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from gpu_container import scheduler as scheduler_module
 from gpu_container.engine import DeviceMemory
 from gpu_container.errors import DeadlineExceededError, ServiceStoppingError, StageError
 from gpu_container.lane import JobLane
@@ -34,13 +35,15 @@ class Echo:
     useful_pixels: int = 10**9
     batches: list[list[int]] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
+    released: int = 0
 
     def start(self, batch: np.ndarray) -> Answer:
         self.gate.wait(10)
         self.batches.append([int(tile.flat[0]) for tile in batch])
         return Answer(batch, self.takes_s)
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        self.released += 1
 
     def memory(self) -> DeviceMemory:
         return DeviceMemory(0, 0, None)
@@ -106,7 +109,9 @@ def scheduler(device: Echo) -> Iterator[Scheduler]:
     assert not thread.is_alive()
 
 
-def test_tiles_of_several_jobs_share_a_batch_in_turns(scheduler: Scheduler, device: Echo) -> None:
+def test_the_first_and_the_soonest_done_take_turns_and_others_fill_what_is_left(
+    scheduler: Scheduler, device: Echo
+) -> None:
     first = [Tile(0)]
     blocked = job(scheduler, first)
     while not device.batches and scheduler.jobs and not scheduler.busy:
@@ -118,8 +123,7 @@ def test_tiles_of_several_jobs_share_a_batch_in_turns(scheduler: Scheduler, devi
     for lane, tiles in zip([blocked, *lanes], [first, many, *others], strict=True):
         lane.wait(partial(finished, tiles))
     assert device.batches[0] == [0]
-    assert sorted(device.batches[1]) == [1, 1, 2, 3], "each job once, then the first one again"
-    assert device.batches[2] == [1, 1, 1, 1]
+    assert device.batches[1:3] == [[1, 1, 1, 1], [2, 3, 1, 1]]
 
 
 def test_every_job_gets_its_own_pixels(scheduler: Scheduler, device: Echo) -> None:
@@ -182,13 +186,13 @@ def test_stopping_ends_everybody_with_the_reason(scheduler: Scheduler, device: E
 
 def test_other_work_takes_its_turn_on_the_devices_thread(scheduler: Scheduler, device: Echo) -> None:
     device.gate.set()
-    assert scheduler.call(threading.current_thread, FOREVER) is not threading.current_thread()
+    assert scheduler.call(threading.current_thread, JobLane(FOREVER)) is not threading.current_thread()
 
     def fail() -> None:
         raise ValueError("of its own")
 
     with pytest.raises(ValueError, match="of its own"):
-        scheduler.call(fail, FOREVER)
+        scheduler.call(fail, JobLane(FOREVER))
 
 
 def test_a_job_that_breaks_the_devices_thread_breaks_no_later_one(scheduler: Scheduler, device: Echo) -> None:
@@ -207,14 +211,44 @@ def test_the_estimate_follows_what_was_measured(scheduler: Scheduler, device: Ec
     device.takes_s = 0.02
     device.max_in_flight = 1
     device.gate.set()
-    assert scheduler.next_end_s() == 0.0
+    assert scheduler.pixels_s(1000) == 0.0
     warm_up = [Tile(1) for _ in range(40)]
     lane = job(scheduler, warm_up)
     lane.wait(lambda: finished(warm_up))
+    # 4 tiles a batch, 20 ms a batch at least
+    assert scheduler.pixels_s(40 * SIDE**2) >= 0.19
+    assert lane.device_s >= 0.19
     scheduler.leave(lane)
-    device.gate.clear()
-    lanes = [job(scheduler, [Tile(1) for _ in range(40)]) for _ in range(3)]
-    # 40 tiles of each of 3 jobs, 4 tiles a batch, 20 ms a batch
-    assert scheduler.next_end_s() == pytest.approx(0.6, rel=0.5)
-    for each in lanes:
-        scheduler.leave(each)
+
+
+def test_memory_is_given_back_once_when_nobody_has_come_for_a_while(
+    scheduler: Scheduler, device: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "RELEASE_AFTER_S", 0.05)
+    monkeypatch.setattr(scheduler_module, "_IDLE_S", 0.01)
+    device.gate.set()
+    tiles = [Tile(1)]
+    lane = job(scheduler, tiles)
+    lane.wait(lambda: finished(tiles))
+    time.sleep(0.3)
+    assert device.released == 0, "a job that is still here will want it again"
+    for round_number in (1, 2):
+        scheduler.leave(lane)
+        until = time.monotonic() + 10
+        while device.released < round_number and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert device.released == round_number
+        tiles = [Tile(1)]
+        lane = job(scheduler, tiles)
+        lane.wait(partial(finished, tiles))
+
+
+def test_the_device_works_for_whom_it_counts(scheduler: Scheduler, device: Echo) -> None:
+    device.takes_s = 0.01
+    device.gate.set()
+    one, other = [Tile(1) for _ in range(8)], [Tile(2) for _ in range(8)]
+    lanes = [job(scheduler, one), job(scheduler, other)]
+    for lane, tiles in zip(lanes, (one, other), strict=True):
+        lane.wait(partial(finished, tiles))
+    assert [lane.device_s > 0.019 for lane in lanes] == [True, True]

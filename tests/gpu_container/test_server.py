@@ -17,10 +17,11 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from gpu_container import pictures
+from gpu_container import pictures, stages
 from gpu_container.models import ALL_FILES, BACKGROUND_MODELS
 from gpu_container.server import create_app
 from gpu_container.settings import GpuSettings, MemoryWords
+from gpu_container.stages import StageService
 from imagery.contracts import JOBS, BlobRef
 from imagery.storage import LocalStorage, Storage
 from testbed.clients import local_client
@@ -81,7 +82,7 @@ class Service:
 def service(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     storage = LocalStorage(tmp_path_factory.mktemp("store"))
     running = Service(
-        GpuSettings(model_cache=cache, queue_limit=2, memory=MemoryWords(max_megapixels=1.0)), storage
+        GpuSettings(model_cache=cache, queue_s=0.1, memory=MemoryWords(max_megapixels=1.0)), storage
     )
     running.wait()
     yield running
@@ -92,9 +93,7 @@ def service(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def roomy(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that takes many requests at once."""
     storage = LocalStorage(tmp_path_factory.mktemp("roomy"))
-    running = Service(
-        GpuSettings(model_cache=cache, queue_limit=100, memory=MemoryWords(max_megapixels=1.0)), storage
-    )
+    running = Service(GpuSettings(model_cache=cache, memory=MemoryWords(max_megapixels=1.0)), storage)
     running.wait()
     yield running
     running.stop()
@@ -266,7 +265,7 @@ def test_a_deadline_that_passed_is_504(service: Service) -> None:
     assert problem(answer) == (504, "deadline_exceeded")
 
 
-def test_one_request_too_many_is_told_when_to_come_back(service: Service) -> None:
+def test_who_would_wait_too_long_is_told_when_to_come_back(service: Service) -> None:
     for number in range(8):
         service.put(f"g/{number}.png", png((500, 400)))
     with ThreadPoolExecutor(8) as pool:
@@ -282,8 +281,7 @@ def test_one_request_too_many_is_told_when_to_come_back(service: Service) -> Non
 def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
     names = [f"place-{number}" for number in range(3)]
     for name in names:
-        # the first one is still at work when the last one comes, however fast the machine is
-        roomy.put(f"{name}/in.png", png((900, 540) if name == names[0] else (400, 240)))
+        roomy.put(f"{name}/in.png", png((700, 540)))
     told: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with ThreadPoolExecutor(3) as pool:
         calls = []
@@ -298,13 +296,129 @@ def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
             time.sleep(0.02)
         assert [call.result().status_code for call in calls] == [200, 200, 200]
     assert {each["ahead"] for each in told[names[0]]} == {0}
-    assert told[names[2]][0]["ahead"] == 2
+    assert max(each["ahead"] for each in told[names[2]]) == 2
+    expected = [each["expected_s"] for each in told[names[2]] if each["expected_s"] is not None]
+    assert expected[-1] < max(expected)
+    ends = [call.result().json() for call in calls]
+    waits = [end["waited_ms"] for end in ends]
+    assert waits[0] < waits[2], "who came last has waited most"
+    assert all(end["duration_ms"] > 0 for end in ends)
     done = [each["tiles_done"] for each in told[names[1]] if each["tiles_total"]]
     assert done == sorted(done)
     assert {each["tiles_total"] for each in told[names[1]] if each["tiles_total"]} == {
         calls[1].result().json()["tiles"]
     }
     assert problem(roomy.client.get(f"/v1/jobs/{names[1]}"))[0] == 404
+
+
+def until_done(service: Service, *order: str, **headers: str) -> list[httpx.Response]:
+    """Repeat a call until it is not told to come back."""
+    answers = [service.call(*order, **headers)]
+    until = time.monotonic() + 60
+    while answers[-1].status_code == 202 and time.monotonic() < until:
+        time.sleep(0.05)
+        answers.append(service.call(*order, **headers))
+    return answers
+
+
+def test_a_caller_who_does_not_wait_is_told_how_far_it_is_and_comes_back(roomy: Service) -> None:
+    roomy.put("async/in.png", png((900, 540)))
+    *told, last = until_done(roomy, "upscale", "async/in.png", "async/out.png", "async", Prefer="wait=0")
+    assert last.status_code == 200, last.text
+    assert {answer.status_code for answer in told} == {202}
+    assert all(1 <= int(answer.headers["Retry-After"]) <= 60 for answer in told)
+    assert told[0].headers["Preference-Applied"] == "wait=0"
+    tiles = [body["tiles_done"] for answer in told if (body := answer.json())["tiles_total"]]
+    assert tiles == sorted(tiles)
+    assert all((answer.json()["expected_s"] or 0) >= 0 for answer in told)
+    report = last.json()
+    assert not report["reused"], "the end was kept for the caller who comes back"
+    assert report["tiles"] == (tiles and told[-1].json()["tiles_total"])
+    again = roomy.call("upscale", "async/in.png", "async/out.png", "async")
+    assert again.json()["reused"], "once it was told, the picture alone is kept"
+
+
+def test_a_caller_who_waits_long_enough_hears_the_end_at_once(roomy: Service) -> None:
+    roomy.put("short/in.png", png((40, 30)))
+    answer = roomy.call("upscale", "short/in.png", "short/out.png", "short", Prefer="respond-async, wait=60")
+    assert (answer.status_code, answer.json()["reused"]) == (200, False)
+
+
+def test_who_would_wait_in_vain_is_told_early(roomy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StageService, "_left_s", lambda *_: 1000.0)
+    roomy.put("vain/in.png", png((1000, 990)))
+    began = time.monotonic()
+    answer = roomy.call("upscale", "vain/in.png", "vain/out.png", "vain", Prefer="wait=200")
+    if answer.status_code == 202:
+        assert answer.headers["Retry-After"] == "60"
+        assert time.monotonic() - began < 60
+    roomy.client.delete("/v1/jobs/vain")
+
+
+def test_an_error_is_kept_for_the_caller_who_comes_back(roomy: Service) -> None:
+    roomy.put("late/in.png", b"no picture")
+    *_, last = until_done(roomy, "upscale", "late/in.png", "late/out.png", "late", Prefer="wait=0")
+    assert problem(last) == (422, "invalid_image")
+    roomy.put("late/in.png", png((8, 8)))
+    *_, last = until_done(roomy, "upscale", "late/in.png", "late/out.png", "late", Prefer="wait=0")
+    assert last.status_code == 200, "it is told once; then the picture is looked at again"
+
+
+def test_work_goes_on_until_the_last_deadline_that_a_caller_brought(roomy: Service) -> None:
+    roomy.put("more/in.png", png((700, 600)))
+    order = ("upscale", "more/in.png", "more/out.png", "more")
+    soon = {"X-Deadline": f"{time.time() + 0.3:.3f}"}
+    assert roomy.call(*order, Prefer="wait=0", **soon).status_code == 202
+    later = {"X-Deadline": f"{time.time() + 100:.3f}"}
+    assert roomy.call(*order, Prefer="wait=0", **later).status_code == 202
+    assert roomy.call(*order, **later).status_code == 200
+    soon = {"X-Deadline": f"{time.time() + 0.3:.3f}"}
+    *_, last = until_done(roomy, "upscale", "more/in.png", "less.png", "less", Prefer="wait=0", **soon)
+    assert problem(last) == (504, "deadline_exceeded")
+
+
+def test_a_cancelled_job_leaves_the_device_and_may_come_again(roomy: Service) -> None:
+    roomy.put("gone/in.png", png((700, 600)))
+    order = ("upscale", "gone/in.png", "gone/out.png", "gone")
+    assert roomy.call(*order, Prefer="wait=0").status_code == 202
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(roomy.call, *order)
+        while waiting.running() and not roomy.client.get("/v1/jobs/gone").json()["tiles_total"]:
+            time.sleep(0.02)
+        assert roomy.client.delete("/v1/jobs/gone").status_code == 204
+        assert problem(waiting.result()) == (409, "cancelled")
+    assert problem(roomy.client.get("/v1/jobs/gone"))[0] == 404
+    assert not roomy.storage.exists(BlobRef(container=JOBS, name="gone/out.png"))
+    assert roomy.client.delete("/v1/jobs/unknown").status_code == 204
+    assert roomy.call(*order).status_code == 200
+
+
+def test_a_long_work_that_is_taken_over_goes_on_where_it_was(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "KEPT_FROM_S", 0.0)
+    settings = GpuSettings(model_cache=cache, memory=MemoryWords(tile=128))
+    order = ("upscale", "long/in.png", "long/out.png", "long")
+    first = Service(settings, LocalStorage(tmp_path))
+    first.wait()
+    first.put("long/in.png", png((300, 900)))
+    assert first.call(*order, Prefer="wait=0").status_code == 202
+    until = time.monotonic() + 60
+    while not list(first.storage.list(JOBS, "long/out.png.rows/")) and time.monotonic() < until:
+        time.sleep(0.01)
+    first.client.delete("/v1/jobs/long")
+    first.stop()
+    second = Service(settings, LocalStorage(tmp_path))
+    try:
+        second.wait()
+        report = second.call(*order).json()
+        assert report["resumed_tiles"] > 0
+        assert report["tiles"] + report["resumed_tiles"] == 3 * 10
+        with second.get("long/out.png") as upscaled:
+            assert upscaled.size == (1200, 3600)
+        assert list(second.storage.list(JOBS, "long/out.png.rows/")) == []
+    finally:
+        second.stop()
 
 
 def test_health_and_metrics_tell_the_truth(service: Service) -> None:

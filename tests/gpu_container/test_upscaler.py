@@ -22,6 +22,7 @@ from gpu_container.errors import (
     ServiceStoppingError,
     StageError,
 )
+from gpu_container.kept_bands import KeptBands
 from gpu_container.lane import JobLane
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
 from gpu_container.scheduler import Scheduler
@@ -29,6 +30,8 @@ from gpu_container.settings import GpuSettings, MemoryWords, NetworkWords, Preci
 from gpu_container.torch_engine import HostPlatform, TorchEngine
 from gpu_container.upscaler import Upscaler, bleed, resize_rows
 from gpu_container.worker import make_engine
+from imagery.contracts import BlobRef
+from imagery.storage import LocalStorage, StorageError
 
 FOREVER = math.inf
 COMPACT = UPSCALE_MODELS["realesr-animevideov3"]
@@ -312,6 +315,62 @@ def test_memory_does_not_grow_with_rows_nobody_takes(make: Make, engine: Upscale
     assert lane.computed <= 3
     assert len(np.concatenate(list(rows))) > 3000
     assert lane.computed > 20
+
+
+def kept_bands(storage: LocalStorage, version: str = "1") -> KeptBands:
+    kept = KeptBands(storage, BlobRef(container="jobs", name="j/2.png"), version)
+    kept.look()
+    return kept
+
+
+def test_work_that_is_taken_over_goes_on_from_the_rows_that_are_there(
+    make: Make, engine: UpscaleEngine, tmp_path: Path
+) -> None:
+    storage = LocalStorage(tmp_path)
+    pixels = np.dstack([picture(700, 60), np.full((700, 60), 200, np.uint8)])
+    whole = make(engine).upscale(pixels, FOREVER)
+    upscaler, first = make(engine), JobLane(FOREVER)
+    rows = upscaler.bands(pixels, first, kept_bands(storage))
+    for _ in range(3):
+        next(rows)
+    rows.close()
+    stopped_after = first.computed
+    kept, second = kept_bands(storage), JobLane(FOREVER)
+    assert np.array_equal(np.concatenate(list(upscaler.bands(pixels, second, kept))), whole.pixels)
+    assert second.resumed >= 3
+    assert (second.computed, second.total) == (whole.tiles - second.resumed, whole.tiles)
+    assert stopped_after - second.resumed <= 2, "at most the rows under way are computed again"
+    kept.drop()
+    assert list(storage.list("jobs", "j/")) == []
+
+
+def test_rows_of_another_picture_or_damaged_ones_are_not_taken(
+    make: Make, engine: UpscaleEngine, tmp_path: Path
+) -> None:
+    storage, pixels = LocalStorage(tmp_path), picture(700, 60)
+    upscaler, whole = make(engine), make(engine).upscale(pixels, FOREVER)
+    list(upscaler.bands(pixels, JobLane(FOREVER), kept_bands(storage)))
+    for ref in storage.list("jobs", "j/"):
+        storage.write(ref, storage.read(ref)[:200], "image/png")
+    for kept in (kept_bands(storage), kept_bands(storage, "2")):
+        lane = JobLane(FOREVER)
+        assert np.array_equal(np.concatenate(list(upscaler.bands(pixels, lane, kept))), whole.pixels)
+        assert (lane.resumed, lane.computed) == (0, whole.tiles)
+
+
+def test_a_store_that_keeps_nothing_costs_no_picture(
+    make: Make, engine: UpscaleEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StorageError("away")
+
+    storage = LocalStorage(tmp_path)
+    for name in ("list", "write", "read", "delete"):
+        monkeypatch.setattr(storage, name, away)
+    kept = kept_bands(storage)
+    rows = list(make(engine).bands(picture(700, 60), JobLane(FOREVER), kept))
+    assert len(np.concatenate(rows)) == 2800
+    kept.drop()
 
 
 def test_a_job_whose_rows_are_no_longer_wanted_leaves_the_device(make: Make, engine: UpscaleEngine) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imagery.contracts import BlobRef, GpuHealth, GpuRequest
+from imagery.contracts import BlobRef, GpuHealth, GpuRequest, GpuTicket
 from imagery.environment import read
 from imagery.gpu_client import (
     GpuBusyError,
@@ -22,7 +21,7 @@ from imagery.gpu_client import (
     GpuFailedError,
     GpuNoReplicaError,
     GpuRejectedError,
-    GpuTimeoutError,
+    GpuWorkingError,
 )
 from imagery.settings import Settings
 from testbed.ports import free_port
@@ -78,7 +77,7 @@ def client(answers: Answers) -> Iterator[GpuClient]:
     async def endpoint(request: Request) -> Response:
         return await answers(request)
 
-    server = Server(Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST"])]))
+    server = Server(Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST", "DELETE"])]))
     yield GpuClient(read(Settings, {"GPU_SERVICE_URL": server.url, "GPU_RETRY": "timeout_s=1"}))
     server.stop()
 
@@ -90,11 +89,37 @@ def error_of(client: GpuClient) -> GpuError:
 
 
 def test_a_report_comes_back_and_the_deadline_goes_out(client: GpuClient, answers: Answers) -> None:
-    report = client.remove_background(ORDER, soon())
+    deadline = soon()
+    report = client.remove_background(ORDER, deadline)
     assert (report.width, report.model) == (4, "m")
     asked = answers.asked[0]
     assert asked["x-job-id"] == "j"
-    assert 0 < float(asked["x-deadline"]) - time.time() <= 1.01, "the nearer limit counts"
+    assert abs(float(asked["x-deadline"]) - deadline.timestamp()) < 0.01, "the job's own, not the call's"
+    assert asked["prefer"] == "wait=0", "a call of one second has no time to wait"
+
+
+def test_work_that_goes_on_is_found_again_by_its_ticket(client: GpuClient, answers: Answers) -> None:
+    progress = {"stage": "realesrgan", "work_id": "w1", "tiles_done": 3, "tiles_total": 8, "expected_s": 41.0}
+    answers.status, answers.body = 202, json.dumps(progress)
+    answers.headers = {"Retry-After": "41", "Set-Cookie": "acaAffinity=r1; Path=/; HttpOnly"}
+    error = error_of(client)
+    assert isinstance(error, GpuWorkingError)
+    assert (error.retry_after_s, error.ticket) == (41, GpuTicket(work_id="w1", cookie="acaAffinity=r1"))
+    assert "3 of 8 tiles" in error.message
+    answers.headers = {}
+    with pytest.raises(GpuWorkingError) as again:
+        client.upscale(ORDER, soon(), error.ticket)
+    assert again.value.ticket == error.ticket, "ingress need not set it again"
+    client.progress("j", error.ticket)
+    assert client.cancel("j", error.ticket)
+    error_of(client)
+    cookies = [asked.get("cookie") for asked in answers.asked]
+    assert cookies == [None, *["acaAffinity=r1"] * 3, None], "another job goes to any replica"
+
+
+def test_progress_that_can_not_be_read_is_a_failure(client: GpuClient, answers: Answers) -> None:
+    answers.status, answers.body = 202, "[]"
+    assert error_of(client).code == "gpu_bad_answer"
 
 
 MEANINGS: list[tuple[int, str, type[GpuError], bool]] = [
@@ -133,12 +158,20 @@ def test_a_busy_service_says_when_to_come_back(
     assert error.retry_after_s == 7.5
 
 
-@pytest.mark.parametrize("body", ["<html>bad gateway</html>", "", "{}", "[1]"])
-def test_a_gateway_without_a_replica_is_unreachable(client: GpuClient, answers: Answers, body: str) -> None:
-    answers.status, answers.body = 503, body
+@pytest.mark.parametrize("body", ["<html>bad gateway</html>", "", "{}", "[1]", "stream timeout"])
+@pytest.mark.parametrize("status", [408, 502, 503, 504])
+def test_a_gateway_without_a_replica_means_that_one_starts(
+    client: GpuClient, answers: Answers, status: int, body: str
+) -> None:
+    answers.status, answers.body = status, body
     error = error_of(client)
-    assert isinstance(error, GpuNoReplicaError)
-    assert error.retryable
+    assert (type(error), error.code, error.retryable) == (GpuNoReplicaError, "gpu_starting", True)
+
+
+def test_an_address_of_somebody_else_is_unreachable(client: GpuClient, answers: Answers) -> None:
+    answers.status, answers.body = 405, "<html>method not allowed</html>"
+    error = error_of(client)
+    assert (type(error), error.code) == (GpuNoReplicaError, "gpu_unreachable")
 
 
 def test_nonsense_with_200_is_a_failure(client: GpuClient, answers: Answers) -> None:
@@ -146,15 +179,20 @@ def test_nonsense_with_200_is_a_failure(client: GpuClient, answers: Answers) -> 
     assert error_of(client).code == "gpu_bad_answer"
 
 
-def test_silence_is_a_time_out(client: GpuClient, answers: Answers) -> None:
+def test_silence_is_a_start_or_a_time_out_of_who_has_worked_before(
+    client: GpuClient, answers: Answers
+) -> None:
     answers.delay_s = 3.0
     error = error_of(client)
-    assert (type(error), error.code) == (GpuTimeoutError, "gpu_timeout")
+    assert (type(error), error.code) == (GpuNoReplicaError, "gpu_starting")
+    with pytest.raises(GpuNoReplicaError) as later:
+        client.upscale(ORDER, soon(), GpuTicket(work_id="w1"))
+    assert later.value.code == "gpu_timeout"
 
 
-def test_a_closed_port_is_unreachable() -> None:
+def test_a_closed_port_means_that_one_starts() -> None:
     client = GpuClient(read(Settings, {"GPU_SERVICE_URL": f"http://127.0.0.1:{free_port()}"}))
-    assert error_of(client).code == "gpu_unreachable"
+    assert error_of(client).code == "gpu_starting"
     assert client.health() is None
 
 

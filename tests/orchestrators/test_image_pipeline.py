@@ -134,6 +134,19 @@ def test_waits_are_bounded_in_number() -> None:
     assert "place" not in done.calls()
 
 
+def test_a_stage_is_told_how_often_it_has_waited() -> None:
+    told: list[tuple[str, int]] = []
+    script = Script(upscale=[{"outcome": "retry_later", "retry_after_s": 5}] * 2)
+
+    def record(name: str, given: dict[str, Any]) -> Any:
+        told.append((name, given.get("waits", 0)))
+        return script(name, given)
+
+    Run("image_pipeline", pipeline(), record)
+    assert [waits for name, waits in told if name == "upscale"] == [0, 1, 2]
+    assert [waits for name, waits in told if name == "place"] == [0]
+
+
 def test_no_wait_outlasts_the_deadline() -> None:
     script = Script(remove_background=[{"outcome": "retry_later", "retry_after_s": 999_999}])
     done = run(script)

@@ -817,7 +817,8 @@ export interface components {
             /**
              * @default {
              *       "running": 0,
-             *       "limit": 0
+             *       "limit": 0,
+             *       "expected_s": 0
              *     }
              */
             queue: components["schemas"]["GpuQueue"];
@@ -826,12 +827,14 @@ export interface components {
             /** @default 0 */
             vram_peak_gb: number;
         };
-        /** @description Requests that one replica works on, and how many it admits. */
+        /** @description Works of one replica, how many it admits, and when all will have ended, seconds from now. */
         GpuQueue: {
             /** @default 0 */
             running: number;
             /** @default 0 */
             limit: number;
+            /** @default 0 */
+            expected_s: number;
         };
         /** @description What the GPU service said of itself when it last answered; nobody has asked it since. */
         GpuReading: {
@@ -1241,7 +1244,17 @@ export interface components {
             state: components["schemas"]["StageState"];
             /** @description How often the stage was started. */
             attempt: number;
+            /** @description Why it was started again, if it was. */
+            repeat_reason: string | null;
+            /**
+             * @description How often another GPU replica took it over.
+             * @default 0
+             */
+            restarts: number;
+            /** @description Of the work, without waiting at the GPU. */
             duration_ms: number | null;
+            /** @description While the GPU worked for others. */
+            waited_ms: number | null;
             vram_used_gb: number | null;
             /** @default 0 */
             cost_usd: number;
@@ -1261,6 +1274,8 @@ export interface components {
             /** @description While upscaling. */
             tiles_done: number | null;
             tiles_total: number | null;
+            /** @description Seconds to the expected end at the GPU. */
+            expected_s: number | null;
             /** @description Link to the stage's picture. */
             output: string | null;
             error: components["schemas"]["JobError"] | null;

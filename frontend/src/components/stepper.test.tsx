@@ -46,6 +46,28 @@ describe('Stepper', () => {
     expect(step({ state: 'RUNNING', queue_ahead: 3 })).toHaveTextContent('Queued at GPU, 3 ahead');
   });
 
+  it('tells work and waiting apart', () => {
+    const element = step({ state: 'SUCCEEDED', duration_ms: 5801, waited_ms: 61_000 });
+    expect(element).toHaveTextContent('5.8 s');
+    expect(element).toHaveTextContent('waited 1:01 min');
+  });
+
+  it('says how long an upscale under way will take', () => {
+    const element = step({ state: 'RUNNING', tiles_done: 3, tiles_total: 12, expected_s: 41 });
+    expect(element).toHaveTextContent('3 of 12 tiles, about 41.0 s left');
+  });
+
+  it('says why a stage was tried again', () => {
+    expect(step({ state: 'RUNNING', attempt: 2, repeat_reason: 'It broke.' })).toHaveTextContent(
+      'Tried again: It broke.',
+    );
+  });
+
+  it('says that a replica has gone', () => {
+    const element = step({ state: 'RUNNING', restarts: 1, repeat_reason: 'The replica is gone.' });
+    expect(element).toHaveTextContent('Taken over: The replica is gone.');
+  });
+
   it('shows why a stage failed', () => {
     const error = { code: 'no_subject_found', message: 'There is nothing in the foreground.', stage: null } as const;
     expect(step({ state: 'FAILED', error })).toHaveTextContent('There is nothing in the foreground.');

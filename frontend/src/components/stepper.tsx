@@ -55,6 +55,7 @@ function Step({ stage, isLast }: { stage: StageStatus; isLast: boolean }) {
           <Badge tone={TONES[stage.state]}>{STAGE_STATE_WORDS[stage.state]}</Badge>
           {stage.cached && <Badge tone="ok">Cached</Badge>}
           {stage.attempt > 0 && <span>attempt {stage.attempt}</span>}
+          {(stage.waited_ms ?? 0) >= 1000 && <span>waited {duration(stage.waited_ms ?? 0)}</span>}
           {stage.vram_used_gb !== null && <span>{stage.vram_used_gb.toFixed(1)} GB VRAM</span>}
           {stage.cost_usd > 0 && <span className="font-medium text-ink">{usd(stage.cost_usd)}</span>}
         </div>
@@ -66,7 +67,7 @@ function Step({ stage, isLast }: { stage: StageStatus; isLast: boolean }) {
 
 function Doing({ stage }: { stage: StageStatus }) {
   const reason = waitReason(stage);
-  const { tiles_done: done, tiles_total: total } = stage;
+  const { tiles_done: done, tiles_total: total, expected_s: left } = stage;
   const hasTiles = stage.state === 'RUNNING' && typeof done === 'number' && typeof total === 'number' && total > 0;
   const hasFailed = stage.state === 'FAILED' || stage.state === 'REJECTED';
   return (
@@ -81,9 +82,14 @@ function Doing({ stage }: { stage: StageStatus }) {
         <div className="mt-2.5">
           <ProgressBar value={done / total} label="Tiles upscaled" />
           <p className="mt-1 text-xs text-muted">
-            {done} of {total} tiles
+            {done} of {total} tiles{left !== null && left >= 1 && `, about ${duration(left * 1000)} left`}
           </p>
         </div>
+      )}
+      {stage.repeat_reason && (
+        <p className="mt-1 text-xs break-words text-muted">
+          {stage.restarts > 0 ? 'Taken over' : 'Tried again'}: {stage.repeat_reason}
+        </p>
       )}
       {hasFailed && stage.error && <p className="mt-2 text-xs break-words text-bad">{stage.error.message}</p>}
     </>

@@ -6,7 +6,10 @@ export function stage(change: Partial<StageStatus> = {}): StageStatus {
     stage: 'realesrgan',
     state: 'PENDING',
     attempt: 0,
+    repeat_reason: null,
+    restarts: 0,
     duration_ms: null,
+    waited_ms: null,
     vram_used_gb: null,
     cost_usd: 0,
     cached: false,
@@ -17,6 +20,7 @@ export function stage(change: Partial<StageStatus> = {}): StageStatus {
     queue_ahead: null,
     tiles_done: null,
     tiles_total: null,
+    expected_s: null,
     error: null,
     ...change,
   };
