@@ -239,11 +239,11 @@ def test_gpu_time_is_in_vain_only_when_no_provider_is_left(
     job_id, other = make_job(both), make_job(both)
     place(message(job_id))
     assert both.circuits.state(FIRST).last_error == "nano_banana_forbidden"
-    assert cut_out(other)["error_code"] == "gpu_unreachable"
+    assert cut_out(other)["error_code"] == "gpu_starting"
     google.revoked = 10
     assert place(message(other))["outcome"] == StageOutcome.RETRY_LATER
     assert both.circuits.state(SECOND).last_error == "nano_banana_forbidden"
     assert cut_out(other)["error_code"] == "circuit_open"
     google.revoked = 0
     both.circuits.close_by_hand(SECOND, "olga")
-    assert cut_out(other)["error_code"] == "gpu_unreachable"
+    assert cut_out(other)["error_code"] == "gpu_starting"
