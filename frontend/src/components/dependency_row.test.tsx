@@ -17,7 +17,7 @@ function reading(age_s: number, change: object = {}): DependencyHealth['reading'
     device: 'cuda',
     replica: 'r1',
     models: {},
-    queue: { running: 0, limit: 16 },
+    queue: { running: 0, limit: 16, expected_s: 0 },
     vram_used_gb: 3.24,
     vram_peak_gb: 5.2,
     ...change,
