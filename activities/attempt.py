@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ from imagery.backoff import patient_s, queue_s
 from imagery.contracts import BlobRef, JobOptions, Stage, StageInput, StageOutcome, StageResult, stage_output
 from imagery.database.circuits import CircuitOpenError
 from imagery.database.ledger import Reservation
+from imagery.database.signatures import Signature
 from imagery.database.stages import BegunStage
 from imagery.database.tables import ImageJob, utc_now
 from imagery.services import Services
@@ -23,6 +25,15 @@ class TransientStageError(Exception):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
+
+
+def _copy(attempt: Attempt, source: BlobRef) -> Signature | StageResult | None:
+    attempt.services.storage.copy(source, attempt.target)
+    return None
+
+
+# how a result is taken over: what it says of itself, or why the stage waits or fails instead
+Take = Callable[["Attempt", BlobRef], Signature | StageResult | None]
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,7 @@ class Attempt:
         vram_used_gb: float | None = None,
         content_hash: str | None = None,
         cached: bool = False,
+        signature: Signature | None = None,
     ) -> StageResult:
         """Record that the result stands at ``target``."""
         self.services.stages.succeed(
@@ -83,6 +95,7 @@ class Attempt:
             vram_used_gb=vram_used_gb,
             content_hash=content_hash,
             cached=cached,
+            signature=signature,
         )
         return self.stands_at(self.target)
 
@@ -90,11 +103,16 @@ class Attempt:
         """Record that the paid call was answered, whatever becomes of its picture."""
         self.services.stages.settle(self.services.ledger, self.job_id, self.stage)
 
-    def succeed_paid(self) -> StageResult:
+    def succeed_paid(self, signature: Signature | None = None) -> StageResult:
         """Record that the result was paid and stands at ``target``, and keep it for later jobs."""
         services = self.services
         cost_usd = services.stages.succeed_paid(
-            services.ledger, services.stage_cache, self.job_id, self.stage, self.target
+            services.ledger,
+            services.stage_cache,
+            self.job_id,
+            self.stage,
+            self.target,
+            signature=signature,
         )
         return self.stands_at(self.target, cost_usd)
 
@@ -123,8 +141,7 @@ class Attempt:
 
     def later(self, code: str, message: str, after_s: float) -> StageResult:
         """Record that the stage was asked to wait ``after_s`` seconds; the waits grow from look to look."""
-        allowed_s = self.services.settings.jobs.deadline_s
-        wait_s = queue_s(patient_s(after_s, self.begun.attempt, allowed_s))
+        wait_s = self.wait_s(after_s)
         until = utc_now() + timedelta(seconds=wait_s)
         self.services.stages.wait(self.job_id, self.stage, code, message, until)
         return StageResult(
@@ -135,6 +152,10 @@ class Attempt:
             retry_after_s=wait_s,
         )
 
+    def wait_s(self, after_s: float) -> int:
+        """Seconds that ``later`` would make of ``after_s``."""
+        return queue_s(patient_s(after_s, self.begun.attempt, self.services.settings.jobs.deadline_s))
+
     def circuit_open(self, error: CircuitOpenError) -> StageResult:
         """Record that the stage waits for a dependency that nobody calls now."""
         return self.later(error.code, str(error), error.wait_s)
@@ -144,11 +165,11 @@ class Attempt:
         self.services.stages.wait(self.job_id, self.stage, code, message)
         return TransientStageError(code, message)
 
-    def reuse(self, reservation: Reservation | None = None) -> StageResult | None:
+    def reuse(self, reservation: Reservation | None = None, take: Take = _copy) -> StageResult | None:
         """Take over what an earlier job made of the same input. Returns None if there is nothing to take.
 
-        A ``reservation`` for what is taken over is released. Raises ``TransientStageError`` where a paid
-        picture is there and can't be copied.
+        ``take`` brings it to ``target``. A ``reservation`` for what is taken over is released. Raises
+        ``TransientStageError`` where a paid picture is there and can't be copied.
         """
         cache, key = self.services.stage_cache, self.services.stage_cache.key(self.job, self.stage)
         if key is None or self.options.fresh:
@@ -158,7 +179,7 @@ class Attempt:
             return None
         source = BlobRef(container=entry.output_container, name=entry.output_name)
         try:
-            self.services.storage.copy(source, self.target)
+            taken = take(self, source)
         except BlobNotFoundError:
             cache.forget(key, entry.job_id)
             return None
@@ -174,7 +195,9 @@ class Attempt:
             raise self.transient("storage_unavailable", str(error)) from error
         if reservation is not None:
             self.services.ledger.release(reservation.entry_id, "an earlier job has paid for the same picture")
-        outcome = self.succeed(cached=True)
+        if isinstance(taken, StageResult):
+            return taken
+        outcome = self.succeed(cached=True, signature=taken)
         cache.used(key, self.job_id, self.target)
         return outcome
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 from PIL import Image
 
 from activities.attempt import Attempt
+from activities.signing import LOOK_AGAIN_S, PAID, PNG, already_signed, signed, take_signed
 from imagery.contracts import BlobRef, CheckResult, StageResult, paid_answer
+from imagery.database.ledger import Reservation
+from imagery.database.signatures import Signature
 from imagery.guardrail.content_safety import ContentSafetyUnavailableError
 from imagery.guardrail.sandbox import SandboxError
 from imagery.guardrail.turns import Turn
@@ -17,9 +21,6 @@ from imagery.storage import StorageError
 from imagery.telemetry.logs import get_logger
 
 _log = get_logger(__name__)
-_LOOK_AGAIN_S = 5.0
-_PNG = "image/png"
-_PAID = "The picture is paid and kept; what is left to do costs nothing."
 REJECTED = "placed_picture_rejected"
 
 
@@ -37,29 +38,57 @@ def stored_answer(attempt: Attempt) -> BlobRef | None:
 
 
 def deliver(attempt: Attempt, answer: BlobRef) -> StageResult:
-    """Settle what was paid, then derive the picture, judge it and give it its name.
+    """Settle what was paid, then derive the picture, judge it, sign it and give it its name.
 
     A step that can't be taken now is waited for, up to the job's deadline.
     """
     attempt.settle()
-    services = attempt.services
+    return _waiting(attempt, lambda: _deliver(attempt, answer))
+
+
+def finish(attempt: Attempt) -> StageResult:
+    """Record a picture that an attempt has stored and could not record."""
+    return _waiting(attempt, lambda: already_signed(attempt))
+
+
+def take(attempt: Attempt, reservation: Reservation | None = None) -> StageResult | None:
+    """Take a paid picture over from an earlier job, signed for this one. See ``Attempt.reuse``."""
     try:
-        picture = derive(services.storage.read(answer))
-        objection = services.guardrail.judge(picture, Turn(attempt.job.owner_id))
-        if objection is not None:
-            return _rejected(attempt, answer, objection)
-        services.storage.write(attempt.target, picture, _PNG, overwrite=False)
+        return attempt.reuse(reservation, take_signed)
+    except SandboxError as error:
+        if reservation is not None:
+            attempt.services.ledger.release(reservation.entry_id, "its picture is paid, and waits")
+        return attempt.later(error.code, f"{PAID} {error}", LOOK_AGAIN_S)
+
+
+def _deliver(attempt: Attempt, answer: BlobRef) -> Signature | StageResult | None:
+    services = attempt.services
+    came = services.storage.read(answer)
+    picture = derive(came)
+    objection = services.guardrail.judge(picture, Turn(attempt.job.owner_id))
+    if objection is not None:
+        return _rejected(attempt, answer, objection)
+    delivery = signed(attempt, picture, came)
+    if isinstance(delivery, StageResult):
+        return delivery
+    services.storage.write(attempt.target, delivery.data, PNG, overwrite=False)
+    return delivery.signature
+
+
+def _waiting(attempt: Attempt, step: Callable[[], Signature | StageResult | None]) -> StageResult:
+    try:
+        done = step()
     except (SandboxError, ContentSafetyUnavailableError) as error:
-        return attempt.later(error.code, f"{_PAID} {error}", _LOOK_AGAIN_S)
+        return attempt.later(error.code, f"{PAID} {error}", LOOK_AGAIN_S)
     except StorageError as error:
         _log.warning("delivery_failed", error=str(error))
-        return attempt.later("storage_unavailable", f"{_PAID} The store does not respond.", _LOOK_AGAIN_S)
+        return attempt.later("storage_unavailable", f"{PAID} The store does not respond.", LOOK_AGAIN_S)
     except Exception as error:
         # to give up would mean to pay again: the job waits for whoever mends it, up to its deadline
         _log.exception("delivery_failed")
         why = f"An unexpected {type(error).__name__} interrupted it."
-        return attempt.later("delivery_failed", f"{_PAID} {why}", _LOOK_AGAIN_S)
-    return attempt.succeed_paid()
+        return attempt.later("delivery_failed", f"{PAID} {why}", LOOK_AGAIN_S)
+    return done if isinstance(done, StageResult) else attempt.succeed_paid(done)
 
 
 def derive(answer: bytes) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from activities.attempt import Attempt
-from activities.deliver import deliver, stored_answer
+from activities.deliver import deliver, finish, stored_answer, take
 from activities.paid_call import (
     LOOK_AGAIN_S,
     PAYMENT_UNKNOWN,
@@ -48,7 +48,7 @@ def work(attempt: Attempt) -> StageResult:
     services = attempt.services
     if attempt.is_stored():
         # an earlier attempt stored the judged picture and died before it could say so
-        return attempt.succeed_paid()
+        return finish(attempt)
     answer = stored_answer(attempt)
     if answer is not None:
         return deliver(attempt, answer)
@@ -56,7 +56,7 @@ def work(attempt: Attempt) -> StageResult:
         # whoever was to end it for the job that was asked for has died before that
         return attempt.cancel()
     if not services.ledger.has_unknown(attempt.job_id):
-        reused = attempt.reuse()
+        reused = take(attempt)
         if reused is not None:
             return reused
     lease_s = services.settings.nano_banana.retry.longest_s + _LEASE_MARGIN_S
@@ -124,7 +124,7 @@ def _reserve(
             # why the attempt before this one ended, not why the first provider did not do it just now
             reservation = replace(reservation, released_for=each.reservation.released_for)
     # another job may have paid for the same picture since this attempt looked
-    return attempt.reuse(reservation) or pay(attempt, reservation, provider, circuit)
+    return take(attempt, reservation) or pay(attempt, reservation, provider, circuit)
 
 
 def _over_budget(attempt: Attempt, error: BudgetExhaustedError) -> StageResult:
@@ -145,7 +145,7 @@ def _standing(attempt: Attempt, reservation: Reservation) -> StageResult:
         return pending(attempt, reservation.wait_s or LOOK_AGAIN_S)
     if attempt.is_stored():
         # another attempt has stored it since this one looked
-        return attempt.succeed_paid()
+        return finish(attempt)
     if reservation.refused_for is not None:
         return attempt.fail(reservation.refused_for, "The image model made no picture, and charged for that.")
     answer = stored_answer(attempt)

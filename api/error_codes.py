@@ -99,6 +99,9 @@ ERROR_CODES = (
     "unsafe_prompt",
     "unsupported_image_type",
     # content credentials
+    "broken_credentials",
+    "made_by_ai",
+    "provenance_not_found",
     "signing_failed",
     "signing_misconfigured",
     "signing_refused",

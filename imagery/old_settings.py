@@ -52,6 +52,7 @@ NOW = {
     "QUOTA_JOBS_PER_MINUTE": ("QUOTA", "jobs_per_minute"),
     "QUOTA_CONCURRENT_JOBS": ("QUOTA", "concurrent_jobs"),
     "QUOTA_USD_PER_DAY": ("QUOTA", "usd_per_day"),
+    "BATCH_PARALLEL": ("QUOTA", "batch_parallel"),
     "CALLBACK_TIMEOUT_S": ("CALLBACK_RETRY", "timeout_s"),
     "CALLBACK_RETRY_FIRST_S": ("CALLBACK_RETRY", "first_s"),
     "CALLBACK_RETRY_COEFFICIENT": ("CALLBACK_RETRY", "coefficient"),

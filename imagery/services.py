@@ -28,6 +28,7 @@ from imagery.database.tickets import Tickets
 from imagery.database.users import Users
 from imagery.gpu_client import GpuClient
 from imagery.guardrail.examine import Guardrail
+from imagery.provenance.sign import PictureSigners
 from imagery.providers.choice import make_providers
 from imagery.providers.protocol import Provider
 from imagery.settings import Settings, get_settings
@@ -70,6 +71,7 @@ class Services:
     gpu_answers: GpuAnswers
     nano_banana: Provider
     fallback: Provider | None
+    picture_signers: PictureSigners
 
     @property
     def paid_routes(self) -> tuple[PaidRoute, ...]:
@@ -119,4 +121,5 @@ def get_services() -> Services:
         gpu_answers=GpuAnswers(database),
         nano_banana=first,
         fallback=next(iter(others), None),
+        picture_signers=PictureSigners(settings),
     )

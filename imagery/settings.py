@@ -395,6 +395,7 @@ class QuotaWords(Words):
     jobs_per_minute: int = Field(120, ge=0, description="jobs started in a minute")
     concurrent_jobs: int = Field(200, ge=0, description="jobs that are open at once")
     usd_per_day: float = Field(20.0, ge=0, description="USD spent in a day (UTC)")
+    batch_parallel: int = Field(8, gt=0, description="jobs of one batch that run at once")
 
 
 class PictureWords(Words):
@@ -414,6 +415,10 @@ class PictureWords(Words):
     max_nsfw_score: float = Field(
         0.8, ge=0, le=1, description="highest accepted score of the open_nsfw network; 1: off"
     )
+    refuse_broken: bool = Field(
+        False, description="refuse a picture that was changed since its Content Credentials were signed"
+    )
+    refuse_ai: bool = Field(False, description="refuse a picture that says a model made it")
 
 
 class SandboxWords(Words):
@@ -582,7 +587,6 @@ class JobSettings(Group):
     deadline_s: Annotated[float, Named("JOB_DEADLINE_S")] = Field(
         3600.0, gt=0, description="A job older than this is failed."
     )
-    batch_parallel: int = Field(8, gt=0, description="Jobs of a batch that run at once.")
     stage_cache: CacheScope = Field(
         CacheScope.USER,
         description="Whose finished stages a job may take over: user (one's own), shared, or off.",

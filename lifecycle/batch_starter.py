@@ -27,7 +27,7 @@ async def start_batch(client: df.DurableOrchestrationClient, batch_id: str, jobs
     settings = get_services().settings
     message = BatchInput(
         batch_id=batch_id,
-        parallel=settings.jobs.batch_parallel,
+        parallel=settings.jobs.quota.batch_parallel,
         job_deadline_s=settings.jobs.deadline_s,
         pipelines=[
             BatchItem(instance_id=job.instance_id, pipeline=pipeline_input(job, settings)) for job in jobs

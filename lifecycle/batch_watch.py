@@ -103,6 +103,6 @@ class BatchWatch:
         """Of the next jobs in turn, those whose orchestration has ended: only the next ones can have any."""
         jobs = await asyncio.to_thread(self._services.batches.open_jobs, look.batch_id)
         waiting = [job for job in jobs if job.state == JobState.QUEUED and look.runs(job)]
-        following = waiting[: self._services.settings.jobs.batch_parallel]
+        following = waiting[: self._services.settings.jobs.quota.batch_parallel]
         statuses = await runtime_statuses(self._client, (job.instance_id for job in following))
         return {job.job_id for job in following if statuses[job.instance_id] not in ALIVE | {None}}

@@ -85,7 +85,7 @@ class _Intake:
                 else:
                     self._refuse(index, request)
             # those before it may take all of their time; its own is counted from when its turn comes
-            parallel = get_services().settings.jobs.batch_parallel
+            parallel = get_services().settings.jobs.quota.batch_parallel
             turns = [place // parallel + 1 for place in range(len(wanted))]
             yield from zip(wanted, pool.map(order_of, named.values(), turns), strict=True)
 

@@ -181,13 +181,16 @@ async def get_image(
     """
     view = await load(job_id, caller)
     if view.job.expired_at is not None:
-        detail = (
-            f"The pictures of this job were deleted on {view.job.expired_at:%Y-%m-%d} because of their age."
-        )
-        raise ApiError(410, "image_expired", detail, job_id=job_id)
+        raise expired(view.job)
     if width is not None:
         thumbnails.check(caller.user_id)
     return await in_waiting_thread(_deliver, view.job, stage, width)
+
+
+def expired(job: ImageJob) -> ApiError:
+    """What is said of a job whose pictures are gone."""
+    detail = f"The pictures of this job were deleted on {job.expired_at:%Y-%m-%d} because of their age."
+    return ApiError(410, "image_expired", detail, job_id=job.job_id)
 
 
 def _picture(job: ImageJob, stage: PictureName, width: int | None) -> BlobRef:

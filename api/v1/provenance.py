@@ -1,4 +1,4 @@
-"""``POST /provenance/verify``: what a file says of where it comes from."""
+"""What a file, or a job's delivered picture, says of where it comes from."""
 
 from __future__ import annotations
 
@@ -7,17 +7,45 @@ from typing import Annotated
 from fastapi import APIRouter, File, UploadFile
 
 from api.auth import Caller
+from api.errors import ApiError
 from api.guarded import in_waiting_thread
 from api.pace import verifications
 from api.problems import problems
+from api.v1.jobs import expired
+from api.v1.status import load
+from imagery.contracts import Stage, stage_output
 from imagery.guardrail.turns import Rank, Turn
 from imagery.provenance.credentials import Credentials
 from imagery.services import get_services
+from imagery.storage import BlobNotFoundError
 
-router = APIRouter(prefix="/provenance", tags=["provenance"])
+router = APIRouter(tags=["provenance"])
 
 
-@router.post("/verify", responses=problems(400, 422, 429))
+@router.get("/jobs/{job_id}/provenance", responses=problems(404, 410, 429))
+async def get_provenance(caller: Caller, job_id: str) -> Credentials:
+    """Read what a job's delivered picture says of itself: who signed it, what was done, from what.
+
+    The file itself is read, so it is what a reader elsewhere finds in it.
+    """
+    view = await load(job_id, caller)
+    if view.job.expired_at is not None:
+        raise expired(view.job)
+    verifications.check(caller.user_id)
+    return await in_waiting_thread(_of_job, job_id, caller.user_id)
+
+
+def _of_job(job_id: str, owner: str) -> Credentials:
+    services = get_services()
+    try:
+        data = services.storage.read(stage_output(job_id, Stage.NANO_BANANA))
+    except BlobNotFoundError:
+        detail = "The job has delivered no picture yet. Look at its status."
+        raise ApiError(404, "provenance_not_found", detail, job_id=job_id) from None
+    return services.guardrail.credentials(data, Turn(owner, Rank.VALIDATION))
+
+
+@router.post("/provenance/verify", responses=problems(400, 422, 429))
 async def verify_file(
     caller: Caller,
     file: Annotated[UploadFile, File(description="A file of any kind.")],

@@ -22,6 +22,7 @@ from imagery.contracts.jobs import (
     ThinkingLevel,
     paid_answer,
     stage_output,
+    taken_answer,
 )
 from imagery.contracts.message import JsonObject, Message
 from imagery.contracts.reports import CheckResult, GuardrailReport, Problem
@@ -81,4 +82,5 @@ __all__ = [
     "ThinkingLevel",
     "paid_answer",
     "stage_output",
+    "taken_answer",
 ]

@@ -100,6 +100,12 @@ def paid_answer(job_id: str, stage: Stage, run: int) -> BlobRef:
     return BlobRef(container=JOBS, name=f"{job_id}/{name}-{run}.answer")
 
 
+def taken_answer(job_id: str, stage: Stage) -> BlobRef:
+    """Where a copy of the paid answer is kept by a job that took the picture over from an earlier one."""
+    name = _OUTPUT_NAMES[stage].removesuffix(".png")
+    return BlobRef(container=JOBS, name=f"{job_id}/{name}-taken.answer")
+
+
 class AspectRatio(StrEnum):
     """Aspect ratios of the placed picture; not every image model makes the last four."""
 

@@ -35,6 +35,7 @@ class Metric(StrEnum):
     AVOIDED_PICTURES = "avoided_pictures"  # reason
     VALIDATIONS = "validations"  # verdict
     CACHE_HITS = "cache_hits"  # stage
+    SIGNED = "signed"  # state of the delivered picture's Content Credentials
     LATENCY_SUM = "latency_sum"  # stage; microseconds
     LATENCY_BUCKET = "latency_bucket"  # stage/bound: durations beyond the bound before, up to this one
 

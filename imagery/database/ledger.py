@@ -235,6 +235,13 @@ class Ledger:
             entries = entries_of(session, job_id, stage)
         return [entry.attempt_group for entry in reversed(entries) if may_be_answered(entry, run)]
 
+    def answered_model(self, job_id: str, run: int, stage: Stage) -> str | None:
+        """The model behind the newest answer that ``run`` may use. Returns None if no call says."""
+        with self._database.read() as session:
+            entries = entries_of(session, job_id, stage)
+        usable = [entry for entry in reversed(entries) if may_be_answered(entry, run)]
+        return next((entry.answered_model or entry.model for entry in usable), None)
+
     def release(self, entry_id: int, note: str) -> None:
         """Release the reservation: nothing was charged."""
         self._finish(entry_id, SpendState.RELEASED, note)

@@ -115,7 +115,7 @@ class Quotas:
         """Raise ``QuotaExceededError`` if one more batch may not begin now.
 
         It counts as one job of the minute, however many items it has, and its items count as open only
-        from when their turn comes: those that wait do not run, and ``BATCH_PARALLEL`` bounds those that
+        from when their turn comes: those that wait do not run, and ``batch_parallel`` bounds those that
         do. Each of them needs its money from the beginning, see ``item_check``.
         """
         user = _locked(session, owner_id)

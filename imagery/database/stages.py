@@ -15,6 +15,7 @@ from imagery.database.events import record
 from imagery.database.job_rows import enter, lock_job, stage_row
 from imagery.database.ledger import Ledger
 from imagery.database.savings import count_taken_over
+from imagery.database.signatures import Signature, record_signature
 from imagery.database.stage_cache import StageCache
 from imagery.database.tables import ImageJob, StageRun, utc_now
 from imagery.prices import Prices
@@ -80,6 +81,7 @@ class Stages:
         duration_ms: float | None = None,
         cached: bool = False,
         content_hash: str | None = None,
+        signature: Signature | None = None,
     ) -> None:
         """Record the stage's result. ``duration_ms`` defaults to the time since the attempt began."""
         with self._database.write() as session:
@@ -92,6 +94,7 @@ class Stages:
                 duration_ms=duration_ms,
                 cached=cached,
                 content_hash=content_hash,
+                signature=signature,
             )
 
     def settle(self, ledger: Ledger, job_id: str, stage: Stage) -> None:
@@ -106,7 +109,14 @@ class Stages:
                 row.cost_usd, job.updated_at = cost_usd, utc_now()
 
     def succeed_paid(
-        self, ledger: Ledger, cache: StageCache, job_id: str, stage: Stage, output: BlobRef
+        self,
+        ledger: Ledger,
+        cache: StageCache,
+        job_id: str,
+        stage: Stage,
+        output: BlobRef,
+        *,
+        signature: Signature | None = None,
     ) -> float:
         """Settle the stage's paid call, record its result and keep it for later jobs: all or nothing.
 
@@ -115,7 +125,7 @@ class Stages:
         """
         with self._database.write() as session:
             cost_usd = ledger.settle(session, job_id, stage)
-            self._succeed(session, job_id, stage, output, cost_usd=cost_usd)
+            self._succeed(session, job_id, stage, output, cost_usd=cost_usd, signature=signature)
             cache.keep_in(session, job_id, stage, output)
         return cost_usd
 
@@ -131,6 +141,7 @@ class Stages:
         duration_ms: float | None = None,
         cached: bool = False,
         content_hash: str | None = None,
+        signature: Signature | None = None,
     ) -> None:
         job, row = _both(session, job_id, stage)
         if row.state == StageState.SUCCEEDED:
@@ -155,6 +166,8 @@ class Stages:
         record(session, job, "stage_finished", stage=stage, attempt=row.attempt, **measured)
         if row.duration_ms is not None:
             count_latency(session, job.owner_id, stage.value, row.duration_ms)
+        if signature is not None:
+            record_signature(session, job, stage, signature)
         if cached:
             count_taken_over(session, job, stage, self._prices)
 

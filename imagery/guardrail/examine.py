@@ -196,6 +196,7 @@ class Guardrail:
             "order": "examine",
             "declared_type": plain(declared_type or "", _MAX_TYPE),
             "limits": self._limits.to_json(),
+            "anchors": self._anchors,
             "picture": picture,
             "preview": self._content_safety.is_used,
         }

@@ -26,6 +26,8 @@ class PictureLimits(Message):
     max_nsfw_score: float
     blocked_picture_hashes: tuple[str, ...]
     blocked_prompt_words: tuple[str, ...]
+    refuse_broken: bool = False
+    refuse_ai: bool = False
     # frames or pages; only the first one is used
     max_frames: int = 1
     # of EXIF, XMP, ICC and the like, which is never kept
@@ -59,6 +61,8 @@ class PictureLimits(Message):
             max_nsfw_score=picture.max_nsfw_score,
             blocked_picture_hashes=guardrail.blocked_picture_hashes,
             blocked_prompt_words=guardrail.blocked_prompt_words,
+            refuse_broken=picture.refuse_broken,
+            refuse_ai=picture.refuse_ai,
         )
 
     @property

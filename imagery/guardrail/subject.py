@@ -22,11 +22,15 @@ _STRIP_PX = 64
 
 @dataclass(frozen=True)
 class GuardrailSubject:
-    """An untrusted file. ``declared_type`` is the content type that its sender declared."""
+    """An untrusted file. ``declared_type`` is the content type that its sender declared.
+
+    ``anchors``: certificates of the CAs whose signatures are trusted, as PEM.
+    """
 
     data: bytes
     declared_type: str | None
     limits: PictureLimits
+    anchors: str = ""
 
     @cached_property
     def header(self) -> PictureHeader:

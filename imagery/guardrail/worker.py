@@ -13,7 +13,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import c2pa
@@ -24,12 +23,12 @@ from imagery.bounded_picture import DECODE_ERRORS, open_picture
 from imagery.contracts import CheckResult
 from imagery.guardrail import rlimits, wire
 from imagery.guardrail.checks import OUTPUT_PHASES, PHASES, PictureCheck, not_measured
+from imagery.guardrail.checks.credentials import trusting
 from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import FORMATS, PictureError, cropped
 from imagery.guardrail.subject import GuardrailSubject
 from imagery.guardrail.walls import Walls, put_up_walls
 from imagery.provenance.reader import read
-from imagery.provenance.trust import reading_context
 
 OUT_OF_MEMORY = "out_of_memory"
 RAISED = "raised"
@@ -77,7 +76,8 @@ def _do(order: dict[str, Any], data: bytes) -> Answer:
 
 
 def _examine(order: dict[str, Any], data: bytes) -> Answer:
-    subject = GuardrailSubject(data, order["declared_type"], PictureLimits.from_json(order["limits"]))
+    limits = PictureLimits.from_json(order["limits"])
+    subject = GuardrailSubject(data, order["declared_type"], limits, order["anchors"])
     results, code = run_checks(subject)
     answer: dict[str, Any] = {"checks": [result.to_json() for result in results]}
     if any(result.name == "format" and result.passed for result in results):
@@ -133,12 +133,7 @@ def _thumbnail(order: dict[str, Any], data: bytes) -> Answer:
 
 def _credentials(order: dict[str, Any], data: bytes) -> Answer:
     """The file's Content Credentials. The summary has limits of its own, and may exceed a message's."""
-    return {}, [read(data, _trusting(order["anchors"])).model_dump_json().encode()]
-
-
-@lru_cache(maxsize=1)
-def _trusting(anchors_pem: str) -> c2pa.Context:
-    return reading_context(anchors_pem)
+    return {}, [read(data, trusting(order["anchors"])).model_dump_json().encode()]
 
 
 _ORDERS: dict[str, Callable[[dict[str, Any], bytes], Answer]] = {

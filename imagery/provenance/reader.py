@@ -31,6 +31,9 @@ from imagery.text import plain
 _NO_MANIFEST = (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported)
 # the box of a manifest store, and its kind
 _STORE_MARKS = (b"jumb", b"c2pa")
+# how JUMBF names a box that is one; a long text is found five times faster than a short one
+_STORE = b"jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
+_XMP_MARK = b"DigitalSourceType"
 _ELSEWHERE = "manifest.remote"
 # how the library's message begins for a manifest at another host; it has no class of its own
 _REMOTE = "Remote"
@@ -52,6 +55,14 @@ def read(data: bytes, context: c2pa.Context) -> Credentials:
     except (c2pa.C2paError, ValueError, RecursionError) as error:
         return _unread(data, error, says_ai=says_ai)
     return summary(store, says_ai=says_ai)
+
+
+def look(data: bytes, context: c2pa.Context) -> Credentials:
+    """The same as ``read``, faster for a file that says nothing: most of those that are sent."""
+    if _STORE in data:
+        return read(data, context)
+    sources = xmp.source_types(data) if _XMP_MARK in data else ()
+    return Credentials(state=CredentialsState.NONE, says_ai=any(source in AI_SOURCES for source in sources))
 
 
 def summary(store: dict[str, Any], *, says_ai: bool = False) -> Credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import threading
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -123,3 +124,19 @@ def make_picture_signer(settings: Settings) -> PictureSigner | None:
         return PictureSigner(make_signer(settings), trust_anchors(settings), words.timestamp)
     except SignerError as error:
         raise SigningError(str(error), error.code, retryable=error.retryable) from error
+
+
+class PictureSigners:
+    """The signer of this process, made when it is first asked for, so that no start fails because of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._made: PictureSigner | None = None
+
+    def get(self) -> PictureSigner | None:
+        """None where pictures are not signed. Raises ``SigningError``; the next call tries again."""
+        with self._lock:
+            if self._made is None:
+                self._made = make_picture_signer(self._settings)
+            return self._made

@@ -32,8 +32,10 @@ from imagery.database.engine import Database
 from imagery.database.gpu_answers import last_answer
 from imagery.database.money import SpendState, to_usd
 from imagery.database.savings import BUDGET, CACHE_HIT
+from imagery.database.signatures import UNSIGNED
 from imagery.database.spend_report import owned
 from imagery.database.tables import CircuitBreaker, ImageJob, utc_now
+from imagery.provenance.credentials import CredentialsState
 
 _STATE_NUMBERS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 _OPEN = [state for state in JobState if state in OPEN_STATES]
@@ -42,6 +44,12 @@ _REASONS = [*_UNPAID, BUDGET, CACHE_HIT]
 _OUTCOMES = [SpendState.SETTLED, SpendState.RELEASED, SpendState.UNKNOWN]
 _VERDICTS = ["admitted", "rejected"]
 _CACHED = [Stage.REMBG, Stage.REALESRGAN, Stage.NANO_BANANA]
+_SIGNED = [
+    CredentialsState.TRUSTED,
+    CredentialsState.VALID,
+    CredentialsState.BROKEN,
+    UNSIGNED,
+]
 _NEVER = Histogram([(bound, 0) for bound in [*map(str, BUCKETS_S), INFINITE]], 0.0)
 
 
@@ -112,6 +120,14 @@ def _counters(counts: Counts) -> Iterator[Metric]:
         "stage",
         _CACHED,
         counts.get(Counted.CACHE_HITS, {}),
+    )
+    yield _counter(
+        "pictures_signed",
+        "Delivered pictures by the state of their Content Credentials, the whole chain; unsigned: signing "
+        "failed, or no longer waited for.",
+        "state",
+        _SIGNED,
+        counts.get(Counted.SIGNED, {}),
     )
 
 

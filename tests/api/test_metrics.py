@@ -33,6 +33,7 @@ FAMILIES = {
     "nano_banana_spend_avoided_usd": "counter",
     "guardrail_validations": "counter",
     "stage_cache_hits": "counter",
+    "pictures_signed": "counter",
     "pipeline_latency_seconds": "histogram",
     "imagery_jobs_open": "gauge",
     "imagery_oldest_open_job_age_seconds": "gauge",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +13,18 @@ import psutil
 import pytest
 from fastapi import FastAPI
 
+from activities.place import place
 from api.app import create_app
+from imagery.contracts import StageOutcome
+from imagery.principal import Role
 from imagery.provenance.credentials import MAX_INGREDIENTS, MAX_TEXT, Credentials
 from imagery.provenance.local_authority import local_signer
 from imagery.provenance.signers import local_folder
 from imagery.services import Services
-from testbed.credentials import camera_photo
+from testbed.credentials import camera, camera_photo
 from testbed.hostile_manifests import hostile_manifests
 from testbed.pictures import encoded
+from tests.activities.test_signing import make_job, order
 from tests.api.test_app import call
 
 BOUNDARY = b"b0a1c2d3e4f5"
@@ -82,3 +87,15 @@ def test_a_hundred_hostile_manifests_get_an_answer_in_bounded_time_and_memory(
     assert largest < services.settings.guardrail.sandbox.memory_mb * _MB
     # what the host holds of each file is gone with it
     assert host.memory_info().rss - before < 200 * _MB
+
+
+def test_a_job_says_what_its_delivered_picture_says(app: FastAPI, services: Services) -> None:
+    job_id = make_job(services, str(uuid.uuid4()), camera_photo(camera()))
+    path = f"/api/v1/jobs/{job_id}/provenance"
+    headers = {"X-API-Key": services.users.create("ops", Role.OPERATOR)[1]}
+    answer = call(app, "GET", path, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (404, "provenance_not_found")
+    assert place(order(job_id))["outcome"] == StageOutcome.SUCCEEDED
+    found = call(app, "GET", path, headers=headers).json()
+    assert (found["state"], found["manifest"]["signer"]) == ("valid", "Imagery TEST signer")
+    assert {each["title"] for each in found["ingredients"]} == {"answer", "clean_photo", "photo"}

@@ -46,7 +46,7 @@ def services(
         "LOCAL_STORAGE_PATH": str(tmp_path / "store"),
         "DATABASE_URL": sqlite_with_schema(tmp_path / "imagery.db"),
         "RECONCILE": "grace_s=0 restarts=2",
-        "BATCH_PARALLEL": "2",
+        "QUOTA": "batch_parallel=2",
     }
     if request.param == "Azurite and PostgreSQL":
         azurite: Azurite = request.getfixturevalue("own_azurite")

@@ -5,6 +5,7 @@ to reject: pixels are allocated only where the header is fair, networks run only
 """
 
 from imagery.guardrail.checks.base import PictureCheck, not_measured
+from imagery.guardrail.checks.credentials import CredentialsCheck
 from imagery.guardrail.checks.file import DeclaredTypeCheck, FileSizeCheck, FormatCheck, PolyglotCheck
 from imagery.guardrail.checks.header import (
     FramesCheck,
@@ -29,6 +30,7 @@ PHASES: tuple[tuple[PictureCheck, ...], ...] = (
         SidesCheck(),
         MegapixelsCheck(),
         MetadataCheck(),
+        CredentialsCheck(),
     ),
     (DecodingCheck(),),
     (BlanknessCheck(), ExposureCheck(), SharpnessCheck(), BlockedPictureCheck()),

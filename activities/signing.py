@@ -1,0 +1,223 @@
+"""The paid picture says what it is: read what it was made from, sign it, and what it means if that fails.
+
+Nothing here pays. What can't be signed now is waited for, up to the job's deadline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from activities.attempt import Attempt
+from imagery.contracts import (
+    JOBS,
+    BlobRef,
+    Stage,
+    StageResult,
+    paid_answer,
+    taken_answer,
+)
+from imagery.database.signatures import Signature
+from imagery.database.tables import StageRun, utc_now
+from imagery.guardrail.pictures import CONTENT_TYPES
+from imagery.guardrail.sniff import sniff
+from imagery.guardrail.turns import Turn
+from imagery.png import has_manifest
+from imagery.provenance.credentials import NO_CREDENTIALS, Credentials, CredentialsState
+from imagery.provenance.manifest import CLAIM_GENERATOR, Role, Source, Statement, Step, StepKind, prompt_hash
+from imagery.provenance.sign import SigningError
+from imagery.settings import CredentialsMode
+from imagery.storage import BlobChangedError, BlobNotFoundError, BlobTooLargeError
+from imagery.telemetry.logs import get_logger
+
+_log = get_logger(__name__)
+PNG = "image/png"
+LOOK_AGAIN_S = 5.0
+# what signing and writing the picture take at most, and a look that comes late
+_BEFORE_DEADLINE_S = 60.0
+PAID = "The picture is paid and kept; what is left to do costs nothing."
+# of one source: more is not held in memory for a signature
+_MAX_SOURCE_BYTES = 256 * 2**20
+_GPU_STEPS = (
+    (StepKind.CUT_OUT, Stage.REMBG, "background removal"),
+    (StepKind.UPSCALE, Stage.REALESRGAN, "Real-ESRGAN"),
+)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The bytes that get the picture's name. ``signature`` None: the settings say that nothing is signed."""
+
+    data: bytes
+    signature: Signature | None
+
+
+def signed(
+    attempt: Attempt, picture: bytes, answer: bytes, model: str | None = None
+) -> Delivery | StageResult:
+    """``picture``, a PNG made of the provider's ``answer``, as it is delivered. ``model`` None: the ledger's.
+
+    Returns the stage's result where it waits for a signature, or ends without one. Raises ``SandboxError``
+    and ``StorageError``.
+    """
+    mode = attempt.services.settings.provenance.credentials.mode
+    if mode is CredentialsMode.OFF:
+        return Delivery(_unsigned(picture, answer), None)
+    sources = tuple(_sources(attempt, answer))
+    try:
+        signer = attempt.services.picture_signers.get()
+        if signer is None:
+            return Delivery(_unsigned(picture, answer), None)
+        made = signer.sign(picture, PNG, _statement(attempt, sources, model))
+    except SigningError as error:
+        return _without_signature(attempt, error, Delivery(_unsigned(picture, answer), _none(error)))
+    states = {source.role.value: source.credentials.state.value for source in sources}
+    return Delivery(made.data, Signature(made.credentials.state, sources=states))
+
+
+def already_signed(attempt: Attempt) -> Signature | None:
+    """What the stored picture says: an earlier attempt wrote it and died before it could record that.
+
+    Raises ``SandboxError`` and ``StorageError``.
+    """
+    if attempt.services.settings.provenance.credentials.mode is CredentialsMode.OFF:
+        return None
+    data = attempt.services.storage.read(attempt.target)
+    found = attempt.services.guardrail.credentials(data, Turn(attempt.job.owner_id))
+    if not _is_ours(found):
+        return Signature(None, ("signing_failed", "An attempt that was interrupted delivered it unsigned."))
+    return Signature(found.state)
+
+
+def take_signed(attempt: Attempt, source: BlobRef) -> Signature | StageResult | None:
+    """Take a paid picture over from an earlier job: the same pixels, with a statement of this job.
+
+    See ``Attempt.reuse``. Raises ``SandboxError`` and ``StorageError``.
+    """
+    storage = attempt.services.storage
+    if attempt.services.settings.provenance.credentials.mode is CredentialsMode.OFF:
+        storage.copy(source, attempt.target)
+        return None
+    picture = storage.read(source)
+    answer = _answer_of(attempt, source.name.partition("/")[0])
+    if answer is not None:
+        # whoever takes it over from this job finds it here, when the earlier one is gone
+        storage.write(taken_answer(attempt.job_id, attempt.stage), answer, "application/octet-stream")
+    delivery = signed(
+        attempt, picture, answer if answer is not None else picture, _model_of(attempt, picture)
+    )
+    if isinstance(delivery, StageResult):
+        return delivery
+    storage.write(attempt.target, delivery.data, PNG)
+    return delivery.signature
+
+
+def _model_of(attempt: Attempt, picture: bytes) -> str | None:
+    """The image model that an earlier statement of ours names. Returns None if there is none."""
+    found = attempt.services.guardrail.credentials(picture, Turn(attempt.job.owner_id))
+    if not _is_ours(found) or found.manifest is None:
+        return None
+    agents = (each.software_agent for each in reversed(found.manifest.actions))
+    return next((agent for agent in agents if agent), None)
+
+
+def _is_ours(found: Credentials) -> bool:
+    return found.manifest is not None and (found.manifest.claim_generator or "").startswith(CLAIM_GENERATOR)
+
+
+def _answer_of(attempt: Attempt, job_id: str) -> bytes | None:
+    """The provider's bytes behind another job's picture. Returns None where they are not kept."""
+    services, stage = attempt.services, attempt.stage
+    job = services.jobs.get(job_id)
+    runs = services.ledger.answered_runs(job_id, job.run, stage) if job is not None else []
+    for each in [*(paid_answer(job_id, stage, run) for run in runs), taken_answer(job_id, stage)]:
+        try:
+            return services.storage.read(each)
+        except BlobNotFoundError:
+            continue
+    return None
+
+
+def _sources(attempt: Attempt, answer: bytes) -> list[Source]:
+    """What the picture was made from. Untrusted bytes are read by the guardrail's workers."""
+    services, turn = attempt.services, Turn(attempt.job.owner_id)
+    found = [Source(Role.ANSWER, answer, _type_of(answer), services.guardrail.credentials(answer, turn))]
+    clean = _if_there(attempt, attempt.output_of(Stage.GUARDRAIL))
+    if clean is not None:
+        found.append(Source(Role.CLEAN_PHOTO, clean, PNG, NO_CREDENTIALS))
+    photo = _photo(attempt)
+    if photo is not None:
+        found.append(Source(Role.PHOTO, photo, _type_of(photo), services.guardrail.credentials(photo, turn)))
+    for source in found:
+        if source.credentials.state is CredentialsState.BROKEN:
+            reasons = list(source.credentials.reasons)
+            _log.warning("source_credentials_broken", source=source.role.value, reasons=reasons)
+    return found
+
+
+def _photo(attempt: Attempt) -> bytes | None:
+    """The upload as it came. Returns None if it is gone, or only its clean copy was ever kept."""
+    job = attempt.job
+    if job.source_container == JOBS:
+        return None
+    return _if_there(
+        attempt, BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
+    )
+
+
+def _if_there(attempt: Attempt, ref: BlobRef) -> bytes | None:
+    try:
+        return attempt.services.storage.read(ref, _MAX_SOURCE_BYTES)
+    except (BlobNotFoundError, BlobChangedError, BlobTooLargeError):
+        return None
+
+
+def _type_of(data: bytes) -> str:
+    return CONTENT_TYPES.get(sniff(data) or "", "application/octet-stream")
+
+
+def _statement(attempt: Attempt, sources: tuple[Source, ...], model: str | None) -> Statement:
+    services = attempt.services
+    ledger_model = services.ledger.answered_model(attempt.job_id, attempt.order.run, attempt.stage)
+    scene = model or ledger_model or services.settings.nano_banana.model
+    view = services.jobs.view(attempt.job_id)
+    rows = {row.stage: row for row in view.stages} if view is not None else {}
+    version = services.settings.gpu.model_version
+    steps = [
+        Step(kind, model, version, _finished(rows.get(stage.value))) for kind, stage, model in _GPU_STEPS
+    ]
+    steps.append(Step(StepKind.SCENE, scene, "", utc_now()))
+    return Statement(
+        job_id=attempt.job_id,
+        prompt_sha256=prompt_hash(attempt.options.prompt),
+        verdict="admitted",
+        steps=tuple(steps),
+        sources=sources,
+    )
+
+
+def _finished(row: StageRun | None) -> datetime | None:
+    return row.finished_at if row is not None else None
+
+
+def _without_signature(attempt: Attempt, error: SigningError, unsigned: Delivery) -> StageResult | Delivery:
+    """Wait for what may come back; else deliver without, or not at all, as the settings say."""
+    _log.warning("signing_failed", error_code=error.code, error=str(error))
+    is_required = attempt.services.settings.provenance.credentials.mode is CredentialsMode.REQUIRE
+    if error.retryable or is_required:
+        back = utc_now() + timedelta(seconds=attempt.wait_s(LOOK_AGAIN_S) + _BEFORE_DEADLINE_S)
+        if back < attempt.order.deadline:
+            return attempt.later(error.code, f"{PAID} {error}", LOOK_AGAIN_S)
+    if is_required:
+        why = f"It is not delivered without a signature. Retry the job when pictures can be signed. {error}"
+        return attempt.fail(error.code, f"{PAID} {why}")
+    return unsigned
+
+
+def _none(error: SigningError) -> Signature:
+    return Signature(None, (error.code, str(error)))
+
+
+def _unsigned(picture: bytes, answer: bytes) -> bytes:
+    """A PNG with a manifest of the provider's stays as it came: without one chunk its signature is broken."""
+    return answer if has_manifest(answer) else picture
