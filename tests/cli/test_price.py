@@ -63,4 +63,4 @@ def test_spend_is_shown_by_model(cli: Cli) -> None:
     assert cli.run("submit", photo).returncode == 0
     told = cli.run("spend").stdout
     assert any(line.split()[:2] == ["model", "size"] for line in told.splitlines())
-    assert any(line.split()[:2] == ["gemini-3.1-flash-image", "1K"] for line in told.splitlines())
+    assert any(line.split()[:2] == ["gemini-nano-banana-2.1", "1K"] for line in told.splitlines())
