@@ -109,6 +109,12 @@ param nanoBananaProvider string = ''
 @description('Master key of callback signatures, 32 characters or more; empty leaves the one in Key Vault as it is.')
 param webhookSigningKey string = ''
 
+@description('Version of the key content-credentials in Key Vault that the stored certificates belong to; infra/hooks/preprovision.sh looks it up. Empty: none are stored, and pictures are not signed.')
+param signingKeyVersion string = ''
+
+@description('Words of CONTENT_CREDENTIALS beside key and certificate (docs/provenance.md), such as mode=require; empty: their defaults.')
+param contentCredentials string = ''
+
 @description('Keeps a deleted Key Vault for 90 days, whatever happens; its name is not free before. It can never be turned off again.')
 param purgeProtection bool = true
 
@@ -420,6 +426,9 @@ module functions 'modules/function-app.bicep' = {
     nanoBananaKeyStored: nanoBananaKeyStored || !empty(nanoBananaApiKey)
     nanoBananaProvider: nanoBananaProvider
     webhookSecretName: keyVault.outputs.webhookSecretName
+    signingName: keyVault.outputs.signingName
+    signingKeyVersion: signingKeyVersion
+    contentCredentials: contentCredentials
     contentSafetyEndpoint: contentSafety ? safety!.outputs.endpoint : ''
     schedulerConnectionString: durableBackend == 'durableTaskScheduler' ? scheduler!.outputs.connectionString : ''
     applicationInsightsConnectionString: monitoring.outputs.connectionString

@@ -16,6 +16,7 @@ const BatchesPage = loadPart(() => import('./pages/batches'));
 const BatchPage = loadPart(() => import('./pages/batch'));
 const LogsPage = loadPart(() => import('./pages/logs'));
 const MetricsPage = loadPart(() => import('./pages/metrics'));
+const VerifyPage = loadPart(() => import('./pages/verify'));
 const OperationsPage = loadPart(() => import('./pages/operations'));
 
 export function App({ signInFailure }: { signInFailure?: unknown }) {
@@ -49,6 +50,7 @@ function Views({ signInFailure }: { signInFailure?: unknown }) {
           <Route path="logs" element={<LogsPage />} />
           <Route path="metrics" element={<MetricsPage />} />
           <Route path="operations" element={<OperationsPage />} />
+          <Route path="verify" element={<VerifyPage />} />
           <Route path="*" element={<NotFoundPage />} />
         </Route>
       </Routes>

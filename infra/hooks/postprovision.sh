@@ -18,3 +18,9 @@ fi
 
 azd env set WEBHOOK_SIGNING_KEY ""
 azd env set NANO_BANANA_API_KEY ""
+
+if [ -n "${SIGNING_KEY_VERSION:-}" ]; then
+    echo "Pictures are signed by version $SIGNING_KEY_VERSION of the key content-credentials."
+else
+    echo "Pictures are not signed: Key Vault holds no certificates of the key content-credentials (docs/provenance.md)."
+fi

@@ -25,7 +25,7 @@ azd env set GPU_APP_ID "$app"
 [ -n "$(value BUDGET_START)" ] || azd env set BUDGET_START "$(date -u +%Y-%m-01)"
 
 group="rg-$AZURE_ENV_NAME"
-gpu_image='' job_image='' secrets=''
+gpu_image='' job_image='' secrets='' signing=''
 if [ "$(az group exists --name "$group")" = true ]; then
     gpu_image=$(az containerapp list --resource-group "$group" \
         --query "[?starts_with(name, 'ca-gpu-')].properties.template.containers[0].image | [0]" --output tsv)
@@ -33,8 +33,10 @@ if [ "$(az group exists --name "$group")" = true ]; then
         --query "[?starts_with(name, 'caj-database-')].properties.template.containers[0].image | [0]" --output tsv)
     vault=$(az keyvault list --resource-group "$group" --query "[0].id" --output tsv)
     # names only, through Azure Resource Manager: it needs neither a right in the vault nor a way into its network
-    [ -z "$vault" ] || secrets=$(az rest --method get --query "value[].name" --output tsv \
-        --url "https://management.azure.com$vault/secrets?api-version=2023-07-01")
+    secrets_of() { az rest --method get --query "$1" --output tsv --url "https://management.azure.com$vault/secrets?api-version=2023-07-01"; }
+    [ -z "$vault" ] || secrets=$(secrets_of "value[].name")
+    # whoever stored the certificates tagged them with the version of the key that they belong to (docs/provenance.md)
+    [ -z "$vault" ] || signing=$(secrets_of "value[?name=='content-credentials'].tags.keyVersion | [0]")
 fi
 # whoever goes on learns it from a refused deployment; regions are added faster than lists of them
 offered() { [ -z "$1" ] || printf '%s\n' "$1" | grep -qix "$2" || echo "Azure does not list $3 in $AZURE_LOCATION. 'azd env set AZURE_LOCATION' chooses another region." >&2; }
@@ -48,6 +50,7 @@ stored() { printf '%s\n' "$secrets" | grep -qx "$1" && echo true || echo false; 
 
 azd env set GPU_IMAGE "$gpu_image"
 azd env set DATABASE_JOB_IMAGE "$job_image"
+azd env set SIGNING_KEY_VERSION "$signing"
 azd env set NANO_BANANA_KEY_STORED "$(stored nano-banana-api-key)"
 if [ "$(stored webhook-signing-key)" = false ] && [ -z "$(value WEBHOOK_SIGNING_KEY)" ]; then
     azd env set WEBHOOK_SIGNING_KEY "$(openssl rand -hex 32)"

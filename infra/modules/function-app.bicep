@@ -27,6 +27,12 @@ param nanoBananaKeyStored bool
 @description('Words of NANO_BANANA_PROVIDER; empty: its default.')
 param nanoBananaProvider string
 param webhookSecretName string
+@description('Name of the key that signs pictures, and of the secret with its certificates.')
+param signingName string
+@description('The version of the key that the certificates belong to; empty: there are none.')
+param signingKeyVersion string
+@description('Words of CONTENT_CREDENTIALS beside key and certificate.')
+param contentCredentials string
 param contentSafetyEndpoint string
 param schedulerConnectionString string
 @secure()
@@ -49,6 +55,9 @@ var nanoBananaSettings = {
 var providerSettings = {
   NANO_BANANA_PROVIDER: nanoBananaProvider
 }
+// without certificates nobody signs, and no picture tries to. Words given then stay: 'require' must not turn into 'off'
+var unsignedWords = empty(contentCredentials) ? 'mode=off' : contentCredentials
+var signedWords = 'key=${keyVaultUri}keys/${signingName}/${signingKeyVersion} certificate=${keyVaultUri}secrets/${signingName} ${contentCredentials}'
 var schedulerSettings = {
   DURABLE_TASK_SCHEDULER_CONNECTION_STRING: '${schedulerConnectionString};ClientID=${identity.clientId}'
 }
@@ -152,6 +161,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
       GPU_SERVICE_URL: gpuServiceUrl
       GPU_APP_ID: gpuAppId
       WEBHOOK_SIGNING_KEY: '@Microsoft.KeyVault(SecretUri=${keyVaultUri}secrets/${webhookSecretName})'
+      CONTENT_CREDENTIALS: empty(signingKeyVersion) ? unsignedWords : signedWords
       CONTENT_SAFETY_ENDPOINT: contentSafetyEndpoint
     },
     nanoBananaKeyStored ? nanoBananaSettings : {},

@@ -1,4 +1,4 @@
-metadata description = 'The two secrets that have no identity to stand in for them. Empty values leave what is there.'
+metadata description = 'The two secrets that have no identity to stand in for them, and the key that signs pictures. Empty values leave what is there.'
 
 import { Deployer, Tags } from 'types.bicep'
 
@@ -22,6 +22,7 @@ param endpointSubnetId string
 var roles = loadJsonContent('../roles.json')
 var nanoBananaSecret = 'nano-banana-api-key'
 var webhookSecret = 'webhook-signing-key'
+var signingName = 'content-credentials'
 
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
   // checkov:skip=CKV_AZURE_110:purgeProtection is a parameter, off where environments come and go
@@ -77,6 +78,42 @@ resource webhook 'Microsoft.KeyVault/vaults/secrets@2026-02-01' = if (!empty(web
   }
 }
 
+resource signing 'Microsoft.KeyVault/vaults/keys@2026-02-01' = {
+  // checkov:skip=CKV_AZURE_40:its certificate has an end; a version made by rotation gets one from the policy
+  // checkov:skip=CKV_AZURE_112:an HSM needs the premium tier
+  parent: vault
+  name: signingName
+  tags: tags
+  properties: {
+    kty: 'EC'
+    curveName: 'P-256'
+    keyOps: [
+      'sign'
+      'verify'
+    ]
+    attributes: {
+      enabled: true
+      exportable: false
+    }
+    rotationPolicy: {
+      attributes: {
+        expiryTime: 'P2Y'
+      }
+      // no 'rotate': a new version can't sign before a CA has given it a certificate
+      lifetimeActions: [
+        {
+          action: {
+            type: 'notify'
+          }
+          trigger: {
+            timeBeforeExpiry: 'P60D'
+          }
+        }
+      ]
+    }
+  }
+}
+
 resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(vault.id, functionsPrincipalId, roles.keyVaultSecretsUser)
   scope: vault
@@ -84,6 +121,17 @@ resource functionsAccess 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
     principalId: functionsPrincipalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultSecretsUser)
+  }
+}
+
+// for this key only; keyOps leaves sign and verify of what the role allows
+resource functionsSigning 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(signing.id, functionsPrincipalId, roles.keyVaultCryptoUser)
+  scope: signing
+  properties: {
+    principalId: functionsPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.keyVaultCryptoUser)
   }
 }
 
@@ -129,3 +177,4 @@ output name string = vault.name
 output uri string = vault.properties.vaultUri
 output nanoBananaSecretName string = nanoBananaSecret
 output webhookSecretName string = webhookSecret
+output signingName string = signingName

@@ -10,6 +10,8 @@ param schedulerSku = 'Dedicated'
 param schedulerCapacity = 1
 param gpuAppId = '22222222-2222-2222-2222-222222222222'
 param nanoBananaKeyStored = true
+param signingKeyVersion = '44444444444444444444444444444444'
+param contentCredentials = 'mode=require timestamp=http://timestamp.example'
 param gpuWorkloadProfile = 'Consumption-GPU-NC24-A100'
 param gpuMinReplicas = 1
 param gpuMaxReplicas = 8

@@ -11,7 +11,17 @@ from playwright.sync_api import Page, ViewportSize, expect
 from tests.dashboard.conftest import Pictures
 
 Scheme = Literal["light", "dark"]
-VIEWS = ("/", "/jobs", "/jobs/{job}", "/batches", "/logs", "/metrics", "/operations", "/jobs/no-such-job")
+VIEWS = (
+    "/",
+    "/jobs",
+    "/jobs/{job}",
+    "/batches",
+    "/logs",
+    "/metrics",
+    "/operations",
+    "/verify",
+    "/jobs/no-such-job",
+)
 _PHONE: ViewportSize = {"width": 360, "height": 740}
 
 

@@ -29,6 +29,7 @@ NOT_RUN = {
     ("docs/operations.md", "needs a Docker engine"),
     ("docs/operations.md", "needs Azure"),
     ("docs/providers.md", "needs Azure"),
+    ("docs/provenance.md", "needs Azure"),
     ("docs/providers.md", "needs Google Cloud"),
 }
 

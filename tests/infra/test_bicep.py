@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from imagery.environment import read
+from imagery.settings import Settings
 from infra.snapshot_sources import HASHES, sources
 from testbed.stack import ROOT
 from tests.infra.bicep import INFRA, Bicep, all_files
@@ -113,6 +115,7 @@ def granted(name: str) -> set[tuple[str, str, str]]:
 
 
 EVERYWHERE = {
+    ("functions", "keyVaultCryptoUser", "keys"),
     ("functions", "keyVaultSecretsUser", "vaults"),
     ("functions", "monitoringMetricsPublisher", "components"),
     ("functions", "storageBlobDataOwner", "storageAccounts"),
@@ -194,14 +197,44 @@ def test_the_images_of_a_private_registry_are_built_by_agents_inside_the_network
     assert not [each for each in DEPLOYED["dev"] if each["type"].startswith("Microsoft.Network/nat")]
 
 
-def test_the_key_of_the_paid_service_is_referred_to_only_where_there_is_one() -> None:
-    def settings(name: str) -> str:
-        (found,) = [each for each in DEPLOYED[name] if str(each.get("name", "")).endswith("/appsettings")]
-        return json.dumps(found["properties"])
+def app_settings(name: str) -> str:
+    (found,) = [each for each in DEPLOYED[name] if str(each.get("name", "")).endswith("/appsettings")]
+    return json.dumps(found["properties"])
 
-    assert "NANO_BANANA_API_KEY" not in settings("dev"), "it never resolves, and the app would wait for it"
-    assert "NANO_BANANA_API_KEY" in settings("prod")
-    assert "NANO_BANANA_PROVIDER" not in settings("dev"), "its default is the code's"
+
+def test_the_key_of_the_paid_service_is_referred_to_only_where_there_is_one() -> None:
+    assert "NANO_BANANA_API_KEY" not in app_settings("dev"), (
+        "it never resolves, and the app would wait for it"
+    )
+    assert "NANO_BANANA_API_KEY" in app_settings("prod")
+    assert "NANO_BANANA_PROVIDER" not in app_settings("dev"), "its default is the code's"
+
+
+def test_pictures_are_signed_only_where_certificates_are_stored() -> None:
+    assert '"CONTENT_CREDENTIALS": "mode=off"' in app_settings("dev"), "no key may sign without a certificate"
+    format_call = re.search(r"'CONTENT_CREDENTIALS', format\('(.*?)', ", app_settings("prod"))
+    assert format_call and f"'{'4' * 32}'" in app_settings("prod"), "one version of the key, not the newest"
+    uri, key, version, words = (
+        "https://kv.example/",
+        "pictures",
+        "4" * 32,
+        "mode=require timestamp=http://t.example",
+    )
+    text = format_call[1].format(uri, key, version, uri, key, words)
+    read_words = read(Settings, {"CONTENT_CREDENTIALS": text}).provenance.credentials
+    assert read_words.key == f"https://kv.example/keys/pictures/{version}"
+    assert read_words.certificate == "https://kv.example/secrets/pictures"
+    assert (read_words.mode, read_words.timestamp) == ("require", "http://t.example")
+
+
+@pytest.mark.parametrize("name", DEPLOYED)
+def test_the_key_that_signs_pictures_stays_in_the_vault_and_changes_only_with_a_certificate(
+    name: str,
+) -> None:
+    key = only(name, "Microsoft.KeyVault/vaults/keys")["properties"]
+    assert (key["kty"], key["curveName"], key["keyOps"]) == ("EC", "P-256", ["sign", "verify"])
+    assert key["attributes"]["exportable"] is False
+    assert {each["action"]["type"] for each in key["rotationPolicy"]["lifetimeActions"]} == {"notify"}
 
 
 @pytest.mark.parametrize(("name", "replicas"), [("dev", (0, 1)), ("prod", (1, 8))])

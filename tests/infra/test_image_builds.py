@@ -119,6 +119,7 @@ def test_a_new_environment_starts_with_placeholders_and_a_key_of_its_own(program
     given = provision(programs)
     assert (given["GPU_IMAGE"], given["DATABASE_JOB_IMAGE"]) == ("", "")
     assert given["NANO_BANANA_KEY_STORED"] == "false"
+    assert given["SIGNING_KEY_VERSION"] == ""
     assert re.fullmatch(r"[0-9a-f]{64}", given["WEBHOOK_SIGNING_KEY"])
 
 
@@ -129,6 +130,7 @@ def test_an_environment_that_is_there_keeps_its_images_and_its_keys(programs: Pr
         "containerapp list": ("crdemo.azurecr.io/gpu:1", 0),
         "job list": ("crdemo.azurecr.io/functions:1", 0),
         "keyvault list": ("/subscriptions/s/resourceGroups/rg-demo/vaults/kv", 0),
+        "tags.keyVersion": ("4" * 32, 0),
         "az rest": ("nano-banana-api-key\nwebhook-signing-key", 0),
         "azd env get-value": ("", 1),
     }
@@ -136,6 +138,7 @@ def test_an_environment_that_is_there_keeps_its_images_and_its_keys(programs: Pr
     assert given["GPU_IMAGE"] == "crdemo.azurecr.io/gpu:1"
     assert given["DATABASE_JOB_IMAGE"] == "crdemo.azurecr.io/functions:1"
     assert given["NANO_BANANA_KEY_STORED"] == "true"
+    assert given["SIGNING_KEY_VERSION"] == "4" * 32
     assert "WEBHOOK_SIGNING_KEY" not in given, "a new master key would change every signature"
 
 
@@ -182,13 +185,15 @@ def test_the_function_app_may_call_the_gpu_app_once_and_secrets_are_forgotten(pr
         "--method get": ("", 0),
     }
     known = {"GPU_APP_ID": "app", "FUNCTIONS_PRINCIPAL_ID": "functions-principal"}
-    assert programs.run("postprovision", **known).returncode == 0
+    done = programs.run("postprovision", **known)
+    assert done.returncode == 0 and "Pictures are not signed" in done.stdout
     (given,) = programs.calls("--method post")
     assert "/servicePrincipals/gpu-principal/appRoleAssignedTo" in given
     assert all(each in given for each in ("functions-principal", "role-id"))
     assert programs.was_set() == {"WEBHOOK_SIGNING_KEY": "", "NANO_BANANA_API_KEY": ""}
     programs.answers["--method get"] = ("assignment-id", 0)
-    assert programs.run("postprovision", **known).returncode == 0
+    done = programs.run("postprovision", **known, SIGNING_KEY_VERSION="4" * 32)
+    assert done.returncode == 0 and f"signed by version {'4' * 32}" in done.stdout
     assert programs.calls("--method post") == []
 
 

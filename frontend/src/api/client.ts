@@ -3,6 +3,7 @@ import { ApiError, NetworkError, parseJson, retryAfter, toProblem } from './erro
 
 interface Options {
   method?: 'GET' | 'POST' | 'DELETE';
+  /** Sent as JSON, or as it is if it is a form. */
   body?: unknown;
   signal?: AbortSignal | undefined;
   accept?: string;
@@ -13,13 +14,15 @@ interface Options {
 /** Call the API with the browser's session. Throws `ApiError`, `NetworkError`, or the signal's AbortError. */
 export async function request(path: string, options: Options = {}): Promise<Response> {
   const { method = 'GET', body, signal, accept = 'application/json', allow = [] } = options;
+  // the browser writes a form's type itself, with its boundary
+  const isJson = body !== undefined && !(body instanceof FormData);
   let response: Response;
   try {
     response = await fetch(path, {
       method,
       credentials: 'same-origin',
-      headers: { Accept: accept, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: { Accept: accept, ...(isJson ? { 'Content-Type': 'application/json' } : {}) },
+      ...(body === undefined ? {} : { body: isJson ? JSON.stringify(body) : (body as FormData) }),
       ...(signal ? { signal } : {}),
     });
   } catch (error) {

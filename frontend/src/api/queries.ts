@@ -1,11 +1,13 @@
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { getJson, request } from './client';
 import { ApiError } from './errors';
+import type { JobOptions } from './upload';
 import type {
   BatchPage,
   BatchStatus,
   CircuitChange,
   CircuitStatus,
+  Credentials,
   GuardedDependency,
   GuardrailLimits,
   GuardrailVerdict,
@@ -14,6 +16,7 @@ import type {
   JobState,
   JobStatus,
   LogLine,
+  Quote,
   SpendReport,
 } from './types';
 import { isEnded } from '../lib/job_view';
@@ -124,6 +127,45 @@ export function useGuardrailReport(jobId: string, revision: string) {
     },
     placeholderData: keepPreviousData,
     staleTime: Infinity,
+  });
+}
+
+/** What the placed picture says of where it comes from; null while it is not signed. */
+export function useProvenance(jobId: string) {
+  return useQuery({
+    queryKey: ['provenance', jobId],
+    queryFn: async ({ signal }) => {
+      try {
+        return await getJson<Credentials>(`/api/v1/jobs/${encodeURIComponent(jobId)}/provenance`, { signal });
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 404) return null;
+        throw error;
+      }
+    },
+    staleTime: Infinity,
+  });
+}
+
+/** What a file says of where it comes from. */
+export function useVerify() {
+  return useMutation({
+    mutationFn: (file: File) => {
+      const form = new FormData();
+      form.append('file', file, file.name);
+      return getJson<Credentials>('/api/v1/provenance/verify', { method: 'POST', body: form });
+    },
+  });
+}
+
+/** What so many jobs cost at most, and what is left of today's money. */
+export function useQuote(options: JobOptions, count: number) {
+  const { aspectRatio: aspect_ratio, imageSize: image_size } = options;
+  return useQuery({
+    queryKey: ['quote', aspect_ratio, image_size, count],
+    queryFn: ({ signal }) =>
+      getJson<Quote>('/api/v1/quote', { method: 'POST', body: { aspect_ratio, image_size, count }, signal }),
+    enabled: count > 0,
+    placeholderData: keepPreviousData,
   });
 }
 

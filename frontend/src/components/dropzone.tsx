@@ -4,12 +4,23 @@ import type { GuardrailLimits } from '../api/types';
 import { bytes } from '../lib/format';
 
 interface Props {
-  limits: GuardrailLimits | undefined;
+  limits?: GuardrailLimits | undefined;
+  title?: string;
+  /** Name of the field for who can't see it. */
+  label?: string;
+  /** Kinds of files that the dialog offers; empty: all. */
+  accept?: string;
   onFiles: (files: File[]) => void;
 }
 
 /** Takes photos by drop, from the file dialog and from the clipboard. */
-export function Dropzone({ limits, onFiles }: Props) {
+export function Dropzone({
+  limits,
+  title = 'Drop photos here, or choose files',
+  label = 'Photos',
+  accept = 'image/*',
+  onFiles,
+}: Props) {
   const input = useRef<HTMLInputElement>(null);
   const [isOver, setIsOver] = useState(false);
   useEffect(() => {
@@ -63,7 +74,7 @@ export function Dropzone({ limits, onFiles }: Props) {
         <span className="grid size-12 place-items-center rounded-full bg-accent-soft text-accent">
           <ImagePlus aria-hidden className="size-6" />
         </span>
-        <span className="text-base font-semibold">Drop photos here, or choose files</span>
+        <span className="text-base font-semibold">{title}</span>
         <span className="text-sm text-muted">You can also paste a picture from the clipboard.</span>
         {limits && (
           <span className="text-xs text-muted">
@@ -78,8 +89,8 @@ export function Dropzone({ limits, onFiles }: Props) {
         data-testid="file-input"
         type="file"
         multiple
-        accept="image/*"
-        aria-label="Photos"
+        accept={accept}
+        aria-label={label}
         tabIndex={-1}
         className="sr-only"
         onChange={(event) => {

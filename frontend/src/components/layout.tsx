@@ -1,6 +1,6 @@
 import { Activity, FileText, Images, Layers, LogOut, Moon, Plus, Settings2, Sun } from 'lucide-react';
 import { Suspense } from 'react';
-import { NavLink, Outlet, useLocation } from 'react-router';
+import { Link, NavLink, Outlet, useLocation } from 'react-router';
 import type { CallerInfo } from '../api/types';
 import { ROLE_NAMES } from '../lib/names';
 import { usd } from '../lib/format';
@@ -46,17 +46,18 @@ export function Layout({ me }: { me: CallerInfo }) {
           </div>
         </div>
       </header>
-      <main
-        id="main"
-        tabIndex={-1}
-        className="mx-auto w-full max-w-7xl flex-1 px-4 py-6 pb-24 outline-none sm:px-6 sm:py-8 lg:pb-12"
-      >
+      <main id="main" tabIndex={-1} className="mx-auto w-full max-w-7xl flex-1 px-4 py-6 outline-none sm:px-6 sm:py-8">
         <ErrorBoundary key={pathname}>
           <Suspense fallback={<PageSkeleton />}>
             <Outlet />
           </Suspense>
         </ErrorBoundary>
       </main>
+      <footer className="mx-auto w-full max-w-7xl px-4 pb-20 text-xs sm:px-6 lg:pb-6">
+        <Link to="/verify" className="text-muted underline underline-offset-2">
+          Check where a file comes from
+        </Link>
+      </footer>
       <PhoneNavigation />
     </div>
   );

@@ -48,8 +48,15 @@ export function SpendPanels({ isOperator }: { isOperator: boolean }) {
       <Section title={isOperator ? 'Spend by user' : 'Your spend'}>
         <SumsTable rows={data.users} head="User" />
       </Section>
+      <Section title="Spend by model" className="lg:col-span-2">
+        <SumsTable rows={data.models.map(byModel)} head="Model" />
+      </Section>
     </>
   );
+}
+
+function byModel({ model, size, provider, ...sums }: SpendReport['models'][number]): SpendSums {
+  return { ...sums, name: [model || 'Earlier versions', size, provider].filter(Boolean).join(' · ') };
 }
 
 function Today({ spend }: { spend: SpendReport }) {

@@ -13,6 +13,7 @@ import { GuardrailReportCard } from '../components/guardrail_report';
 import { JobActions } from '../components/job_actions';
 import { JobTimeline } from '../components/job_timeline';
 import { PageSkeleton } from '../components/layout';
+import { JobCredentials } from '../components/credentials';
 import { PageHeading, Section } from '../components/page';
 import { Stepper } from '../components/stepper';
 import { advice } from '../lib/advice';
@@ -153,6 +154,7 @@ function Pictures({ job }: { job: JobStatus }) {
             : 'You can compare the pictures when the first stage is done.'}
         </p>
       )}
+      {pictures.includes('nano_banana') && <JobCredentials jobId={job.job_id} />}
       <div className="mt-4 flex flex-wrap items-center gap-2 border-t border-line pt-4">
         <span className="mr-1 text-xs font-medium text-muted">Download</span>
         {pictures.map((name) => (

@@ -1,5 +1,5 @@
 import { ArrowRight, ImageUp, Sparkles, Trash2, X } from 'lucide-react';
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { Link, useNavigate } from 'react-router';
 import type { AspectRatio, ImageSize, ThinkingLevel } from '../api/types';
 import type { JobOptions } from '../api/upload';
@@ -9,6 +9,8 @@ import { Button, buttonClass } from '../components/button';
 import { Dropzone } from '../components/dropzone';
 import { ErrorCard } from '../components/feedback';
 import { PageHeading, Section } from '../components/page';
+import { Preview } from '../components/preview';
+import { Price } from '../components/price';
 import { UploadList } from '../components/upload_list';
 import { bytes, plural } from '../lib/format';
 import { humanize } from '../lib/names';
@@ -134,7 +136,7 @@ function Chosen({ files, onRemove }: { files: readonly File[]; onRemove: (index:
     <ul aria-label="Chosen photos" className="grid grid-cols-2 gap-3 sm:grid-cols-3 xl:grid-cols-4">
       {files.map((file, index) => (
         <li key={`${file.name}-${String(index)}`} className="card relative overflow-hidden rounded-xl!">
-          <Preview file={file} />
+          <Preview file={file} className="aspect-4/3 border-b border-line" />
           <div className="flex items-center gap-1 p-2 pl-3">
             <div className="min-w-0 flex-1">
               <p className="truncate text-xs font-medium">{file.name}</p>
@@ -154,22 +156,6 @@ function Chosen({ files, onRemove }: { files: readonly File[]; onRemove: (index:
         </li>
       ))}
     </ul>
-  );
-}
-
-function Preview({ file }: { file: File }) {
-  const image = useRef<HTMLImageElement>(null);
-  useEffect(() => {
-    const url = URL.createObjectURL(file);
-    if (image.current) image.current.src = url;
-    return () => {
-      URL.revokeObjectURL(url);
-    };
-  }, [file]);
-  return (
-    <div className="checkerboard aspect-4/3 border-b border-line">
-      <img ref={image} alt="" className="size-full object-cover" />
-    </div>
   );
 }
 
@@ -309,11 +295,12 @@ function Scene({ options, onChange, maxPrompt, ratios, levels, count, onSubmit }
         type="submit"
         data-testid="submit"
         disabled={count === 0}
+        aria-describedby="price"
         icon={<ImageUp aria-hidden className="size-4" />}
       >
         {count > 1 ? `Start ${plural(count, 'job')}` : 'Start job'}
       </Button>
-      {count === 0 && <p className="-mt-2 text-center text-xs text-muted">Choose a photo first.</p>}
+      <Price options={options} count={count} />
     </form>
   );
 }
