@@ -106,6 +106,10 @@ ROUTES: dict[tuple[str, str], tuple[Call, tuple[int, int, int, int]]] = {
         lambda client, world: client.get(f"/api/v1/jobs/{world.job_id}/images/source", params={"width": 32}),
         (200, 404, 200, 200),
     ),
+    ("get", "/api/v1/jobs/{job_id}/provenance"): (
+        lambda client, world: client.get(f"/api/v1/jobs/{world.job_id}/provenance"),
+        (200, 404, 200, 200),
+    ),
     ("get", "/api/v1/jobs/{job_id}/guardrail"): (
         lambda client, world: client.get(f"/api/v1/jobs/{world.job_id}/guardrail"),
         (200, 404, 200, 200),
