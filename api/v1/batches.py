@@ -24,6 +24,7 @@ from api.problems import STARTED, Responses, problems
 from api.v1.batch_items import RefusedBatchItem, create_jobs
 from api.views import JobStatus, View, job_status
 from imagery.contracts import JobState
+from imagery.contracts.jobs import NotBoolean
 from imagery.database.job_views import JobFilter, JobViewPage
 from imagery.database.money import to_usd
 from imagery.database.tables import Batch
@@ -45,7 +46,7 @@ class BatchRequest(BaseModel):
     """The uploaded blobs of a batch."""
 
     items: list[JobFromBlob] = Field(min_length=1)
-    max_usd: float | None = Field(
+    max_usd: Annotated[float | None, NotBoolean] = Field(
         default=None,
         ge=0,
         le=100_000,

@@ -24,7 +24,7 @@ _MOST_PICTURES = 10_000
 class QuoteRequest(JobOptions):
     """Pictures that may be ordered: the options of a request, and how many."""
 
-    count: int = Field(1, ge=1, le=_MOST_PICTURES, description="Pictures.")
+    count: int = Field(1, strict=True, ge=1, le=_MOST_PICTURES, description="Pictures.")
 
 
 class Quote(View):

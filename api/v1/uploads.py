@@ -32,7 +32,9 @@ class UploadRequest(JobOptions):
     filename: str = Field(min_length=1, max_length=255)
     content_type: str = Field(pattern=r"^[\w.+-]{1,48}/[\w.+-]{1,48}$", examples=["image/jpeg"])
     size: int = Field(gt=0, description="Bytes of the file; an upload of another size is rejected.")
-    start: bool = Field(True, description="False: no job starts until a request or a batch names the blob.")
+    start: bool = Field(
+        True, strict=True, description="False: no job starts until a request or a batch names the blob."
+    )
     callback_url: str | None = Field(default=None, max_length=2048, description=CALLBACK_DESCRIPTION)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from imagery.contracts.message import Message
 
@@ -148,6 +148,24 @@ DEFAULT_PROMPT = (
 )
 
 
+def _no_boolean(value: object) -> object:
+    """Forms send text for everything; JSON has numbers, and ``false`` is not a limit of 0."""
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+def _no_number(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("Input should be true or false")
+    return value
+
+
+# what pydantic would take besides: true and false as numbers, and the other way round
+NotBoolean = BeforeValidator(_no_boolean)
+NotNumber = BeforeValidator(_no_number)
+
+
 class JobOptions(Message):
     """What a caller may choose for a job."""
 
@@ -159,17 +177,17 @@ class JobOptions(Message):
     thinking_level: ThinkingLevel | None = Field(
         default=None, description="How long the image model thinks; left out, it decides by itself."
     )
-    seed: int | None = Field(
+    seed: Annotated[int | None, NotBoolean] = Field(
         default=None,
         ge=0,
         le=MAX_SEED,
         description="The same seed makes it likelier that the same request brings the same picture.",
     )
-    fresh: bool = Field(
+    fresh: Annotated[bool, NotNumber] = Field(
         default=False,
         description="Compute and pay again even if an earlier job has the same result.",
     )
-    max_usd: float | None = Field(
+    max_usd: Annotated[float | None, NotBoolean] = Field(
         default=None,
         ge=0,
         le=1000,

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from sqlmodel import select
 
 from api.app import create_app
@@ -254,3 +255,13 @@ def test_a_call_that_cost_nothing_says_so(door: Door) -> None:
     assert (call["state"], call["usd"], call["model"]) == ("released", "0.000000", "")
     with door.services.database.read() as session:
         assert session.exec(select(SpendEntry)).one().price_micro_usd == 134_000
+
+
+@pytest.mark.parametrize("field", [{"max_usd": False}, {"seed": True}, {"fresh": 0}])
+def test_json_types_are_not_mixed_up(field: dict[str, Any]) -> None:
+    """``false`` read as a limit of USD 0, or 1 as true, is not what anybody meant."""
+    with pytest.raises(ValidationError):
+        JobOptions.model_validate(field)
+    (name,) = field
+    as_text = {"max_usd": "0.5", "seed": "7", "fresh": "true"}[name]
+    assert getattr(JobOptions.model_validate({name: as_text}), name) in {0.5, 7, True}
