@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -11,6 +11,7 @@ from api.auth import Caller
 from api.problems import problems
 from api.views import View
 from imagery.contracts import ImageSize, JobOptions
+from imagery.contracts.jobs import NotBoolean
 from imagery.database import spend_report
 from imagery.database.money import to_micro, to_usd
 from imagery.database.tables import utc_day, utc_now
@@ -24,7 +25,7 @@ _MOST_PICTURES = 10_000
 class QuoteRequest(JobOptions):
     """Pictures that may be ordered: the options of a request, and how many."""
 
-    count: int = Field(1, strict=True, ge=1, le=_MOST_PICTURES, description="Pictures.")
+    count: Annotated[int, NotBoolean] = Field(1, ge=1, le=_MOST_PICTURES, description="Pictures.")
 
 
 class Quote(View):
