@@ -136,6 +136,7 @@ def batch_job_request(
         content_type=properties.content_type,
         batch_id=batch_id,
         callback_url=url,
+        caller=caller,
     )
 
 
@@ -191,7 +192,7 @@ def uploaded(blob: str, caller: Principal) -> BlobRef:
     if container != UPLOADS:
         raise BlobNameError(f"it must begin with '{UPLOADS}/'")
     ref = checked(BlobRef(container=container, name=name))
-    if not caller.may_see(owner_of(ref)):
+    if not caller.may_see(owner_of(ref, caller)):
         raise BlobNotFoundError("it does not exist")
     return ref
 

@@ -16,7 +16,6 @@ from gpu_container import process_memory
 from gpu_container.server import create_app
 from gpu_container.settings import get_gpu_settings
 from gpu_container.stages import StageService
-from imagery.contracts import JOBS
 from imagery.settings import get_settings
 from imagery.storage import get_storage
 from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdown_exporter
@@ -38,9 +37,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=settings.port)
     given = parser.parse_args(arguments)
     configure_exporter(get_settings(), "imagery-gpu")
-    storage = get_storage()
-    storage.ensure_containers(JOBS)
-    app = create_app(settings, storage)
+    # nothing is asked of the store now: it may start later, and be away for a while
+    app = create_app(settings, get_storage())
     config = uvicorn.Config(
         app,
         host=given.host,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from imagery.contracts import UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.job_ids import upload_job_id
-from imagery.principal import STORAGE_OWNER
+from imagery.principal import STORAGE_OWNER, Principal
 from imagery.services import get_services
 from imagery.storage import BlobProperties
 
 
-def owner_of(source: BlobRef) -> str:
+def owner_of(source: BlobRef, caller: Principal | None = None) -> str:
     """The user whose link created the blob; ``storage`` for a blob that came into the container otherwise.
 
-    Links are given for ``uploads/{user}/{ticket}/{file}``, each for one name.
+    Links are given for ``uploads/{user}/{ticket}/{file}``, each for one name. ``caller`` is known already.
     """
     parts = source.name.split("/")
     if source.container != UPLOADS or len(parts) != 3:
         return STORAGE_OWNER
+    if caller is not None and parts[0] == caller.user_id:
+        return caller.user_id
     user = get_services().users.get(parts[0][:64])
     return user.user_id if user else STORAGE_OWNER
 
@@ -35,6 +37,7 @@ def blob_request(
     batch_id: str | None = None,
     job_id: str | None = None,
     request_hash: str = "",
+    caller: Principal | None = None,
 ) -> JobRequest:
     """The request of the job that reads ``source``, a pinned version, for the blob's owner.
 
@@ -43,7 +46,7 @@ def blob_request(
     return JobRequest(
         job_id=job_id or upload_job_id(source, options),
         source=source,
-        owner_id=owner_of(source),
+        owner_id=owner_of(source, caller),
         options=options,
         content_type=content_type,
         request_hash=request_hash,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import azure.durable_functions as df
@@ -80,14 +81,23 @@ def create(request: JobRequest) -> tuple[ImageJob, bool]:
     )
 
 
-def order_of(request: JobRequest, turns: int = 1) -> JobOrder:
-    """The row that is wanted for ``request``: it has time for ``turns`` jobs, the last of them itself."""
-    return JobOrder(
-        request,
-        instance_id=instance_id_of(request.job_id, 1),
-        deadline=utc_now() + turns * get_services().settings.job_deadline,
-        takes=taken_by(request),
-    )
+def order_of(request: JobRequest) -> JobOrder:
+    """The row that is wanted for ``request``."""
+    return orders_of([request], [1])[0]
+
+
+def orders_of(requests: Sequence[JobRequest], turns: Sequence[int]) -> list[JobOrder]:
+    """The rows of many: each has time for so many jobs as ``turns`` says, the last of them itself."""
+    now, deadline = utc_now(), get_services().settings.job_deadline
+    return [
+        JobOrder(
+            request,
+            instance_id=instance_id_of(request.job_id, 1),
+            deadline=now + turn * deadline,
+            takes=takes,
+        )
+        for request, turn, takes in zip(requests, turns, taken_by(requests), strict=True)
+    ]
 
 
 def refuse(request: JobRequest, state: JobState, code: str, message: str) -> ImageJob:

@@ -9,6 +9,8 @@ its row is written, and again before it pays, whoever has died in between.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import ValidationError
 
 from imagery.contracts import UPLOADS, BlobRef, JobOptions, JobRequest
@@ -29,7 +31,11 @@ def starts_by_itself(name: str) -> bool:
 
 def event_job_id(source: BlobRef) -> str:
     """The id of the job that the event of this version of a blob starts."""
-    return upload_job_id(source, options_of(get_services().tickets.of_blob(source.name)))
+    return _event_job_id(source, get_services().tickets.of_blob(source.name))
+
+
+def _event_job_id(source: BlobRef, ticket: UploadTicket | None) -> str:
+    return upload_job_id(source, options_of(ticket))
 
 
 def options_of(ticket: UploadTicket | None) -> JobOptions:
@@ -47,9 +53,15 @@ def taker_of(source: BlobRef) -> str | None:
     return next((job_id for job_id in naming if job_id != own), None)
 
 
-def taken_by(request: JobRequest) -> str | None:
-    """The id of the event's job that a job for ``request`` takes over. Returns None if it can take none."""
+def taken_by(requests: Sequence[JobRequest]) -> list[str | None]:
+    """The id of the event's job that each of them takes over; None for those that can take none."""
+    uploads = [request.source.name for request in requests if request.source.container == UPLOADS]
+    tickets = get_services().tickets.of_blobs(uploads)
+    return [_taken_by(request, tickets.get(request.source.name)) for request in requests]
+
+
+def _taken_by(request: JobRequest, ticket: UploadTicket | None) -> str | None:
     if request.source.container != UPLOADS:
         return None
-    own = event_job_id(request.source)
+    own = _event_job_id(request.source, ticket)
     return own if own != request.job_id else None

@@ -19,7 +19,7 @@ from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
 from imagery.storage import BlobProperties, StorageError
 from imagery.webhooks import SigningKeyError
-from lifecycle.starter import order_of
+from lifecycle.starter import orders_of
 
 # rows of one transaction: others wait for its locks
 _CHUNK = 100
@@ -73,21 +73,21 @@ class _Intake:
         look = _looks([item.blob for item in self.items], self.caller)
         with ThreadPoolExecutor(_LOOKS, thread_name_prefix="batch") as pool:
             requests = list(pool.map(lambda item: self._request(item, check, look), self.items))
-            named: dict[str, JobRequest] = {}
-            wanted: list[int] = []
-            for index, request in enumerate(requests):
-                if isinstance(request, JobRequest) and request.job_id in named:
-                    text = "The batch names this blob with these options twice."
-                    self._refuse(index, ApiError(409, "duplicate_item", text))
-                elif isinstance(request, JobRequest):
-                    named[request.job_id] = request
-                    wanted.append(index)
-                else:
-                    self._refuse(index, request)
-            # those before it may take all of their time; its own is counted from when its turn comes
-            parallel = get_services().settings.jobs.quota.batch_parallel
-            turns = [place // parallel + 1 for place in range(len(wanted))]
-            yield from zip(wanted, pool.map(order_of, named.values(), turns), strict=True)
+        named: dict[str, JobRequest] = {}
+        wanted: list[int] = []
+        for index, request in enumerate(requests):
+            if isinstance(request, JobRequest) and request.job_id in named:
+                text = "The batch names this blob with these options twice."
+                self._refuse(index, ApiError(409, "duplicate_item", text))
+            elif isinstance(request, JobRequest):
+                named[request.job_id] = request
+                wanted.append(index)
+            else:
+                self._refuse(index, request)
+        # those before it may take all of their time; its own is counted from when its turn comes
+        parallel = get_services().settings.jobs.quota.batch_parallel
+        turns = [place // parallel + 1 for place in range(len(wanted))]
+        yield from zip(wanted, orders_of(list(named.values()), turns), strict=True)
 
     def _request(
         self,

@@ -180,7 +180,9 @@ class Jobs:
         error_code: str | None,
         message: str | None,
     ) -> None:
-        if has_begun(job):
+        # 1,000 jobs of a batch that never began end in seconds: they have nothing else to be looked for
+        begun = has_begun(job)
+        if begun:
             error_code, message = _close_stages(session, job, state, stage, (error_code, message))
         enter(session, job, state)
         job.stage = stage.value if stage else job.stage
@@ -197,7 +199,8 @@ class Jobs:
             duration_ms=round(seconds * 1000, 1),
             **({"error_code": error_code, "error": message} if error_code else {}),
         )
-        release_reserved(session, job)
+        if begun:
+            release_reserved(session, job)
         count_unpaid(session, job, self._prices)
         add_callback(session, job, self._callback_lifetime)
 

@@ -14,6 +14,7 @@ from sqlmodel import Session, select
 
 from imagery.contracts import JobOptions, JobState, Stage
 from imagery.database.counters import Metric, count, read_counts
+from imagery.database.job_rows import has_begun
 from imagery.database.money import SpendState, to_usd
 from imagery.database.tables import ImageJob, SpendEntry
 from imagery.prices import Prices
@@ -38,11 +39,15 @@ def count_unpaid(session: Session, job: ImageJob, prices: Prices) -> None:
     is_budget = job.error_code in _BUDGET_CODES
     if job.stage == Stage.NANO_BANANA and not is_budget:
         return
-    may_have_paid = select(SpendEntry.id).where(
+    if not has_begun(job) or not _may_have_paid(session, job):
+        _count(session, job, BUDGET if is_budget else job.state.lower(), prices)
+
+
+def _may_have_paid(session: Session, job: ImageJob) -> bool:
+    query = select(SpendEntry.id).where(
         SpendEntry.job_id == job.job_id, SpendEntry.state != SpendState.RELEASED
     )
-    if session.exec(may_have_paid).first() is None:
-        _count(session, job, BUDGET if is_budget else job.state.lower(), prices)
+    return session.exec(query).first() is not None
 
 
 def count_taken_over(session: Session, job: ImageJob, stage: Stage, prices: Prices) -> None:
