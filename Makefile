@@ -80,8 +80,8 @@ test-again: $(DEV) ## the tests that failed last, one after the other
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
 
 .PHONY: drill-tests
-drill-tests: $(DEV) ## the tests of the drills themselves
-	$(PYTEST) -q -n 2 -m drill tests/drills
+drill-tests: $(DEV) ## the tests of the drills themselves, and CONTRIBUTING's recipes followed
+	$(PYTEST) -q -n 2 -m drill tests/drills tests/docs
 
 .PHONY: frontend-lint
 frontend-lint: frontend/dist/.built ## eslint and prettier

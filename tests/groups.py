@@ -11,7 +11,7 @@ _FOLDERS = {"tests/dashboard/": PROD, "tests/cli/test_running.py": DEV}
 _SHARED = "tests/e2e/"
 _KIND = re.compile(r"\[.*\b(PROD|DEV)\b.*\]$")
 # these take longest, so they may not come last
-_FIRST = (PROD, DEV, "tests/drills/test_faults.py", "tests/docs/", "tests/local/test_stack.py")
+_FIRST = (PROD, DEV, "tests/docs/", "tests/local/test_stack.py")
 
 
 def group_of(test_id: str) -> str:

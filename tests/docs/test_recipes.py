@@ -26,7 +26,7 @@ def test_there_is_a_recipe_for_what_people_add() -> None:
     assert {name.removeprefix("Add a ").removeprefix("Add an ") for name in RECIPES} == wanted
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_leads_where_it_says(name: str, checkout: Checkout) -> None:
     def run(script: str) -> None:
