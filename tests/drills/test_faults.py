@@ -1,4 +1,4 @@
-"""What the fault drill counts as wrong is noticed; ``make drill NAME=faults`` lets hosts die at its points."""
+"""What the fault drill counts as wrong is noticed; ``make drill NAME=faults`` strikes its points."""
 
 from __future__ import annotations
 
