@@ -230,6 +230,16 @@ def test_the_reference_is_bounded_and_has_no_fringe() -> None:
         reference_image(buffer.getvalue(), 1000, max_megapixels=4)
 
 
+def test_a_reference_fits_into_what_every_provider_takes() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (2048, 2048, 4), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG", compress_level=0)
+    data, kind = reference_image(buffer.getvalue(), 2048, max_megapixels=10)
+    with Image.open(io.BytesIO(data)) as sent:
+        assert sent.size == (1434, 1434)
+    assert (len(base64.b64encode(data)) < 7_000_000, kind) == (True, "image/webp")
+
+
 @pytest.mark.slow
 def test_the_bill_is_right_under_load(simulator: Server) -> None:
     client = NanoBanana(settings_of(simulator.url, timeout_s=60))
