@@ -1,6 +1,6 @@
 # The function app with its dashboard: for laptops, and for the database job in Azure.
 # 'make pin' writes the digests of the bases.
-ARG FUNCTIONS_IMAGE=mcr.microsoft.com/azure-functions/python:4-python3.11
+ARG FUNCTIONS_IMAGE=mcr.microsoft.com/azure-functions/python:4-python3.11@sha256:ebc5ba1fc20f7809b2676872a016ba6ede2c43d2feab4c22164b6f2a07d75733
 ARG NODE_IMAGE=node:22-bookworm-slim@sha256:43ac6c60b8f89723f746e8a92ce91abd5017e627ce1ddfe4238355d3a30b772c
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 

@@ -155,6 +155,10 @@ def test_nothing_is_written_where_one_registry_fails(project: Path, monkeypatch:
     assert (project / "Dockerfile").read_text() == TEXT
 
 
+def test_every_base_of_the_project_has_a_digest() -> None:
+    assert unpinned(ROOT, {}) == []
+
+
 def test_a_base_of_the_environment_is_looked_at_too() -> None:
     told = unpinned(ROOT, {"FUNCTIONS_IMAGE": "mirror.example/functions:4", "CUDA_IMAGE": f"x:1@{DIGEST}"})
     assert "FUNCTIONS_IMAGE: mirror.example/functions:4" in told
