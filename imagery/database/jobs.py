@@ -17,7 +17,7 @@ from imagery.database.job_views import JobFilter, JobView, JobViewPage, job_page
 from imagery.database.new_jobs import JobOrder, MadeJob, insert, lock_takeable
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.savings import count_unpaid
-from imagery.database.tables import ImageJob, utc_now
+from imagery.database.tables import ImageJob, SpendEntry, utc_now
 from imagery.prices import Prices
 
 RETRYABLE_STATES = frozenset({JobState.FAILED, JobState.CANCELLED})
@@ -179,10 +179,10 @@ class Jobs:
         stage: Stage | None,
         error_code: str | None,
         message: str | None,
+        has_entries: bool = True,
     ) -> None:
-        # 1,000 jobs of a batch that never began end in seconds: they have nothing else to be looked for
-        begun = has_begun(job)
-        if begun:
+        """``has_entries``: False for a job that is known to have none in the ledger."""
+        if has_begun(job):
             error_code, message = _close_stages(session, job, state, stage, (error_code, message))
         enter(session, job, state)
         job.stage = stage.value if stage else job.stage
@@ -199,9 +199,9 @@ class Jobs:
             duration_ms=round(seconds * 1000, 1),
             **({"error_code": error_code, "error": message} if error_code else {}),
         )
-        if begun:
+        if has_entries:
             release_reserved(session, job)
-        count_unpaid(session, job, self._prices)
+        count_unpaid(session, job, self._prices, has_entries=has_entries)
         add_callback(session, job, self._callback_lifetime)
 
     def cancel(self, job_id: str) -> ImageJob | None:
@@ -215,7 +215,11 @@ class Jobs:
         """Cancel the current runs of these jobs in one transaction; what has ended stays as it is."""
         runs = {job.job_id: job.run for job in jobs}
         with self._database.write() as session:
-            for job in lock_jobs(session, list(runs)):
+            locked = lock_jobs(session, list(runs))
+            # asked once for all of them: most jobs of a batch have never begun
+            entries = select(SpendEntry.job_id).where(col(SpendEntry.job_id).in_(runs))
+            with_entries = set(session.exec(entries))
+            for job in locked:
                 if job.run != runs[job.job_id] or JobState(job.state).is_terminal:
                     continue
                 self._end(
@@ -225,6 +229,7 @@ class Jobs:
                     stage=Stage(job.stage) if job.stage else None,
                     error_code="cancelled",
                     message="The job was cancelled on request.",
+                    has_entries=job.job_id in with_entries,
                 )
 
     def begin_run(

@@ -14,7 +14,6 @@ from sqlmodel import Session, select
 
 from imagery.contracts import JobOptions, JobState, Stage
 from imagery.database.counters import Metric, count, read_counts
-from imagery.database.job_rows import has_begun
 from imagery.database.money import SpendState, to_usd
 from imagery.database.tables import ImageJob, SpendEntry
 from imagery.prices import Prices
@@ -32,14 +31,17 @@ class AvoidedCost:
     usd: float
 
 
-def count_unpaid(session: Session, job: ImageJob, prices: Prices) -> None:
-    """Count the call that the job's run, which has just ended, avoided. The job's row is locked."""
+def count_unpaid(session: Session, job: ImageJob, prices: Prices, *, has_entries: bool = True) -> None:
+    """Count the call that the job's run, which has just ended, avoided. The job's row is locked.
+
+    ``has_entries``: False for a job that is known to have none in the ledger.
+    """
     if job.state == JobState.COMPLETED:
         return
     is_budget = job.error_code in _BUDGET_CODES
     if job.stage == Stage.NANO_BANANA and not is_budget:
         return
-    if not has_begun(job) or not _may_have_paid(session, job):
+    if not has_entries or not _may_have_paid(session, job):
         _count(session, job, BUDGET if is_budget else job.state.lower(), prices)
 
 
