@@ -40,7 +40,7 @@ def own_azurite(tmp_path: Path) -> Iterator[Azurite]:
     server.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_without_a_functions_host_it_says_so_and_is_no_failure(tmp_path: Path) -> None:
     environment = {**os.environ, "FUNCHOST": str(tmp_path / "none")}
     command = [sys.executable, "-m", "drills", "functions-host", "--short"]
@@ -137,7 +137,7 @@ def test_histories_are_read_from_the_tables_and_blobs_of_the_extension(own_azuri
     assert (recorded.history[-1]["TaskScheduledId"], recorded.history[-1]["Result"]) == (7, long)
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_the_local_host_says_at_the_edges_what_the_extension_says(tmp_path: Path) -> None:
     with answers.serving(None, tmp_path / "host") as url:
         assert answers.ask(url) == {"answers": len(answers.CASES) + len(answers.EXITS), "differences": []}

@@ -11,7 +11,7 @@ from imagery.guardrail.examine import Guardrail
 from tests.imagery.guardrail.conftest import guardrail
 
 __all__ = ["guardrail"]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.drill
 # they take the longest, and the drill has them
 _HEAVY = ("truncated", "JPEG of 3 MP with 20 MB", "largest:", "8192x1525")
 LISTED = [each for each in inputs() if not each.name.startswith(_HEAVY)]

@@ -231,7 +231,7 @@ def test_odd_and_broken_pictures_at_once_never_mix(roomy: Service) -> None:
     good, bad = odd_pictures(), broken_pictures()
     for name, data in (good | bad).items():
         roomy.put(f"h/{name}", data)
-    names = [*good, *bad] * 3
+    names = [*good, *bad] * 2
     with ThreadPoolExecutor(len(names)) as pool:
         calls = [
             pool.submit(roomy.call, "upscale", f"h/{name}", f"h/{number}-out.png")
@@ -281,7 +281,7 @@ def test_who_would_wait_too_long_is_told_when_to_come_back(service: Service) -> 
 def test_a_job_is_told_its_place_and_its_tiles(roomy: Service) -> None:
     names = [f"place-{number}" for number in range(3)]
     for name in names:
-        roomy.put(f"{name}/in.png", png((700, 540)))
+        roomy.put(f"{name}/in.png", png((460, 350)))
     told: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with ThreadPoolExecutor(3) as pool:
         calls = []
@@ -378,7 +378,7 @@ def test_work_goes_on_until_the_last_deadline_that_a_caller_brought(roomy: Servi
 
 
 def test_a_cancelled_job_leaves_the_device_and_may_come_again(roomy: Service) -> None:
-    roomy.put("gone/in.png", png((700, 600)))
+    roomy.put("gone/in.png", png((520, 440)))
     order = ("upscale", "gone/in.png", "gone/out.png", "gone")
     assert roomy.call(*order, Prefer="wait=0").status_code == 202
     with ThreadPoolExecutor(1) as pool:

@@ -347,7 +347,7 @@ def test_work_that_is_taken_over_goes_on_from_the_rows_that_are_there(
 def test_rows_of_another_picture_or_damaged_ones_are_not_taken(
     make: Make, engine: UpscaleEngine, tmp_path: Path
 ) -> None:
-    storage, pixels = LocalStorage(tmp_path), picture(700, 60)
+    storage, pixels = LocalStorage(tmp_path), picture(400, 60)
     upscaler, whole = make(engine), make(engine).upscale(pixels, FOREVER)
     list(upscaler.bands(pixels, JobLane(FOREVER), kept_bands(storage)))
     for ref in storage.list("jobs", "j/"):
@@ -368,8 +368,8 @@ def test_a_store_that_keeps_nothing_costs_no_picture(
     for name in ("list", "write", "read", "delete"):
         monkeypatch.setattr(storage, name, away)
     kept = kept_bands(storage)
-    rows = list(make(engine).bands(picture(700, 60), JobLane(FOREVER), kept))
-    assert len(np.concatenate(rows)) == 2800
+    rows = list(make(engine).bands(picture(300, 60), JobLane(FOREVER), kept))
+    assert len(np.concatenate(rows)) == 1200
     kept.drop()
 
 
