@@ -1,8 +1,9 @@
 """``make drill NAME=gpu-burst``: large photos at once, then another user's small one; the last line is JSON.
 
-It exits with 1 if a job did not complete, a tile was computed twice, or the service's memory stays above 1.5
-times what it began with. ``threads_held``: most calls of the GPU service that were open at once; each holds a
-thread of the function app.
+With ``--mixed`` 64 photos of 0.3 to 12 megapixels come at once; with ``--kills N`` the GPU service is killed
+N times (kill -9) and started again. It exits with 1 if a job did not complete, if a tile was computed twice
+though nothing was killed, or if the service's memory stays above 1.5 times what it began with.
+``threads_held``: most calls of the GPU service that were open at once; each holds a thread of the app.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -38,6 +40,8 @@ _IDLE_S = 25.0
 _MOST_KEPT = 1.5
 _SENDERS, _SUBMISSIONS = 8, 60
 _MEGA = 1e6
+# photos of so many megapixels, the large ones among the small ones
+_MIXED = [0.3, 1.0, 0.3, 6.0, 0.3, 2.0, 0.3, 12.0] * 4 + [0.3, 3.0, 0.3, 6.0, 0.3, 0.3, 0.3, 0.3] * 4
 
 
 class CountingGateway(Gateway):
@@ -67,7 +71,7 @@ class CountingGateway(Gateway):
         if answer.status_code == 200:
             report = json.loads(bytes(answer.body))
             with self._counting:
-                self.tiles += 0 if report["reused"] else report["tiles"]
+                self.tiles += 0 if report["reused"] else report["tiles"] + report.get("resumed_tiles", 0)
         return answer
 
 
@@ -104,6 +108,34 @@ def photograph(megapixels: float, seed: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.clip(pixels + grain, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
+
+
+class Killer:
+    """Kills the GPU service whenever a further part of the jobs has ended, and starts it again."""
+
+    def __init__(self, stack: Stack, burst: Burst, kills: int, jobs: int) -> None:
+        self._stack, self._burst = stack, burst
+        self._at = [jobs * number // (kills + 1) for number in range(1, kills + 1)]
+        self._stopped = threading.Event()
+        # of the processes that were killed, as they said shortly before
+        self.tiles = self.killed = 0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Kill no more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while self._at and not self._stopped.wait(_STEP_S):
+            if len(self._burst.ended) < self._at[0]:
+                continue
+            self._at.pop(0)
+            self.tiles += _tiles(self._stack.gpu_port)
+            self._stack.gpu.stop(signal.SIGKILL)
+            self._stack.gpu.revive()
+            self.killed += 1
 
 
 class Burst:
@@ -168,7 +200,7 @@ def main(arguments: list[str]) -> int:
     memory = told["memory_gb"]
     all_well = (
         told["completed"] == told["jobs"]
-        and told["tiles_computed"] == told["tiles_needed"]
+        and (chosen.kills or told["tiles_computed"] == told["tiles_needed"])
         and memory["idle"] <= _MOST_KEPT * memory["before"]
     )
     return 0 if all_well else 1
@@ -178,17 +210,23 @@ def measure(stack: Stack, gateway: CountingGateway, chosen: argparse.Namespace) 
     """Run the burst; what came of it."""
     assert stack.gpu.process is not None
     burst, memory = Burst(stack), Memory(stack.gpu.process.pid)
-    pictures = [photograph(chosen.megapixels, seed) for seed in range(chosen.jobs)]
+    sizes = _MIXED if chosen.mixed else [chosen.megapixels] * chosen.jobs
+    pictures = [photograph(size, seed) for seed, size in enumerate(sizes)]
+    killer = Killer(stack, burst, chosen.kills, len(sizes))
     began = time.monotonic()
-    with ThreadPoolExecutor(min(chosen.jobs, _SENDERS)) as pool:
+    with ThreadPoolExecutor(min(len(pictures), _SENDERS)) as pool:
         list(pool.map(burst.send, pictures))
     time.sleep(chosen.later_s)
-    small = burst.send(photograph(chosen.small_megapixels, chosen.jobs), other=True)
+    small = burst.send(photograph(chosen.small_megapixels, len(pictures)), other=True)
     burst.wait(chosen.limit_s)
     wall_s = time.monotonic() - began
-    tiles = _tiles(stack.gpu_port)
+    killer.stop()
+    tiles = killer.tiles + _tiles(stack.gpu_port)
     time.sleep(_IDLE_S)
     memory.stop()
+    assert stack.gpu.process is not None
+    memory_now = Memory(stack.gpu.process.pid)
+    memory_now.stop()
     stages = [stage for status in burst.ended.values() for stage in status["stages"][1:3]]
     return {
         "jobs": len(burst.sent),
@@ -208,8 +246,9 @@ def measure(stack: Stack, gateway: CountingGateway, chosen: argparse.Namespace) 
         "memory_gb": {
             "before": round(memory.before_gb, 2),
             "peak": round(memory.peak_gb, 2),
-            "idle": round(memory.now_gb(), 2),
+            "idle": round(memory_now.before_gb, 2),
         },
+        "kills": killer.killed,
     }
 
 
@@ -225,6 +264,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=8, help="large photos at once (%(default)s)")
     parser.add_argument("--megapixels", type=float, default=12.0, help="of each (%(default)s)")
     parser.add_argument("--small-megapixels", type=float, default=0.25, help="of the small one (%(default)s)")
+    parser.add_argument("--mixed", action="store_true", help="64 photos of 0.3 to 12 megapixels instead")
+    parser.add_argument("--kills", type=int, default=0, help="times that the GPU service dies (%(default)s)")
     parser.add_argument(
         "--later-s", type=float, default=20.0, help="seconds after which it comes (%(default)s)"
     )
