@@ -54,7 +54,7 @@ run: setup ## set everything up, start the stack, run a picture, keep serving un
 setup: $(VENV)/.packages $(VENV)/.models local/azurite/node_modules/.installed frontend/dist/.built ## packages, models, Azurite and the dashboard
 
 # workers of pytest: more than processors, since tests also wait
-WORKERS ?= 6
+WORKERS ?= 5
 # the tests start some hundred processes: none of them compiles anew what an earlier one has compiled
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest

@@ -58,6 +58,7 @@ def test_times_are_medians_taken_in_turns() -> None:
     assert pair.ratio == pair.peer_s / pair.ours_s
 
 
+@pytest.mark.drill
 def test_the_operations_of_a_network_are_counted(cache: Path) -> None:
     # 18 convolutions of 3x3 at the input's size: 3 to 64 channels, 16 times 64 to 64, 64 to 48
     by_hand = 2 * 9 * (3 * 64 + 16 * 64 * 64 + 64 * 48)

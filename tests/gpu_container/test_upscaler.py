@@ -105,7 +105,7 @@ def test_a_few_pixels_keep_their_colour(make: Make, engine: UpscaleEngine, size:
 
 
 def test_both_engines_agree(cache: Path, compact: nn.Module) -> None:
-    pixels = picture(90, 70)
+    pixels = picture(60, 50)
     reference = untiled(torch_engine(compact), pixels)
     exact = make_engine(
         COMPACT, COMPACT.load(cache), GpuSettings(networks=NetworkWords(precision=Precision.FP32)), "cpu"
