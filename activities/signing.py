@@ -15,6 +15,7 @@ from imagery.contracts import (
     Stage,
     StageResult,
     paid_answer,
+    statement_of,
     taken_answer,
 )
 from imagery.database.signatures import Signature
@@ -24,6 +25,7 @@ from imagery.guardrail.sniff import sniff
 from imagery.guardrail.turns import Turn
 from imagery.png import has_manifest
 from imagery.provenance.credentials import NO_CREDENTIALS, Credentials, CredentialsState
+from imagery.provenance.kept import KeptStatement
 from imagery.provenance.manifest import CLAIM_GENERATOR, Role, Source, Statement, Step, StepKind, prompt_hash
 from imagery.provenance.sign import SigningError
 from imagery.settings import CredentialsMode
@@ -145,9 +147,9 @@ def _sources(attempt: Attempt, answer: bytes) -> list[Source]:
     clean = _if_there(attempt, attempt.output_of(Stage.GUARDRAIL))
     if clean is not None:
         found.append(Source(Role.CLEAN_PHOTO, clean, PNG, NO_CREDENTIALS))
-    photo = _photo(attempt)
+    photo = _photo(attempt, turn)
     if photo is not None:
-        found.append(Source(Role.PHOTO, photo, _type_of(photo), services.guardrail.credentials(photo, turn)))
+        found.append(photo)
     for source in found:
         if source.credentials.state is CredentialsState.BROKEN:
             reasons = list(source.credentials.reasons)
@@ -155,14 +157,18 @@ def _sources(attempt: Attempt, answer: bytes) -> list[Source]:
     return found
 
 
-def _photo(attempt: Attempt) -> bytes | None:
-    """The upload as it came. Returns None if it is gone, or only its clean copy was ever kept."""
+def _photo(attempt: Attempt, turn: Turn) -> Source | None:
+    """The photo as it came, or the statement that was kept of it. Returns None if neither is there."""
     job = attempt.job
+    ref = BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
     if job.source_container == JOBS:
+        kept = _if_there(attempt, statement_of(ref))
+        return KeptStatement.model_validate_json(kept).source if kept is not None else None
+    photo = _if_there(attempt, ref)
+    if photo is None:
         return None
-    return _if_there(
-        attempt, BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
-    )
+    found = attempt.services.guardrail.credentials(photo, turn)
+    return Source(Role.PHOTO, photo, _type_of(photo), found)
 
 
 def _if_there(attempt: Attempt, ref: BlobRef) -> bytes | None:

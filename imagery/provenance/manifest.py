@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -53,17 +53,19 @@ class Source:
     """A picture that ours was made from, as it came, byte for byte.
 
     ``credentials``: what the guardrail's worker read in it. Only what could be read there is read again.
+    ``file_sha256``: of a picture that was not kept; ``data`` is then its ``KeptStatement.archive``.
     """
 
     role: Role
     data: bytes = field(repr=False)
     content_type: str
     credentials: Credentials
+    file_sha256: str | None = None
 
     @property
     def sha256(self) -> str:
-        """Of its bytes, in hex."""
-        return hashlib.sha256(self.data).hexdigest()
+        """Of the picture's bytes, in hex."""
+        return self.file_sha256 or hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,18 @@ def prompt_hash(prompt: str) -> str:
 
 def is_carried(source: Source) -> bool:
     """True if the source's own manifests go into ours: the worker could read them."""
-    return source.credentials.manifest is not None
+    return source.credentials.manifest is not None and bool(source.data)
+
+
+def without_broken(statement: Statement) -> Statement:
+    """The same with broken manifests named as broken and left out; ``statement`` itself if it has none."""
+    sources = tuple(
+        replace(source, credentials=source.credentials.model_copy(update={"manifest": None}))
+        if source.credentials.state is CredentialsState.BROKEN and is_carried(source)
+        else source
+        for source in statement.sources
+    )
+    return statement if sources == statement.sources else replace(statement, sources=sources)
 
 
 def ingredient(statement: Statement, source: Source) -> dict[str, Any]:

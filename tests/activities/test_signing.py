@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -14,7 +15,9 @@ import pytest
 from PIL import Image
 
 from activities.place import place
+from api.intake import Submission, job_request
 from imagery.contracts import (
+    JOBS,
     UPLOADS,
     BlobRef,
     JobOptions,
@@ -32,13 +35,14 @@ from imagery.database.tables import utc_now
 from imagery.guardrail.sandbox import SandboxBusyError
 from imagery.identity import Tokens
 from imagery.png import has_manifest
+from imagery.principal import Principal, Role
 from imagery.provenance.credentials import Credentials, CredentialsState
 from imagery.provenance.key_vault import KeyVaultSigner, Vault, chain_loader
 from imagery.provenance.local_authority import issue
 from imagery.provenance.sign import PictureSigner, PictureSigners
 from imagery.provenance.signer import Signer, SignerRefusedError, SignerUnavailableError
 from imagery.services import Services, get_services
-from testbed.credentials import camera, camera_photo
+from testbed.credentials import camera, camera_photo, one_byte_changed
 from testbed.servers import Server
 from testbed.services import forget
 from tests.activities.test_place import billed
@@ -53,7 +57,12 @@ def make_job(services: Services, job_id: str, photo: bytes | None = None) -> str
     name = f"ann/{job_id}.jpg"
     source = services.storage.write(BlobRef(container=UPLOADS, name=name), photo or picture(), "image/jpeg")
     options = JobOptions(prompt="on a sunny beach")
-    request = JobRequest(job_id=job_id, source=source, owner_id="ann", options=options)
+    return begun(services, JobRequest(job_id=job_id, source=source, owner_id="ann", options=options))
+
+
+def begun(services: Services, request: JobRequest) -> str:
+    """The job of a request before its paid stage."""
+    job_id = request.job_id
     services.jobs.create(request, instance_id=f"{job_id}-1", deadline=utc_now() + timedelta(hours=1))
     for stage in (Stage.GUARDRAIL, Stage.REMBG, Stage.REALESRGAN):
         services.stages.begin(job_id, 1, stage)
@@ -152,6 +161,31 @@ def test_a_signed_photo_and_a_signed_answer_make_one_store_with_the_whole_chain(
     assert counted(services) == {"valid": 1}
     (event,) = events(services, job_id, "picture_signed")
     assert event["sources"] == {"answer": "valid", "clean_photo": "none", "photo": "valid"}
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_photo_sent_with_the_request_is_in_the_chain_though_only_its_clean_copy_is_kept(
+    services: Services, is_broken: bool
+) -> None:
+    photo = one_byte_changed(camera_photo(camera())) if is_broken else camera_photo(camera())
+    sent = Submission(JobOptions(), "0" * 64, "image/jpeg", photo)
+    request = job_request(sent, Principal("ann", "ann", Role.OPERATOR), str(uuid.uuid4()))
+    job_id = begun(services, request)
+    assert place(order(job_id))["outcome"] == StageOutcome.SUCCEEDED
+    found = said(services, job_id)
+    (shown,) = [each for each in found.ingredients if each.title == "photo"]
+    assert shown.manifest is not None
+    assert shown.manifest.signer == "Camera 1234"
+    assert found.state == shown.state == ("broken" if is_broken else "valid")
+    (event,) = events(services, job_id, "picture_signed")
+    assert event["sources"]["photo"] == shown.state
+    pixels = photo[-200:-100]
+    kept = [
+        ref
+        for ref in services.storage.list(JOBS, f"{job_id}/")
+        if ref != stage_output(job_id, Stage.GUARDRAIL)
+    ]
+    assert not any(pixels in services.storage.read(ref) for ref in kept)
 
 
 @pytest.mark.parametrize(("fault", "state"), [("broken_signature", "broken"), ("unsigned", "none")])
