@@ -64,15 +64,15 @@ def signed(
     """
     mode = attempt.services.settings.provenance.credentials.mode
     if mode is CredentialsMode.OFF:
-        return Delivery(_unsigned(picture, answer), None)
+        return _unsigned(picture, answer)
     sources = tuple(_sources(attempt, answer))
     try:
         signer = attempt.services.picture_signers.get()
         if signer is None:
-            return Delivery(_unsigned(picture, answer), None)
+            return _unsigned(picture, answer)
         made = signer.sign(picture, PNG, _statement(attempt, sources, model))
     except SigningError as error:
-        return _without_signature(attempt, error, Delivery(_unsigned(picture, answer), _none(error)))
+        return _without_signature(attempt, error, _unsigned(picture, answer, error))
     states = {source.role.value: source.credentials.state.value for source in sources}
     return Delivery(made.data, Signature(made.credentials.state, sources=states))
 
@@ -87,7 +87,8 @@ def already_signed(attempt: Attempt) -> Signature | None:
     data = attempt.services.storage.read(attempt.target)
     found = attempt.services.guardrail.credentials(data, Turn(attempt.job.owner_id))
     if not _is_ours(found):
-        return Signature(None, ("signing_failed", "An attempt that was interrupted delivered it unsigned."))
+        why = ("signing_failed", "An attempt that was interrupted delivered it unsigned.")
+        return Signature(None, why, is_untouched=found.manifest is not None)
     return Signature(found.state)
 
 
@@ -220,10 +221,9 @@ def _without_signature(attempt: Attempt, error: SigningError, unsigned: Delivery
     return unsigned
 
 
-def _none(error: SigningError) -> Signature:
-    return Signature(None, (error.code, str(error)))
-
-
-def _unsigned(picture: bytes, answer: bytes) -> bytes:
+def _unsigned(picture: bytes, answer: bytes, error: SigningError | None = None) -> Delivery:
     """A PNG with a manifest of the provider's stays as it came: without one chunk its signature is broken."""
-    return answer if has_manifest(answer) else picture
+    is_untouched = has_manifest(answer)
+    reason = (error.code, str(error)) if error is not None else None
+    signature = Signature(None, reason, is_untouched=is_untouched) if reason is not None else None
+    return Delivery(answer if is_untouched else picture, signature)

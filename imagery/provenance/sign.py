@@ -15,7 +15,7 @@ from imagery.provenance import xmp
 from imagery.provenance.credentials import Credentials, CredentialsState
 from imagery.provenance.manifest import Source, Statement, definition, ingredient, is_carried, without_broken
 from imagery.provenance.reader import read
-from imagery.provenance.signer import Signer, SignerError
+from imagery.provenance.signer import TIMESTAMP_UNAVAILABLE, Signer, SignerError
 from imagery.provenance.signers import make_signer, trust_anchors
 from imagery.provenance.trust import reading_context, signing_context
 from imagery.settings import CredentialsMode, Settings
@@ -106,7 +106,7 @@ class PictureSigner:
             if isinstance(cause, SignerError):
                 raise SigningError(str(cause), cause.code, retryable=cause.retryable) from cause
             if self._timestamp_url and isinstance(error, c2pa.C2paError.Signature):
-                raise SigningError(_NO_TIME_STAMP, "timestamp_unavailable", retryable=True) from error
+                raise SigningError(_NO_TIME_STAMP, TIMESTAMP_UNAVAILABLE, retryable=True) from error
             # the message of the library may repeat what is in an untrusted manifest
             raise _ManifestError(f"The manifest could not be made: {type(error).__name__}.") from error
         return out.getvalue()

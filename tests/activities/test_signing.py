@@ -7,6 +7,7 @@ import json
 import uuid
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import c2pa
@@ -16,6 +17,7 @@ from PIL import Image
 
 from activities.place import place
 from api.intake import Submission, job_request
+from api.views import job_status
 from imagery.contracts import (
     JOBS,
     UPLOADS,
@@ -39,8 +41,10 @@ from imagery.principal import Principal, Role
 from imagery.provenance.credentials import Credentials, CredentialsState
 from imagery.provenance.key_vault import KeyVaultSigner, Vault, chain_loader
 from imagery.provenance.local_authority import issue
+from imagery.provenance.reader import read
 from imagery.provenance.sign import PictureSigner, PictureSigners
 from imagery.provenance.signer import Signer, SignerRefusedError, SignerUnavailableError
+from imagery.provenance.trust import reading_context
 from imagery.services import Services, get_services
 from testbed.credentials import camera, camera_photo, one_byte_changed
 from testbed.servers import Server
@@ -88,6 +92,12 @@ def said(services: Services, job_id: str) -> Credentials:
 def events(services: Services, job_id: str, name: str) -> list[dict[str, Any]]:
     page = last_events(services.database, EventFilter(job_id=job_id), limit=100, scan=1000)
     return [dict(event.data or {}) for event in page.events if event.event == name]
+
+
+def status_says(services: Services, job_id: str) -> str | None:
+    view = services.jobs.view(job_id)
+    assert view is not None
+    return job_status(view).credentials
 
 
 def counted(services: Services) -> dict[str, int]:
@@ -159,8 +169,35 @@ def test_a_signed_photo_and_a_signed_answer_make_one_store_with_the_whole_chain(
         assert shown.tobytes() == came.tobytes()
     assert data.count(b"caBX") == 1
     assert counted(services) == {"valid": 1}
+    assert status_says(services, job_id) == "valid"
     (event,) = events(services, job_id, "picture_signed")
     assert event["sources"] == {"answer": "valid", "clean_photo": "none", "photo": "valid"}
+
+
+@pytest.mark.parametrize("left_out", [None, "camera", "provider"])
+def test_a_chain_is_trusted_where_every_root_is_on_the_list_and_else_valid(
+    services: Services,
+    simulator: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    left_out: str | None,
+) -> None:
+    maker = camera()
+    roots = {"camera": maker.anchors_pem, "provider": simulator.client.get("/_simulator/trust").text}
+    roots.pop(left_out or "", None)
+    listed = tmp_path / "trusted.pem"
+    listed.write_text("".join(roots.values()))
+    services = with_settings(monkeypatch, CONTENT_CREDENTIALS=f"trust={listed}")
+    job_id = make_job(services, "listed", camera_photo(maker))
+    assert place(order(job_id))["outcome"] == StageOutcome.SUCCEEDED
+    found = said(services, job_id)
+    expected = "trusted" if left_out is None else "valid"
+    assert found.state == status_says(services, job_id) == expected
+    assert found.reasons == (() if left_out is None else ("signingCredential.untrusted",))
+    assert found.manifest is not None
+    assert found.manifest.state is CredentialsState.TRUSTED, "ours, whoever else is in the chain"
+    elsewhere = read(delivered(services, job_id), reading_context(""))
+    assert (elsewhere.state, elsewhere.reasons) == ("valid", ("signingCredential.untrusted",))
 
 
 @pytest.mark.parametrize("is_broken", [False, True])
@@ -201,6 +238,7 @@ def test_what_the_provider_broke_or_left_out_is_said_and_not_trusted(
     answer = next(each for each in found.ingredients if each.title == "answer")
     assert answer.state == state
     assert (found.state is CredentialsState.BROKEN) == (state == "broken")
+    assert status_says(services, job_id) == found.state
     (event,) = events(services, job_id, "picture_signed")
     assert event["sources"]["answer"] == state
 
@@ -221,6 +259,7 @@ def test_a_job_waits_for_key_vault_is_signed_in_the_end_and_pays_once(
         told = place(order(job_id))
         assert (told["outcome"], told["error_code"]) == (StageOutcome.RETRY_LATER, "signing_unavailable")
         assert told["message"].startswith("The picture is paid and kept")
+        assert status_says(services, job_id) == "waiting"
     assert not services.storage.exists(stage_output(job_id, Stage.NANO_BANANA))
     fake.respond = None
     told = place(order(job_id))
@@ -253,6 +292,7 @@ def test_before_the_deadline_a_picture_without_key_is_delivered_unsigned_or_neve
         (event,) = events(services, job_id, "delivered_unsigned")
         assert event["error_code"] == "signing_unavailable"
         assert counted(services) == {"unsigned": 1}
+        assert status_says(services, job_id) == "untouched"
         answer = services.storage.read(paid_answer(job_id, Stage.NANO_BANANA, 1))
         assert delivered(services, job_id) == answer, "the provider's mark stays whole"
         return
@@ -265,14 +305,17 @@ def test_before_the_deadline_a_picture_without_key_is_delivered_unsigned_or_neve
 
 @pytest.mark.parametrize("mode", ["sign", "require"])
 def test_a_key_that_refuses_is_waited_for_only_where_a_signature_is_required(
-    services: Services, monkeypatch: pytest.MonkeyPatch, mode: str
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     services = with_settings(monkeypatch, CONTENT_CREDENTIALS=f"mode={mode}")
     away = replace(services, picture_signers=Signers(Away(camera(), SignerRefusedError("no role"))))
     monkeypatch.setattr("activities.stage.get_services", lambda: away)
-    told = place(order(make_job(services, mode)))
+    simulator.client.post("/_simulator/faults", json={"next": ["unsigned"]})
+    job_id = make_job(services, mode)
+    told = place(order(job_id))
     expected = StageOutcome.SUCCEEDED if mode == "sign" else StageOutcome.RETRY_LATER
     assert told["outcome"] == expected
+    assert status_says(services, job_id) == ("unsigned" if mode == "sign" else "waiting")
 
 
 def test_without_a_key_in_prod_the_picture_is_delivered_and_the_job_says_why_it_is_unsigned(
@@ -299,6 +342,7 @@ def test_nothing_is_signed_where_the_settings_say_so(
     assert found.state is CredentialsState.VALID
     assert not events(services, job_id, "picture_signed")
     assert counted(services) == {}
+    assert status_says(services, job_id) is None
 
 
 def test_a_picture_taken_over_names_the_new_job_and_the_providers_answer(
@@ -327,6 +371,7 @@ def test_a_picture_taken_over_names_the_new_job_and_the_providers_answer(
         assert other is not None
         assert other.actions[-1].software_agent == first.actions[-1].software_agent
     assert counted(services) == {"valid": 3}
+    assert {status_says(services, job_id) for job_id in jobs} == {"valid"}
 
 
 def test_a_picture_that_waits_to_be_taken_over_is_not_paid_again(
