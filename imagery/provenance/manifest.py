@@ -23,11 +23,12 @@ _BROKEN_CODE = "general.error"
 
 
 class StepKind(StrEnum):
-    """What a stage does to a picture."""
+    """What is done to a picture."""
 
     CUT_OUT = "cut_out"
     UPSCALE = "upscale"
     SCENE = "scene"
+    LABEL = "label"
 
 
 class Role(StrEnum):
@@ -40,7 +41,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One stage that a model did. ``model`` and ``version`` name it."""
+    """What a model did, or a program. ``model`` and ``version`` name it."""
 
     kind: StepKind
     model: str
@@ -158,10 +159,10 @@ def _actions(statement: Statement) -> Iterator[dict[str, Any]]:
     else:
         yield {"action": "c2pa.opened", "parameters": {"ingredientIds": [parent.role.value]}}
     for step in sorted(statement.steps, key=lambda step: list(StepKind).index(step.kind)):
-        action = {
-            "softwareAgent": {"name": step.model, "version": step.version},
-            "digitalSourceType": statement.source_type if step.kind is StepKind.SCENE else ENHANCED,
-        }
+        action: dict[str, Any] = {"softwareAgent": {"name": step.model, "version": step.version}}
+        if step.kind is not StepKind.LABEL:
+            is_scene = step.kind is StepKind.SCENE
+            action["digitalSourceType"] = statement.source_type if is_scene else ENHANCED
         if step.finished_at is not None:
             action["when"] = step.finished_at.isoformat()
         yield action | _deed(step, statement)
@@ -172,6 +173,8 @@ def _deed(step: Step, statement: Statement) -> dict[str, Any]:
         return {"action": "c2pa.edited", "description": "The background was removed."}
     if step.kind is StepKind.UPSCALE:
         return {"action": "c2pa.resized", "description": "The subject was upscaled."}
+    if step.kind is StepKind.LABEL:
+        return {"action": "c2pa.edited", "description": "A visible label was drawn in a corner."}
     placed = [source.role.value for source in statement.sources if source is not statement.parent]
     if not placed:
         return {"action": "c2pa.edited", "description": "The subject was placed in a generated scene."}

@@ -174,6 +174,42 @@ def test_a_signed_photo_and_a_signed_answer_make_one_store_with_the_whole_chain(
     assert event["sources"] == {"answer": "valid", "clean_photo": "none", "photo": "valid"}
 
 
+def corner(data: bytes) -> tuple[int, ...]:
+    with Image.open(io.BytesIO(data)) as image:
+        found = image.convert("RGB").getpixel((image.width - 1, image.height - 1))
+    assert isinstance(found, tuple)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["sign", "off"])
+def test_a_label_is_on_the_delivered_picture_and_never_on_the_answer_that_is_kept(
+    services: Services, simulator: Server, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    plain = make_job(services, "plain")
+    place(order(plain))
+    unlabelled = said(services, plain).manifest
+    assert unlabelled is not None
+    services = with_settings(monkeypatch, CONTENT_CREDENTIALS=f"mode={mode} label=AI-generated")
+    taken = make_job(services, "taken")
+    assert place(order(taken))["outcome"] == StageOutcome.SUCCEEDED
+    again = make_job(services, "again")
+    assert place(order(again))["outcome"] == StageOutcome.SUCCEEDED
+    assert billed(simulator, taken)[0] == billed(simulator, again)[0] == 0, "a label costs no second picture"
+    answer = services.storage.read(paid_answer(plain, Stage.NANO_BANANA, 1))
+    assert corner(answer) != (0, 0, 0)
+    for job_id in (taken, again):
+        assert corner(delivered(services, job_id)) == (0, 0, 0)
+        found = said(services, job_id)
+        assert found.says_ai
+        assert (found.manifest is not None) == (mode == "sign")
+        if found.manifest is not None:
+            scene, label = found.manifest.actions[-2:]
+            assert scene.software_agent == unlabelled.actions[-1].software_agent
+            assert (label.action, label.digital_source_type) == ("c2pa.edited", None)
+            assert label.software_agent is not None
+            assert label.software_agent.startswith("Imagery")
+
+
 @pytest.mark.parametrize("left_out", [None, "camera", "provider"])
 def test_a_chain_is_trusted_where_every_root_is_on_the_list_and_else_valid(
     services: Services,
