@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
-from PIL import Image
-
 from activities.attempt import Attempt
+from activities.derive import derive
 from activities.signing import LOOK_AGAIN_S, PAID, PNG, already_signed, signed, take_signed
 from imagery.contracts import BlobRef, CheckResult, StageResult, paid_answer
 from imagery.database.ledger import Reservation
@@ -15,7 +13,6 @@ from imagery.database.signatures import Signature
 from imagery.guardrail.content_safety import ContentSafetyUnavailableError
 from imagery.guardrail.sandbox import SandboxError
 from imagery.guardrail.turns import Turn
-from imagery.png import SIGNATURE, without_personal_metadata
 from imagery.providers.response import PlacedImage
 from imagery.storage import StorageError
 from imagery.telemetry.logs import get_logger
@@ -89,16 +86,6 @@ def _waiting(attempt: Attempt, step: Callable[[], Signature | StageResult | None
         why = f"An unexpected {type(error).__name__} interrupted it."
         return attempt.later("delivery_failed", f"{PAID} {why}", LOOK_AGAIN_S)
     return done if isinstance(done, StageResult) else attempt.succeed_paid(done)
-
-
-def derive(answer: bytes) -> bytes:
-    """The picture as PNG whatever the model sent, as the blob's name promises; nothing personal in it."""
-    if answer.startswith(SIGNATURE):
-        return without_personal_metadata(answer)
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(answer)) as image:
-        image.save(buffer, "PNG", compress_level=1)
-    return without_personal_metadata(buffer.getvalue())
 
 
 def _rejected(attempt: Attempt, answer: BlobRef, objection: CheckResult) -> StageResult:

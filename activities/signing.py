@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from activities.attempt import Attempt
+from activities.derive import derive
+from imagery import __version__
 from imagery.contracts import (
     JOBS,
     BlobRef,
     Stage,
     StageResult,
     paid_answer,
+    statement_of,
     taken_answer,
 )
 from imagery.database.signatures import Signature
@@ -24,8 +27,20 @@ from imagery.guardrail.sniff import sniff
 from imagery.guardrail.turns import Turn
 from imagery.png import has_manifest
 from imagery.provenance.credentials import NO_CREDENTIALS, Credentials, CredentialsState
-from imagery.provenance.manifest import CLAIM_GENERATOR, Role, Source, Statement, Step, StepKind, prompt_hash
+from imagery.provenance.kept import KeptStatement
+from imagery.provenance.label import labelled
+from imagery.provenance.manifest import (
+    CLAIM_GENERATOR,
+    GENERATED,
+    Role,
+    Source,
+    Statement,
+    Step,
+    StepKind,
+    prompt_hash,
+)
 from imagery.provenance.sign import SigningError
+from imagery.provenance.xmp import with_source_type
 from imagery.settings import CredentialsMode
 from imagery.storage import BlobChangedError, BlobNotFoundError, BlobTooLargeError
 from imagery.telemetry.logs import get_logger
@@ -55,22 +70,26 @@ class Delivery:
 def signed(
     attempt: Attempt, picture: bytes, answer: bytes, model: str | None = None
 ) -> Delivery | StageResult:
-    """``picture``, a PNG made of the provider's ``answer``, as it is delivered. ``model`` None: the ledger's.
+    """``picture``, a PNG made of the provider's ``answer``, as it is delivered: labelled, and signed.
+
+    ``model`` None: the ledger's.
 
     Returns the stage's result where it waits for a signature, or ends without one. Raises ``SandboxError``
     and ``StorageError``.
     """
-    mode = attempt.services.settings.provenance.credentials.mode
-    if mode is CredentialsMode.OFF:
-        return Delivery(_unsigned(picture, answer), None)
+    words = attempt.services.settings.provenance.credentials
+    if words.label is not None:
+        picture = labelled(picture, words.label)
+    if words.mode is CredentialsMode.OFF:
+        return _unsigned(attempt, picture, answer)
     sources = tuple(_sources(attempt, answer))
     try:
         signer = attempt.services.picture_signers.get()
         if signer is None:
-            return Delivery(_unsigned(picture, answer), None)
+            return _unsigned(attempt, picture, answer)
         made = signer.sign(picture, PNG, _statement(attempt, sources, model))
     except SigningError as error:
-        return _without_signature(attempt, error, Delivery(_unsigned(picture, answer), _none(error)))
+        return _without_signature(attempt, error, _unsigned(attempt, picture, answer, error))
     states = {source.role.value: source.credentials.state.value for source in sources}
     return Delivery(made.data, Signature(made.credentials.state, sources=states))
 
@@ -85,7 +104,8 @@ def already_signed(attempt: Attempt) -> Signature | None:
     data = attempt.services.storage.read(attempt.target)
     found = attempt.services.guardrail.credentials(data, Turn(attempt.job.owner_id))
     if not _is_ours(found):
-        return Signature(None, ("signing_failed", "An attempt that was interrupted delivered it unsigned."))
+        why = ("signing_failed", "An attempt that was interrupted delivered it unsigned.")
+        return Signature(None, why, is_untouched=found.manifest is not None)
     return Signature(found.state)
 
 
@@ -94,8 +114,8 @@ def take_signed(attempt: Attempt, source: BlobRef) -> Signature | StageResult | 
 
     See ``Attempt.reuse``. Raises ``SandboxError`` and ``StorageError``.
     """
-    storage = attempt.services.storage
-    if attempt.services.settings.provenance.credentials.mode is CredentialsMode.OFF:
+    storage, words = attempt.services.storage, attempt.services.settings.provenance.credentials
+    if words.mode is CredentialsMode.OFF and words.label is None:
         storage.copy(source, attempt.target)
         return None
     picture = storage.read(source)
@@ -103,9 +123,9 @@ def take_signed(attempt: Attempt, source: BlobRef) -> Signature | StageResult | 
     if answer is not None:
         # whoever takes it over from this job finds it here, when the earlier one is gone
         storage.write(taken_answer(attempt.job_id, attempt.stage), answer, "application/octet-stream")
-    delivery = signed(
-        attempt, picture, answer if answer is not None else picture, _model_of(attempt, picture)
-    )
+    # the earlier job's picture may have a label, or another one
+    plain, came = (picture, picture) if answer is None else (derive(answer), answer)
+    delivery = signed(attempt, plain, came, _model_of(attempt, picture))
     if isinstance(delivery, StageResult):
         return delivery
     storage.write(attempt.target, delivery.data, PNG)
@@ -118,7 +138,7 @@ def _model_of(attempt: Attempt, picture: bytes) -> str | None:
     if not _is_ours(found) or found.manifest is None:
         return None
     agents = (each.software_agent for each in reversed(found.manifest.actions))
-    return next((agent for agent in agents if agent), None)
+    return next((agent for agent in agents if agent and not agent.startswith(CLAIM_GENERATOR)), None)
 
 
 def _is_ours(found: Credentials) -> bool:
@@ -145,9 +165,9 @@ def _sources(attempt: Attempt, answer: bytes) -> list[Source]:
     clean = _if_there(attempt, attempt.output_of(Stage.GUARDRAIL))
     if clean is not None:
         found.append(Source(Role.CLEAN_PHOTO, clean, PNG, NO_CREDENTIALS))
-    photo = _photo(attempt)
+    photo = _photo(attempt, turn)
     if photo is not None:
-        found.append(Source(Role.PHOTO, photo, _type_of(photo), services.guardrail.credentials(photo, turn)))
+        found.append(photo)
     for source in found:
         if source.credentials.state is CredentialsState.BROKEN:
             reasons = list(source.credentials.reasons)
@@ -155,14 +175,18 @@ def _sources(attempt: Attempt, answer: bytes) -> list[Source]:
     return found
 
 
-def _photo(attempt: Attempt) -> bytes | None:
-    """The upload as it came. Returns None if it is gone, or only its clean copy was ever kept."""
+def _photo(attempt: Attempt, turn: Turn) -> Source | None:
+    """The photo as it came, or the statement that was kept of it. Returns None if neither is there."""
     job = attempt.job
+    ref = BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
     if job.source_container == JOBS:
+        kept = _if_there(attempt, statement_of(ref))
+        return KeptStatement.model_validate_json(kept).source if kept is not None else None
+    photo = _if_there(attempt, ref)
+    if photo is None:
         return None
-    return _if_there(
-        attempt, BlobRef(container=job.source_container, name=job.source_name, etag=job.source_etag)
-    )
+    found = attempt.services.guardrail.credentials(photo, turn)
+    return Source(Role.PHOTO, photo, _type_of(photo), found)
 
 
 def _if_there(attempt: Attempt, ref: BlobRef) -> bytes | None:
@@ -187,6 +211,8 @@ def _statement(attempt: Attempt, sources: tuple[Source, ...], model: str | None)
         Step(kind, model, version, _finished(rows.get(stage.value))) for kind, stage, model in _GPU_STEPS
     ]
     steps.append(Step(StepKind.SCENE, scene, "", utc_now()))
+    if services.settings.provenance.credentials.label is not None:
+        steps.append(Step(StepKind.LABEL, CLAIM_GENERATOR, __version__, utc_now()))
     return Statement(
         job_id=attempt.job_id,
         prompt_sha256=prompt_hash(attempt.options.prompt),
@@ -214,10 +240,15 @@ def _without_signature(attempt: Attempt, error: SigningError, unsigned: Delivery
     return unsigned
 
 
-def _none(error: SigningError) -> Signature:
-    return Signature(None, (error.code, str(error)))
+def _unsigned(attempt: Attempt, picture: bytes, answer: bytes, error: SigningError | None = None) -> Delivery:
+    """A PNG with a manifest of the provider's stays as it came: without one chunk its signature is broken.
 
-
-def _unsigned(picture: bytes, answer: bytes) -> bytes:
-    """A PNG with a manifest of the provider's stays as it came: without one chunk its signature is broken."""
-    return answer if has_manifest(answer) else picture
+    One with a label can't stay so; XMP goes on saying to programs what it is.
+    """
+    is_labelled = attempt.services.settings.provenance.credentials.label is not None
+    is_untouched = has_manifest(answer) and not is_labelled
+    if is_labelled:
+        picture = with_source_type(picture, PNG, GENERATED)
+    reason = (error.code, str(error)) if error is not None else None
+    signature = Signature(None, reason, is_untouched=is_untouched) if reason is not None else None
+    return Delivery(answer if is_untouched else picture, signature)

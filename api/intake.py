@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 
 from api.errors import ApiError, invalid, rejection
 from api.guarded import in_waiting_thread
-from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
+from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest, statement_of
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail.turns import Turn
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
@@ -263,4 +263,6 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     # body at the same moment must not replace them either, because the job's row names their version
     name = f"{job_id}/source-{submission.fingerprint[:16]}.png"
     ref = BlobRef(container=JOBS, name=name)
+    if found.statement is not None:
+        services.storage.write(statement_of(ref), found.statement, "application/json", overwrite=False)
     return services.storage.write(ref, found.picture, "image/png", overwrite=False)

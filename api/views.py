@@ -23,6 +23,8 @@ from imagery.database.callbacks import CallbackState
 from imagery.database.job_views import JobView
 from imagery.database.money import to_usd
 from imagery.database.tables import CallbackDelivery, GuardrailLog, ImageJob, StageRun
+from imagery.provenance.credentials import DeliveredCredentials
+from imagery.provenance.signer import SIGNING_CODES
 from imagery.services import get_services
 
 
@@ -108,6 +110,12 @@ class JobStatus(View):
     finished_at: datetime | None = None
     expired_at: datetime | None = Field(default=None, description="Since then the pictures are gone.")
     error: JobError | None = None
+    credentials: DeliveredCredentials | None = Field(
+        default=None,
+        description="Content Credentials of the placed picture: `trusted`, `valid` or `broken` if it is "
+        "signed here, `unsigned`, `untouched` (with those of the image model's provider alone), or `waiting` "
+        "for its signature. Null: no picture yet, or none is signed here.",
+    )
     cost_usd: float
     estimated_usd: float | None = Field(
         default=None, description="What the picture is expected to cost while it is not there yet."
@@ -204,6 +212,7 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         finished_at=job.finished_at,
         expired_at=job.expired_at,
         error=_error(job.error_code, job.error_message, job.stage),
+        credentials=_credentials(rows.get(Stage.NANO_BANANA.value)),
         cost_usd=round(sum(stage.cost_usd for stage in stages), 6),
         estimated_usd=_estimate(state, options, stages),
         run=job.run,
@@ -211,6 +220,14 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         callback=_callback(view.callback),
         links=links(job.job_id, completed=state is JobState.COMPLETED and job.expired_at is None),
     )
+
+
+def _credentials(row: StageRun | None) -> DeliveredCredentials | None:
+    if row is None:
+        return None
+    if row.state == StageState.WAITING and row.error_code in SIGNING_CODES:
+        return DeliveredCredentials.WAITING
+    return DeliveredCredentials(row.credentials) if row.credentials else None
 
 
 def _estimate(state: JobState, options: JobOptions, stages: list[StageStatus]) -> float | None:

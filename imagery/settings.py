@@ -501,6 +501,11 @@ class CredentialsWords(Words):
     trust: Path | None = Field(
         None, description="PEM file of CAs whose signatures count as trusted, such as the C2PA trust list"
     )
+    label: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,40}$",
+        description="drawn in a corner of placed pictures, for people, such as AI-generated; _ is a space",
+    )
 
 
 class ProvenanceSettings(Group):

@@ -37,7 +37,7 @@ def hostile_manifests(mutations: int = 75, seed: int = 7) -> Iterator[Hostile]:
     signer = issue("Hostile CA", "Nobody")
     for name, make in _BUILT.items():
         yield Hostile(name, make(signer))
-    yield from _mutated(signer, mutations, random.Random(seed))
+    yield from damaged_manifests(signer, mutations, seed)
 
 
 def _small() -> bytes:
@@ -172,8 +172,9 @@ def _without_signature(store: bytes) -> bytes:
     return store[:at] + bytes(len(store) - at)
 
 
-def _mutated(signer: LocalSigner, count: int, chance: random.Random) -> Iterator[Hostile]:
-    kinds = list(TYPES)
+def damaged_manifests(signer: LocalSigner, count: int = 75, seed: int = 7) -> Iterator[Hostile]:
+    """Real ones with changes at random places, the same for the same ``seed``."""
+    kinds, chance = list(TYPES), random.Random(seed)
     whole = [camera_photo(signer, kind) for kind in kinds]
     whole += [
         model_answer(signer, ("inputTo", TYPES[kind], data)) for kind, data in zip(kinds, whole, strict=True)

@@ -13,7 +13,8 @@ from api.pace import verifications
 from api.problems import problems
 from api.v1.jobs import expired
 from api.v1.status import load
-from imagery.contracts import Stage, stage_output
+from imagery.contracts import Stage, StageState, stage_output
+from imagery.database.job_views import JobView
 from imagery.guardrail.turns import Rank, Turn
 from imagery.provenance.credentials import Credentials
 from imagery.services import get_services
@@ -32,17 +33,26 @@ async def get_provenance(caller: Caller, job_id: str) -> Credentials:
     if view.job.expired_at is not None:
         raise expired(view.job)
     verifications.check(caller.user_id)
-    return await in_waiting_thread(_of_job, job_id, caller.user_id)
+    try:
+        return await in_waiting_thread(_of_job, job_id, caller.user_id)
+    except BlobNotFoundError:
+        raise _no_picture(view) from None
 
 
 def _of_job(job_id: str, owner: str) -> Credentials:
     services = get_services()
-    try:
-        data = services.storage.read(stage_output(job_id, Stage.NANO_BANANA))
-    except BlobNotFoundError:
-        detail = "The job has delivered no picture yet. Look at its status."
-        raise ApiError(404, "provenance_not_found", detail, job_id=job_id) from None
+    data = services.storage.read(stage_output(job_id, Stage.NANO_BANANA))
     return services.guardrail.credentials(data, Turn(owner, Rank.VALIDATION))
+
+
+def _no_picture(view: JobView) -> ApiError:
+    job_id, row = view.job.job_id, next((row for row in view.stages if row.stage == Stage.NANO_BANANA), None)
+    if row is not None and row.state == StageState.SUCCEEDED:
+        # retention deletes the pictures first, and records it last
+        detail = "The picture was delivered, and is gone. The job's status says what was known of it."
+        return ApiError(410, "image_expired", detail, job_id=job_id)
+    detail = "The job has delivered no picture yet. Look at its status."
+    return ApiError(404, "provenance_not_found", detail, job_id=job_id)
 
 
 @router.post("/provenance/verify", responses=problems(400, 422, 429))

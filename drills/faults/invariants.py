@@ -13,6 +13,10 @@ from drills.faults.records import Record
 from imagery.contracts import JobState, Stage, StageState, stage_output
 from imagery.database.money import SpendState, to_micro
 from imagery.database.tables import SpendEntry
+from imagery.provenance.credentials import CredentialsState
+from imagery.provenance.manifest import CLAIM_GENERATOR
+from imagery.provenance.reader import read
+from imagery.provenance.trust import reading_context
 from imagery.storage import BlobNotFoundError, Storage
 
 _PAYMENT_UNKNOWN = (JobState.FAILED, "payment_unknown")
@@ -27,6 +31,7 @@ class ViolationKind(Enum):
     LOST_IMAGE = "lost image"
     STUCK_JOB = "stuck job"
     LEDGER = "ledger"
+    UNSIGNED = "unsigned picture"
     WRONG_END = "wrong end"
     NOT_STRUCK = "not struck"
     BROKEN = "broken"
@@ -104,12 +109,24 @@ def _check_pictures(where: str, record: Record, storage: Storage) -> Iterator[Vi
             yield Violation(ViolationKind.LOST_IMAGE, where, f"completed, but {stage.value} did not succeed")
             continue
         try:
-            with Image.open(io.BytesIO(storage.read(stage_output(record.job.job_id, stage)))) as image:
+            data = storage.read(stage_output(record.job.job_id, stage))
+            with Image.open(io.BytesIO(data)) as image:
                 image.load()
         except (BlobNotFoundError, OSError, SyntaxError, ValueError) as error:
             yield Violation(
                 ViolationKind.LOST_IMAGE, where, f"{stage.value}: {type(error).__name__}: {error}"
             )
+            continue
+        if stage is Stage.NANO_BANANA:
+            yield from _check_signature(where, data)
+
+
+def _check_signature(where: str, picture: bytes) -> Iterator[Violation]:
+    """A delivered picture carries a statement of ours, whatever signing it had to wait for."""
+    top = read(picture, reading_context("")).manifest
+    is_ours = top is not None and (top.claim_generator or "").startswith(CLAIM_GENERATOR)
+    if top is None or not is_ours or top.state is CredentialsState.BROKEN:
+        yield Violation(ViolationKind.UNSIGNED, where, f"{top.claim_generator if top else 'no statement'}")
 
 
 def check_end(where: str, record: Record, expected: set[tuple[str, str | None]]) -> Iterator[Violation]:

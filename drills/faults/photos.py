@@ -8,15 +8,19 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from imagery.provenance.local_authority import LocalSigner
+from testbed.credentials import camera, manifest_of, signed
 from testbed.stack import PHOTO
 
 _SIDE = 40
 
 
 def photo(kind: str) -> bytes:
-    """A PNG of 40 x 40 px: ``subject`` (a cup), ``noise`` without one, ``flat`` (rejected)."""
+    """A PNG of 40 x 40 px: ``subject`` (a cup), ``signed`` (by a camera, a cup too), ``noise`` without one,
+    ``flat`` (rejected).
+    """
     random = np.random.default_rng()
-    if kind == "subject":
+    if kind in {"subject", "signed"}:
         pixels = _cup().copy()
         pixels[:4, :4] = random.integers(0, 256, (4, 4, 3))
     elif kind == "noise":
@@ -25,7 +29,16 @@ def photo(kind: str) -> bytes:
         pixels = np.full((_SIDE, _SIDE, 3), random.integers(60, 200, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return _signed(buffer.getvalue()) if kind == "signed" else buffer.getvalue()
+
+
+def _signed(png: bytes) -> bytes:
+    return signed(_camera(), png, "image/png", manifest_of("Camera", "digitalCapture"))
+
+
+@lru_cache(maxsize=1)
+def _camera() -> LocalSigner:
+    return camera()
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,12 @@ class FaultRun:
         self._world, self._lane, self._scenario, self._point = world, lane, scenario, point
         self._folder = folder
         self._site: Site = world.production if scenario.production else world.site
-        more = _LOOKS_FOR_UPLOADS if scenario.entrance is Entrance.UPLOAD else {}
+        more = dict(_LOOKS_FOR_UPLOADS) if scenario.entrance is Entrance.UPLOAD else {}
+        if scenario.vault_away:
+            # an id, so that points have the same names in all runs
+            key = uuid.uuid4().hex
+            world.vault.stay_away(key, scenario.vault_away)
+            more |= world.vault.environment(key)
         url = self._site.new_database(folder)
         self._environment = host_environment(self._site, lane, url, more | scenario.environment)
         self._records = Records(url)

@@ -27,7 +27,7 @@ class Scenario:
 
     ``paid`` are faults of the image model, ``gpu`` those of the GPU service by path. ``until`` names an
     activity: from its beginning on it is as on the happy path; ``only`` is in the names of its points.
-    ``hold`` is where it is cancelled.
+    ``hold`` is where it is cancelled. ``vault_away``: so many calls of the key that signs fail.
     ``held_for``: no paid call may be made when it comes in, for this reason.
     ``loses_answer``: a paid call's answer is lost by itself. ``retried``: the failed job is run again, and
     the faults are over then. ``waits``: what the app waits for is waited for, not skipped.
@@ -47,6 +47,7 @@ class Scenario:
     held_for: str | None = None
     retried: bool = False
     callbacks: tuple[int, ...] = ()
+    vault_away: int = 0
     loses_answer: bool = False
     waits: bool = False
     production: bool = False
@@ -76,7 +77,7 @@ SCENARIOS = (
         waits=True,
         environment={"NANO_BANANA_RETRY": "timeout_s=3"},
     ),
-    Scenario("submitted over HTTP", entrance=Entrance.HTTP, until="guardrail"),
+    Scenario("submitted over HTTP", entrance=Entrance.HTTP, photo="signed", until="guardrail"),
     Scenario("submitted as a blob", entrance=Entrance.UPLOAD, examined=True, until="remove_background"),
     Scenario("GPU busy, then away", gpu={REMBG: ("busy",), UPSCALE: ("away",)}, until="place"),
     Scenario("GPU fails once", gpu={UPSCALE: ("fails",)}, until="place"),
@@ -90,6 +91,7 @@ SCENARIOS = (
     Scenario("image model returns 429", paid=("429",), until="finish_job"),
     Scenario("dead key holds all", paid=("dead_key",), until="finish_job"),
     Scenario("odd answer is asked once more", paid=("no_image",), until="finish_job"),
+    Scenario("Key Vault is away for a while", vault_away=2, until="finish_job"),
     Scenario("held before the GPU works in vain", held_for="nano_banana_forbidden", until="upscale"),
     Scenario("guardrail rejects", JobState.REJECTED, photo="flat", examined=True),
     _failed(

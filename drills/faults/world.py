@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from drills.faults.forkserver import ForkServer
 from drills.faults.gateway import Gateway
+from drills.faults.vault import VaultStandIn
 from imagery.contracts import JOBS, UPLOADS
 from imagery.database.engine import Database, make_engine
 from imagery.database.migrate import upgrade
@@ -93,6 +94,8 @@ class World:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.hosts = ForkServer(self.folder / "forkserver.log")
         self._ending.callback(self.hosts.stop)
+        self.vault = VaultStandIn(self.folder)
+        self._ending.callback(self.vault.stop)
         store = self.folder / "store"
         files = {"ENV": "DEV", "AzureWebJobsStorage": "", "LOCAL_STORAGE_PATH": str(store)}
         pieces = [gpu := self._gpu("gpu", files)]
@@ -137,7 +140,7 @@ class World:
         self._ending.callback(postgres.close)
         _create(postgres, "template_imagery", "CREATE DATABASE template_imagery")
         key, owner = _prepare(postgres.url_of("template_imagery"))
-        gateway, environment = self._gateway(gpu, environment)
+        gateway, environment = self._gateway(gpu, environment | self.vault.environment("pictures"))
         return Site(_storage(environment), environment, gateway, key, owner, postgres=postgres)
 
     def _gateway(self, gpu: Piece, environment: dict[str, str]) -> tuple[Gateway, dict[str, str]]:
@@ -154,7 +157,7 @@ def host_environment(site: Site, lane: Lane, database_url: str, more: dict[str, 
         "PYTHONUNBUFFERED": "1",
         "AzureWebJobsDisableHomepage": "true",
         "DATABASE_URL": database_url,
-        # nothing is called by https: to read all certificates would take a host longer than to start
+        # to read all certificates would take a host longer than to start
         "SSL_CERT_FILE": "",
         "SSL_CERT_DIR": os.devnull,
         "GUARDRAIL_SANDBOX": "workers=1",

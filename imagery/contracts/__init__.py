@@ -22,6 +22,7 @@ from imagery.contracts.jobs import (
     ThinkingLevel,
     paid_answer,
     stage_output,
+    statement_of,
     taken_answer,
 )
 from imagery.contracts.message import JsonObject, Message
@@ -83,5 +84,6 @@ __all__ = [
     "ThinkingLevel",
     "paid_answer",
     "stage_output",
+    "statement_of",
     "taken_answer",
 ]

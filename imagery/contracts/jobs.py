@@ -106,6 +106,12 @@ def taken_answer(job_id: str, stage: Stage) -> BlobRef:
     return BlobRef(container=JOBS, name=f"{job_id}/{name}-taken.answer")
 
 
+def statement_of(source: BlobRef) -> BlobRef:
+    """Where the Content Credentials of a photo are kept of which only the clean copy ``source`` is."""
+    name = f"{source.name.removesuffix('.png')}.credentials.json"
+    return BlobRef(container=source.container, name=name)
+
+
 class AspectRatio(StrEnum):
     """Aspect ratios of the placed picture; not every image model makes the last four."""
 

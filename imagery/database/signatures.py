@@ -11,9 +11,9 @@ from imagery.contracts import Stage
 from imagery.database.counters import Metric, count
 from imagery.database.events import record
 from imagery.database.tables import ImageJob
-from imagery.provenance.credentials import CredentialsState
+from imagery.provenance.credentials import CredentialsState, DeliveredCredentials
 
-UNSIGNED = "unsigned"
+UNSIGNED = DeliveredCredentials.UNSIGNED.value
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,20 @@ class Signature:
     """State of a delivered picture's Content Credentials; None where it was delivered without ours.
 
     ``reason``: code and sentence of why it was. ``sources``: state of each picture it was made from, by role.
+    ``is_untouched``: it is the provider's answer, with the provider's own credentials.
     """
 
     state: CredentialsState | None
     reason: tuple[str, str] | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    is_untouched: bool = False
+
+    @property
+    def delivered(self) -> DeliveredCredentials:
+        """What the job's status says of the picture."""
+        if self.state is not None:
+            return DeliveredCredentials(self.state)
+        return DeliveredCredentials.UNTOUCHED if self.is_untouched else DeliveredCredentials.UNSIGNED
 
 
 def record_signature(session: Session, job: ImageJob, stage: Stage, signature: Signature) -> None:

@@ -199,6 +199,7 @@ class Stages:
         if row.duration_ms is not None:
             count_latency(session, job.owner_id, stage.value, row.duration_ms)
         if signature is not None:
+            row.credentials = signature.delivered.value
             record_signature(session, job, stage, signature)
         if cached:
             count_taken_over(session, job, stage, self._prices)

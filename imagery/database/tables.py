@@ -140,7 +140,7 @@ class StageRun(SQLModel, table=True):
     ``cached``: the result was taken over from an earlier job instead of being computed. ``ticket``: a
     ``GpuTicket`` while the GPU works on it between two calls. ``waited_ms``: while the GPU worked for others;
     ``duration_ms`` is without it. ``restarts``: how often another work at the GPU took over, and
-    ``repeat_reason`` why that, or the last attempt, was needed.
+    ``repeat_reason`` why that, or the last attempt, was needed. ``credentials``: a ``DeliveredCredentials``.
     """
 
     __tablename__ = "stage_run"
@@ -164,6 +164,7 @@ class StageRun(SQLModel, table=True):
     waited_ms: float | None = None
     restarts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     repeat_reason: str | None = Field(default=None, sa_type=Text)
+    credentials: str | None = Field(default=None, max_length=20)
     output_container: str | None = Field(default=None, max_length=63)
     output_name: str | None = Field(default=None, max_length=1024)
     error_code: str | None = Field(default=None, max_length=64)

@@ -42,11 +42,13 @@ class NoThumbnailError(Exception):
 class Examination:
     """The report, and the clean copy of an admitted picture if it was asked for.
 
-    ``picture``: PNG, upright, sRGB, 8 bit RGB or RGBA, without metadata.
+    ``picture``: PNG, upright, sRGB, 8 bit RGB or RGBA, without metadata. ``statement``: if the file has
+    Content Credentials, a ``KeptStatement`` as JSON.
     """
 
     report: GuardrailReport
     picture: bytes | None = None
+    statement: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class _FileVerdict:
     height: int | None = None
     picture: bytes | None = None
     preview: bytes | None = None
+    statement: bytes | None = None
 
 
 class Guardrail:
@@ -105,7 +108,9 @@ class Guardrail:
             height=file.height,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )
-        return Examination(report, file.picture if rejection is None and picture else None)
+        if rejection is not None or not picture:
+            return Examination(report)
+        return Examination(report, file.picture, file.statement)
 
     def judge(self, png: bytes, turn: Turn = JOB_OF_NOBODY) -> CheckResult | None:
         """Judge a picture of ours (PNG) that is about to be delivered, by what it shows.
@@ -212,6 +217,7 @@ class Guardrail:
             height=answer.get("height"),
             picture=blobs[0] or None,
             preview=blobs[1] or None,
+            statement=blobs[2] or None,
         )
 
     def _stopped(self, error: SandboxError) -> CheckResult:

@@ -28,6 +28,7 @@ from imagery.guardrail.limits import PictureLimits
 from imagery.guardrail.pictures import FORMATS, PictureError, cropped
 from imagery.guardrail.subject import GuardrailSubject
 from imagery.guardrail.walls import Walls, put_up_walls
+from imagery.provenance.kept import archived, kept_statement
 from imagery.provenance.reader import read
 
 OUT_OF_MEMORY = "out_of_memory"
@@ -86,6 +87,7 @@ def _examine(order: dict[str, Any], data: bytes) -> Answer:
     admitted = code is None
     blobs = [_png(subject.picture)] if admitted and order["picture"] else [b""]
     blobs.append(_preview(subject.small) if admitted and order["preview"] else b"")
+    blobs.append(_statement(subject) if admitted and order["picture"] else b"")
     return answer, blobs
 
 
@@ -129,6 +131,11 @@ def _thumbnail(order: dict[str, Any], data: bytes) -> Answer:
     except (PictureError, *DECODE_ERRORS):
         return {"error": "no_thumbnail"}, []
     return {}, [buffer.getvalue()]
+
+
+def _statement(subject: GuardrailSubject) -> bytes:
+    kept = kept_statement(subject.data, subject.header.content_type, trusting(subject.anchors))
+    return kept.model_dump_json().encode() if kept is not None else b""
 
 
 def _credentials(order: dict[str, Any], data: bytes) -> Answer:
@@ -176,6 +183,7 @@ def _load_everything(order: dict[str, Any]) -> None:
     _preview(subject.small)
     _thumbnail({"width": 16, "max_megapixels": 1.0}, subject.data)
     _credentials({"anchors": ""}, subject.data)
+    archived(subject.data, subject.header.content_type, trusting(""))
     # what a traceback needs is loaded by the first one
     _do({"order": "none"}, b"")
 

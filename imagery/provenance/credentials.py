@@ -30,6 +30,22 @@ class CredentialsState(StrEnum):
     BROKEN = "broken"
 
 
+class DeliveredCredentials(StrEnum):
+    """What is known of a job's picture without reading it.
+
+    ``TRUSTED``, ``VALID``, ``BROKEN``: it is signed here, and this was the state of the whole chain.
+    ``UNTOUCHED``: delivered without our signature, with what the image model's provider says as it came.
+    ``WAITING``: paid and kept, and not delivered before it can be signed.
+    """
+
+    TRUSTED = "trusted"
+    VALID = "valid"
+    BROKEN = "broken"
+    UNTOUCHED = "untouched"
+    UNSIGNED = "unsigned"
+    WAITING = "waiting"
+
+
 _RANK = (CredentialsState.NONE, CredentialsState.TRUSTED, CredentialsState.VALID, CredentialsState.BROKEN)
 
 

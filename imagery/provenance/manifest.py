@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -23,11 +23,12 @@ _BROKEN_CODE = "general.error"
 
 
 class StepKind(StrEnum):
-    """What a stage does to a picture."""
+    """What is done to a picture."""
 
     CUT_OUT = "cut_out"
     UPSCALE = "upscale"
     SCENE = "scene"
+    LABEL = "label"
 
 
 class Role(StrEnum):
@@ -40,7 +41,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One stage that a model did. ``model`` and ``version`` name it."""
+    """What a model did, or a program. ``model`` and ``version`` name it."""
 
     kind: StepKind
     model: str
@@ -53,17 +54,19 @@ class Source:
     """A picture that ours was made from, as it came, byte for byte.
 
     ``credentials``: what the guardrail's worker read in it. Only what could be read there is read again.
+    ``file_sha256``: of a picture that was not kept; ``data`` is then its ``KeptStatement.archive``.
     """
 
     role: Role
     data: bytes = field(repr=False)
     content_type: str
     credentials: Credentials
+    file_sha256: str | None = None
 
     @property
     def sha256(self) -> str:
-        """Of its bytes, in hex."""
-        return hashlib.sha256(self.data).hexdigest()
+        """Of the picture's bytes, in hex."""
+        return self.file_sha256 or hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,18 @@ def prompt_hash(prompt: str) -> str:
 
 def is_carried(source: Source) -> bool:
     """True if the source's own manifests go into ours: the worker could read them."""
-    return source.credentials.manifest is not None
+    return source.credentials.manifest is not None and bool(source.data)
+
+
+def without_broken(statement: Statement) -> Statement:
+    """The same with broken manifests named as broken and left out; ``statement`` itself if it has none."""
+    sources = tuple(
+        replace(source, credentials=source.credentials.model_copy(update={"manifest": None}))
+        if source.credentials.state is CredentialsState.BROKEN and is_carried(source)
+        else source
+        for source in statement.sources
+    )
+    return statement if sources == statement.sources else replace(statement, sources=sources)
 
 
 def ingredient(statement: Statement, source: Source) -> dict[str, Any]:
@@ -145,10 +159,10 @@ def _actions(statement: Statement) -> Iterator[dict[str, Any]]:
     else:
         yield {"action": "c2pa.opened", "parameters": {"ingredientIds": [parent.role.value]}}
     for step in sorted(statement.steps, key=lambda step: list(StepKind).index(step.kind)):
-        action = {
-            "softwareAgent": {"name": step.model, "version": step.version},
-            "digitalSourceType": statement.source_type if step.kind is StepKind.SCENE else ENHANCED,
-        }
+        action: dict[str, Any] = {"softwareAgent": {"name": step.model, "version": step.version}}
+        if step.kind is not StepKind.LABEL:
+            is_scene = step.kind is StepKind.SCENE
+            action["digitalSourceType"] = statement.source_type if is_scene else ENHANCED
         if step.finished_at is not None:
             action["when"] = step.finished_at.isoformat()
         yield action | _deed(step, statement)
@@ -159,6 +173,8 @@ def _deed(step: Step, statement: Statement) -> dict[str, Any]:
         return {"action": "c2pa.edited", "description": "The background was removed."}
     if step.kind is StepKind.UPSCALE:
         return {"action": "c2pa.resized", "description": "The subject was upscaled."}
+    if step.kind is StepKind.LABEL:
+        return {"action": "c2pa.edited", "description": "A visible label was drawn in a corner."}
     placed = [source.role.value for source in statement.sources if source is not statement.parent]
     if not placed:
         return {"action": "c2pa.edited", "description": "The subject was placed in a generated scene."}

@@ -13,9 +13,9 @@ import c2pa
 
 from imagery.provenance import xmp
 from imagery.provenance.credentials import Credentials, CredentialsState
-from imagery.provenance.manifest import Statement, definition, ingredient, is_carried
+from imagery.provenance.manifest import Source, Statement, definition, ingredient, is_carried, without_broken
 from imagery.provenance.reader import read
-from imagery.provenance.signer import Signer, SignerError
+from imagery.provenance.signer import TIMESTAMP_UNAVAILABLE, Signer, SignerError
 from imagery.provenance.signers import make_signer, trust_anchors
 from imagery.provenance.trust import reading_context, signing_context
 from imagery.settings import CredentialsMode, Settings
@@ -32,6 +32,10 @@ class SigningError(Exception):
         super().__init__(message)
         self.code = code
         self.retryable = retryable
+
+
+class _ManifestError(SigningError):
+    """The library does not take what the manifest is to hold."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,16 @@ class PictureSigner:
         return SignedPicture(signed, credentials)
 
     def _signed(self, data: bytes, content_type: str, statement: Statement) -> bytes:
+        try:
+            return self._made(data, content_type, statement)
+        except _ManifestError:
+            # no photo that somebody sends may keep a paid picture from being signed
+            without = without_broken(statement)
+            if without is statement:
+                raise
+            return self._made(data, content_type, without)
+
+    def _made(self, data: bytes, content_type: str, statement: Statement) -> bytes:
         key = _Key(self._signer)
         out = io.BytesIO()
         try:
@@ -84,20 +98,26 @@ class PictureSigner:
                 ) as native,
                 c2pa.Builder(json.dumps(definition(statement)), context=self._writing) as builder,
             ):
-                for source in statement.sources:
-                    if is_carried(source):
-                        entry = json.dumps(ingredient(statement, source))
-                        builder.add_ingredient(entry, source.content_type, io.BytesIO(source.data))
+                for source in filter(is_carried, statement.sources):
+                    _add(builder, source, json.dumps(ingredient(statement, source)))
                 builder.sign(native, content_type, io.BytesIO(data), out)
         except (c2pa.C2paError, SignerError) as error:
             cause = key.error or error
             if isinstance(cause, SignerError):
                 raise SigningError(str(cause), cause.code, retryable=cause.retryable) from cause
             if self._timestamp_url and isinstance(error, c2pa.C2paError.Signature):
-                raise SigningError(_NO_TIME_STAMP, "timestamp_unavailable", retryable=True) from error
+                raise SigningError(_NO_TIME_STAMP, TIMESTAMP_UNAVAILABLE, retryable=True) from error
             # the message of the library may repeat what is in an untrusted manifest
-            raise SigningError(f"The manifest could not be made: {type(error).__name__}.") from error
+            raise _ManifestError(f"The manifest could not be made: {type(error).__name__}.") from error
         return out.getvalue()
+
+
+def _add(builder: c2pa.Builder, source: Source, entry: str) -> None:
+    if source.file_sha256 is not None:
+        # the entry was put in while the file was there
+        builder.add_ingredient_from_archive(io.BytesIO(source.data))
+    else:
+        builder.add_ingredient(entry, source.content_type, io.BytesIO(source.data))
 
 
 class _Key:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 RAW_BYTES = 64
+TIMESTAMP_UNAVAILABLE = "timestamp_unavailable"
 
 
 class SignerError(Exception):
@@ -41,6 +42,18 @@ class SignerMisconfiguredError(SignerError):
     """Key, certificate and settings don't fit together. No retry cures it."""
 
     code = "signing_misconfigured"
+
+
+# codes of what a picture may wait for before it can be signed
+SIGNING_CODES = frozenset(
+    {
+        TIMESTAMP_UNAVAILABLE,
+        *(
+            each.code
+            for each in (SignerError, SignerUnavailableError, SignerRefusedError, SignerMisconfiguredError)
+        ),
+    }
+)
 
 
 class Signer(Protocol):

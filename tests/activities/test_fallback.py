@@ -16,11 +16,11 @@ from imagery.database.circuits import CircuitState, GuardedDependency
 from imagery.database.money import SpendState
 from imagery.database.tables import ImageJob, JobEvent, SpendEntry
 from imagery.services import Services, get_services
+from testbed.identity_endpoint import IdentityEndpoint
 from testbed.servers import Server
 from testbed.services import forget
 from tests.activities.test_place import billed, make_job, message
 from tests.google_cloud import WORDS, GoogleCloud
-from tests.identity_endpoint import IdentityEndpoint
 
 FIRST, SECOND = GuardedDependency.NANO_BANANA, GuardedDependency.NANO_BANANA_FALLBACK
 

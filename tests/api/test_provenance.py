@@ -15,13 +15,13 @@ from fastapi import FastAPI
 
 from activities.place import place
 from api.app import create_app
-from imagery.contracts import StageOutcome
+from imagery.contracts import Stage, StageOutcome, stage_output
 from imagery.principal import Role
 from imagery.provenance.credentials import MAX_INGREDIENTS, MAX_TEXT, Credentials
 from imagery.provenance.local_authority import local_signer
 from imagery.provenance.signers import local_folder
 from imagery.services import Services
-from testbed.credentials import camera, camera_photo
+from testbed.credentials import camera, camera_photo, one_byte_changed
 from testbed.hostile_manifests import hostile_manifests
 from testbed.pictures import encoded
 from tests.activities.test_signing import make_job, order
@@ -99,3 +99,31 @@ def test_a_job_says_what_its_delivered_picture_says(app: FastAPI, services: Serv
     found = call(app, "GET", path, headers=headers).json()
     assert (found["state"], found["manifest"]["signer"]) == ("valid", "Imagery TEST signer")
     assert {each["title"] for each in found["ingredients"]} == {"answer", "clean_photo", "photo"}
+
+
+def test_a_broken_photo_is_said_to_be_broken_wherever_one_may_ask(app: FastAPI, services: Services) -> None:
+    job_id = make_job(services, str(uuid.uuid4()), one_byte_changed(camera_photo(camera())))
+    assert place(order(job_id))["outcome"] == StageOutcome.SUCCEEDED
+    headers = {"X-API-Key": services.users.create("ops", Role.OPERATOR)[1]}
+    status = call(app, "GET", f"/api/v1/status/{job_id}", headers=headers).json()
+    job = call(app, "GET", f"/api/v1/jobs/{job_id}/provenance", headers=headers).json()
+    file = verify(app, services.storage.read(stage_output(job_id, Stage.NANO_BANANA))).json()
+    assert status["credentials"] == job["state"] == file["state"] == "broken"
+    assert "assertion.dataHash.mismatch" in job["reasons"]
+    assert job == file
+    assert job["manifest"]["state"] == "trusted", (
+        "our own statement is good, and does not wash the photo clean"
+    )
+
+
+def test_a_picture_that_is_gone_is_not_one_that_is_still_to_come(app: FastAPI, services: Services) -> None:
+    job_id = make_job(services, str(uuid.uuid4()))
+    assert place(order(job_id))["outcome"] == StageOutcome.SUCCEEDED
+    path = f"/api/v1/jobs/{job_id}/provenance"
+    headers = {"X-API-Key": services.users.create("ops", Role.OPERATOR)[1]}
+    # retention deletes the pictures before it can record that
+    services.storage.delete(stage_output(job_id, Stage.NANO_BANANA))
+    answer = call(app, "GET", path, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (410, "image_expired")
+    status = call(app, "GET", f"/api/v1/status/{job_id}", headers=headers).json()
+    assert status["credentials"] == "valid"

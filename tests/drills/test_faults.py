@@ -19,7 +19,7 @@ from drills.faults.scenarios import HAPPY
 from drills.faults.two_hosts import Size, TwoHosts, TwoHostsOutcome
 from drills.faults.verdict import violations
 from drills.faults.world import World
-from imagery.contracts import JobState, Stage, StageState, stage_output
+from imagery.contracts import JobState, Stage, StageState, paid_answer, stage_output
 from imagery.database.money import SpendState
 
 pytestmark = [pytest.mark.stack, pytest.mark.drill]
@@ -89,6 +89,14 @@ def test_a_missing_or_damaged_picture_is_noticed(world: World, completed: RunRep
     world.site.storage.delete(blob)
     assert kinds(world, completed) == {ViolationKind.LOST_IMAGE}
     world.site.storage.write(blob, data, "image/png")
+
+
+def test_a_picture_without_our_signature_is_noticed(world: World, completed: RunReport) -> None:
+    storage, blob = world.site.storage, stage_output(job_id(completed), Stage.NANO_BANANA)
+    data = storage.read(blob)
+    storage.write(blob, storage.read(paid_answer(job_id(completed), Stage.NANO_BANANA, 1)), "image/png")
+    assert kinds(world, completed) == {ViolationKind.UNSIGNED}
+    storage.write(blob, data, "image/png")
 
 
 def test_what_is_left_running_is_noticed(world: World, completed: RunReport) -> None:

@@ -34,9 +34,9 @@ from imagery.gpu_client import GpuClient, GpuFailedError, GpuUnauthorizedError
 from imagery.identity import Tokens, TokenUnavailableError, make_credential
 from imagery.settings import Settings
 from imagery.storage import AzureBlobStorage
+from testbed.identity_endpoint import IdentityEndpoint
 from testbed.postgres import Postgres
 from testbed.servers import Server
-from tests.identity_endpoint import IdentityEndpoint
 
 GPU_APP = "11111111-2222-3333-4444-555555555555"
 ORDER = GpuRequest(

@@ -30,9 +30,9 @@ from imagery.providers.errors import (
 from imagery.providers.request import parts_of, request_body
 from imagery.providers.vertex import label, vertex_url
 from imagery.settings import Settings
+from testbed.identity_endpoint import IdentityEndpoint
 from testbed.pictures import encoded
 from tests.google_cloud import ACCOUNT, POOL, SCOPE, WORDS, GoogleCloud
-from tests.identity_endpoint import IdentityEndpoint
 from tests.imagery.test_provider_answers import error
 
 MODEL = "gemini-nano-banana-2.1"

@@ -21,9 +21,9 @@ from imagery.telemetry.exporters.azure_monitor import (
 from imagery.telemetry.exporters.base import MetricItem
 from imagery.telemetry.logs import configure_logging, get_logger
 from imagery.telemetry.tracing import SpanType, span
-from tests.identity_endpoint import IdentityEndpoint
+from testbed.certificate import write_certificate
+from testbed.identity_endpoint import IdentityEndpoint
 from tests.infra.bicep import module
-from tests.telemetry.certificate import write_certificate
 
 CLIENT_ID = "33333333-3333-3333-3333-333333333333"
 BY_IDENTITY = f"ClientId={CLIENT_ID};Authorization=AAD"

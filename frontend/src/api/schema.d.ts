@@ -777,6 +777,15 @@ export interface components {
          */
         CredentialsState: "none" | "trusted" | "valid" | "broken";
         /**
+         * @description What is known of a job's picture without reading it.
+         *
+         *     `TRUSTED`, `VALID`, `BROKEN`: it is signed here, and this was the state of the whole chain.
+         *     `UNTOUCHED`: delivered without our signature, with what the image model's provider says as it came.
+         *     `WAITING`: paid and kept, and not delivered before it can be signed.
+         * @enum {string}
+         */
+        DeliveredCredentials: "trusted" | "valid" | "broken" | "untouched" | "unsigned" | "waiting";
+        /**
          * @description One dependency; `reason` says what is wrong and what follows from it.
          *
          *     Idle: it works when it is called, and was not called for a while. Unknown: it never was.
@@ -1040,6 +1049,8 @@ export interface components {
              */
             expired_at: string | null;
             error: components["schemas"]["JobError"] | null;
+            /** @description Content Credentials of the placed picture: `trusted`, `valid` or `broken` if it is signed here, `unsigned`, `untouched` (with those of the image model's provider alone), or `waiting` for its signature. Null: no picture yet, or none is signed here. */
+            credentials: components["schemas"]["DeliveredCredentials"] | null;
             cost_usd: number;
             /** @description What the picture is expected to cost while it is not there yet. */
             estimated_usd: number | null;

@@ -15,6 +15,7 @@ export type CircuitState = Schemas['CircuitState'];
 export type CircuitStatus = Schemas['CircuitStatus'];
 export type CredentialAction = Schemas['CredentialAction'];
 export type Credentials = Schemas['Credentials'];
+export type DeliveredCredentials = Schemas['DeliveredCredentials'];
 export type CredentialsState = Schemas['CredentialsState'];
 export type DependencyHealth = Schemas['DependencyHealth'];
 export type ErrorCode = Schemas['ErrorCode'];

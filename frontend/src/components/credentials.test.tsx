@@ -2,16 +2,16 @@ import { QueryClientProvider } from '@tanstack/react-query';
 import { render, screen, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { describe, expect, it } from 'vitest';
-import type { Credentials } from '../api/types';
+import type { Credentials, DeliveredCredentials } from '../api/types';
 import { createQueryClient } from '../state/query_client';
 import { credentials, ingredient, manifest } from '../test/credentials';
 import { json, problem, serve } from '../test/server';
 import { JobCredentials } from './credentials';
 
-function open() {
+function open(known: DeliveredCredentials | null = null) {
   render(
     <QueryClientProvider client={createQueryClient()}>
-      <JobCredentials jobId="j1" />
+      <JobCredentials jobId="j1" known={known} />
     </QueryClientProvider>,
   );
   return screen.findByTestId('credentials');
@@ -31,6 +31,15 @@ describe('JobCredentials', () => {
     expect(shown).toHaveAttribute('data-state', state);
     expect(shown).toHaveTextContent(`Content Credentials: ${state.charAt(0).toUpperCase()}${state.slice(1)}`);
     expect(shown).toHaveTextContent(sentence);
+  });
+
+  it('shows at once what the status knows, and goes on with what the file says', async () => {
+    serve(() => json(credentials({ state: 'broken' })));
+    const shown = open('broken');
+    expect(screen.getByText('Broken')).toBeInTheDocument();
+    expect(screen.queryByTestId('credentials')).not.toBeInTheDocument();
+    expect(await shown).toHaveAttribute('data-state', 'broken');
+    expect(screen.getAllByText('Broken')[0]).toBeInTheDocument();
   });
 
   it('calls a picture without credentials not signed', async () => {
@@ -70,7 +79,7 @@ describe('JobCredentials', () => {
     serve(() => problem(403, 'forbidden', 'Not yours.'));
     render(
       <QueryClientProvider client={createQueryClient()}>
-        <JobCredentials jobId="j1" />
+        <JobCredentials jobId="j1" known={null} />
       </QueryClientProvider>,
     );
     expect(await screen.findByRole('alert')).toHaveTextContent('Not yours.');

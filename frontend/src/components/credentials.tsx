@@ -1,5 +1,5 @@
 import { useProvenance } from '../api/queries';
-import type { CredentialAction, Credentials, CredentialsState, Manifest } from '../api/types';
+import type { CredentialAction, Credentials, CredentialsState, DeliveredCredentials, Manifest } from '../api/types';
 import {
   actionWords,
   CREDENTIALS_TONES,
@@ -12,15 +12,24 @@ import { dayAndClock } from '../lib/format';
 import { Badge } from './badge';
 import { QueryError } from './feedback';
 
-/** Who signed a job's placed picture; says so too where nobody did. */
-export function JobCredentials({ jobId }: { jobId: string }) {
+/** Who signed a job's placed picture; says so too where nobody did. `known`: what the job's status says of it. */
+export function JobCredentials({ jobId, known }: { jobId: string; known: DeliveredCredentials | null }) {
   const query = useProvenance(jobId);
   return (
     <div className="mt-4 border-t border-line pt-4">
+      {query.isPending && isState(known) && (
+        <p className="text-sm">
+          <StateBadge state={known} isTop />
+        </p>
+      )}
       {query.data !== undefined && <CredentialsDisclosure credentials={query.data} />}
       <QueryError query={query} />
     </div>
   );
+}
+
+function isState(known: DeliveredCredentials | null): known is DeliveredCredentials & CredentialsState {
+  return known !== null && known in CREDENTIALS_WORDS;
 }
 
 /** What a file says of where it comes from: the state and one sentence, then the chain for who asks. */

@@ -154,7 +154,7 @@ function Pictures({ job }: { job: JobStatus }) {
             : 'You can compare the pictures when the first stage is done.'}
         </p>
       )}
-      {pictures.includes('nano_banana') && <JobCredentials jobId={job.job_id} />}
+      {pictures.includes('nano_banana') && <JobCredentials jobId={job.job_id} known={job.credentials} />}
       <div className="mt-4 flex flex-wrap items-center gap-2 border-t border-line pt-4">
         <span className="mr-1 text-xs font-medium text-muted">Download</span>
         {pictures.map((name) => (

@@ -44,6 +44,7 @@ export function job(change: Partial<JobStatus> = {}): JobStatus {
     updated_at: '2026-11-24T12:00:01Z',
     finished_at: null,
     expired_at: null,
+    credentials: null,
     error: null,
     cost_usd: 0,
     estimated_usd: null,

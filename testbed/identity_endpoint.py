@@ -29,6 +29,7 @@ class IdentityEndpoint:
 
     @property
     def environment(self) -> dict[str, str]:
+        """What an app is told of it."""
         return {"IDENTITY_ENDPOINT": f"{self._server.url}/msi/token", "IDENTITY_HEADER": _SECRET}
 
     async def _answer(self, request: Request) -> Response:
@@ -49,4 +50,5 @@ class IdentityEndpoint:
         )
 
     def stop(self) -> None:
+        """End it."""
         self._server.stop()
