@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import socket
 import sys
@@ -22,11 +23,17 @@ from imagery.telemetry.exporters.azure_monitor import configure_exporter, shutdo
 from imagery.telemetry.logs import configure_logging, warn_of_old_settings
 
 _ANSWER_S = 3.0
+# after the drain, when a lost device keeps the process from ending: then it ends all the same
+_HARD_END_S = 10.0
+# fragments that are too small for a batch are joined
+_ALLOCATOR = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def main(arguments: list[str]) -> int:
-    """Serve."""
+    """Serve. Returns 1 when the device was lost: the platform starts a new process."""
     process_memory.bound()
+    # read by torch when it first meets the device
+    os.environ.setdefault(*_ALLOCATOR)
     configure_logging(get_settings().log_level)
     warn_of_old_settings()
     settings = get_gpu_settings()
@@ -47,8 +54,10 @@ def main(arguments: list[str]) -> int:
         access_log=False,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
-    _Server(config, app.state.stages, settings.drain_s - _ANSWER_S).run()
-    return 0
+    server = _Server(config, app.state.stages, settings.drain_s - _ANSWER_S)
+    app.state.worker.watch.on_lost(server.give_up)
+    server.run()
+    return 1 if app.state.worker.watch.lost else 0
 
 
 class _Server(uvicorn.Server):
@@ -62,9 +71,18 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT: finish or hand back what runs, so that every answer still goes out."""
         if not self._stages.admission.closed:
-            drain = threading.Thread(target=self._stages.drain, args=(self._within_s,), daemon=True)
-            drain.start()
+            self._drain()
         super().handle_exit(sig, frame)
+
+    def give_up(self) -> None:
+        """The device is lost: what does not need it any more ends, then the process does, within a bound."""
+        # its timer needs no interpreter, and writes down where every thread hangs
+        faulthandler.dump_traceback_later(self._within_s + _ANSWER_S + _HARD_END_S, exit=True)
+        self._drain()
+        self.should_exit = True
+
+    def _drain(self) -> None:
+        threading.Thread(target=self._stages.drain, args=(self._within_s,), daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """The last answers, then the last telemetry; the signal, raised again, ends the process behind it."""

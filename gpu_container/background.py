@@ -17,6 +17,7 @@ from PIL import Image
 from gpu_container.errors import ModelUnavailableError, NoSubjectError
 from gpu_container.lane import JobLane
 from gpu_container.models import BACKGROUND_MODELS
+from gpu_container.onnx_cuda import cuda_options
 from gpu_container.settings import GpuSettings
 
 _NOTHING = "The network sees no subject in this picture: there is nothing to cut out."
@@ -64,6 +65,8 @@ class BackgroundRemover:
 
         try:
             session = new_session(self.name, sess_opts=_options(settings), providers=providers)
+            if device == "cuda":
+                _warm_up(session)
         except Exception as error:
             raise ModelUnavailableError(
                 f"rembg could not load {self.name}: {type(error).__name__}"
@@ -154,12 +157,19 @@ def _options(settings: GpuSettings) -> onnxruntime.SessionOptions:
     return options
 
 
-def _providers(device: str) -> list[str]:
+def _warm_up(session: Any) -> None:
+    """The first run loads kernels and chooses convolutions: no picture should wait for that."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        session.predict(Image.new("RGB", (_LOOKED_AT, _LOOKED_AT)))
+
+
+def _providers(device: str) -> list[Any]:
     if device != "cuda":
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise ModelUnavailableError("CUDA was asked for, but this onnxruntime has no CUDA provider")
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    return [("CUDAExecutionProvider", cuda_options()), "CPUExecutionProvider"]
 
 
 def _check_file(name: str, cache: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from openvino import opset13 as ops
 from torch import nn
 
+from gpu_container.device_errors import is_out_of_memory
 from gpu_container.engine import DeviceMemory, DeviceMemoryError, NotFiniteError
 from gpu_container.settings import Precision
 
@@ -111,6 +112,4 @@ def _precision(wanted: Precision, core: ov.Core) -> str:
 
 
 def _error(error: RuntimeError) -> Exception:
-    text = str(error).lower()
-    out_of_memory = any(word in text for word in ("bad_alloc", "allocate", "out of memory"))
-    return DeviceMemoryError(str(error)) if out_of_memory else error
+    return DeviceMemoryError(str(error)) if is_out_of_memory(error) else error

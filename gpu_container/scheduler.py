@@ -12,7 +12,15 @@ import numpy as np
 
 from gpu_container import process_memory
 from gpu_container.batch import TileBatch
-from gpu_container.engine import DeviceMemoryError, NotFiniteError, RunningBatch, UpscaleEngine
+from gpu_container.device_errors import is_out_of_memory
+from gpu_container.device_watch import DeviceWatch
+from gpu_container.engine import (
+    DeviceMemory,
+    DeviceMemoryError,
+    NotFiniteError,
+    RunningBatch,
+    UpscaleEngine,
+)
 from gpu_container.errors import (
     DeadlineExceededError,
     DeviceFailedError,
@@ -21,6 +29,7 @@ from gpu_container.errors import (
     StageError,
 )
 from gpu_container.lane import DeviceCall, JobLane, WaitingTile
+from gpu_container.metrics import DeviceMetrics
 from gpu_container.turns import Turns
 from imagery.telemetry.logs import get_logger
 
@@ -28,13 +37,25 @@ _log = get_logger(__name__)
 _IDLE_S = 0.5
 RELEASE_AFTER_S = 10.0
 _LEARNING_RATE = 0.2
+# between two looks at the device's memory while it works
+_LOOK_S = 0.5
+LOST = "The device has failed; the replica starts again, and the picture goes on there."
 
 
 class Scheduler:
-    """Owns the device. Every method but ``run`` may be called from any thread."""
+    """Owns the device. Every method but ``use`` and ``run`` may be called from any thread.
 
-    def __init__(self, max_batch: int) -> None:
+    ``memory``: of the device, as its own thread saw it last: asking the driver may take long while it works.
+    """
+
+    def __init__(self, max_batch: int, watch: DeviceWatch | None = None) -> None:
         self._max_batch = max_batch
+        self._watch = watch or DeviceWatch()
+        self._watch.on_lost(lambda: self.cancel_all(ServiceStoppingError(LOST)))
+        self.memory = DeviceMemory(0, 0, None)
+        self.metrics = DeviceMetrics()
+        self._looked_at = 0.0
+        self._is_new_peak = False
         self._engine: UpscaleEngine | None = None
         self._budget: Callable[[], int] = lambda: 0
         # in the order in which they came
@@ -58,14 +79,14 @@ class Scheduler:
     def use(self, engine: UpscaleEngine, budget: Callable[[], int]) -> None:
         """Compute tiles with ``engine``; ``budget()``: most pixels of one batch, from free memory."""
         self._engine, self._budget = engine, budget
+        self._look_at_memory()
 
     def enter(self, lane: JobLane) -> None:
         """Let a job take part."""
         with self._changed:
             if self._stopping:
                 raise ServiceStoppingError("The service is stopping.")
-            if not self._lanes and self._engine:
-                self._engine.reset_peak()
+            self._is_new_peak = self._is_new_peak or not self._lanes
             self._lanes.append(lane)
 
     def leave(self, lane: JobLane) -> None:
@@ -87,12 +108,16 @@ class Scheduler:
             self._changed.notify()
 
     def call(self, run: Callable[[], Any], lane: JobLane) -> Any:
-        """Run something on the device's thread and wait for it. Raises what it raises, ``StageError``."""
+        """Run something on the device's thread and wait for it.
+
+        Raises what it raises, ``OutOfMemoryError``, ``ServiceStoppingError`` when the device is lost, and
+        what ended the ``lane``.
+        """
         answer: list[Any] = []
 
         def work() -> None:
             try:
-                answer.append(run())
+                answer.append(self._tried(run))
             except Exception as error:
                 answer.append(error)
 
@@ -149,8 +174,9 @@ class Scheduler:
                 # a fault of ours: the jobs of this moment are lost, the service is not
                 _log.error("device_thread_failed", exc_info=error)
                 self._flights.clear()
-                for lane in list(self._lanes):
-                    lane.fail(DeviceFailedError("The device's thread failed."))
+                if not self._watch.check(error):
+                    for lane in list(self._lanes):
+                        lane.fail(DeviceFailedError("The device's thread failed."))
 
     def _turn(self) -> None:
         with self._changed:
@@ -162,6 +188,8 @@ class Scheduler:
             self._rest()
             return
         self._is_clean, self._idle_since = False, 0.0
+        if time.monotonic() - self._looked_at >= _LOOK_S:
+            self._look_at_memory()
         if isinstance(item, TileBatch):
             self._start(item)
         elif item is not None:
@@ -180,7 +208,17 @@ class Scheduler:
             self._is_clean = True
             if self._engine:
                 self._engine.release()
+                self._look_at_memory()
             process_memory.give_back()
+
+    def _look_at_memory(self) -> None:
+        if self._engine is None:
+            return
+        if self._is_new_peak:
+            self._is_new_peak = False
+            self._engine.reset_peak()
+        self.memory = self._engine.memory()
+        self._looked_at = time.monotonic()
 
     def _next(self) -> TileBatch | tuple[JobLane, DeviceCall] | None:
         """What to do next: see ``gpu_container.turns``."""
@@ -220,6 +258,7 @@ class Scheduler:
 
     def _most_pixels(self) -> int:
         if not self._limit:
+            self._look_at_memory()
             self._limit = max(1, self._budget())
         return self._limit
 
@@ -234,7 +273,8 @@ class Scheduler:
             return
         started = time.monotonic()
         try:
-            running = engine.start(np.stack([work.pixels for _, work in batch.items]))
+            with self._watch.step(self._in_flight_s() + self.pixels_s(batch.pixels)):
+                running = engine.start(np.stack([work.pixels for _, work in batch.items]))
         except Exception as error:
             self._failed(batch, error)
             return
@@ -243,9 +283,11 @@ class Scheduler:
         self._flights.append((batch, running, started))
 
     def _finish(self) -> None:
+        expected_s = self._in_flight_s()
         batch, running, started = self._flights.popleft()
         try:
-            results = running.result()
+            with self._watch.step(expected_s):
+                results = running.result()
         except Exception as error:
             self._failed(batch, error)
             return
@@ -254,6 +296,7 @@ class Scheduler:
         taken_s = now - max(started, self._ended_at)
         self._ended_at = now
         self.learn(taken_s, batch.pixels)
+        self.metrics.batch(len(batch.items), batch.pixels, taken_s)
         for (lane, work), result in zip(batch.items, results, strict=True):
             with lane.changed:
                 lane.device_s += taken_s / len(batch.items)
@@ -266,17 +309,57 @@ class Scheduler:
 
     def _run_call(self, lane: JobLane, call: DeviceCall) -> None:
         started = time.monotonic()
-        call.run()
+        with self._watch.step(self._in_flight_s() + self._s_per_call):
+            call.run()
         taken_s = time.monotonic() - started
         lane.device_s += taken_s
         self._s_per_call = _learnt(self._s_per_call, taken_s)
+        self.metrics.call_seconds.observe(taken_s)
         with lane.changed:
             lane.changed.notify_all()
 
+    def _in_flight_s(self) -> float:
+        return sum(self.pixels_s(batch.pixels) for batch, _, _ in self._flights)
+
+    def _tried(self, run: Callable[[], Any]) -> Any:
+        """What a call returns: twice when memory runs out, with all of it the second time."""
+        try:
+            return run()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                self._still_there(error)
+                raise
+            _log.warning("device_out_of_memory", error=str(error))
+            self.metrics.out_of_memory.inc()
+        self._make_room()
+        try:
+            return run()
+        except Exception as error:
+            self._still_there(error)
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError("The network does not fit into the device's memory.") from error
+
+    def _still_there(self, error: Exception) -> None:
+        """Raises ``ServiceStoppingError`` when the device is lost."""
+        if self._watch.check(error):
+            raise ServiceStoppingError(LOST) from error
+
+    def _make_room(self) -> None:
+        """Give back what batches have cached, and let the next ones be half as large."""
+        while self._flights:
+            self._finish()
+        if self._engine:
+            self._engine.release()
+            self._limit = max(1, self._most_pixels() // 2)
+
     def _failed(self, batch: TileBatch, error: Exception) -> None:
         """Halve the batch, then the tile, when memory ran out; find the one to blame for anything else."""
+        if self._watch.lost is not None:
+            return
         if isinstance(error, DeviceMemoryError):
             _log.warning("device_out_of_memory", tiles=len(batch.items), batch_pixels=batch.pixels)
+            self.metrics.out_of_memory.inc()
             if self._engine and not self._flights:
                 self._engine.release()
             if len(batch.items) > 1:
@@ -285,10 +368,13 @@ class Scheduler:
             elif self._halve(batch):
                 # the tiles behind it are not tried in a size that just failed
                 self._limit = min(self._most_pixels(), batch.pixels - 1)
-            else:
+            elif not self._watch.check(error):
                 height, width, _ = batch.items[0][1].pixels.shape
                 message = f"Not even a tile of {width}x{height} px fits into the device's memory."
                 batch.items[0][0].fail(OutOfMemoryError(message))
+            return
+        if not isinstance(error, NotFiniteError) and self._watch.check(error):
+            # the jobs have been ended already, each with the time to go on elsewhere
             return
         if len(batch.items) > 1:
             for item in batch.items:

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
 from gpu_container.admission import MOST_WORKS
@@ -22,6 +21,7 @@ from gpu_container.auth import CallerGate
 from gpu_container.door import Door, problem, stage_problem
 from gpu_container.errors import StageError
 from gpu_container.job_trace import JobTrace
+from gpu_container.metrics import CONTENT_TYPE, MetricsPage
 from gpu_container.settings import GpuSettings
 from gpu_container.stage_call import StageCall
 from gpu_container.stages import StageService
@@ -58,6 +58,7 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     """The service over one worker; loading begins when the app starts."""
     worker = GpuWorker(settings)
     stages = StageService(worker, storage)
+    worker.watch.on_lost(stages.admission.close)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,10 +68,12 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         await asyncio.to_thread(worker.stop, _STOP_S)
 
     app = FastAPI(title="Imagery GPU service", version=__version__, lifespan=lifespan)
-    app.state.stages = stages
+    app.state.stages, app.state.worker = stages, worker
     app.add_middleware(JobTrace)
     app.add_middleware(Door, gate=CallerGate(settings))
     _install_errors(app)
+
+    page = _metrics_page(worker, stages)
 
     def health() -> GpuHealth:
         used_gb, peak_gb = worker.vram_gb()
@@ -120,9 +123,11 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
         stages.cancel(job_id)
 
     @app.get("/healthz")
-    async def healthz() -> GpuHealth:
-        """Alive: always 200; ``state`` and ``models`` say more."""
-        return health()
+    async def healthz(response: Response) -> GpuHealth:
+        """Alive: 200, and 503 once the device is lost; ``state`` and ``models`` say more."""
+        told = health()
+        response.status_code = 503 if told.state == ServiceState.FAILED else 200
+        return told
 
     @app.get("/readyz")
     async def readyz(response: Response) -> dict[str, Any]:
@@ -134,19 +139,20 @@ def create_app(settings: GpuSettings, storage: Storage) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> Response:
         """Prometheus text."""
-        registry = CollectorRegistry()
-        gauge = Gauge("gpu_vram_usage_gauge", "GPU memory in use, GB.", ["replica"], registry=registry)
-        used_gb, peak_gb = worker.vram_gb()
-        gauge.labels(_REPLICA).set(used_gb)
-        peak = Gauge("gpu_vram_peak_gauge", "Its peak, GB.", ["replica"], registry=registry)
-        peak.labels(_REPLICA).set(peak_gb)
-        running = Gauge("gpu_requests_running", "Requests that are worked on.", registry=registry)
-        running.set(stages.running)
-        tiles = Gauge("gpu_tiles_computed", "Tiles that the device has computed.", registry=registry)
-        tiles.set(worker.scheduler.tiles)
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
+        text = page.render(worker.device_name, worker.sensors.last)
+        return Response(text, media_type=CONTENT_TYPE)
 
     return app
+
+
+def _metrics_page(worker: GpuWorker, stages: StageService) -> MetricsPage:
+    page = MetricsPage(worker.scheduler.metrics, _REPLICA)
+    page.memory(worker.memory)
+    page.number("gpu_requests_running", "Requests that are worked on.", lambda: stages.running)
+    page.number("gpu_queue_seconds", "Seconds until all of them will have ended.", stages.expected_s)
+    page.number("gpu_tiles_computed", "Tiles that the device has computed.", lambda: worker.scheduler.tiles)
+    page.number("gpu_device_lost", "1 once the device has failed.", lambda: worker.watch.lost is not None)
+    return page
 
 
 async def _ends(stages: StageService, work: StageWork, wait_s: float | None) -> bool:

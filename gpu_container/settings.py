@@ -58,7 +58,6 @@ class NetworkWords(Words):
         description="fp32, fp16 or bf16; auto: fp16 on CUDA, bf16 on processors that have it, else fp32",
     )
     threads: int = Field(0, ge=0, description="threads on the processor; 0: one a core")
-    compile: bool = Field(False, description="torch.compile: faster batches on CUDA, minutes at first use")
 
 
 class MemoryWords(Words):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
+from gpu_container.device_errors import is_out_of_memory
 from gpu_container.engine import DeviceMemory, DeviceMemoryError, NotFiniteError
 from gpu_container.settings import Precision
 from imagery.telemetry.logs import get_logger
@@ -107,14 +109,17 @@ class CudaPlatform:
 
     default_precision = torch.float16
     max_in_flight = 2
-    useful_pixels = 16 * 512 * 512
+    # more bring no throughput, and from eight tiles of 512 px on a layer has 2^31 numbers
+    useful_pixels = 4 * 512 * 512
 
     def __init__(self) -> None:
         self.device = torch.device("cuda")
-        torch.backends.cudnn.benchmark = True
+        # it would tune every new shape, one or two seconds each, and pictures have many
+        torch.backends.cudnn.benchmark = False
         self._stream = torch.cuda.Stream()
         # graphs never run side by side, so they may share the memory of their intermediate results
         self._pool = torch.cuda.graph_pool_handle()
+        self._held = 0
 
     def host_buffer(self, shape: Shape, kind: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=kind, pin_memory=True)
@@ -125,8 +130,10 @@ class CudaPlatform:
     def record(self, forward: _Forward) -> _Replay | None:
         graph = torch.cuda.CUDAGraph()
         self._stream.synchronize()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+        # other threads may use the device meanwhile
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             forward()
+        self._look_at_pools()
         return graph
 
     def marker(self) -> _Marker:
@@ -140,14 +147,27 @@ class CudaPlatform:
         # other libraries (onnxruntime) use memory that torch does not know of
         others = max(0, total - free - reserved)
         peak = torch.cuda.max_memory_reserved(self.device) + others
-        idle = reserved - torch.cuda.memory_allocated(self.device)
-        return DeviceMemory(total - free, peak, free + idle)
+        idle = reserved - torch.cuda.memory_allocated(self.device) - self._held
+        return DeviceMemory(total - free, peak, free + max(0, idle))
 
     def release(self) -> None:
         torch.cuda.empty_cache()
+        self._look_at_pools()
 
     def reset_peak(self) -> None:
         torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _look_at_pools(self) -> None:
+        self._held = held_by_graphs(torch.cuda.memory_snapshot(include_traces=False))
+
+
+def held_by_graphs(segments: Iterable[Mapping[str, Any]]) -> int:
+    """Bytes that look idle but belong to recorded graphs. ``segments``: of ``torch.cuda.memory_snapshot``."""
+    return sum(
+        segment["total_size"] - segment["allocated_size"]
+        for segment in segments
+        if tuple(segment["segment_pool_id"]) != (0, 0)
+    )
 
 
 class TorchEngine:
@@ -163,7 +183,6 @@ class TorchEngine:
         precision: Precision,
         tile_step: int,
         max_graphs: int = MAX_GRAPHS,
-        compiled: bool,
     ) -> None:
         """``max_graphs``: shapes whose buffers and graphs are kept, the least recently used go first."""
         kinds = {
@@ -179,8 +198,7 @@ class TorchEngine:
         self.useful_pixels = platform.useful_pixels
         self.tile_step = max(tile_step, _CUDA_STEP) if self.device == "cuda" else tile_step
         self._platform = platform
-        moved = network.to(platform.device, self._kind, memory_format=torch.channels_last)
-        self._network = torch.compile(moved, dynamic=False) if compiled else moved
+        self._network = network.to(platform.device, self._kind, memory_format=torch.channels_last)
         self._max_slots = max_graphs
         self._slots: OrderedDict[tuple[Shape, int], _Slot] = OrderedDict()
         self._turn = 0
@@ -192,8 +210,10 @@ class TorchEngine:
         try:
             slot = self._slots.pop(key, None) or _Slot(self._network, self._platform, self._kind, batch.shape)
             slot.start(batch)
-        except torch.OutOfMemoryError as error:
-            raise DeviceMemoryError(str(error)) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise DeviceMemoryError(str(error)) from error
+            raise
         self._slots[key] = slot
         while len(self._slots) > self._max_slots * self.max_in_flight:
             self._slots.popitem(last=False)
@@ -250,8 +270,10 @@ class _Slot:
         """See ``RunningBatch``."""
         try:
             self._marker.synchronize()
-        except torch.OutOfMemoryError as error:
-            raise DeviceMemoryError(str(error)) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise DeviceMemoryError(str(error)) from error
+            raise
         if self._taken is None or not self._taken[1].all():
             raise NotFiniteError("the network's output is not finite")
         return self._taken[0].numpy()

@@ -108,7 +108,7 @@ class Upscaler:
 
     def _most_pixels(self) -> int:
         """Of one batch, from free memory and the model's appetite."""
-        free = self.engine.memory().free
+        free = self.scheduler.memory.free
         settings = self._settings
         bytes_free = settings.memory.cpu_gb * 1e9 if free is None else free * settings.memory.share
         fitting = int(bytes_free / self.model.bytes_per_pixel(self.engine.precision))

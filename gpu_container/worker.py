@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from gpu_container.background import BackgroundRemover
-from gpu_container.engine import DeviceMemory, UpscaleEngine
+from gpu_container.device_watch import DeviceWatch, probe_of
+from gpu_container.engine import DeviceMemory, DeviceMemoryError, UpscaleEngine
 from gpu_container.errors import ModelUnavailableError, ServiceStoppingError, StageError
 from gpu_container.models import AUTO_UPSCALE, UPSCALE_MODELS, UpscaleModel
 from gpu_container.scheduler import Scheduler
-from gpu_container.settings import Device, GpuSettings, Runtime
+from gpu_container.sensors import DeviceSensors
+from gpu_container.settings import Device, GpuSettings, MemoryWords, Runtime
 from gpu_container.upscaler import Upscaler
 from imagery.contracts import Stage
 from imagery.telemetry.logs import get_logger
@@ -24,6 +26,8 @@ from imagery.telemetry.logs import get_logger
 _log = get_logger(__name__)
 _GB = 1e9
 _WARM_UP_SIDE = 64
+# from the second use of a shape on its graph is recorded
+_WARM_UPS = 2
 
 
 class ServiceState(StrEnum):
@@ -33,6 +37,7 @@ class ServiceState(StrEnum):
     READY = "READY"
     BUSY = "BUSY"
     SETUP_FAILED = "SETUP_FAILED"
+    FAILED = "FAILED"
 
 
 @dataclass
@@ -49,8 +54,10 @@ class GpuWorker:
 
     def __init__(self, settings: GpuSettings) -> None:
         self.settings = settings
-        self.scheduler = Scheduler(settings.memory.batch)
-        self.device = "cpu"
+        self.watch = DeviceWatch()
+        self.scheduler = Scheduler(settings.memory.batch, self.watch)
+        self.sensors = DeviceSensors()
+        self.device = self.device_name = "cpu"
         self._loaded = LoadedModels()
         self._set_up = threading.Event()
         self._thread = threading.Thread(target=self._main, name="device", daemon=True)
@@ -58,12 +65,14 @@ class GpuWorker:
     def start(self) -> None:
         """Begin to load; the service listens meanwhile."""
         self._thread.start()
+        self.watch.start()
 
     def stop(self, within_s: float) -> None:
         """End every job that is left, and the thread after the batch it is at, within a bound."""
         self.scheduler.cancel_all(
             ServiceStoppingError("The service is stopping; the picture was handed back.")
         )
+        self.sensors.stop()
         self._thread.join(within_s)
 
     @property
@@ -74,11 +83,15 @@ class GpuWorker:
     @property
     def problems(self) -> dict[str, str]:
         """Why a stage can't work, by stage."""
+        if self.watch.lost is not None:
+            return dict.fromkeys((Stage.REMBG.value, Stage.REALESRGAN.value), self.watch.lost)
         return self._loaded.problems
 
     @property
     def state(self) -> ServiceState:
-        """The truth about this service."""
+        """The truth about this service. FAILED: the device is lost, and only a new process can help."""
+        if self.watch.lost is not None:
+            return ServiceState.FAILED
         if not self.started:
             return ServiceState.STARTING
         if self._loaded.problems:
@@ -100,9 +113,8 @@ class GpuWorker:
         return self._loaded.upscaler
 
     def memory(self) -> DeviceMemory:
-        """Of the device; zeros before the models are loaded, and on the processor."""
-        upscaler = self._loaded.upscaler
-        return upscaler.engine.memory() if upscaler else DeviceMemory(0, 0, None)
+        """Of the device, as its thread saw it last; zeros before models are loaded, and on a processor."""
+        return self.scheduler.memory
 
     def vram_gb(self) -> tuple[float, float]:
         """Memory of the device in use now, and its peak since the device was last idle, GB."""
@@ -135,10 +147,18 @@ class GpuWorker:
         except ModelUnavailableError as error:
             self._loaded.problems = {stage.value: str(error) for stage in loaders}
             return
+        self.watch.probe = probe_of(self.device)
+        if self.device == "cuda":
+            card = torch.cuda.get_device_properties(0)
+            self.device_name = card.name
+            self.sensors.start(str(card.uuid))
         for stage, load in loaders.items():
             try:
-                load()
+                with self.watch.step(0.0):
+                    load()
             except Exception as error:
+                if self.watch.check(error):
+                    return
                 # one model that does not load must not take the other stage with it
                 self._loaded.problems[stage.value] = str(error)
                 _log.error("model_unavailable", stage=stage.value, error=str(error))
@@ -149,14 +169,38 @@ class GpuWorker:
     def _load_upscaler(self) -> None:
         model = choose_model(self.settings, self.device)
         engine = make_engine(model, model.load(self.settings.model_cache), self.settings, self.device)
-        # the first batch compiles kernels: no picture should wait for that
-        tile = np.zeros((1, _WARM_UP_SIDE, _WARM_UP_SIDE, model.channels), np.uint8)
-        engine.start(tile).result()
-        started = time.monotonic()
-        engine.start(tile).result()
-        # small tiles take longer a pixel: the first estimates are too long rather than too short
-        self.scheduler.learn(time.monotonic() - started, _WARM_UP_SIDE**2)
+        self._warm_up(engine, model.channels)
         self._loaded.upscaler = Upscaler(model, engine, self.scheduler, self.settings)
+
+    def _warm_up(self, engine: UpscaleEngine, channels: int) -> None:
+        """Load kernels and record graphs for the usual batches: no picture should wait for that."""
+        took_s, pixels = 0.0, 0
+        for count, side in warm_up_batches(engine, self.settings.memory):
+            tiles = np.zeros((count, side, side, channels), np.uint8)
+            try:
+                for _ in range(_WARM_UPS * engine.max_in_flight):
+                    started = time.monotonic()
+                    engine.start(tiles).result()
+            except DeviceMemoryError as error:
+                if not pixels:
+                    raise
+                # the others will be halved when they come
+                _log.warning("warm_up_too_large", tiles=count, side=side, error=str(error))
+                engine.release()
+                break
+            took_s, pixels = time.monotonic() - started, count * side**2
+        # on a processor the tile is small and takes longer a pixel: estimates begin too long, not too short
+        self.scheduler.learn(took_s, pixels)
+
+
+def warm_up_batches(engine: UpscaleEngine, memory: MemoryWords) -> list[tuple[int, int]]:
+    """Tiles and their side: on CUDA a whole tile and the largest batch of them, each with its own kernels."""
+    batches = [(1, _WARM_UP_SIDE)]
+    if engine.device == "cuda":
+        side = memory.tile // engine.tile_step * engine.tile_step
+        most = min(memory.batch, engine.useful_pixels // side**2) if side else 0
+        batches += [(count, side) for count in sorted({1, most}) if 0 < count <= most]
+    return batches
 
 
 def choose_device(wanted: Device) -> str:
@@ -203,5 +247,4 @@ def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, 
         CudaPlatform() if device == "cuda" else HostPlatform(),
         precision=networks.precision,
         tile_step=model.align,
-        compiled=networks.compile,
     )

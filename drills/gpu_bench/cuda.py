@@ -1,26 +1,32 @@
-"""The rows that only a CUDA machine has: images a second, TFLOP/s, share of the card's matmul peak."""
+"""The rows that only a CUDA machine has: images a second, TFLOP/s, share of the card's matmul peak.
+
+``python -m drills.gpu_bench.cuda`` measures them alone, with torch, the network's package and its weights.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from drills.gpu_bench.measure import seconds
-from drills.gpu_bench.ours import Ours
-from drills.gpu_bench.peer import Peer
+from drills.gpu_bench.measure import seconds, with_networks
 from drills.gpu_bench.pictures import encoded, photo
 from gpu_container.engine import RunningBatch
-from gpu_container.models import UpscaleModel
-from gpu_container.settings import Device, GpuSettings, Precision, Runtime
-from gpu_container.worker import make_engine
+from gpu_container.models import UPSCALE_MODELS, UpscaleModel
+from gpu_container.settings import Device, GpuSettings, Precision, Runtime, get_gpu_settings
+from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
 from imagery.contracts import Stage
 
 _TERA = 1e12
@@ -36,8 +42,7 @@ class Extent:
     side: int = 512
     matmul: int = 8192
     precisions: tuple[Precision, ...] = (Precision.FP16, Precision.BF16)
-    compiled: tuple[bool, ...] = (False, True)
-    batches: tuple[int, ...] = (1, 4, 8, 16)
+    batches: tuple[int, ...] = (1, 2, 4)
     repeats: int = 12
     jobs: int = 64
 
@@ -77,49 +82,76 @@ def matmul_peak_tflops(extent: Extent) -> float:
     return 2.0 * extent.matmul**3 / best / _TERA
 
 
-def rows(
-    settings: GpuSettings,
-    model: UpscaleModel,
-    extent: Extent,
-    rounds: int,
-    tell: Callable[[str], None],
-) -> dict[str, float]:
-    """Measure every precision and batch, the peer in 16 bits, and the whole stage with many jobs at once."""
-    settings = settings.model_copy(update={"device": extent.device, "runtime": Runtime.TORCH})
-    flop = flop_per_pixel(model.load(settings.model_cache)) * extent.side**2
-    peak = matmul_peak_tflops(extent)
-    pixels = np.asarray(photo(extent.side, extent.side))
-    tell(f"matmul peak {peak:.2f} TFLOP/s; one image takes {flop / _TERA:.3f} TFLOP")
-    rates: dict[str, float] = {}
-    best, best_rate = settings, 0.0
-    for precision, compiled, batch in product(extent.precisions, extent.compiled, extent.batches):
-        chosen = settings.model_copy(update={"precision": precision, "compile": compiled})
-        name = f"{precision.value}{'_compiled' if compiled else ''}_batch{batch}"
+class CudaRows:
+    """What was measured until now. Each row is told and written at once: the device may be gone by the next.
+
+    ``out``: the file with all of them, None for none.
+    """
+
+    def __init__(self, tell: Callable[[str], None], out: Path | None = None) -> None:
+        self.found: dict[str, float] = {}
+        self._tell = tell
+        self._out = out
+
+    def measure(
+        self, settings: GpuSettings, model: UpscaleModel, extent: Extent, rounds: int
+    ) -> dict[str, float]:
+        """Every precision and batch, then the peer in 16 bits, then the whole stage with many jobs at once.
+
+        A row that can't be measured here is left out: its package may be missing, or the memory.
+        """
+        settings = with_networks(settings, runtime=Runtime.TORCH, upscale=model.name).model_copy(
+            update={"device": extent.device}
+        )
+        flop = flop_per_pixel(model.load(settings.model_cache)) * extent.side**2
+        peak = matmul_peak_tflops(extent)
+        self._row("matmul peak", peak, "TFLOP/s", matmul_peak_tflops=peak, tflop_per_image=flop / _TERA)
+        pixels = np.asarray(photo(extent.side, extent.side))
+        best = settings
+        for precision, batch in product(extent.precisions, extent.batches):
+            chosen = with_networks(settings, precision=precision)
+            name = f"{precision.value}_batch{batch}"
+            rate = self._try(name, partial(_images_per_s, chosen, model, extent, _repeated(pixels, batch)))
+            if rate is None:
+                continue
+            share = rate * flop / _TERA / peak
+            self._row(f"{name}: {share:.1%} of the peak", rate, "images/s", **{f"images_per_s_{name}": rate})
+            if rate > self.found.get("compute_images_per_s", 0.0):
+                best = chosen
+                self.found |= {"compute_images_per_s": rate, "share_of_matmul_peak": share}
+        computed = self.found.get("compute_images_per_s")
+        if computed is None:
+            return self.found
+        peer = self._try("peer", partial(_peer_per_s, settings, model, extent, pixels, rounds))
+        if peer is not None:
+            self._row("peer", peer, "images/s", peer_images_per_s=peer, x4plus_ratio=computed / peer)
+        whole = self._try("whole stage", partial(_end_to_end_per_s, best, model, extent))
+        if whole is not None:
+            self._row(
+                "whole stage",
+                whole,
+                "images/s",
+                end_to_end_images_per_s=whole,
+                end_to_end_share=whole / computed,
+            )
+        return self.found
+
+    def _try(self, name: str, run: Callable[[], float]) -> float | None:
         try:
-            rate = _images_per_s(chosen, model, extent, np.repeat(pixels[None], batch, axis=0))
-        except Exception as error:  # one configuration that fails must not cost the others
-            tell(f"{name:24s} failed: {type(error).__name__}: {error}")
-            continue
-        rates[f"images_per_s_{name}"] = rate
-        reached = rate * flop / _TERA
-        tell(f"{name:24s} {rate:7.2f} images/s {reached:8.2f} TFLOP/s {reached / peak:6.1%} of the peak")
-        if rate > best_rate:
-            best, best_rate = chosen, rate
-    peer = _peer_per_s(settings, model, extent, pixels, rounds)
-    tell(f"compute {best_rate:.2f} images/s, {best_rate / peer:.2f}x the peer's {peer:.2f}")
-    end_to_end = _end_to_end_per_s(best, model, extent)
-    tell(f"whole stage {end_to_end:.2f} images/s, {end_to_end / best_rate:.1%} of compute")
-    return {
-        "matmul_peak_tflops": peak,
-        "tflop_per_image": flop / _TERA,
-        **rates,
-        "compute_images_per_s": best_rate,
-        "share_of_matmul_peak": best_rate * flop / _TERA / peak,
-        "peer_images_per_s": peer,
-        "x4plus_ratio": best_rate / peer,
-        "end_to_end_images_per_s": end_to_end,
-        "end_to_end_share": end_to_end / best_rate,
-    }
+            return run()
+        except Exception as error:
+            self._tell(f"{name} left out: {type(error).__name__}: {error}")
+            return None
+
+    def _row(self, name: str, value: float, unit: str, **found: float) -> None:
+        self.found |= found
+        self._tell(f"{name:40s} {value:8.2f} {unit}")
+        if self._out is not None:
+            self._out.write_text(json.dumps(self.found, indent=2) + "\n")
+
+
+def _repeated(pixels: np.ndarray, count: int) -> np.ndarray:
+    return np.repeat(pixels[None], count, axis=0)
 
 
 def _wait(device: Device) -> None:
@@ -129,7 +161,13 @@ def _wait(device: Device) -> None:
 
 def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, batch: np.ndarray) -> float:
     """Compute-only throughput of the engine with its pipeline full."""
-    engine = make_engine(model, model.load(settings.model_cache), settings, extent.device.value)
+    platform = CudaPlatform() if extent.device is Device.CUDA else HostPlatform()
+    engine = TorchEngine(
+        model.load(settings.model_cache),
+        platform,
+        precision=settings.networks.precision,
+        tile_step=model.align,
+    )
     for _ in range(_WARM_UPS):
         engine.start(batch).result()
     flights: deque[RunningBatch] = deque()
@@ -148,6 +186,8 @@ def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, ba
 def _peer_per_s(
     settings: GpuSettings, model: UpscaleModel, extent: Extent, pixels: np.ndarray, rounds: int
 ) -> float:
+    from drills.gpu_bench.peer import Peer
+
     peer = Peer(model, settings, extent.device.value)
     peer.enhance(pixels)
     return 1 / min(seconds(lambda: peer.enhance(pixels)) for _ in range(rounds))
@@ -155,7 +195,9 @@ def _peer_per_s(
 
 def _end_to_end_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent) -> float:
     """Of the whole stage: decode, upscale, encode, many jobs at once."""
-    ours = Ours(settings.model_copy(update={"upscale_model": model.name}), (Stage.REALESRGAN,))
+    from drills.gpu_bench.ours import Ours
+
+    ours = Ours(settings, (Stage.REALESRGAN,))
     data = encoded(photo(extent.side, extent.side))
 
     def run(jobs: int) -> None:
@@ -166,3 +208,30 @@ def _end_to_end_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent
         took = seconds(lambda: run(extent.jobs))
     ours.stop()
     return extent.jobs / took
+
+
+def main(arguments: list[str]) -> int:
+    """Measure. Returns 2 where torch finds no CUDA device."""
+    parser = argparse.ArgumentParser(prog="python -m drills.gpu_bench.cuda", description=__doc__)
+    parser.add_argument("--model", choices=sorted(UPSCALE_MODELS), default="realesrgan-x4plus")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the peer (default 5)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("cuda.json"), help="where each row is written at once"
+    )
+    given = parser.parse_args(arguments)
+    if not torch.cuda.is_available():
+        sys.stderr.write("torch finds no CUDA device here\n")
+        return 2
+
+    def tell(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    tell(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
+    rows = CudaRows(tell, given.out)
+    rows.measure(get_gpu_settings(), UPSCALE_MODELS[given.model], Extent(), given.rounds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

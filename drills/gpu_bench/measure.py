@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from gpu_container.settings import GpuSettings, NetworkWords
+
 _PEAK = 255.0
 _WARM_UP_FROM = 5
 
@@ -27,6 +29,12 @@ class Pair:
     def ratio(self) -> float:
         """How many times as fast ours is."""
         return self.peer_s / self.ours_s
+
+
+def with_networks(settings: GpuSettings, **words: object) -> GpuSettings:
+    """``settings`` with other words in ``networks``. Raises ``ValueError`` for one that is none."""
+    networks = NetworkWords.model_validate({**settings.networks.model_dump(), **words})
+    return settings.model_copy(update={"networks": networks})
 
 
 def seconds(work: Callable[[], object]) -> float:

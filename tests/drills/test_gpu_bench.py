@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,8 @@ import pytest
 
 from drills.gpu_bench import concurrency
 from drills.gpu_bench.__main__ import main
-from drills.gpu_bench.cuda import Extent, flop_per_pixel, rows
-from drills.gpu_bench.measure import compare, decoded, largest_difference, psnr_db
+from drills.gpu_bench.cuda import CudaRows, Extent, flop_per_pixel
+from drills.gpu_bench.measure import compare, decoded, largest_difference, psnr_db, with_networks
 from drills.gpu_bench.ours import Ours
 from drills.gpu_bench.peer import Peer
 from drills.gpu_bench.pictures import encoded, half_transparent, photo
@@ -74,25 +76,39 @@ def test_jobs_at_once_are_compared_with_the_same_in_turn(cache: Path) -> None:
 
 
 @pytest.mark.drill
-def test_the_rows_of_a_cuda_machine_are_measured_the_same_way_on_a_processor(cache: Path) -> None:
+@pytest.mark.parametrize("lacks_packages", [False, True])
+def test_the_rows_of_a_cuda_machine_are_measured_the_same_way_on_a_processor(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks_packages: bool
+) -> None:
+    for name in ("peer", "ours") if lacks_packages else ():
+        monkeypatch.setitem(sys.modules, f"drills.gpu_bench.{name}", None)
     extent = Extent(
         device=Device.CPU,
         side=16,
         matmul=64,
         precisions=(Precision.FP32,),
-        compiled=(False,),
         batches=(1, 2),
         repeats=1,
         jobs=2,
     )
     told: list[str] = []
-    found = rows(GpuSettings(model_cache=cache), COMPACT, extent, 1, told.append)
+    out = tmp_path / "cuda.json"
+    settings = GpuSettings(model_cache=cache)
+    found = CudaRows(told.append, out).measure(settings, COMPACT, extent, 1)
     assert found["compute_images_per_s"] == max(
         found["images_per_s_fp32_batch1"], found["images_per_s_fp32_batch2"]
     )
     assert found["tflop_per_image"] * 1e12 == flop_per_pixel(COMPACT.load(cache)) * 16**2
-    assert found["end_to_end_share"] > 0
-    assert not [line for line in told if "failed" in line]
+    assert len([line for line in told if "left out" in line]) == (2 if lacks_packages else 0)
+    assert ("end_to_end_share" in found) is ("x4plus_ratio" in found) is not lacks_packages
+    assert json.loads(out.read_text()).items() <= found.items()
+
+
+def test_a_word_of_the_networks_that_is_none_is_refused(cache: Path) -> None:
+    settings = GpuSettings(model_cache=cache)
+    assert with_networks(settings, precision=Precision.FP32).networks.precision is Precision.FP32
+    with pytest.raises(ValueError, match="upscale_model"):
+        with_networks(settings, upscale_model=COMPACT.name)
 
 
 def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

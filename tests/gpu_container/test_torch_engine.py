@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import torch
 from torch import nn
 
 from drills.tiling import difference, picture
-from gpu_container import compat
 from gpu_container.engine import DeviceMemoryError, NotFiniteError
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.settings import Precision
@@ -53,9 +51,7 @@ def network(cache: Path) -> nn.Module:
 def engine(
     network: nn.Module, platform: TorchPlatform, precision: Precision = Precision.AUTO, max_graphs: int = 2
 ) -> TorchEngine:
-    return TorchEngine(
-        network, platform, precision=precision, tile_step=8, max_graphs=max_graphs, compiled=False
-    )
+    return TorchEngine(network, platform, precision=precision, tile_step=8, max_graphs=max_graphs)
 
 
 def batch(count: int, height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
@@ -142,31 +138,6 @@ def test_numbers_that_are_none_are_told_as_such() -> None:
 
     with pytest.raises(NotFiniteError):
         engine(Overflowing(), HostPlatform()).start(batch(1)).result()
-
-
-@pytest.mark.slow
-def test_compiling_the_network_changes_nothing_but_speed() -> None:
-    compat.prepare()
-    from realesrgan.archs.srvgg_arch import SRVGGNetCompact
-
-    # the same layers as the real one, but few and narrow: the compiler takes its time for each
-    network = SRVGGNetCompact(3, 3, num_feat=8, num_conv=1, upscale=4, act_type="prelu").eval()
-    made = TorchEngine(
-        copy.deepcopy(network),
-        HostPlatform(),
-        precision=Precision.FP32,
-        tile_step=8,
-        max_graphs=2,
-        compiled=True,
-    )
-    pixels = batch(1, 16, 16)
-    try:
-        result = made.start(pixels).result()
-    except Exception as error:
-        if "compiler" in str(error).lower():
-            pytest.skip("torch.compile needs a C++ compiler on the processor")
-        raise
-    assert difference(result, alone(network, pixels)) <= 1
 
 
 @NEEDS_CUDA

@@ -41,9 +41,7 @@ Make = Callable[..., Upscaler]
 
 
 def torch_engine(network: nn.Module) -> TorchEngine:
-    return TorchEngine(
-        network, HostPlatform(), precision=Precision.AUTO, tile_step=8, max_graphs=4, compiled=False
-    )
+    return TorchEngine(network, HostPlatform(), precision=Precision.AUTO, tile_step=8, max_graphs=4)
 
 
 @pytest.fixture(scope="session")

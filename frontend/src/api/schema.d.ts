@@ -807,7 +807,8 @@ export interface components {
         /**
          * @description What a replica of the GPU service says of itself: its `GET /healthz`, and part of each report.
          *
-         *     `state`: STARTING, READY, BUSY or SETUP_FAILED. `models`: `ok`, or why a model is missing, by stage.
+         *     `state`: STARTING, READY, BUSY, SETUP_FAILED or FAILED (the device is lost). `models`: `ok`, or why
+         *     one can't be used, by stage.
          *     `vram_*` in GB (1e9 bytes), 0.0 on CPU; the peak is the one since the device was last idle.
          */
         GpuHealth: {
