@@ -16,7 +16,7 @@ from contextlib import contextmanager
 # of the 50 requests that host.json lets an instance work on
 SEATS, SEATS_OF_A_USER = 24, 8
 # seconds after which a request without a seat is to come again, so that not all come at once
-COME_AGAIN_S = (3, 8)
+COME_AGAIN_S = (3, 12)
 
 
 def come_again_s() -> int:

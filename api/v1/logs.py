@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
@@ -114,7 +115,8 @@ async def read_logs(
     reconnect_ms = _RECONNECT_MS
     if patience and not seated:
         headers["Retry-After"] = str(again_s := come_again_s())
-        reconnect_ms = again_s * 1000
+        # whole seconds alone would bring all that came together back together
+        reconnect_ms = again_s * 1000 + random.randrange(1000)  # noqa: S311  # a choice, not a secret
     body = _json_lines(page) if lines else _stream(page, reconnect_ms)
     return Response(body, media_type=_NDJSON if lines else _SSE, headers=headers)
 

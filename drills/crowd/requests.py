@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 _LIMIT_S = 120.0
 _RETRY_AFTER = re.compile(rb"\r\nretry-after: ([0-9]{1,3})\r\n", re.IGNORECASE)
+# what an EventSource goes by
+_RETRY_MS = re.compile(rb"\nretry: ([0-9]{1,6})\n")
 LOST = 0
 
 
@@ -68,8 +70,14 @@ async def repeat(port: int, call: Callable[[], Call], told: Told, pause_s: float
         status, answer = await send(port, call())
         told.times_ms.append((time.perf_counter() - started) * 1000)
         told.statuses[status] += 1
-        again = _RETRY_AFTER.search(answer)
-        await asyncio.sleep(float(again[1]) if again else pause_s)
+        await asyncio.sleep(_pause_s(answer, pause_s))
+
+
+def _pause_s(answer: bytes, otherwise_s: float) -> float:
+    again, stream = _RETRY_AFTER.search(answer), _RETRY_MS.search(answer)
+    if again is None:
+        return otherwise_s
+    return int(stream[1]) / 1000 if stream else float(again[1])
 
 
 @asynccontextmanager
