@@ -30,6 +30,7 @@ from lifecycle.blob_requests import blob_request, owner_of, pinned
 
 _MAX_BLOB = 1100
 _MAX_KEY = 200
+_OF_THE_SCENE = ("prompt", "aspect_ratio", "image_size", "thinking_level", "seed")
 # an empty one would make all photos of its user one job
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=_MAX_KEY)]
 CALLBACK_DESCRIPTION = (
@@ -205,11 +206,26 @@ def check_prompt(prompt: str) -> None:
 
 
 def check_offered(options: JobOptions) -> None:
-    """Raise ``ApiError`` 422 for what the configured image model can't be asked for."""
+    """Raise ``ApiError`` 422 for what the output, or the configured image model, can't be asked for."""
+    if not options.output.has_scene:
+        _check_no_scene(options)
+        return
     model = get_services().settings.nano_banana.model
     missing = not_offered(model, options.aspect_ratio, options.thinking_level)
     if missing is not None:
         raise ApiError(422, "not_offered_by_model", missing)
+
+
+def _check_no_scene(options: JobOptions) -> None:
+    """Whoever describes a scene wants one: without it they would get another picture than they think."""
+    fields = JobOptions.model_fields
+    asked = [name for name in _OF_THE_SCENE if getattr(options, name) != fields[name].default]
+    if asked:
+        detail = (
+            f"The output '{options.output}' has no scene, so it takes no {', '.join(asked)}. "
+            "Leave that out, or choose the output 'scene'."
+        )
+        raise ApiError(422, "no_scene", detail)
 
 
 def checked_callback(url: str | None) -> str | None:

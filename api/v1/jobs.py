@@ -20,7 +20,7 @@ from api.pace import thumbnails
 from api.problems import BINARY, Responses, problems
 from api.v1.status import load
 from api.views import GuardrailVerdict, JobPage, JobStatus, guardrail_verdict, job_status
-from imagery.contracts import JOBS, BlobRef, JobState, Stage, stage_output
+from imagery.contracts import JOBS, BlobRef, JobOptions, JobState, Stage, stage_output
 from imagery.database.callbacks import delivery_id
 from imagery.database.guardrail_log import latest_verdict
 from imagery.database.job_views import JobFilter
@@ -201,7 +201,8 @@ def _picture(job: ImageJob, stage: PictureName, width: int | None) -> BlobRef:
         return BlobRef(container=job.source_container, name=job.source_name)
     if stage is PictureName.REALESRGAN and width is not None and width <= _SMALL_WIDTH:
         # looks the same at this size, and is a sixteenth of the work
-        smaller = stage_output(job_id, Stage.REMBG)
+        output = JobOptions.from_json(job.options).output
+        smaller = stage_output(job_id, output.source_of(Stage.REALESRGAN))
         if get_services().storage.exists(stage_output(job_id, Stage.REALESRGAN)):
             return smaller
     return stage_output(job_id, Stage(stage))

@@ -13,7 +13,7 @@ from api.pace import verifications
 from api.problems import problems
 from api.v1.jobs import expired
 from api.v1.status import load
-from imagery.contracts import Stage, stage_output
+from imagery.contracts import JobOptions, Stage, stage_output
 from imagery.guardrail.turns import Rank, Turn
 from imagery.provenance.credentials import Credentials
 from imagery.services import get_services
@@ -32,13 +32,14 @@ async def get_provenance(caller: Caller, job_id: str) -> Credentials:
     if view.job.expired_at is not None:
         raise expired(view.job)
     verifications.check(caller.user_id)
-    return await in_waiting_thread(_of_job, job_id, caller.user_id)
+    result = JobOptions.from_json(view.job.options).output.result
+    return await in_waiting_thread(_of_picture, job_id, result, caller.user_id)
 
 
-def _of_job(job_id: str, owner: str) -> Credentials:
+def _of_picture(job_id: str, result: Stage, owner: str) -> Credentials:
     services = get_services()
     try:
-        data = services.storage.read(stage_output(job_id, Stage.NANO_BANANA))
+        data = services.storage.read(stage_output(job_id, result))
     except BlobNotFoundError:
         detail = "The job has delivered no picture yet. Look at its status."
         raise ApiError(404, "provenance_not_found", detail, job_id=job_id) from None

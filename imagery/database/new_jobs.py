@@ -115,6 +115,13 @@ def _existing(session: Session, job_ids: list[str]) -> dict[str, ImageJob]:
     return {job.job_id: job for job in found}
 
 
+def _kept(options: JobOptions) -> JobOptions:
+    """The options of a row. A job without a scene may pay nothing, also where an instance of the previous
+    version, which runs every stage, takes it over.
+    """
+    return options if options.output.has_scene else options.model_copy(update={"max_usd": 0.0})
+
+
 def _row(order: JobOrder) -> ImageJob:
     request = order.request
     return ImageJob(
@@ -126,7 +133,7 @@ def _row(order: JobOrder) -> ImageJob:
         source_etag=request.source.etag,
         content_type=plain(request.content_type, _MAX_TYPE) if request.content_type else None,
         request_hash=request.request_hash,
-        options=request.options.to_json(),
+        options=_kept(request.options).to_json(),
         callback_url=request.callback_url,
         state=JobState.QUEUED,
         instance_id=order.instance_id,

@@ -33,7 +33,7 @@ class AvoidedCost:
 
 def count_unpaid(session: Session, job: ImageJob, prices: Prices) -> None:
     """Count the call that the job's run, which has just ended, avoided. The job's row is locked."""
-    if job.state == JobState.COMPLETED:
+    if job.state == JobState.COMPLETED or not JobOptions.from_json(job.options).output.has_scene:
         return
     is_budget = job.error_code in _BUDGET_CODES
     if job.stage == Stage.NANO_BANANA and not is_budget:

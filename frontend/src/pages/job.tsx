@@ -178,10 +178,14 @@ function Pictures({ job }: { job: JobStatus }) {
 
 function Details({ job }: { job: JobStatus }) {
   const took = job.finished_at ? new Date(job.finished_at).getTime() - new Date(job.created_at).getTime() : null;
-  const rows: [string, string | null | undefined][] = [
-    ['Scene', job.prompt],
-    ['Aspect ratio', job.aspect_ratio],
-    ['Image size', job.image_size],
+  const rows: (readonly [string, string | null | undefined])[] = [
+    ...(job.output === 'scene'
+      ? ([
+          ['Scene', job.prompt],
+          ['Aspect ratio', job.aspect_ratio],
+          ['Image size', job.image_size],
+        ] as const)
+      : []),
     ['Thinking', job.thinking_level],
     ['Seed', job.seed === null ? null : String(job.seed)],
     ['Cost', usd(job.cost_usd)],

@@ -35,6 +35,7 @@ export function job(change: Partial<JobStatus> = {}): JobStatus {
     batch_id: null,
     source: 'uploads/cup.jpg',
     filename: null,
+    output: 'scene',
     prompt: 'On a table.',
     aspect_ratio: '1:1',
     image_size: '1K',
