@@ -65,6 +65,7 @@ class Submission:
     fingerprint: str
     content_type: str | None = None
     data: bytes | None = None
+    file_name: str | None = None
     source: BlobRef | None = None
     callback_url: str | None = None
 
@@ -112,6 +113,7 @@ def job_request(submission: Submission, caller: Principal, job_id: str) -> JobRe
         source=_store(submission, caller.user_id, job_id),
         owner_id=caller.user_id,
         options=submission.options,
+        file_name=submission.file_name,
         content_type=submission.content_type,
         request_hash=submission.fingerprint,
         callback_url=submission.callback_url,
@@ -155,6 +157,7 @@ async def _read_form(request: Request) -> Submission:
             fingerprint=_fingerprint(digest, options, url),
             content_type=file.content_type,
             data=data,
+            file_name=file.filename,
             callback_url=url,
         )
 

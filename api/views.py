@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.picture_names import photo_name
 from imagery.contracts import (
-    UPLOADS,
     AspectRatio,
     CheckResult,
     GpuProgress,
@@ -98,7 +98,7 @@ class JobStatus(View):
     progress: float = Field(ge=0, le=1, description="Share of its stages that are done.")
     batch_id: str | None = None
     source: str
-    filename: str | None = Field(default=None, description="Of an uploaded blob.")
+    filename: str | None = Field(default=None, description="Name that the photo came with.")
     output: JobOutput = Field(description="What the job makes.")
     prompt: str
     aspect_ratio: AspectRatio
@@ -195,7 +195,7 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         progress=done / len(stages),
         batch_id=job.batch_id,
         source=f"{job.source_container}/{job.source_name}",
-        filename=job.source_name.rsplit("/", 1)[-1] if job.source_container == UPLOADS else None,
+        filename=photo_name(job),
         output=options.output,
         prompt=options.prompt,
         aspect_ratio=options.aspect_ratio,

@@ -45,8 +45,15 @@ def blob_request(
         source=source,
         owner_id=owner_of(source),
         options=options,
+        file_name=_file_name(source),
         content_type=content_type,
         request_hash=request_hash,
         batch_id=batch_id,
         callback_url=callback_url,
     )
+
+
+def _file_name(source: BlobRef) -> str:
+    """As the sender of a link calls the photo, else as the blob is called."""
+    ticket = get_services().tickets.of_blob(source.name)
+    return (ticket.file_name if ticket else None) or source.name

@@ -140,7 +140,7 @@ class StageStatus(ApiModel):
 
 
 class JobStatus(ApiModel):
-    """A job. ``filename`` is that of an uploaded blob; times are ISO 8601 in UTC."""
+    """A job. ``filename`` is that of the photo; times are ISO 8601 in UTC."""
 
     job_id: str
     state: str

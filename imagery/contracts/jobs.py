@@ -249,6 +249,7 @@ class JobRequest(Message):
     source: BlobRef
     owner_id: str
     options: JobOptions = JobOptions()
+    file_name: str | None = None
     content_type: str | None = None
     request_hash: str = ""
     batch_id: str | None = None

@@ -15,6 +15,7 @@ from imagery.database.job_rows import lock_jobs
 from imagery.database.money import SpendState
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.tables import ImageJob, SpendEntry
+from imagery.file_names import file_name
 from imagery.text import plain
 
 _MAX_TYPE = 200
@@ -131,6 +132,7 @@ def _row(order: JobOrder) -> ImageJob:
         source_container=request.source.container,
         source_name=request.source.name,
         source_etag=request.source.etag,
+        file_name=file_name(request.file_name),
         content_type=plain(request.content_type, _MAX_TYPE) if request.content_type else None,
         request_hash=request.request_hash,
         options=_kept(request.options).to_json(),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from imagery.contracts import BlobRef, JobOptions, JobOutput, JobState, Stage, stage_output
+from imagery.contracts import BlobRef, ImageSize, JobOptions, JobOutput, JobState, Stage, stage_output
 from imagery.database.tables import ImageJob, UploadTicket
 from imagery.job_ids import upload_job_id
 from tests.api.test_prices import PICTURE, Door, door
@@ -70,6 +70,7 @@ def test_without_a_scene_it_is_free(door: Door, output: str) -> None:
 
 
 def test_a_user_without_money_can_have_what_is_free(door: Door) -> None:
+    door.paid(door.user.user_id, ImageSize.K1, 134_000)
     door.services.users.change("ann", usd_per_day=0.1)
     made = [door.post("/process", files=FILE, data=each) for each in ({}, {"output": "cutout"})]
     assert [each.status_code for each in made] == [402, 202]

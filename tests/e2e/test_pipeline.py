@@ -68,6 +68,10 @@ def test_a_photo_comes_back_cut_out_upscaled_and_placed(stack: Stack) -> None:
         size = original.size
     cutout, upscaled = picture(stack, job_id, "rembg"), picture(stack, job_id, "realesrgan")
     placed = picture(stack, job_id, "nano_banana")
+    saved = stack.client.get(
+        f"/api/v1/jobs/{job_id}/images/nano_banana?download=1", follow_redirects=True
+    ).headers
+    assert saved["content-disposition"] == 'attachment; filename="photo-placed.png"'
     assert (cutout.size, cutout.mode) == (size, "RGBA")
     assert (upscaled.size, upscaled.mode) == ((size[0] * 4, size[1] * 4), "RGBA")
     low, high = cutout.getchannel("A").getextrema()

@@ -131,7 +131,7 @@ export interface paths {
         /**
          * Get the picture of a stage; `source` is the original.
          * @description Where the storage gives links, a whole picture is a redirect to a short-lived one. Thumbnails and other
-         *     storages return the bytes.
+         *     storages return the bytes. The file is named as the photo and the stage: `coffee-placed.png`.
          */
         get: operations["get_image"];
         put?: never;
@@ -1037,7 +1037,7 @@ export interface components {
             progress: number;
             batch_id: string | null;
             source: string;
-            /** @description Of an uploaded blob. */
+            /** @description Name that the photo came with. */
             filename: string | null;
             /** @description What the job makes. */
             output: components["schemas"]["JobOutput"];
@@ -2044,6 +2044,8 @@ export interface operations {
             query?: {
                 /** @description Thumbnail of this width, pixels. */
                 width?: number;
+                /** @description For a browser to save, not to show. */
+                download?: boolean;
             };
             header?: never;
             path: {
