@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 
 from api.errors import ApiError, invalid, rejection
 from api.guarded import in_waiting_thread
-from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
+from imagery.contracts import JOBS, UPLOADS, BlobRef, GuardrailReport, JobOptions, JobRequest
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail.turns import Turn
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
@@ -108,12 +108,14 @@ def job_request(submission: Submission, caller: Principal, job_id: str) -> JobRe
             job_id=job_id,
             request_hash=submission.fingerprint,
         )
+    source, report = _store(submission, caller.user_id, job_id)
     return JobRequest(
         job_id=job_id,
-        source=_store(submission, caller.user_id, job_id),
+        source=source,
         owner_id=caller.user_id,
         options=submission.options,
         file_name=submission.file_name,
+        scaled_from_mp=report.scaled_from_mp,
         content_type=submission.content_type,
         request_hash=submission.fingerprint,
         callback_url=submission.callback_url,
@@ -264,7 +266,7 @@ def _fingerprint(content: str, options: JobOptions, callback_url: str | None) ->
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
+def _store(submission: Submission, owner: str, job_id: str) -> tuple[BlobRef, GuardrailReport]:
     """Admit a file and keep its clean copy where no blob trigger sees it."""
     services, data = get_services(), submission.data or b""
     # checked again when the job is created; here it saves the work for a user who has nothing left
@@ -281,4 +283,4 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     # body at the same moment must not replace them either, because the job's row names their version
     name = f"{job_id}/source-{submission.fingerprint[:16]}.png"
     ref = BlobRef(container=JOBS, name=name)
-    return services.storage.write(ref, found.picture, "image/png", overwrite=False)
+    return services.storage.write(ref, found.picture, "image/png", overwrite=False), report

@@ -100,6 +100,9 @@ class JobStatus(View):
     source: str
     filename: str | None = Field(default=None, description="Name that the photo came with.")
     output: JobOutput = Field(description="What the job makes.")
+    scaled_from_mp: float | None = Field(
+        default=None, description="Megapixels of the photo, if the stages work with fewer."
+    )
     prompt: str
     aspect_ratio: AspectRatio
     image_size: ImageSize
@@ -196,6 +199,7 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         batch_id=job.batch_id,
         source=f"{job.source_container}/{job.source_name}",
         filename=photo_name(job),
+        scaled_from_mp=job.scaled_from_mp,
         output=options.output,
         prompt=options.prompt,
         aspect_ratio=options.aspect_ratio,

@@ -250,6 +250,7 @@ class JobRequest(Message):
     owner_id: str
     options: JobOptions = JobOptions()
     file_name: str | None = None
+    scaled_from_mp: float | None = None
     content_type: str | None = None
     request_hash: str = ""
     batch_id: str | None = None

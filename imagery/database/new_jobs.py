@@ -133,6 +133,7 @@ def _row(order: JobOrder) -> ImageJob:
         source_name=request.source.name,
         source_etag=request.source.etag,
         file_name=file_name(request.file_name),
+        scaled_from_mp=request.scaled_from_mp,
         content_type=plain(request.content_type, _MAX_TYPE) if request.content_type else None,
         request_hash=request.request_hash,
         options=_kept(request.options).to_json(),

@@ -87,7 +87,7 @@ class ImageJob(SQLModel, table=True):
 
     ``content_hash``: SHA-256 of the clean picture that the guardrail kept. ``expired_at``: since then the
     job's pictures and durable history are gone; this row, its stages and its money stay. ``file_name``: that
-    the photo came with.
+    the photo came with. ``scaled_from_mp``: its megapixels, if the stages work with fewer.
     """
 
     __tablename__ = "image_job"
@@ -112,6 +112,7 @@ class ImageJob(SQLModel, table=True):
     options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     callback_url: str | None = Field(default=None, max_length=2048)
     content_hash: str | None = Field(default=None, max_length=64)
+    scaled_from_mp: float | None = None
     state: str = Field(max_length=20)
     stage: str | None = Field(default=None, max_length=20)
     error_code: str | None = Field(default=None, max_length=64)

@@ -854,7 +854,10 @@ export interface components {
             max_bytes: number;
             min_side_px: number;
             max_side_px: number;
+            /** @description A photo of more than `working_megapixels` is scaled down. */
             max_megapixels: number;
+            /** @description Most that the stages work with. */
+            working_megapixels: number;
             max_frames: number;
             max_prompt_chars: number;
             /** @description Those that the configured image model makes. */
@@ -862,7 +865,12 @@ export interface components {
             /** @description Those that it has; often none. */
             thinking_levels: components["schemas"]["ThinkingLevel"][];
         };
-        /** @description The guardrail's verdict with every check that was made, cheapest first. */
+        /**
+         * @description The guardrail's verdict with every check that was made, cheapest first.
+         *
+         *     `width` and `height`: of the file, pixels. `scaled_from_mp`: its megapixels, if its clean copy has
+         *     fewer; else None.
+         */
         GuardrailReport: {
             admitted: boolean;
             checks: components["schemas"]["CheckResult"][];
@@ -871,6 +879,7 @@ export interface components {
             content_type: string | null;
             width: number | null;
             height: number | null;
+            scaled_from_mp: number | null;
             /** @default 0 */
             duration_ms: number;
         };
@@ -1041,6 +1050,8 @@ export interface components {
             filename: string | null;
             /** @description What the job makes. */
             output: components["schemas"]["JobOutput"];
+            /** @description Megapixels of the photo, if the stages work with fewer. */
+            scaled_from_mp: number | null;
             prompt: string;
             aspect_ratio: components["schemas"]["AspectRatio"];
             image_size: components["schemas"]["ImageSize"];

@@ -36,6 +36,7 @@ export function job(change: Partial<JobStatus> = {}): JobStatus {
     source: 'uploads/cup.jpg',
     filename: null,
     output: 'scene',
+    scaled_from_mp: null,
     prompt: 'On a table.',
     aspect_ratio: '1:1',
     image_size: '1K',
