@@ -94,6 +94,7 @@ class Attempt:
         work_id: str = "",
         vram_used_gb: float | None = None,
         content_hash: str | None = None,
+        scaled_from_mp: float | None = None,
         cached: bool = False,
         signature: Signature | None = None,
     ) -> StageResult:
@@ -107,6 +108,7 @@ class Attempt:
             work_id=work_id,
             vram_used_gb=vram_used_gb,
             content_hash=content_hash,
+            scaled_from_mp=scaled_from_mp,
             cached=cached,
             signature=signature,
         )

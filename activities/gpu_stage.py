@@ -35,7 +35,7 @@ def work_on_gpu(attempt: Attempt, source: Stage, call: GpuCall) -> StageResult:
     reused = attempt.reuse()
     if reused is not None:
         return reused
-    in_vain = _in_vain(attempt)
+    in_vain = _in_vain(attempt) if attempt.options.output.has_scene else None
     if in_vain is not None:
         return in_vain
     circuits = attempt.services.circuits

@@ -55,7 +55,7 @@ def work(attempt: Attempt) -> StageResult:
     _log_verdict(attempt, report, len(data))
     if examination.picture is None:
         return attempt.reject(report.code or "rejected", report.message)
-    return _store(attempt, examination.picture)
+    return _store(attempt, examination.picture, report.scaled_from_mp)
 
 
 def _unreadable(attempt: Attempt, source: BlobRef, error: StorageError) -> StageResult:
@@ -83,6 +83,6 @@ def _log_verdict(attempt: Attempt, report: GuardrailReport, size_bytes: int) -> 
     )
 
 
-def _store(attempt: Attempt, picture: bytes) -> StageResult:
+def _store(attempt: Attempt, picture: bytes, scaled_from_mp: float | None = None) -> StageResult:
     attempt.services.storage.write(attempt.target, picture, "image/png")
-    return attempt.succeed(content_hash=hashlib.sha256(picture).hexdigest())
+    return attempt.succeed(content_hash=hashlib.sha256(picture).hexdigest(), scaled_from_mp=scaled_from_mp)

@@ -44,6 +44,13 @@ def place(message: JsonObject) -> JsonObject:
 
 
 def work(attempt: Attempt) -> StageResult:
+    """Make the scene, if one was asked for: an instance of the previous version runs every stage."""
+    if not attempt.options.output.has_scene:
+        return attempt.fail("no_scene", "The job asked for no scene, so none was paid. Retry it.")
+    return _scene(attempt)
+
+
+def _scene(attempt: Attempt) -> StageResult:
     """Use what is paid or kept already; else reserve, call, and deliver what came."""
     services = attempt.services
     if attempt.is_stored():

@@ -1,4 +1,4 @@
-"""Stage 2: upscale the cut-out 4x (Real-ESRGAN, in the GPU container)."""
+"""Stage 2: upscale the picture 4x (Real-ESRGAN, in the GPU container)."""
 
 from __future__ import annotations
 
@@ -14,5 +14,6 @@ def upscale(message: JsonObject) -> JsonObject:
 
 
 def work(attempt: Attempt) -> StageResult:
-    """Upscale the cut-out."""
-    return work_on_gpu(attempt, Stage.REMBG, attempt.services.gpu.upscale)
+    """Upscale the cut-out, or the guardrail's clean copy where no cut-out was asked for."""
+    source = attempt.options.output.source_of(Stage.REALESRGAN)
+    return work_on_gpu(attempt, source, attempt.services.gpu.upscale)

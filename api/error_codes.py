@@ -16,6 +16,7 @@ ERROR_CODES = (
     "method_not_allowed",
     "missing_field",
     "missing_file",
+    "no_scene",
     "not_found",
     "not_offered_by_model",
     "unsupported_media_type",

@@ -15,7 +15,15 @@ from starlette.datastructures import UploadFile
 
 from api.errors import ApiError, invalid, rejection
 from api.guarded import in_waiting_thread
-from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest, statement_of
+from imagery.contracts import (
+    JOBS,
+    UPLOADS,
+    BlobRef,
+    GuardrailReport,
+    JobOptions,
+    JobRequest,
+    statement_of,
+)
 from imagery.database.guardrail_log import log_verdict
 from imagery.guardrail.turns import Turn
 from imagery.job_ids import keyed_job_id, new_job_id, upload_job_id
@@ -30,6 +38,7 @@ from lifecycle.blob_requests import blob_request, owner_of, pinned
 
 _MAX_BLOB = 1100
 _MAX_KEY = 200
+_OF_THE_SCENE = ("prompt", "aspect_ratio", "image_size", "thinking_level", "seed")
 # an empty one would make all photos of its user one job
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=_MAX_KEY)]
 CALLBACK_DESCRIPTION = (
@@ -64,6 +73,7 @@ class Submission:
     fingerprint: str
     content_type: str | None = None
     data: bytes | None = None
+    file_name: str | None = None
     source: BlobRef | None = None
     callback_url: str | None = None
 
@@ -106,11 +116,14 @@ def job_request(submission: Submission, caller: Principal, job_id: str) -> JobRe
             job_id=job_id,
             request_hash=submission.fingerprint,
         )
+    source, report = _store(submission, caller.user_id, job_id)
     return JobRequest(
         job_id=job_id,
-        source=_store(submission, caller.user_id, job_id),
+        source=source,
         owner_id=caller.user_id,
         options=submission.options,
+        file_name=submission.file_name,
+        scaled_from_mp=report.scaled_from_mp,
         content_type=submission.content_type,
         request_hash=submission.fingerprint,
         callback_url=submission.callback_url,
@@ -123,6 +136,8 @@ def batch_job_request(
     batch_id: str,
     check_callback: Callable[[str | None], str | None],
     look: Callable[[BlobRef], BlobProperties],
+    *,
+    file_names: dict[str, str],
 ) -> JobRequest:
     """The request of an item's job. Raises ``ApiError``, ``StorageError``, and as the two functions do."""
     source = uploaded(item.blob, caller)
@@ -137,6 +152,7 @@ def batch_job_request(
         batch_id=batch_id,
         callback_url=url,
         caller=caller,
+        file_name=file_names[source.name],
     )
 
 
@@ -155,6 +171,7 @@ async def _read_form(request: Request) -> Submission:
             fingerprint=_fingerprint(digest, options, url),
             content_type=file.content_type,
             data=data,
+            file_name=file.filename,
             callback_url=url,
         )
 
@@ -206,11 +223,26 @@ def check_prompt(prompt: str) -> None:
 
 
 def check_offered(options: JobOptions) -> None:
-    """Raise ``ApiError`` 422 for what the configured image model can't be asked for."""
+    """Raise ``ApiError`` 422 for what the output, or the configured image model, can't be asked for."""
+    if not options.output.has_scene:
+        _check_no_scene(options)
+        return
     model = get_services().settings.nano_banana.model
     missing = not_offered(model, options.aspect_ratio, options.thinking_level)
     if missing is not None:
         raise ApiError(422, "not_offered_by_model", missing)
+
+
+def _check_no_scene(options: JobOptions) -> None:
+    """Whoever describes a scene wants one: without it they would get another picture than they think."""
+    fields = JobOptions.model_fields
+    asked = [name for name in _OF_THE_SCENE if getattr(options, name) != fields[name].default]
+    if asked:
+        detail = (
+            f"The output '{options.output}' has no scene, so it takes no {', '.join(asked)}. "
+            "Leave that out, or choose the output 'scene'."
+        )
+        raise ApiError(422, "no_scene", detail)
 
 
 def checked_callback(url: str | None) -> str | None:
@@ -246,7 +278,7 @@ def _fingerprint(content: str, options: JobOptions, callback_url: str | None) ->
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
+def _store(submission: Submission, owner: str, job_id: str) -> tuple[BlobRef, GuardrailReport]:
     """Admit a file and keep its clean copy where no blob trigger sees it."""
     services, data = get_services(), submission.data or b""
     # checked again when the job is created; here it saves the work for a user who has nothing left
@@ -265,4 +297,4 @@ def _store(submission: Submission, owner: str, job_id: str) -> BlobRef:
     ref = BlobRef(container=JOBS, name=name)
     if found.statement is not None:
         services.storage.write(statement_of(ref), found.statement, "application/json", overwrite=False)
-    return services.storage.write(ref, found.picture, "image/png", overwrite=False)
+    return services.storage.write(ref, found.picture, "image/png", overwrite=False), report

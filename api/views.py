@@ -7,13 +7,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.picture_names import photo_name
 from imagery.contracts import (
-    UPLOADS,
     AspectRatio,
     CheckResult,
     GpuProgress,
     ImageSize,
     JobOptions,
+    JobOutput,
     JobState,
     Stage,
     StageState,
@@ -87,7 +88,7 @@ class JobLinks(View):
     events: str
     cancel: str
     retry: str
-    result: str | None = None
+    result: str | None = Field(default=None, description="Picture of the last stage, once it is there.")
 
 
 class JobStatus(View):
@@ -96,10 +97,14 @@ class JobStatus(View):
     job_id: str
     state: JobState
     stage: Stage | None = None
-    progress: float = Field(ge=0, le=1, description="Share of the stages that are done.")
+    progress: float = Field(ge=0, le=1, description="Share of its stages that are done.")
     batch_id: str | None = None
     source: str
-    filename: str | None = Field(default=None, description="Of an uploaded blob.")
+    filename: str | None = Field(default=None, description="Name that the photo came with.")
+    output: JobOutput = Field(description="What the job makes.")
+    scaled_from_mp: float | None = Field(
+        default=None, description="Megapixels of the photo, if the stages work with fewer."
+    )
     prompt: str
     aspect_ratio: AspectRatio
     image_size: ImageSize
@@ -121,7 +126,7 @@ class JobStatus(View):
         default=None, description="What the picture is expected to cost while it is not there yet."
     )
     run: int
-    stages: list[StageStatus]
+    stages: list[StageStatus] = Field(description="Those that make the output, in order.")
     callback: CallbackStatus | None = None
     links: JobLinks
 
@@ -159,23 +164,23 @@ def image_path(job_id: str, stage: Stage) -> str:
     return f"/api/v1/jobs/{job_id}/images/{stage.value}"
 
 
-def links(job_id: str, *, completed: bool) -> JobLinks:
+def links(job: ImageJob) -> JobLinks:
     """The links of a job."""
+    job_id, output = job.job_id, JobOptions.from_json(job.options).output
+    has_result = JobState(job.state) is JobState.COMPLETED and job.expired_at is None
     return JobLinks(
         self=f"/api/v1/status/{job_id}",
         events=f"/api/v1/logs?job_id={job_id}",
         cancel=f"/api/v1/jobs/{job_id}/cancel",
         retry=f"/api/v1/jobs/{job_id}/retry",
-        result=image_path(job_id, Stage.NANO_BANANA) if completed else None,
+        result=image_path(job_id, output.result) if has_result else None,
     )
 
 
 def accepted(job: ImageJob) -> AcceptedJob:
     """The short form of a job."""
     state = JobState(job.state)
-    has_result = state is JobState.COMPLETED and job.expired_at is None
-    where = links(job.job_id, completed=has_result)
-    return AcceptedJob(job_id=job.job_id, state=state, status=state, links=where)
+    return AcceptedJob(job_id=job.job_id, state=state, status=state, links=links(job))
 
 
 def guardrail_verdict(row: GuardrailLog, job_id: str) -> GuardrailVerdict:
@@ -186,11 +191,11 @@ def guardrail_verdict(row: GuardrailLog, job_id: str) -> GuardrailVerdict:
 
 
 def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
-    """The long form of a job, with every stage, also those that have not begun."""
+    """The long form of a job, with each of its stages, also those that have not begun."""
     job, rows = view.job, {row.stage: row for row in view.stages}
     state = JobState(job.state)
     options = JobOptions.model_validate(job.options)
-    stages = [_stage(job, stage, rows.get(stage.value)) for stage in Stage]
+    stages = [_stage(job, stage, rows.get(stage.value)) for stage in options.output.stages]
     if progress is not None:
         stages = [_with_progress(stage, progress) for stage in stages]
     done = sum(stage.state is StageState.SUCCEEDED for stage in stages)
@@ -201,7 +206,9 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         progress=done / len(stages),
         batch_id=job.batch_id,
         source=f"{job.source_container}/{job.source_name}",
-        filename=job.source_name.rsplit("/", 1)[-1] if job.source_container == UPLOADS else None,
+        filename=photo_name(job),
+        scaled_from_mp=job.scaled_from_mp,
+        output=options.output,
         prompt=options.prompt,
         aspect_ratio=options.aspect_ratio,
         image_size=options.image_size,
@@ -218,7 +225,7 @@ def job_status(view: JobView, progress: GpuProgress | None = None) -> JobStatus:
         run=job.run,
         stages=stages,
         callback=_callback(view.callback),
-        links=links(job.job_id, completed=state is JobState.COMPLETED and job.expired_at is None),
+        links=links(job),
     )
 
 

@@ -81,8 +81,8 @@ class Prices:
         return known.sizes.get(size, self.contract_micro_usd)
 
     def of_options(self, options: JobOptions) -> int:
-        """Micro USD that the picture of a job with these options is expected to cost."""
-        return self.of_order(options.image_size)
+        """Micro USD that the picture of a job with these options is expected to cost; 0 without a scene."""
+        return self.of_order(options.image_size) if options.output.has_scene else 0
 
     def of_answer(self, order: PictureOrder, answered: str, size: ImageSize, usage: Mapping[str, Any]) -> int:
         """Micro USD of a picture that came: by its tokens where they have prices, else by its size class.

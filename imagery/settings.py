@@ -408,10 +408,14 @@ class PictureWords(Words):
         tuple(ImageFormat), min_length=1, description="accepted formats by content, comma separated"
     )
     strict_type: bool = Field(False, description="refuse an image that was declared as another image type")
-    max_megapixels: float = Field(50.0, gt=0, description="most pixels of an input, in millions")
-    max_output_megapixels: float = Field(200.0, gt=0, description="most pixels after upscaling 4x")
+    max_megapixels: float = Field(
+        52.0, gt=0, description="most pixels of an input, in millions; cameras of 50 MP make up to 51.1"
+    )
+    max_output_megapixels: float = Field(
+        200.0, gt=0, description="most pixels after upscaling 4x; an input is scaled down to a 16th of it"
+    )
     min_side_px: int = Field(32, gt=0, description="shortest accepted side")
-    max_side_px: int = Field(8192, gt=0, description="longest accepted side")
+    max_side_px: int = Field(12_288, gt=0, description="longest accepted side")
     min_sharpness: float = Field(
         5.0, ge=0, description="least variance of the Laplacian in the sharpest 64th of an input; 0: off"
     )
@@ -432,7 +436,7 @@ class SandboxWords(Words):
         15.0, gt=0, le=120, description="a process that takes longer is ended, the file refused"
     )
     memory_mb: int = Field(
-        640, ge=400, description="address space of a process, about 340 of it its own; more is refused"
+        1024, ge=400, description="address space of a process, about 300 of it its own; more is refused"
     )
     thumbnail_memory_mb: int = Field(1536, ge=400, description="the same while it makes a thumbnail")
     queue: int = Field(
@@ -467,7 +471,7 @@ class ContentSafetySettings(Group):
 class GuardrailSettings(Group):
     """Guardrail"""
 
-    max_upload_bytes: int = Field(25 * 1024 * 1024, gt=0, description="Largest accepted file.")
+    max_upload_bytes: int = Field(60 * 1024 * 1024, gt=0, description="Largest accepted file.")
     picture: Annotated[PictureWords, Named("PICTURE_LIMITS")] = Field(
         PictureWords(), description="What a picture must be like."
     )

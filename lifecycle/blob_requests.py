@@ -38,6 +38,7 @@ def blob_request(
     job_id: str | None = None,
     request_hash: str = "",
     caller: Principal | None = None,
+    file_name: str | None = None,
 ) -> JobRequest:
     """The request of the job that reads ``source``, a pinned version, for the blob's owner.
 
@@ -48,8 +49,16 @@ def blob_request(
         source=source,
         owner_id=owner_of(source, caller),
         options=options,
+        file_name=file_name or file_names([source.name])[source.name],
         content_type=content_type,
         request_hash=request_hash,
         batch_id=batch_id,
         callback_url=callback_url,
     )
+
+
+def file_names(blob_names: list[str]) -> dict[str, str]:
+    """What photos are called, by their blobs: by the sender of a link, else like the blob."""
+    tickets = get_services().tickets.of_blobs(blob_names)
+    named = {name: ticket.file_name for name, ticket in tickets.items() if ticket.file_name}
+    return {name: named.get(name, name) for name in blob_names}

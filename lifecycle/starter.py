@@ -8,7 +8,7 @@ from datetime import datetime
 
 import azure.durable_functions as df
 
-from imagery.contracts import CallbackInput, JobRequest, JobState, PipelineInput
+from imagery.contracts import CallbackInput, JobOptions, JobOutput, JobRequest, JobState, PipelineInput
 from imagery.database.new_jobs import JobOrder
 from imagery.database.quotas import QuotaExceededError
 from imagery.database.tables import ImageJob, utc_now
@@ -26,6 +26,7 @@ _log = get_logger(__name__)
 def pipeline_input(job: ImageJob, settings: Settings) -> PipelineInput:
     """Everything the orchestrator decides by, taken from the settings now."""
     rules = RetryRules.of(settings)
+    output = JobOptions.from_json(job.options).output
     return PipelineInput(
         job_id=job.job_id,
         run=job.run,
@@ -34,6 +35,7 @@ def pipeline_input(job: ImageJob, settings: Settings) -> PipelineInput:
         nano_banana_retry=rules.nano_banana,
         records_retry=rules.records,
         max_waits=MAX_WAITS,
+        stages=None if output is JobOutput.SCENE else output.stages,
     )
 
 

@@ -44,11 +44,16 @@ STEPS = (
 def image_pipeline(context: df.DurableOrchestrationContext) -> Steps:
     """Input ``PipelineInput``, output ``JobSummary``, custom status ``PipelineStatus``."""
     pipeline = PipelineInput.from_json(context.get_input())
-    for step in STEPS:
+    for step in _chosen(pipeline):
         result = yield from _run_step(context, pipeline, step)
         if result.outcome is not StageOutcome.SUCCEEDED:
             return (yield from _finish(context, pipeline, _end_state(result), result))
     return (yield from _finish(context, pipeline, JobState.COMPLETED, None))
+
+
+def _chosen(pipeline: PipelineInput) -> list[PipelineStep]:
+    """The steps of the job, in the order of ``STEPS``."""
+    return [step for step in STEPS if pipeline.stages is None or step.stage in pipeline.stages]
 
 
 def _run_step(

@@ -45,6 +45,7 @@ class ScriptedGpu:
     def __init__(self) -> None:
         self.answers: deque[Response] = deque()
         self.asked: list[Asked] = []
+        self.bodies: list[dict[str, Any]] = []
         self.stop: Callable[[], None] = lambda: None
 
     async def __call__(self, request: Request) -> Response:
@@ -53,9 +54,10 @@ class ScriptedGpu:
             return Response(status_code=204)
         if request.method == "GET":
             return JSONResponse({"title": "t", "status": 404, "detail": "d", "code": "not_found"}, 404)
+        self.bodies.append(json.loads(await request.body()))
         if self.answers:
             return self.answers.popleft()
-        return JSONResponse(report(json.loads(await request.body())["target"]))
+        return JSONResponse(report(self.bodies[-1]["target"]))
 
 
 def report(target: dict[str, Any], work_id: str = "w1") -> dict[str, Any]:

@@ -59,7 +59,7 @@ ROOMS: dict[str, set[str]] = {
 LAYERS: tuple[set[str], ...] = (
     {"__init__"},
     {"api_keys", "bounded_picture", "contracts", "png", "principal", "safe_http", "text", "webhooks"},
-    {"backoff", "environment", "job_ids", "old_settings", "prices"},
+    {"backoff", "environment", "file_names", "job_ids", "old_settings", "prices"},
     {"settings"},
     {"identity"},
     {"retry", "telemetry"},

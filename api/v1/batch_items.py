@@ -19,6 +19,7 @@ from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
 from imagery.storage import BlobProperties, StorageError
 from imagery.webhooks import SigningKeyError
+from lifecycle.blob_requests import file_names
 from lifecycle.starter import orders_of
 
 # rows of one transaction: others wait for its locks
@@ -71,8 +72,9 @@ class _Intake:
         """The rows that are wanted, each with the index of its item."""
         check = _each_once({item.callback_url for item in self.items})
         look = _looks([item.blob for item in self.items], self.caller)
+        names = file_names([item.blob.partition("/")[2] for item in self.items])
         with ThreadPoolExecutor(_LOOKS, thread_name_prefix="batch") as pool:
-            requests = list(pool.map(lambda item: self._request(item, check, look), self.items))
+            requests = list(pool.map(lambda item: self._request(item, check, look, names), self.items))
         named: dict[str, JobRequest] = {}
         wanted: list[int] = []
         for index, request in enumerate(requests):
@@ -94,10 +96,11 @@ class _Intake:
         item: JobFromBlob,
         check: Callable[[str | None], str | None],
         look: Callable[[BlobRef], BlobProperties],
+        names: dict[str, str],
     ) -> JobRequest | _Refusal:
         try:
             check_price(item)
-            return batch_job_request(item, self.caller, self.batch_id, check, look)
+            return batch_job_request(item, self.caller, self.batch_id, check, look, file_names=names)
         except _REFUSALS as error:
             return error
 

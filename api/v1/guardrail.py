@@ -29,7 +29,8 @@ class GuardrailLimits(View):
     max_bytes: int
     min_side_px: int
     max_side_px: int
-    max_megapixels: float
+    max_megapixels: float = Field(description="A photo of more than `working_megapixels` is scaled down.")
+    working_megapixels: float = Field(description="Most that the stages work with.")
     max_frames: int
     max_prompt_chars: int
     aspect_ratios: list[AspectRatio] = Field(description="Those that the configured image model makes.")
@@ -46,7 +47,8 @@ def get_guardrail_limits(_: Caller) -> GuardrailLimits:
         max_bytes=found.max_upload_bytes,
         min_side_px=found.min_side_px,
         max_side_px=found.max_side_px,
-        max_megapixels=found.max_input_megapixels,
+        max_megapixels=found.max_megapixels,
+        working_megapixels=found.working_megapixels,
         max_frames=found.max_frames,
         max_prompt_chars=found.max_prompt_chars,
         aspect_ratios=model.aspect_ratios,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -17,15 +18,17 @@ from api.errors import ApiError
 from api.etag import TAGGED, IfNoneMatch, tagged
 from api.guarded import in_waiting_thread
 from api.pace import thumbnails
+from api.picture_names import picture_name
 from api.problems import BINARY, Responses, problems
 from api.v1.status import load
 from api.views import GuardrailVerdict, JobPage, JobStatus, guardrail_verdict, job_status
-from imagery.contracts import JOBS, BlobRef, JobState, Stage, stage_output
+from imagery.contracts import JOBS, BlobRef, JobOptions, JobState, Stage, stage_output
 from imagery.database.callbacks import delivery_id
 from imagery.database.guardrail_log import latest_verdict
 from imagery.database.job_views import JobFilter
 from imagery.database.jobs import RETRYABLE_STATES
 from imagery.database.tables import ImageJob
+from imagery.file_names import content_disposition
 from imagery.guardrail.examine import NoThumbnailError
 from imagery.guardrail.pictures import CONTENT_TYPES
 from imagery.guardrail.turns import Rank, Turn
@@ -45,6 +48,7 @@ from lifecycle.starter import rerun, start_callback
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 _log = get_logger(__name__)
 _SMALL_WIDTH = 512
+_WEBP = "image/webp"
 _PICTURE_TYPES = frozenset(CONTENT_TYPES.values())
 _UNKNOWN_TYPE = "application/octet-stream"
 _PICTURE: Responses = {
@@ -175,18 +179,19 @@ async def get_image(
     width: Annotated[
         int | None, Query(ge=16, le=2048, description="Thumbnail of this width, pixels.")
     ] = None,
+    download: Annotated[bool, Query(description="For a browser to save, not to show.")] = False,
 ) -> Response:
     """Get the picture of a stage; `source` is the original.
 
     Where the storage gives links, a whole picture is a redirect to a short-lived one. Thumbnails and other
-    storages return the bytes.
+    storages return the bytes. The file is named as the photo and the stage: `coffee-placed.png`.
     """
     view = await load(job_id, caller)
     if view.job.expired_at is not None:
         raise expired(view.job)
     if width is not None:
         thumbnails.check(caller.user_id)
-    return await in_waiting_thread(_deliver, view.job, stage, width)
+    return await in_waiting_thread(_deliver, Picture(view.job, stage, width, is_download=download))
 
 
 def expired(job: ImageJob) -> ApiError:
@@ -195,13 +200,30 @@ def expired(job: ImageJob) -> ApiError:
     return ApiError(410, "image_expired", detail, job_id=job.job_id)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is asked for."""
+
+    job: ImageJob
+    stage: PictureName
+    width: int | None
+    is_download: bool
+
+    def disposition(self, content_type: str) -> str:
+        """How it is called, and what a browser does with it."""
+        stage = None if self.stage is PictureName.SOURCE else Stage(self.stage)
+        name = picture_name(self.job, stage, content_type)
+        return content_disposition(name, is_download=self.is_download)
+
+
 def _picture(job: ImageJob, stage: PictureName, width: int | None) -> BlobRef:
     job_id = job.job_id
     if stage is PictureName.SOURCE:
         return BlobRef(container=job.source_container, name=job.source_name)
     if stage is PictureName.REALESRGAN and width is not None and width <= _SMALL_WIDTH:
         # looks the same at this size, and is a sixteenth of the work
-        smaller = stage_output(job_id, Stage.REMBG)
+        output = JobOptions.from_json(job.options).output
+        smaller = stage_output(job_id, output.source_of(Stage.REALESRGAN))
         if get_services().storage.exists(stage_output(job_id, Stage.REALESRGAN)):
             return smaller
     return stage_output(job_id, Stage(stage))
@@ -223,32 +245,35 @@ def _source(blob: str) -> tuple[str, str]:
     return ref.container, ref.name
 
 
-def _deliver(job: ImageJob, stage: PictureName, width: int | None) -> Response:
-    services, job_id = get_services(), job.job_id
-    ref = _picture(job, stage, width)
+def _deliver(wanted: Picture) -> Response:
+    services, job_id = get_services(), wanted.job.job_id
+    ref = _picture(wanted.job, wanted.stage, wanted.width)
     if not services.storage.exists(ref):
         detail = "This picture does not exist: its stage has not finished. Look at the job's status."
         raise ApiError(404, "image_not_found", detail, job_id=job_id)
-    if width is not None:
-        return _thumbnail(ref, width, job)
+    if wanted.width is not None:
+        return _thumbnail(ref, wanted.width, wanted)
     kind = services.storage.properties(ref).content_type
     # an untrusted upload may claim any type, and must not be opened as a page
     safe = kind if kind in _PICTURE_TYPES else _UNKNOWN_TYPE
+    disposition = wanted.disposition(safe)
     try:
-        link = services.storage.read_link(ref, LINK_LIFETIME_S, f"{job_id}-{stage}", safe)
+        link = services.storage.read_link(ref, LINK_LIFETIME_S, disposition, safe)
     except LinkUnsupportedError:
-        return Response(services.storage.read(ref), media_type=safe)
+        headers = {"Content-Disposition": disposition}
+        return Response(services.storage.read(ref), media_type=safe, headers=headers)
     return RedirectResponse(link, 302)
 
 
-def _thumbnail(ref: BlobRef, width: int, job: ImageJob) -> Response:
+def _thumbnail(ref: BlobRef, width: int, wanted: Picture) -> Response:
     """Made in the guardrail's sandbox: the original may be anything."""
     try:
-        small = _small(get_services(), ref, width, Turn(job.owner_id, Rank.THUMBNAIL))
+        small = _small(get_services(), ref, width, Turn(wanted.job.owner_id, Rank.THUMBNAIL))
     except (NoThumbnailError, BlobTooLargeError):
         detail = "The blob is too large for a thumbnail or not a picture. Leave `width` out to get the blob."
-        raise ApiError(422, "no_thumbnail", detail, job_id=job.job_id) from None
-    return Response(small, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
+        raise ApiError(422, "no_thumbnail", detail, job_id=wanted.job.job_id) from None
+    headers = {"Cache-Control": "private, max-age=3600", "Content-Disposition": wanted.disposition(_WEBP)}
+    return Response(small, media_type=_WEBP, headers=headers)
 
 
 def _small(services: Services, ref: BlobRef, width: int, turn: Turn) -> bytes:

@@ -13,7 +13,7 @@ from api.pace import verifications
 from api.problems import problems
 from api.v1.jobs import expired
 from api.v1.status import load
-from imagery.contracts import Stage, StageState, stage_output
+from imagery.contracts import JobOptions, Stage, StageState, stage_output
 from imagery.database.job_views import JobView
 from imagery.guardrail.turns import Rank, Turn
 from imagery.provenance.credentials import Credentials
@@ -33,20 +33,21 @@ async def get_provenance(caller: Caller, job_id: str) -> Credentials:
     if view.job.expired_at is not None:
         raise expired(view.job)
     verifications.check(caller.user_id)
+    result = JobOptions.from_json(view.job.options).output.result
     try:
-        return await in_waiting_thread(_of_job, job_id, caller.user_id)
+        return await in_waiting_thread(_of_picture, job_id, result, caller.user_id)
     except BlobNotFoundError:
-        raise _no_picture(view) from None
+        raise _no_picture(view, result) from None
 
 
-def _of_job(job_id: str, owner: str) -> Credentials:
+def _of_picture(job_id: str, result: Stage, owner: str) -> Credentials:
     services = get_services()
-    data = services.storage.read(stage_output(job_id, Stage.NANO_BANANA))
+    data = services.storage.read(stage_output(job_id, result))
     return services.guardrail.credentials(data, Turn(owner, Rank.VALIDATION))
 
 
-def _no_picture(view: JobView) -> ApiError:
-    job_id, row = view.job.job_id, next((row for row in view.stages if row.stage == Stage.NANO_BANANA), None)
+def _no_picture(view: JobView, result: Stage) -> ApiError:
+    job_id, row = view.job.job_id, next((row for row in view.stages if row.stage == result), None)
     if row is not None and row.state == StageState.SUCCEEDED:
         # retention deletes the pictures first, and records it last
         detail = "The picture was delivered, and is gone. The job's status says what was known of it."

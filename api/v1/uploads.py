@@ -18,6 +18,7 @@ from api.price_limit import check_price
 from api.problems import problems
 from api.views import View
 from imagery.contracts import UPLOADS, BlobRef, JobOptions
+from imagery.file_names import file_name
 from imagery.services import Services, get_services
 from imagery.storage import LINK_LIFETIME_S, LinkUnsupportedError
 from lifecycle.takeover import TICKET_PREFIX
@@ -81,6 +82,7 @@ def _ticket(services: Services, request: UploadRequest, owner_id: str) -> Upload
         ticket_id,
         owner_id=owner_id,
         blob_name=ref.name,
+        file_name=file_name(request.filename),
         size_bytes=request.size,
         content_type=request.content_type,
         options=JobOptions.model_validate(request.model_dump()),

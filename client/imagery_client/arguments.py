@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagery_client import __version__
 from imagery_client.download import FILES, SOURCE
-from imagery_client.model import AspectRatio, ImageSize, JobState, LogLevel, Stage, ThinkingLevel
+from imagery_client.model import AspectRatio, ImageSize, JobOutput, JobState, LogLevel, Stage, ThinkingLevel
 
 _MOST_ROWS = 10_000
 _MOST_PARALLEL = 64
@@ -90,11 +90,15 @@ def _submit(add: AddCommand) -> None:
         "  imagery submit photo.jpg --out results\n"
         "  imagery submit photos/ --aspect-ratio 16:9 --image-size 2K\n"
         "  imagery submit photos/ --image-size 4K --dry-run\n"
+        "  imagery submit photos/ --output cutout --out results\n"
         "  imagery submit '*.jpg' --no-watch --json | jq -r .job_id\n\n"
         "The Idempotency-Key is made from the photo's content and its options: the same command again,\n"
         "after Ctrl-C or a lost connection, finds the jobs of the first one and pays nothing twice.",
     )
     submit.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders, quoted patterns")
+    submit.add_argument(
+        "--output", choices=list(JobOutput), help="what is made (default scene); all others cost nothing"
+    )
     submit.add_argument("--prompt", metavar="TEXT", help="the scene in which the cut-out is placed")
     submit.add_argument("--aspect-ratio", choices=list(AspectRatio), help="of the placed picture")
     submit.add_argument("--image-size", choices=list(ImageSize), help="size class of the placed picture")

@@ -55,6 +55,15 @@ class AspectRatio(StrEnum):
     LANDSCAPE_8_1 = "8:1"
 
 
+class JobOutput(StrEnum):
+    """What a job makes; only a scene is paid."""
+
+    SCENE = "scene"
+    CUTOUT = "cutout"
+    UPSCALED_CUTOUT = "upscaled_cutout"
+    UPSCALED = "upscaled"
+
+
 class ImageSize(StrEnum):
     """Size classes of the placed picture."""
 
@@ -131,7 +140,7 @@ class StageStatus(ApiModel):
 
 
 class JobStatus(ApiModel):
-    """A job. ``filename`` is that of an uploaded blob; times are ISO 8601 in UTC."""
+    """A job. ``filename`` is that of the photo; times are ISO 8601 in UTC."""
 
     job_id: str
     state: str

@@ -37,7 +37,12 @@ async def check_price(api: ApiClient, output: Output, chosen: Namespace, photos:
 
 
 async def _quote(api: ApiClient, chosen: Namespace, photos: int) -> Quote | None:
-    options = {"image_size": chosen.image_size, "aspect_ratio": chosen.aspect_ratio, "count": photos}
+    options = {
+        "output": chosen.output,
+        "image_size": chosen.image_size,
+        "aspect_ratio": chosen.aspect_ratio,
+        "count": photos,
+    }
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return await api.post("/api/v1/quote", Quote, given)

@@ -157,6 +157,7 @@ class Submission:
 def fields_of(chosen: Namespace) -> dict[str, str]:
     """The form fields that were chosen; the API has defaults for the others."""
     given = {
+        "output": chosen.output,
         "prompt": chosen.prompt,
         "aspect_ratio": chosen.aspect_ratio,
         "image_size": chosen.image_size,

@@ -13,7 +13,7 @@ from drills.faults.photos import photo
 from drills.faults.records import Records
 from drills.faults.scenarios import Entrance, Scenario
 from drills.faults.world import Site
-from imagery.contracts import JOBS, UPLOADS, BlobRef, JobRequest
+from imagery.contracts import JOBS, UPLOADS, BlobRef, JobOptions, JobRequest
 from imagery.database.engine import Database
 from imagery.database.jobs import Jobs
 from imagery.database.tables import ImageJob, utc_now
@@ -112,6 +112,7 @@ class Client:
             job_id=job_id,
             source=self._site.storage.write(source, self._photo, "image/png"),
             owner_id=self._site.owner_id,
+            options=JobOptions(output=self._scenario.output),
             content_type="image/png",
             callback_url=callback_url,
         )

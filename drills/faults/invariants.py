@@ -10,7 +10,7 @@ from enum import Enum
 from PIL import Image
 
 from drills.faults.records import Record
-from imagery.contracts import JobState, Stage, StageState, stage_output
+from imagery.contracts import JobOptions, JobOutput, JobState, Stage, StageState, stage_output
 from imagery.database.money import SpendState, to_micro
 from imagery.database.tables import SpendEntry
 from imagery.provenance.credentials import CredentialsState
@@ -94,8 +94,13 @@ def _check_ledger(where: str, facts: Facts) -> Iterator[Violation]:
         yield Violation(ViolationKind.LEDGER, where, f"{told}: the prices differ")
     if facts.calls > sum(entry.calls for entry in entries):
         yield Violation(ViolationKind.LEDGER, where, f"a call came in that the ledger does not have: {told}")
-    if facts.record.job.state == JobState.COMPLETED and not settled:
+    is_due = _output(facts.record).has_scene and facts.record.job.state == JobState.COMPLETED
+    if is_due and not settled:
         yield Violation(ViolationKind.LEDGER, where, f"completed without a settled entry: {told}")
+
+
+def _output(record: Record) -> JobOutput:
+    return JobOptions.from_json(record.job.options).output
 
 
 def _price(entries: list[SpendEntry]) -> int:
@@ -104,7 +109,7 @@ def _price(entries: list[SpendEntry]) -> int:
 
 def _check_pictures(where: str, record: Record, storage: Storage) -> Iterator[Violation]:
     done = {row.stage for row in record.stages if row.state == StageState.SUCCEEDED}
-    for stage in Stage:
+    for stage in _output(record).stages:
         if stage.value not in done:
             yield Violation(ViolationKind.LOST_IMAGE, where, f"completed, but {stage.value} did not succeed")
             continue

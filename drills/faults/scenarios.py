@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from drills.faults.points import Point, Way
-from imagery.contracts import JobState
+from imagery.contracts import JobOutput, JobState
 
 REMBG, UPSCALE = "/v1/remove-background", "/v1/upscale"
 # so often that a call repeated after a crash gets the same answer
@@ -38,6 +38,7 @@ class Scenario:
     code: str | None = None
     entrance: Entrance = Entrance.ROW
     photo: str = "subject"
+    output: JobOutput = JobOutput.SCENE
     examined: bool = False
     paid: tuple[str, ...] = ()
     gpu: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -79,6 +80,8 @@ SCENARIOS = (
     ),
     Scenario("submitted over HTTP", entrance=Entrance.HTTP, photo="signed", until="guardrail"),
     Scenario("submitted as a blob", entrance=Entrance.UPLOAD, examined=True, until="remove_background"),
+    Scenario("cut-out alone", output=JobOutput.CUTOUT),
+    Scenario("4x alone", output=JobOutput.UPSCALED),
     Scenario("GPU busy, then away", gpu={REMBG: ("busy",), UPSCALE: ("away",)}, until="place"),
     Scenario("GPU fails once", gpu={UPSCALE: ("fails",)}, until="place"),
     Scenario("image model returns 503", paid=("503",), until="finish_job"),

@@ -471,10 +471,10 @@ def inputs() -> list[Input]:
         Input("JPEG signature alone", lambda: b"\xff\xd8\xff", damaged),
         Input("25 MB of noise", lambda: noise(25 * _MB), unsupported),
         Input("25 MB of zeros", lambda: bytes(25 * _MB), unsupported),
-        Input("26 MB", lambda: encoded("JPEG") + bytes(26 * _MB), ("body_too_large", "file_too_large")),
+        Input("61 MB", lambda: encoded("JPEG") + bytes(61 * _MB), ("body_too_large", "file_too_large")),
         Input("24 MB of trailing bytes", lambda: encoded("JPEG") + noise(24 * _MB), (EITHER,)),
         Input("31 px", lambda: encoded("PNG", size=(31, 200)), ("image_too_small",)),
-        Input("8193 px", lambda: encoded("PNG", size=(8193, 40)), ("image_too_large",)),
+        Input("12289 px", lambda: encoded("PNG", size=(12289, 40)), ("image_too_large",)),
         Input("8192x1525", lambda: encoded("JPEG", size=(8192, 1525), quality=60), (ADMITTED,)),
         Input("black", lambda: save(Image.new("RGB", (300, 200)), "PNG"), ("blank_image",)),
         Input(

@@ -147,6 +147,42 @@ class ThinkingLevel(StrEnum):
     HIGH = "high"
 
 
+class JobOutput(StrEnum):
+    """What a job makes: the stages that it runs, of which the last one makes its result."""
+
+    SCENE = "scene"
+    CUTOUT = "cutout"
+    UPSCALED_CUTOUT = "upscaled_cutout"
+    UPSCALED = "upscaled"
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that run, in order."""
+        return _OUTPUT_STAGES[self]
+
+    @property
+    def result(self) -> Stage:
+        """The stage whose picture is the job's result."""
+        return self.stages[-1]
+
+    @property
+    def has_scene(self) -> bool:
+        """True for what the paid model makes; everything else costs nothing."""
+        return Stage.NANO_BANANA in self.stages
+
+    def source_of(self, stage: Stage) -> Stage:
+        """The stage whose picture ``stage`` reads. Raises ``ValueError`` for one that does not run."""
+        return self.stages[self.stages.index(stage) - 1]
+
+
+_OUTPUT_STAGES = {
+    JobOutput.SCENE: tuple(Stage),
+    JobOutput.CUTOUT: (Stage.GUARDRAIL, Stage.REMBG),
+    JobOutput.UPSCALED_CUTOUT: (Stage.GUARDRAIL, Stage.REMBG, Stage.REALESRGAN),
+    JobOutput.UPSCALED: (Stage.GUARDRAIL, Stage.REALESRGAN),
+}
+
+
 MAX_SEED = 2**31 - 1
 DEFAULT_PROMPT = (
     "Place the subject on a light oak table in a bright room with soft daylight from the left, "
@@ -175,6 +211,11 @@ NotNumber = BeforeValidator(_no_number)
 class JobOptions(Message):
     """What a caller may choose for a job."""
 
+    output: JobOutput = Field(
+        default=JobOutput.SCENE,
+        description="What is made: `scene`, which is paid, or for nothing `cutout`, `upscaled_cutout` (4x) "
+        "or `upscaled` (4x, with its background).",
+    )
     prompt: str = Field(default=DEFAULT_PROMPT, description="The scene in which the cut-out is placed.")
     aspect_ratio: AspectRatio = Field(
         default=AspectRatio.SQUARE, description="Aspect ratio of the placed picture."
@@ -214,6 +255,8 @@ class JobRequest(Message):
     source: BlobRef
     owner_id: str
     options: JobOptions = JobOptions()
+    file_name: str | None = None
+    scaled_from_mp: float | None = None
     content_type: str | None = None
     request_hash: str = ""
     batch_id: str | None = None

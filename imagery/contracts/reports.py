@@ -34,7 +34,11 @@ class CheckResult(Message):
 
 
 class GuardrailReport(Message):
-    """The guardrail's verdict with every check that was made, cheapest first."""
+    """The guardrail's verdict with every check that was made, cheapest first.
+
+    ``width`` and ``height``: of the file, pixels. ``scaled_from_mp``: its megapixels, if its clean copy has
+    fewer; else None.
+    """
 
     admitted: bool
     checks: list[CheckResult]
@@ -43,4 +47,5 @@ class GuardrailReport(Message):
     content_type: str | None = None
     width: int | None = None
     height: int | None = None
+    scaled_from_mp: float | None = None
     duration_ms: float = 0.0

@@ -23,7 +23,10 @@ class RetryPolicy(Message):
 
 
 class PipelineInput(Message):
-    """Input of the ``image_pipeline`` orchestrator. All it decides by is in here: it reads no settings."""
+    """Input of the ``image_pipeline`` orchestrator. All it decides by is in here: it reads no settings.
+
+    ``stages``: those that run; None: all four.
+    """
 
     job_id: str
     run: int = 1
@@ -32,6 +35,7 @@ class PipelineInput(Message):
     nano_banana_retry: RetryPolicy
     records_retry: RetryPolicy
     max_waits: int = 200
+    stages: tuple[Stage, ...] | None = None
 
 
 class BatchInput(Message):

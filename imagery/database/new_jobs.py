@@ -15,6 +15,7 @@ from imagery.database.job_rows import lock_jobs
 from imagery.database.money import SpendState
 from imagery.database.quotas import QuotaExceededError, Quotas
 from imagery.database.tables import ImageJob, SpendEntry
+from imagery.file_names import file_name
 from imagery.text import plain
 
 _MAX_TYPE = 200
@@ -115,6 +116,13 @@ def _existing(session: Session, job_ids: list[str]) -> dict[str, ImageJob]:
     return {job.job_id: job for job in found}
 
 
+def _kept(options: JobOptions) -> JobOptions:
+    """The options of a row. A job without a scene may pay nothing, also where an instance of the previous
+    version, which runs every stage, takes it over.
+    """
+    return options if options.output.has_scene else options.model_copy(update={"max_usd": 0.0})
+
+
 def _row(order: JobOrder) -> ImageJob:
     request = order.request
     return ImageJob(
@@ -124,9 +132,11 @@ def _row(order: JobOrder) -> ImageJob:
         source_container=request.source.container,
         source_name=request.source.name,
         source_etag=request.source.etag,
+        file_name=file_name(request.file_name),
+        scaled_from_mp=request.scaled_from_mp,
         content_type=plain(request.content_type, _MAX_TYPE) if request.content_type else None,
         request_hash=request.request_hash,
-        options=request.options.to_json(),
+        options=_kept(request.options).to_json(),
         callback_url=request.callback_url,
         state=JobState.QUEUED,
         instance_id=order.instance_id,

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, exists, func
 from sqlalchemy import select as columns
 from sqlmodel import Session, col, select
 
-from imagery.contracts import OPEN_STATES, ImageSize, JobOptions, JobState, Stage, StageState
+from imagery.contracts import OPEN_STATES, ImageSize, JobOptions, JobOutput, JobState, Stage, StageState
 from imagery.database.engine import Database
 from imagery.database.money import SpendState, to_micro, to_usd, usd_per_day
 from imagery.database.tables import (
@@ -175,7 +175,10 @@ class Quotas:
 def expected_micro_usd(session: Session, prices: Prices, which: ColumnElement[bool]) -> int:
     """What the pictures of these jobs are expected to cost."""
     size = col(ImageJob.options)["image_size"].as_string()
-    query = columns(size, func.count()).select_from(ImageJob).where(which).group_by(size)
+    output = col(ImageJob.options)["output"].as_string()
+    # rows of earlier versions say nothing
+    has_scene = output.is_(None) | (output == JobOutput.SCENE.value)
+    query = columns(size, func.count()).select_from(ImageJob).where(which & has_scene).group_by(size)
     rows = session.execute(query)
     return sum(prices.of_order(ImageSize(name or ImageSize.K1)) * int(number) for name, number in rows)
 
@@ -190,7 +193,7 @@ def has_its_picture() -> ColumnElement[bool]:
 
 
 def _check_money(usage: OwnerUsage, price_micro_usd: int, now: datetime) -> None:
-    if to_micro(usage.usd_today) + price_micro_usd > to_micro(usage.usd_per_day):
+    if price_micro_usd and to_micro(usage.usd_today) + price_micro_usd > to_micro(usage.usd_per_day):
         message = (
             f"Another job would exceed your ${usage.usd_per_day:.2f} a day "
             f"(${usage.usd_today:.2f} are spent or reserved). It resets at 00:00 UTC."

@@ -36,7 +36,7 @@ def count_unpaid(session: Session, job: ImageJob, prices: Prices, *, has_entries
 
     ``has_entries``: False for a job that is known to have none in the ledger.
     """
-    if job.state == JobState.COMPLETED:
+    if job.state == JobState.COMPLETED or not JobOptions.from_json(job.options).output.has_scene:
         return
     is_budget = job.error_code in _BUDGET_CODES
     if job.stage == Stage.NANO_BANANA and not is_budget:

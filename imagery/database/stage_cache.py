@@ -79,16 +79,17 @@ class StageCache:
         """Each cached stage, in order, with everything but its input that its result depends on."""
         settings = self._settings
         gpu = {"model": settings.gpu.model_version}
-        return {
+        steps: dict[Stage, dict[str, Any]] = {
             Stage.REMBG: gpu,
             Stage.REALESRGAN: gpu,
             Stage.NANO_BANANA: {
                 "model": settings.nano_banana.model,
                 "max_input_side": settings.nano_banana.max_input_side,
                 "instruction": scene.VERSION,
-                **options.model_dump(mode="json", exclude={"fresh", "max_usd"}, exclude_none=True),
+                **options.model_dump(mode="json", exclude={"fresh", "max_usd", "output"}, exclude_none=True),
             },
         }
+        return {stage: steps[stage] for stage in options.output.stages if stage in steps}
 
 
 def _keep(session: Session, key: str, job_id: str, output: BlobRef) -> None:

@@ -102,6 +102,7 @@ class Stages:
         work_id: str = "",
         cached: bool = False,
         content_hash: str | None = None,
+        scaled_from_mp: float | None = None,
         signature: Signature | None = None,
     ) -> None:
         """Record the stage's result. ``duration_ms`` defaults to the time since the attempt began.
@@ -120,6 +121,7 @@ class Stages:
                 work_id=work_id,
                 cached=cached,
                 content_hash=content_hash,
+                scaled_from_mp=scaled_from_mp,
                 signature=signature,
             )
 
@@ -169,6 +171,7 @@ class Stages:
         work_id: str = "",
         cached: bool = False,
         content_hash: str | None = None,
+        scaled_from_mp: float | None = None,
         signature: Signature | None = None,
     ) -> None:
         job, row = _both(session, job_id, stage)
@@ -183,6 +186,7 @@ class Stages:
         row.cost_usd = cost_usd or row.cost_usd
         row.cached = cached
         job.content_hash = content_hash or job.content_hash
+        job.scaled_from_mp = scaled_from_mp or job.scaled_from_mp
         row.output_container, row.output_name = output.container, output.name
         row.error_code = row.error_message = row.waiting_until = None
         job.updated_at = utc_now()

@@ -64,13 +64,17 @@ class BrowserSession(SQLModel, table=True):
 
 
 class UploadTicket(SQLModel, table=True):
-    """A link that was handed out, and what it promised: who uploads, how many bytes, for which job."""
+    """A link that was handed out, and what it promised: who uploads, how many bytes, for which job.
+
+    ``file_name``: as the sender calls the photo; the blob's name has plain letters only.
+    """
 
     __tablename__ = "upload_ticket"
 
     ticket_id: str = Field(primary_key=True, max_length=64)
     owner_id: str = Field(max_length=64)
     blob_name: str = Field(max_length=1024)
+    file_name: str | None = Field(default=None, max_length=255)
     size_bytes: int
     content_type: str = Field(max_length=100)
     options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
@@ -82,7 +86,8 @@ class ImageJob(SQLModel, table=True):
     """One image on its way. ``run`` counts explicit requests to run it: 1, then one more a retry.
 
     ``content_hash``: SHA-256 of the clean picture that the guardrail kept. ``expired_at``: since then the
-    job's pictures and durable history are gone; this row, its stages and its money stay.
+    job's pictures and durable history are gone; this row, its stages and its money stay. ``file_name``: that
+    the photo came with. ``scaled_from_mp``: its megapixels, if the stages work with fewer.
     """
 
     __tablename__ = "image_job"
@@ -101,11 +106,13 @@ class ImageJob(SQLModel, table=True):
     source_container: str = Field(max_length=63)
     source_name: str = Field(max_length=1024)
     source_etag: str | None = Field(default=None, max_length=100)
+    file_name: str | None = Field(default=None, max_length=255)
     content_type: str | None = Field(default=None, max_length=200)
     request_hash: str = Field(default="", max_length=64)
     options: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     callback_url: str | None = Field(default=None, max_length=2048)
     content_hash: str | None = Field(default=None, max_length=64)
+    scaled_from_mp: float | None = None
     state: str = Field(max_length=20)
     stage: str | None = Field(default=None, max_length=20)
     error_code: str | None = Field(default=None, max_length=64)

@@ -42,8 +42,8 @@ class NoThumbnailError(Exception):
 class Examination:
     """The report, and the clean copy of an admitted picture if it was asked for.
 
-    ``picture``: PNG, upright, sRGB, 8 bit RGB or RGBA, without metadata. ``statement``: if the file has
-    Content Credentials, a ``KeptStatement`` as JSON.
+    ``picture``: PNG, upright, sRGB, 8 bit RGB or RGBA, without metadata, of no more pixels than can be
+    upscaled. ``statement``: if the file has Content Credentials, a ``KeptStatement`` as JSON.
     """
 
     report: GuardrailReport
@@ -57,6 +57,7 @@ class _FileVerdict:
     content_type: str | None = None
     width: int | None = None
     height: int | None = None
+    scaled_from_mp: float | None = None
     picture: bytes | None = None
     preview: bytes | None = None
     statement: bytes | None = None
@@ -106,6 +107,7 @@ class Guardrail:
             content_type=file.content_type,
             width=file.width,
             height=file.height,
+            scaled_from_mp=file.scaled_from_mp,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )
         if rejection is not None or not picture:
@@ -145,7 +147,7 @@ class Guardrail:
     def thumbnail_of_upload(self, data: bytes, width: int, turn: Turn = JOB_OF_NOBODY) -> bytes:
         """A thumbnail of an untrusted file, with the limits on pixels and memory of an examination."""
         memory_mb = self._settings.guardrail.sandbox.memory_mb
-        return self._thumbnail(data, width, self._limits.max_input_megapixels, memory_mb, turn)
+        return self._thumbnail(data, width, self._limits.max_megapixels, memory_mb, turn)
 
     def _thumbnail(self, data: bytes, width: int, most: float, memory_mb: int, turn: Turn) -> bytes:
         order = {
@@ -215,6 +217,7 @@ class Guardrail:
             content_type=answer.get("content_type"),
             width=answer.get("width"),
             height=answer.get("height"),
+            scaled_from_mp=answer.get("scaled_from_mp"),
             picture=blobs[0] or None,
             preview=blobs[1] or None,
             statement=blobs[2] or None,

@@ -66,6 +66,6 @@ class PictureLimits(Message):
         )
 
     @property
-    def max_input_megapixels(self) -> float:
-        """Most megapixels of an input: its own limit, or what may be left after upscaling."""
+    def working_megapixels(self) -> float:
+        """Megapixels that an input is scaled down to: as many as may be upscaled."""
         return min(self.max_megapixels, self.max_output_megapixels / UPSCALE**2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -115,17 +116,51 @@ def read_header(data: bytes, formats: Sequence[str] = FORMATS) -> PictureHeader:
         )
 
 
-def decode(data: bytes, formats: Sequence[str] = FORMATS) -> Image.Image:
-    """Decode every pixel of the main picture. Raises ``PictureError`` (``truncated_image``)."""
+def decode(
+    data: bytes, formats: Sequence[str] = FORMATS, working_megapixels: float | None = None
+) -> Image.Image:
+    """Decode the main picture to its end. Raises ``PictureError`` (``truncated_image``).
+
+    One of more than ``working_megapixels`` is scaled down to as many, with the same proportions.
+    """
     image = _open(data, formats)
     try:
+        if working_megapixels is not None:
+            # a JPEG's decoder halves for nothing, and takes a quarter of the memory
+            image.draft(None, _fitting(image.size, working_megapixels))
         image.load()
         _correct(image, data)
-        return cropped(image, data)
+        image = cropped(image, data)
+        return image if working_megapixels is None else _scaled_down(image, working_megapixels)
     except DECODE_ERRORS as error:
         raise PictureError(
             "truncated_image", "The image data is cut off or damaged: it can't be decoded to the end."
         ) from error
+
+
+def _fitting(size: tuple[int, int], megapixels: float) -> tuple[int, int]:
+    """``size`` with the same proportions and no more than ``megapixels``; never larger."""
+    width, height = size
+    scale = min(1.0, math.sqrt(megapixels * 1e6 / (width * height)))
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _scaled_down(image: Image.Image, megapixels: float) -> Image.Image:
+    """``image`` upright, scaled to ``megapixels``; one that has no more is returned as it is."""
+    if _fitting(image.size, megapixels) == image.size:
+        return image
+    # an orientation that can't be read is none, as viewers have it
+    with suppress(*DECODE_ERRORS):
+        ImageOps.exif_transpose(image, in_place=True)
+    if "transparency" in image.info or image.mode in {"P", "PA"}:
+        # a filter would mix the numbers of colours, or the colour that stands for transparent
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode.startswith("I") or image.mode == "F":
+        image, profile = _to_8_bit(image), image.info.get("icc_profile")
+        image.info |= {"icc_profile": profile} if profile else {}
+    return image.resize(_fitting(image.size, megapixels), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def cropped(image: Image.Image, data: bytes) -> Image.Image:

@@ -39,8 +39,19 @@ class GuardrailSubject:
 
     @cached_property
     def picture(self) -> Image.Image:
-        """Every pixel: upright, sRGB, 8 bit RGB or RGBA, without metadata. Raises ``PictureError``."""
-        return normalise(decode(self.data, self.limits.allowed_formats))
+        """The pixels: upright, sRGB, 8 bit RGB or RGBA, without metadata. Raises ``PictureError``.
+
+        A picture of more than ``working_megapixels`` is scaled down to as many.
+        """
+        decoded = decode(self.data, self.limits.allowed_formats, self.limits.working_megapixels)
+        return normalise(decoded)
+
+    @property
+    def scaled_from_mp(self) -> float | None:
+        """Megapixels of the file. Returns None if the picture has as many. Raises ``PictureError``."""
+        own = self.header.width * self.header.height
+        whole = self.picture.width * self.picture.height
+        return round(own / 1e6, 2) if whole < own else None
 
     @cached_property
     def small(self) -> Image.Image:

@@ -85,6 +85,8 @@ def _examine(order: dict[str, Any], data: bytes) -> Answer:
         header = subject.header
         answer |= {"content_type": header.content_type, "width": header.width, "height": header.height}
     admitted = code is None
+    if admitted:
+        answer["scaled_from_mp"] = subject.scaled_from_mp
     blobs = [_png(subject.picture)] if admitted and order["picture"] else [b""]
     blobs.append(_preview(subject.small) if admitted and order["preview"] else b"")
     blobs.append(_statement(subject) if admitted and order["picture"] else b"")

@@ -163,9 +163,8 @@ class AzureBlobStorage:
             return {each.name: _properties(each) for each in islice(found, limit) if each.size}
 
     def read_link(
-        self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
+        self, ref: BlobRef, lifetime_s: int, disposition: str | None = None, content_type: str | None = None
     ) -> str:
-        disposition = f'inline; filename="{filename}"' if filename else None
         return self._link(ref, BlobSasPermissions(read=True), lifetime_s, disposition, content_type)
 
     def write_link(self, ref: BlobRef, lifetime_s: int) -> str:

@@ -140,7 +140,7 @@ class LocalStorage:
         return {}
 
     def read_link(
-        self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
+        self, ref: BlobRef, lifetime_s: int, disposition: str | None = None, content_type: str | None = None
     ) -> str:
         raise LinkUnsupportedError("files have no links")
 

@@ -120,10 +120,11 @@ class Storage(Protocol):
         ...
 
     def read_link(
-        self, ref: BlobRef, lifetime_s: int, filename: str | None = None, content_type: str | None = None
+        self, ref: BlobRef, lifetime_s: int, disposition: str | None = None, content_type: str | None = None
     ) -> str:
         """A short-lived link to read one blob, served as ``content_type`` whatever its writer declared.
 
+        ``disposition``: the answer's ``Content-Disposition``, in ASCII.
         Raises ``LinkUnsupportedError``.
         """
         ...

@@ -26,6 +26,7 @@ def values(annotation: Any) -> list[str]:
     [
         (model.Stage, contracts.Stage),
         (model.JobState, contracts.JobState),
+        (model.JobOutput, contracts.JobOutput),
         (model.AspectRatio, contracts.JobOptions.model_fields["aspect_ratio"].annotation),
         (model.ImageSize, contracts.JobOptions.model_fields["image_size"].annotation),
         (model.ThinkingLevel, contracts.JobOptions.model_fields["thinking_level"].annotation),

@@ -205,6 +205,7 @@ def test_an_upload_ticket_lets_a_browser_write_one_blob(stack: Stack, photo: byt
     assert ".." not in ticket["blob"]
     assert httpx.put(ticket["url"], content=photo, headers=ticket["headers"]).status_code == 201
     job = job_of(stack, ticket["blob"].removeprefix("uploads/"))
+    assert job["filename"] == "my photo.jpg"
     assert stack.wait_for_end(str(job["job_id"]))["state"] == "COMPLETED"
     large = stack.client.post("/api/v1/uploads", json=order | {"size": 10**9})
     assert (large.status_code, large.json()["code"]) == (413, "file_too_large")

@@ -68,6 +68,10 @@ def test_a_photo_comes_back_cut_out_upscaled_and_placed(stack: Stack) -> None:
         size = original.size
     cutout, upscaled = picture(stack, job_id, "rembg"), picture(stack, job_id, "realesrgan")
     placed = picture(stack, job_id, "nano_banana")
+    saved = stack.client.get(
+        f"/api/v1/jobs/{job_id}/images/nano_banana?download=1", follow_redirects=True
+    ).headers
+    assert saved["content-disposition"] == 'attachment; filename="photo-placed.png"'
     assert (cutout.size, cutout.mode) == (size, "RGBA")
     assert (upscaled.size, upscaled.mode) == ((size[0] * 4, size[1] * 4), "RGBA")
     low, high = cutout.getchannel("A").getextrema()
@@ -152,6 +156,29 @@ def test_an_upload_starts_its_job_soon(stack: Stack, photo: bytes) -> None:
     assert time.monotonic() - started < 20
     status = stack.wait_for_end(str(job["job_id"]))
     assert status["state"] == "COMPLETED", status
+
+
+@pytest.mark.parametrize(
+    ("output", "result", "scale", "mode"),
+    [
+        ("cutout", "rembg", 1, "RGBA"),
+        ("upscaled_cutout", "realesrgan", 4, "RGBA"),
+        ("upscaled", "realesrgan", 4, "RGB"),
+    ],
+)
+def test_without_a_scene_nothing_is_paid_and_the_last_picture_is_the_result(
+    stack: Stack, photo: bytes, output: str, result: str, scale: int, mode: str
+) -> None:
+    stack.bill_client.post("/_simulator/faults", json={"rate": 1, "kinds": ["dead_key"]}).raise_for_status()
+    job_id = stack.submit(photo, output=output)
+    status = stack.wait_for_end(job_id)
+    assert (status["state"], status["progress"], status["cost_usd"]) == ("COMPLETED", 1.0, 0.0), status
+    assert status["links"]["result"].endswith(f"/images/{result}")
+    with Image.open(io.BytesIO(photo)) as original:
+        width, height = original.size
+    made = picture(stack, job_id, result)
+    assert (made.size, made.mode) == ((width * scale, height * scale), mode)
+    assert stack.bill(job_id)["calls"] == 0
 
 
 def test_the_same_key_is_the_same_job(stack: Stack, photo: bytes) -> None:

@@ -198,6 +198,7 @@ def test_links_read_one_blob_and_write_one_blob(storage: Storage, container: str
     )
     assert put.status_code == 201
     assert httpx.get(storage.write_link(ref, 60)).status_code == 403
-    got = httpx.get(storage.read_link(ref, 60, "photo.png"))
-    assert (got.content, got.headers["content-disposition"]) == (b"bytes", 'inline; filename="photo.png"')
+    named = """attachment; filename="Kaffee gro.png"; filename*=UTF-8''Kaffee%20gro%C3%9F.png"""
+    got = httpx.get(storage.read_link(ref, 60, named))
+    assert (got.content, got.headers["content-disposition"]) == (b"bytes", named)
     assert httpx.delete(storage.read_link(ref, 60)).status_code == 403

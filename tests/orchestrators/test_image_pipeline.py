@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imagery.contracts import FinishInput, JobState, PipelineInput, RetryPolicy
+from imagery.contracts import FinishInput, JobOutput, JobState, PipelineInput, RetryPolicy
 from tests.orchestrators.replay import START, FailedError, Run
 
 POLICY = RetryPolicy(first_s=2, coefficient=2, cap_s=5, attempts=4)
@@ -63,6 +63,25 @@ def test_all_stages_run_in_order_and_the_job_completes() -> None:
     assert done.calls() == ["guardrail", "remove_background", "upscale", "place", "finish_job"]
     assert [(order.state, order.stage) for order in script.finished] == [(JobState.COMPLETED, None)]
     assert done.timers() == []
+
+
+@pytest.mark.parametrize(
+    ("output", "activities"),
+    [
+        (JobOutput.SCENE, ["guardrail", "remove_background", "upscale", "place"]),
+        (JobOutput.UPSCALED_CUTOUT, ["guardrail", "remove_background", "upscale"]),
+        (JobOutput.CUTOUT, ["guardrail", "remove_background"]),
+        (JobOutput.UPSCALED, ["guardrail", "upscale"]),
+    ],
+)
+def test_only_the_stages_that_were_chosen_run(output: JobOutput, activities: list[str]) -> None:
+    script = Script()
+    done = run(script, stages=output.stages)
+    assert done.calls() == [*activities, "finish_job"]
+    assert [(order.state, order.stage) for order in script.finished] == [(JobState.COMPLETED, None)]
+    for length, state, new in done.episodes:
+        again, replay = done.episode(length)
+        assert (again, replay.new) == (state, new)
 
 
 @pytest.mark.parametrize(

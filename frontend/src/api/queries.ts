@@ -298,6 +298,11 @@ export function useResolvePayment() {
   });
 }
 
+/** The URL by which a browser saves a picture, named as its photo. */
+export function downloadUrl(jobId: string, name: string): string {
+  return `${pictureUrl(jobId, name)}?download=1`;
+}
+
 /** URL of a picture of a job; `width` in pixels asks for a thumbnail. */
 export function pictureUrl(jobId: string, name: string, width?: number): string {
   const path = `/api/v1/jobs/${encodeURIComponent(jobId)}/images/${name}`;

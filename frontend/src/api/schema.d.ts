@@ -131,7 +131,7 @@ export interface paths {
         /**
          * Get the picture of a stage; `source` is the original.
          * @description Where the storage gives links, a whole picture is a redirect to a short-lived one. Thumbnails and other
-         *     storages return the bytes.
+         *     storages return the bytes. The file is named as the photo and the stage: `coffee-placed.png`.
          */
         get: operations["get_image"];
         put?: never;
@@ -803,7 +803,7 @@ export interface components {
          * @description A stable word for what went wrong.
          * @enum {string}
          */
-        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "broken_credentials" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "delivery_failed" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "made_by_ai" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_token_refused" | "nano_banana_token_unavailable" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_subject_found" | "no_thumbnail" | "not_found" | "not_offered_by_model" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "placed_picture_rejected" | "polyglot_file" | "price_above_max" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "provenance_not_found" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "signing_failed" | "signing_misconfigured" | "signing_refused" | "signing_unavailable" | "source_changed" | "source_not_found" | "stage_failed" | "stage_interrupted" | "storage_error" | "storage_unavailable" | "taken_over" | "timestamp_unavailable" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_requests" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
+        ErrorCode: "admin_only" | "authentication_unavailable" | "bad_request" | "batch_empty" | "batch_not_found" | "batch_too_large" | "blank_image" | "blocked_picture" | "body_too_large" | "broken_credentials" | "budget_usd_per_day" | "callback_url_refused" | "callbacks_not_configured" | "cancelled" | "circuit_open" | "content_safety_unavailable" | "content_type_mismatch" | "cross_site_request" | "damaged_image" | "deadline_exceeded" | "decoder_crashed" | "decoding_needs_too_much_memory" | "decoding_too_slow" | "delivery_failed" | "duplicate_item" | "empty_file" | "file_too_large" | "gpu_bad_answer" | "gpu_busy" | "gpu_connection_lost" | "gpu_failed" | "gpu_out_of_memory" | "gpu_starting" | "gpu_stopping" | "gpu_timeout" | "gpu_token_unavailable" | "gpu_unauthorized" | "gpu_unreachable" | "guardrail_busy" | "guardrail_report_not_found" | "guardrail_unavailable" | "idempotency_key_reused" | "image_expired" | "image_not_found" | "image_too_large" | "image_too_small" | "in_another_batch" | "internal_error" | "invalid_api_key" | "invalid_blob_name" | "invalid_cursor" | "invalid_image" | "invalid_json" | "job_expired" | "job_not_found" | "job_not_retryable" | "length_required" | "link_unsupported" | "made_by_ai" | "metadata_too_large" | "method_not_allowed" | "missing_api_key" | "missing_field" | "missing_file" | "model_unavailable" | "nano_banana_bad_request" | "nano_banana_forbidden" | "nano_banana_model_not_found" | "nano_banana_no_image" | "nano_banana_not_configured" | "nano_banana_payment_required" | "nano_banana_quota_exhausted" | "nano_banana_rate_limited" | "nano_banana_rejected" | "nano_banana_safety" | "nano_banana_token_refused" | "nano_banana_token_unavailable" | "nano_banana_unavailable" | "nano_banana_unreachable" | "no_scene" | "no_subject_found" | "no_thumbnail" | "not_found" | "not_offered_by_model" | "nothing_to_resolve" | "nsfw_image" | "operator_only" | "orchestration_terminated" | "payment_pending" | "payment_unknown" | "placed_picture_rejected" | "polyglot_file" | "price_above_max" | "prompt_blocked" | "prompt_control_characters" | "prompt_empty" | "prompt_injection" | "prompt_too_long" | "provenance_not_found" | "quota_concurrent_jobs" | "quota_jobs_per_minute" | "quota_usd_per_day" | "rejected" | "restarts_exhausted" | "result_missing" | "same_picture_pending" | "sandbox_error" | "signing_failed" | "signing_misconfigured" | "signing_refused" | "signing_unavailable" | "source_changed" | "source_not_found" | "stage_failed" | "stage_interrupted" | "storage_error" | "storage_unavailable" | "taken_over" | "timestamp_unavailable" | "too_blurry" | "too_bright" | "too_dark" | "too_many_callback_urls" | "too_many_frames" | "too_many_pixels" | "too_many_requests" | "too_many_waits" | "truncated_image" | "unsafe_picture" | "unsafe_prompt" | "unsupported_image_type" | "unsupported_media_type" | "upload_size_mismatch" | "upload_unreadable" | "validation_error";
         /**
          * @description What a replica of the GPU service says of itself: its `GET /healthz`, and part of each report.
          *
@@ -864,7 +864,10 @@ export interface components {
             max_bytes: number;
             min_side_px: number;
             max_side_px: number;
+            /** @description A photo of more than `working_megapixels` is scaled down. */
             max_megapixels: number;
+            /** @description Most that the stages work with. */
+            working_megapixels: number;
             max_frames: number;
             max_prompt_chars: number;
             /** @description Those that the configured image model makes. */
@@ -872,7 +875,12 @@ export interface components {
             /** @description Those that it has; often none. */
             thinking_levels: components["schemas"]["ThinkingLevel"][];
         };
-        /** @description The guardrail's verdict with every check that was made, cheapest first. */
+        /**
+         * @description The guardrail's verdict with every check that was made, cheapest first.
+         *
+         *     `width` and `height`: of the file, pixels. `scaled_from_mp`: its megapixels, if its clean copy has
+         *     fewer; else None.
+         */
         GuardrailReport: {
             admitted: boolean;
             checks: components["schemas"]["CheckResult"][];
@@ -881,6 +889,7 @@ export interface components {
             content_type: string | null;
             width: number | null;
             height: number | null;
+            scaled_from_mp: number | null;
             /** @default 0 */
             duration_ms: number;
         };
@@ -934,6 +943,11 @@ export interface components {
         /** @description Process a blob that is in `uploads` already. */
         JobFromBlob: {
             /**
+             * @description What is made: `scene`, which is paid, or for nothing `cutout`, `upscaled_cutout` (4x) or `upscaled` (4x, with its background).
+             * @default scene
+             */
+            output: components["schemas"]["JobOutput"];
+            /**
              * @description The scene in which the cut-out is placed.
              * @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged.
              */
@@ -969,6 +983,11 @@ export interface components {
         };
         /** @description Process a file that is sent with the request. */
         JobFromFile: {
+            /**
+             * @description What is made: `scene`, which is paid, or for nothing `cutout`, `upscaled_cutout` (4x) or `upscaled` (4x, with its background).
+             * @default scene
+             */
+            output: components["schemas"]["JobOutput"];
             /**
              * @description The scene in which the cut-out is placed.
              * @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged.
@@ -1009,8 +1028,14 @@ export interface components {
             events: string;
             cancel: string;
             retry: string;
+            /** @description Picture of the last stage, once it is there. */
             result: string | null;
         };
+        /**
+         * @description What a job makes: the stages that it runs, of which the last one makes its result.
+         * @enum {string}
+         */
+        JobOutput: "scene" | "cutout" | "upscaled_cutout" | "upscaled";
         /** @description A page of jobs, newest first. */
         JobPage: {
             jobs: components["schemas"]["JobStatus"][];
@@ -1027,12 +1052,16 @@ export interface components {
             job_id: string;
             state: components["schemas"]["JobState"];
             stage: components["schemas"]["Stage"] | null;
-            /** @description Share of the stages that are done. */
+            /** @description Share of its stages that are done. */
             progress: number;
             batch_id: string | null;
             source: string;
-            /** @description Of an uploaded blob. */
+            /** @description Name that the photo came with. */
             filename: string | null;
+            /** @description What the job makes. */
+            output: components["schemas"]["JobOutput"];
+            /** @description Megapixels of the photo, if the stages work with fewer. */
+            scaled_from_mp: number | null;
             prompt: string;
             aspect_ratio: components["schemas"]["AspectRatio"];
             image_size: components["schemas"]["ImageSize"];
@@ -1056,6 +1085,7 @@ export interface components {
             /** @description What the picture is expected to cost while it is not there yet. */
             estimated_usd: number | null;
             run: number;
+            /** @description Those that make the output, in order. */
             stages: components["schemas"]["StageStatus"][];
             callback: components["schemas"]["CallbackStatus"] | null;
             links: components["schemas"]["JobLinks"];
@@ -1166,6 +1196,11 @@ export interface components {
         };
         /** @description Pictures that may be ordered: the options of a request, and how many. */
         QuoteRequest: {
+            /**
+             * @description What is made: `scene`, which is paid, or for nothing `cutout`, `upscaled_cutout` (4x) or `upscaled` (4x, with its background).
+             * @default scene
+             */
+            output: components["schemas"]["JobOutput"];
             /**
              * @description The scene in which the cut-out is placed.
              * @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged.
@@ -1322,6 +1357,11 @@ export interface components {
         };
         /** @description What will be uploaded, and what its job shall do. */
         UploadRequest: {
+            /**
+             * @description What is made: `scene`, which is paid, or for nothing `cutout`, `upscaled_cutout` (4x) or `upscaled` (4x, with its background).
+             * @default scene
+             */
+            output: components["schemas"]["JobOutput"];
             /**
              * @description The scene in which the cut-out is placed.
              * @default Place the subject on a light oak table in a bright room with soft daylight from the left, with a natural contact shadow. Keep the subject unchanged.
@@ -2027,6 +2067,8 @@ export interface operations {
             query?: {
                 /** @description Thumbnail of this width, pixels. */
                 width?: number;
+                /** @description For a browser to save, not to show. */
+                download?: boolean;
             };
             header?: never;
             path: {

@@ -17,7 +17,7 @@ const TONES: Record<StageState, Tone> = {
   CANCELLED: 'neutral',
 };
 
-/** The four stages of a job in a column, each with what it does or waits for. */
+/** The stages of a job in a column, each with what it does or waits for. */
 export function Stepper({ stages }: { stages: readonly StageStatus[] }) {
   return (
     <ol aria-label="Stages">

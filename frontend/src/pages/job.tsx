@@ -2,7 +2,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { Check, Copy, Download } from 'lucide-react';
 import { Suspense, useEffect, useRef, useState } from 'react';
 import { Link, useParams } from 'react-router';
-import { pictureUrl, useJob } from '../api/queries';
+import { downloadUrl, useJob } from '../api/queries';
 import type { JobStatus } from '../api/types';
 import { announcement, isEnded, picturesOf, titleOf } from '../lib/job_view';
 import { PICTURE_NAMES, STAGE_NAMES } from '../lib/names';
@@ -160,10 +160,7 @@ function Pictures({ job }: { job: JobStatus }) {
         {pictures.map((name) => (
           <a
             key={name}
-            href={pictureUrl(job.job_id, name)}
-            download={`${job.job_id}-${name}`}
-            target="_blank"
-            rel="noreferrer"
+            href={downloadUrl(job.job_id, name)}
             data-testid={`download-${name}`}
             className={buttonClass('secondary', 'sm')}
           >
@@ -178,10 +175,14 @@ function Pictures({ job }: { job: JobStatus }) {
 
 function Details({ job }: { job: JobStatus }) {
   const took = job.finished_at ? new Date(job.finished_at).getTime() - new Date(job.created_at).getTime() : null;
-  const rows: [string, string | null | undefined][] = [
-    ['Scene', job.prompt],
-    ['Aspect ratio', job.aspect_ratio],
-    ['Image size', job.image_size],
+  const rows: (readonly [string, string | null | undefined])[] = [
+    ...(job.output === 'scene'
+      ? ([
+          ['Scene', job.prompt],
+          ['Aspect ratio', job.aspect_ratio],
+          ['Image size', job.image_size],
+        ] as const)
+      : []),
     ['Thinking', job.thinking_level],
     ['Seed', job.seed === null ? null : String(job.seed)],
     ['Cost', usd(job.cost_usd)],

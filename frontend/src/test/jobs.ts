@@ -35,6 +35,8 @@ export function job(change: Partial<JobStatus> = {}): JobStatus {
     batch_id: null,
     source: 'uploads/cup.jpg',
     filename: null,
+    output: 'scene',
+    scaled_from_mp: null,
     prompt: 'On a table.',
     aspect_ratio: '1:1',
     image_size: '1K',

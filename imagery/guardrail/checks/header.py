@@ -43,13 +43,13 @@ class SidesCheck:
 
 
 class MegapixelsCheck:
-    """Pixels of all frames together, also with a view to the upscaled picture."""
+    """Pixels of all frames together."""
 
     name: ClassVar[str] = "megapixels"
 
     def run(self, subject: GuardrailSubject) -> CheckResult:
         """Multiply."""
-        most, megapixels = subject.limits.max_input_megapixels, subject.header.megapixels
+        most, megapixels = subject.limits.max_megapixels, subject.header.megapixels
         measured, limit = f"{megapixels:.2f} MP", f"{most:.2f} MP"
         if megapixels > most:
             message = f"The image has {measured}, the limit is {limit}: send a smaller one."

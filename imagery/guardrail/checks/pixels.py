@@ -27,7 +27,9 @@ class DecodingCheck:
             picture = subject.picture
         except PictureError as error:
             return failed(self.name, "no", "whole image", error.code, str(error))
-        return passed(self.name, f"{picture.width}x{picture.height} {picture.mode}", "whole image")
+        megapixels = subject.scaled_from_mp
+        message = f"scaled from {megapixels:.1f} MP" if megapixels is not None else "ok"
+        return passed(self.name, f"{picture.width}x{picture.height} {picture.mode}", "whole image", message)
 
 
 class BlanknessCheck:

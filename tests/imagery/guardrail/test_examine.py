@@ -132,7 +132,7 @@ def test_a_check_that_was_not_needed_says_so(guardrail: Guardrail) -> None:
     report = examination.report
     assert report.code == "image_too_small"
     assert check(examination, "sides").measured == "16x200 px"
-    assert check(examination, "sides").limit == "32 to 8192 px"
+    assert check(examination, "sides").limit == "32 to 12288 px"
     assert check(examination, "frames").passed is True, "checks of the same phase are all reported"
     assert check(examination, "decodes").passed is None
     assert check(examination, "nsfw").passed is None

@@ -128,7 +128,7 @@ def test_of_a_tiff_with_a_preview_the_picture_is_taken(is_first: bool) -> None:
 
 
 def test_a_preview_behind_it_does_not_hide_how_large_a_tiff_is() -> None:
-    main, small = Image.new("RGB", (4200, 3200)), Image.new("RGB", (420, 320))
+    main, small = Image.new("L", (9000, 6000)), Image.new("L", (900, 600))
     data = saved(main, "TIFF", save_all=True, append_images=[small], compression="tiff_lzw")
     assert code_of(data) == "too_many_pixels"
 
