@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from gpu_container import process_memory
 from gpu_container.batch import TileBatch
 from gpu_container.engine import DeviceMemoryError, NotFiniteError, RunningBatch, UpscaleEngine
@@ -212,11 +210,16 @@ class Scheduler:
         return not lane.over
 
     def _fill(self, lane: JobLane, first: WaitingTile, others: list[JobLane]) -> TileBatch:
-        """A batch of equal tiles: of the job whose turn it is, then, where there is room, of others."""
+        """Tiles of the job whose turn it is, then, where there is room, of others."""
         height, width, _ = first.pixels.shape
-        batch = TileBatch([(lane, first)])
+        batch = TileBatch([(lane, first)], self._planes())
         batch.fill((lane, *others), min(self._max_batch, max(1, self._most_pixels() // (height * width))))
         return batch
+
+    def _planes(self) -> list[tuple[int, int]]:
+        """The engine's planes that fit into its memory."""
+        planes = self._engine.planes if self._engine else ()
+        return [(height, width) for height, width in planes if height * width <= self._most_pixels()]
 
     def _most_pixels(self) -> int:
         if not self._limit:
@@ -234,7 +237,7 @@ class Scheduler:
             return
         started = time.monotonic()
         try:
-            running = engine.start(np.stack([work.pixels for _, work in batch.items]))
+            running = engine.start(batch.drawn())
         except Exception as error:
             self._failed(batch, error)
             return
@@ -253,8 +256,8 @@ class Scheduler:
         now = time.monotonic()
         taken_s = now - max(started, self._ended_at)
         self._ended_at = now
-        self.learn(taken_s, batch.pixels)
-        for (lane, work), result in zip(batch.items, results, strict=True):
+        self.learn(taken_s, batch.computed_pixels)
+        for (lane, work), result in zip(batch.items, batch.cut(results), strict=True):
             with lane.changed:
                 lane.device_s += taken_s / len(batch.items)
                 self.tiles += 1
@@ -280,7 +283,7 @@ class Scheduler:
             if self._engine and not self._flights:
                 self._engine.release()
             if len(batch.items) > 1:
-                self._limit = batch.pixels // 2
+                self._limit = batch.computed_pixels // 2
                 self._put_back(batch)
             elif self._halve(batch):
                 # the tiles behind it are not tried in a size that just failed
@@ -292,7 +295,7 @@ class Scheduler:
             return
         if len(batch.items) > 1:
             for item in batch.items:
-                self._start(TileBatch([item]))
+                self._start(TileBatch([item], batch.planes))
                 if self._flights:
                     self._finish()
             return

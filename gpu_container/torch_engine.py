@@ -18,6 +18,7 @@ _log = get_logger(__name__)
 _STEPS = 255
 _CUDA_STEP = 64
 _WARM_UPS = 2
+_WITH_MASK = 4
 # batch shapes whose CUDA graphs and buffers are kept
 MAX_GRAPHS = 8
 
@@ -164,8 +165,12 @@ class TorchEngine:
         tile_step: int,
         max_graphs: int = MAX_GRAPHS,
         compiled: bool,
+        planes: tuple[tuple[int, int], ...] = (),
     ) -> None:
-        """``max_graphs``: shapes whose buffers and graphs are kept, the least recently used go first."""
+        """``max_graphs``: shapes whose buffers and graphs are kept, the least recently used go first.
+
+        ``planes``: see ``UpscaleEngine``; only for networks that take a mask.
+        """
         kinds = {
             Precision.AUTO: platform.default_precision,
             Precision.FP32: torch.float32,
@@ -177,7 +182,10 @@ class TorchEngine:
         self.device = platform.device.type
         self.max_in_flight = platform.max_in_flight
         self.useful_pixels = platform.useful_pixels
-        self.tile_step = max(tile_step, _CUDA_STEP) if self.device == "cuda" else tile_step
+        self.planes = planes
+        # in a plane of its own size any tile has the same shape
+        equal_step = max(tile_step, _CUDA_STEP) if self.device == "cuda" else tile_step
+        self.tile_step = 1 if planes else equal_step
         self._platform = platform
         moved = network.to(platform.device, self._kind, memory_format=torch.channels_last)
         self._network = torch.compile(moved, dynamic=False) if compiled else moved
@@ -220,6 +228,7 @@ class _Slot:
         self._network = network
         self._platform = platform
         self._kind = kind
+        self._is_plane = shape[-1] == _WITH_MASK
         self._given = platform.host_buffer(shape, torch.uint8)
         with platform.queue():
             self._pixels = torch.empty(shape, dtype=torch.uint8, device=platform.device)
@@ -262,7 +271,7 @@ class _Slot:
             return
         self._forward()
         self._uses += 1
-        if self._uses == _WARM_UPS:
+        if self._is_plane or self._uses == _WARM_UPS:
             # most shapes of small pictures come once; a graph is worth its memory for those that come back
             self._graph = self._record()
 
@@ -275,8 +284,9 @@ class _Slot:
             return None
 
     def _forward(self) -> None:
-        planes = self._pixels.permute(0, 3, 1, 2).to(self._kind).div_(_STEPS)
-        result = self._network(planes.contiguous(memory_format=torch.channels_last))
+        planes = self._pixels[..., :3].permute(0, 3, 1, 2).to(self._kind).div_(_STEPS)
+        masks = [self._pixels[..., 3:].permute(0, 3, 1, 2).to(self._kind)] if self._is_plane else []
+        result = self._network(planes.contiguous(memory_format=torch.channels_last), *masks)
         finite = torch.isfinite(result).flatten(1).all(dim=1)
         steps = result.float().mul_(_STEPS).round_().clamp_(0, _STEPS).to(torch.uint8)
         pixels = steps.permute(0, 2, 3, 1).contiguous()

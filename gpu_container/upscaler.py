@@ -120,7 +120,7 @@ class Upscaler:
         step, overlap = self.engine.tile_step, self.model.overlap
         smallest = self._smallest(step)
         fitting = int(self._most_pixels() ** 0.5) // step * step
-        largest = max(smallest, min(self._settings.memory.tile, fitting))
+        largest = max(smallest, min(self._largest_tile(), fitting))
         if channels != _CHANNELS_WITH_ALPHA:
             whole = TileRegion(0, height, 0, width)
             return bands(height, TileGrid(largest, overlap, step), whole, lambda _: True)
@@ -130,6 +130,11 @@ class Upscaler:
             bands(height, TileGrid(size, overlap, step), visible.region, visible.in_tile) for size in sizes
         ]
         return min(plans, key=lambda plan: sum(tile.pixels for band in plan for tile in band.tiles))
+
+    def _largest_tile(self) -> int:
+        """The setting, or more where a plane has room for it: larger tiles compute less twice."""
+        fitting = [min(plane) for plane in self.engine.planes if plane[0] * plane[1] <= self._most_pixels()]
+        return max(fitting, default=self._settings.memory.tile)
 
     def _smallest(self, step: int) -> int:
         return max(MIN_TILE, 2 * self.model.overlap + step)

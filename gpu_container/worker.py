@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from gpu_container.atlas import planes_for
 from gpu_container.background import BackgroundRemover
 from gpu_container.engine import DeviceMemory, UpscaleEngine
 from gpu_container.errors import ModelUnavailableError, ServiceStoppingError, StageError
 from gpu_container.models import AUTO_UPSCALE, UPSCALE_MODELS, UpscaleModel
+from gpu_container.networks.forms import masked_form
 from gpu_container.scheduler import Scheduler
 from gpu_container.settings import Device, GpuSettings, Runtime
 from gpu_container.upscaler import Upscaler
@@ -149,13 +151,15 @@ class GpuWorker:
     def _load_upscaler(self) -> None:
         model = choose_model(self.settings, self.device)
         engine = make_engine(model, model.load(self.settings.model_cache), self.settings, self.device)
-        # the first batch compiles kernels: no picture should wait for that
-        tile = np.zeros((1, _WARM_UP_SIDE, _WARM_UP_SIDE, model.channels), np.uint8)
-        engine.start(tile).result()
+        # the first batches compile kernels and record graphs: no picture should wait for that
+        height, width = engine.planes[0] if engine.planes else (_WARM_UP_SIDE, _WARM_UP_SIDE)
+        tile = np.zeros((1, height, width, model.channels + bool(engine.planes)), np.uint8)
+        for _ in range(engine.max_in_flight):
+            engine.start(tile).result()
         started = time.monotonic()
         engine.start(tile).result()
         # small tiles take longer a pixel: the first estimates are too long rather than too short
-        self.scheduler.learn(time.monotonic() - started, _WARM_UP_SIDE**2)
+        self.scheduler.learn(time.monotonic() - started, height * width)
         self._loaded.upscaler = Upscaler(model, engine, self.scheduler, self.settings)
 
 
@@ -198,10 +202,12 @@ def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, 
         )
     from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
 
+    masked = masked_form(network) if device == "cuda" and not networks.plain else None
     return TorchEngine(
-        network,
+        masked or network,
         CudaPlatform() if device == "cuda" else HostPlatform(),
         precision=networks.precision,
         tile_step=model.align,
         compiled=networks.compile,
+        planes=planes_for(settings.memory.tile) if masked else (),
     )
