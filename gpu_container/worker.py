@@ -202,7 +202,7 @@ def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, 
         )
     from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
 
-    masked = masked_form(network) if device == "cuda" and not networks.plain else None
+    masked = masked_form(network, device) if device == "cuda" and not networks.plain else None
     return TorchEngine(
         masked or network,
         CudaPlatform() if device == "cuda" else HostPlatform(),

@@ -72,7 +72,7 @@ class CountingEngine(TorchEngine):
 
 
 def engine(cache: Path, planes: tuple[tuple[int, int], ...]) -> CountingEngine:
-    form = masked_form(COMPACT.load(cache))
+    form = masked_form(COMPACT.load(cache), "cpu")
     assert form is not None
     return CountingEngine(
         form, HostPlatform(), precision=Precision.FP32, tile_step=8, compiled=False, planes=planes

@@ -12,6 +12,7 @@ from torch.nn import functional
 from gpu_container import compat
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.networks.compact import MaskedCompact
+from gpu_container.networks.forms import fused
 from gpu_container.networks.operations import TorchOperations
 from gpu_container.networks.phase import PhaseConvolution
 from gpu_container.networks.rrdb import SplitRrdb
@@ -92,3 +93,8 @@ def test_the_real_weights_give_the_same_picture(cache: Path) -> None:
     network = UPSCALE_MODELS["realesrgan-x4plus"].load(cache)
     given = noise(1, 3, 12, 16).float()
     assert torch.allclose(SplitRrdb(network)(given), network(given), rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the kernels work")
+def test_where_kernels_do_not_work_the_network_runs_without_them() -> None:
+    assert isinstance(fused("cuda"), TorchOperations)
