@@ -18,7 +18,7 @@ import torch
 
 from drills.gpu_bench import concurrency
 from drills.gpu_bench.measure import Pair, compare, decoded, largest_difference, psnr_db
-from drills.gpu_bench.ours import Ours
+from drills.gpu_bench.ours import Ours, with_networks
 from drills.gpu_bench.peer import Peer
 from drills.gpu_bench.pictures import encoded, half_transparent, photo
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
@@ -113,7 +113,7 @@ def _processor() -> str:
 
 def _compact_rows(report: BenchReport, settings: GpuSettings, rounds: int, quick: bool) -> None:
     peer = Peer(_COMPACT, settings, "cpu")
-    ours = Ours(settings.model_copy(update={"upscale_model": _COMPACT.name}))
+    ours = Ours(with_networks(settings, upscale=_COMPACT.name))
 
     def cut_out(key: str, data: bytes, times: int) -> None:
         pair = compare(lambda: peer.cut_out_and_upscale(data), lambda: ours.cut_out_and_upscale(data), times)
@@ -142,7 +142,8 @@ def _compact_quality(report: BenchReport, settings: GpuSettings, ours: Ours) -> 
     picture = photo(_QUICK_SIDE, _QUICK_SIDE)
     reference = Reference(settings, _COMPACT).untiled(np.asarray(picture))
     result = decoded(ours.upscale(encoded(picture)))
-    tiled = Ours(settings.model_copy(update={"upscale_model": _COMPACT.name, "tile": 200}))
+    small = settings.model_copy(update={"memory": settings.memory.model_copy(update={"tile": 200})})
+    tiled = Ours(with_networks(small, upscale=_COMPACT.name))
     seams = largest_difference(decoded(tiled.upscale(encoded(picture))), result)
     tiled.stop()
     report.found |= {
@@ -160,7 +161,7 @@ class Reference:
     """A network in fp32 by torch, untiled."""
 
     def __init__(self, settings: GpuSettings, model: UpscaleModel) -> None:
-        exact = settings.model_copy(update={"runtime": Runtime.TORCH, "precision": Precision.FP32})
+        exact = with_networks(settings, runtime=Runtime.TORCH, precision=Precision.FP32)
         self._engine = make_engine(model, model.load(settings.model_cache), exact, "cpu")
 
     def untiled(self, pixels: np.ndarray) -> np.ndarray:
@@ -171,7 +172,7 @@ class Reference:
 
 def _x4plus_rows(report: BenchReport, settings: GpuSettings, rounds: int, side: int) -> None:
     peer = Peer(_X4PLUS, settings, "cpu")
-    ours = Ours(settings.model_copy(update={"upscale_model": _X4PLUS.name}))
+    ours = Ours(with_networks(settings, upscale=_X4PLUS.name))
     pixels = np.asarray(photo(side, side))
     data = encoded(photo(side, side))
     pair = compare(lambda: peer.enhance(pixels), lambda: decoded(ours.upscale(data)), rounds)

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from drills.gpu_bench.measure import seconds
-from drills.gpu_bench.ours import Ours
+from drills.gpu_bench.ours import Ours, with_networks
 from drills.gpu_bench.peer import Peer
 from drills.gpu_bench.pictures import encoded, photo
+from gpu_container.atlas import smallest
 from gpu_container.engine import RunningBatch
 from gpu_container.models import UpscaleModel
 from gpu_container.settings import Device, GpuSettings, Precision, Runtime
@@ -36,6 +37,7 @@ class Extent:
     side: int = 512
     matmul: int = 8192
     precisions: tuple[Precision, ...] = (Precision.FP16, Precision.BF16)
+    plain: tuple[bool, ...] = (False, True)
     compiled: tuple[bool, ...] = (False, True)
     batches: tuple[int, ...] = (1, 4, 8, 16)
     repeats: int = 12
@@ -85,16 +87,19 @@ def rows(
     tell: Callable[[str], None],
 ) -> dict[str, float]:
     """Measure every precision and batch, the peer in 16 bits, and the whole stage with many jobs at once."""
-    settings = settings.model_copy(update={"device": extent.device, "runtime": Runtime.TORCH})
+    settings = with_networks(settings.model_copy(update={"device": extent.device}), runtime=Runtime.TORCH)
     flop = flop_per_pixel(model.load(settings.model_cache)) * extent.side**2
     peak = matmul_peak_tflops(extent)
     pixels = np.asarray(photo(extent.side, extent.side))
     tell(f"matmul peak {peak:.2f} TFLOP/s; one image takes {flop / _TERA:.3f} TFLOP")
     rates: dict[str, float] = {}
     best, best_rate = settings, 0.0
-    for precision, compiled, batch in product(extent.precisions, extent.compiled, extent.batches):
-        chosen = settings.model_copy(update={"precision": precision, "compile": compiled})
-        name = f"{precision.value}{'_compiled' if compiled else ''}_batch{batch}"
+    for precision, plain, compiled, batch in product(
+        extent.precisions, extent.plain, extent.compiled, extent.batches
+    ):
+        chosen = with_networks(settings, precision=precision, plain=plain, compile=compiled)
+        form = f"{'_plain' if plain else ''}{'_compiled' if compiled else ''}"
+        name = f"{precision.value}{form}_batch{batch}"
         try:
             rate = _images_per_s(chosen, model, extent, np.repeat(pixels[None], batch, axis=0))
         except Exception as error:  # one configuration that fails must not cost the others
@@ -130,6 +135,9 @@ def _wait(device: Device) -> None:
 def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, batch: np.ndarray) -> float:
     """Compute-only throughput of the engine with its pipeline full."""
     engine = make_engine(model, model.load(settings.model_cache), settings, extent.device.value)
+    atlas = smallest([batch.shape[1:3]] * len(batch), engine.planes)
+    images = len(batch)
+    batch = batch if atlas is None else atlas.drawn(list(batch))
     for _ in range(_WARM_UPS):
         engine.start(batch).result()
     flights: deque[RunningBatch] = deque()
@@ -140,7 +148,7 @@ def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, ba
             flights.popleft().result()
     while flights:
         flights.popleft().result()
-    rate = extent.repeats * len(batch) / (time.perf_counter() - started)
+    rate = extent.repeats * images / (time.perf_counter() - started)
     engine.release()
     return rate
 
@@ -155,7 +163,7 @@ def _peer_per_s(
 
 def _end_to_end_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent) -> float:
     """Of the whole stage: decode, upscale, encode, many jobs at once."""
-    ours = Ours(settings.model_copy(update={"upscale_model": model.name}), (Stage.REALESRGAN,))
+    ours = Ours(with_networks(settings, upscale=model.name), (Stage.REALESRGAN,))
     data = encoded(photo(extent.side, extent.side))
 
     def run(jobs: int) -> None:

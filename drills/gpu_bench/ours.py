@@ -15,6 +15,11 @@ GPU_STAGES = (Stage.REMBG, Stage.REALESRGAN)
 _FOREVER_S = 3600.0
 
 
+def with_networks(settings: GpuSettings, **words: object) -> GpuSettings:
+    """``settings`` with other words of ``GPU_NETWORKS``."""
+    return settings.model_copy(update={"networks": settings.networks.model_copy(update=words)})
+
+
 class Ours:
     """One worker, loaded."""
 
