@@ -271,7 +271,7 @@ class _Slot:
             return
         self._forward()
         self._uses += 1
-        if self._is_plane or self._uses == _WARM_UPS:
+        if self._uses == (1 if self._is_plane else _WARM_UPS):
             # most shapes of small pictures come once; a graph is worth its memory for those that come back
             self._graph = self._record()
 
