@@ -6,9 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from gpu_container import process_memory
 from gpu_container.batch import TileBatch
@@ -42,8 +41,18 @@ _LOOK_S = 0.5
 LOST = "The device has failed; the replica starts again, and the picture goes on there."
 
 
+@dataclass(frozen=True)
+class Flight:
+    """A batch at the device. ``pixels``: what the device computes; ``started``: time.monotonic() seconds."""
+
+    batch: TileBatch
+    running: RunningBatch
+    started: float
+    pixels: int
+
+
 class Scheduler:
-    """Owns the device. Every method but ``use`` and ``run`` may be called from any thread.
+    """Owns the device. ``use``, ``look_at_memory`` and ``run`` are for its thread, the others for any.
 
     ``memory``: of the device, as its own thread saw it last: asking the driver may take long while it works.
     """
@@ -62,7 +71,7 @@ class Scheduler:
         self._lanes: list[JobLane] = []
         self._turns = Turns()
         self._changed = threading.Condition()
-        self._flights: deque[tuple[TileBatch, RunningBatch, float]] = deque()
+        self._flights: deque[Flight] = deque()
         self._limit = 0
         self._stopping = False
         self._busy = False
@@ -79,7 +88,7 @@ class Scheduler:
     def use(self, engine: UpscaleEngine, budget: Callable[[], int]) -> None:
         """Compute tiles with ``engine``; ``budget()``: most pixels of one batch, from free memory."""
         self._engine, self._budget = engine, budget
-        self._look_at_memory()
+        self.look_at_memory()
 
     def enter(self, lane: JobLane) -> None:
         """Let a job take part."""
@@ -189,7 +198,7 @@ class Scheduler:
             return
         self._is_clean, self._idle_since = False, 0.0
         if time.monotonic() - self._looked_at >= _LOOK_S:
-            self._look_at_memory()
+            self.look_at_memory()
         if isinstance(item, TileBatch):
             self._start(item)
         elif item is not None:
@@ -208,10 +217,11 @@ class Scheduler:
             self._is_clean = True
             if self._engine:
                 self._engine.release()
-                self._look_at_memory()
+                self.look_at_memory()
             process_memory.give_back()
 
-    def _look_at_memory(self) -> None:
+    def look_at_memory(self) -> None:
+        """Ask the driver; for the device's thread."""
         if self._engine is None:
             return
         if self._is_new_peak:
@@ -250,15 +260,20 @@ class Scheduler:
         return not lane.over
 
     def _fill(self, lane: JobLane, first: WaitingTile, others: list[JobLane]) -> TileBatch:
-        """A batch of equal tiles: of the job whose turn it is, then, where there is room, of others."""
+        """Tiles of the job whose turn it is, then, where there is room, of others."""
         height, width, _ = first.pixels.shape
-        batch = TileBatch([(lane, first)])
+        batch = TileBatch([(lane, first)], self._planes())
         batch.fill((lane, *others), min(self._max_batch, max(1, self._most_pixels() // (height * width))))
         return batch
 
+    def _planes(self) -> list[tuple[int, int]]:
+        """The engine's planes that fit into its memory."""
+        planes = self._engine.planes if self._engine else ()
+        return [(height, width) for height, width in planes if height * width <= self._most_pixels()]
+
     def _most_pixels(self) -> int:
         if not self._limit:
-            self._look_at_memory()
+            self.look_at_memory()
             self._limit = max(1, self._budget())
         return self._limit
 
@@ -271,33 +286,34 @@ class Scheduler:
         batch.items = [(lane, work) for lane, work in batch.items if not lane.over]
         if not batch.items:
             return
-        started = time.monotonic()
+        started, pixels = time.monotonic(), batch.computed_pixels
         try:
-            with self._watch.step(self._in_flight_s() + self.pixels_s(batch.pixels)):
-                running = engine.start(np.stack([work.pixels for _, work in batch.items]))
+            with self._watch.step(self._in_flight_s() + self.pixels_s(pixels)):
+                running = engine.start(batch.drawn())
         except Exception as error:
             self._failed(batch, error)
             return
         self.batches += 1
         self.largest_batch = max(self.largest_batch, len(batch.items))
-        self._flights.append((batch, running, started))
+        self._flights.append(Flight(batch, running, started, pixels))
 
     def _finish(self) -> None:
         expected_s = self._in_flight_s()
-        batch, running, started = self._flights.popleft()
+        flight = self._flights.popleft()
+        batch = flight.batch
         try:
             with self._watch.step(expected_s):
-                results = running.result()
+                results = flight.running.result()
         except Exception as error:
             self._failed(batch, error)
             return
         # what was started behind another batch began when that one ended
         now = time.monotonic()
-        taken_s = now - max(started, self._ended_at)
+        taken_s = now - max(flight.started, self._ended_at)
         self._ended_at = now
-        self.learn(taken_s, batch.pixels)
+        self.learn(taken_s, flight.pixels)
         self.metrics.batch(len(batch.items), batch.pixels, taken_s)
-        for (lane, work), result in zip(batch.items, results, strict=True):
+        for (lane, work), result in zip(batch.items, batch.cut(results), strict=True):
             with lane.changed:
                 lane.device_s += taken_s / len(batch.items)
                 self.tiles += 1
@@ -319,7 +335,7 @@ class Scheduler:
             lane.changed.notify_all()
 
     def _in_flight_s(self) -> float:
-        return sum(self.pixels_s(batch.pixels) for batch, _, _ in self._flights)
+        return sum(self.pixels_s(flight.pixels) for flight in self._flights)
 
     def _tried(self, run: Callable[[], Any]) -> Any:
         """What a call returns: twice when memory runs out, with all of it the second time."""
@@ -363,7 +379,7 @@ class Scheduler:
             if self._engine and not self._flights:
                 self._engine.release()
             if len(batch.items) > 1:
-                self._limit = batch.pixels // 2
+                self._limit = batch.computed_pixels // 2
                 self._put_back(batch)
             elif self._halve(batch):
                 # the tiles behind it are not tried in a size that just failed
@@ -378,7 +394,7 @@ class Scheduler:
             return
         if len(batch.items) > 1:
             for item in batch.items:
-                self._start(TileBatch([item]))
+                self._start(TileBatch([item], batch.planes))
                 if self._flights:
                     self._finish()
             return
