@@ -12,12 +12,12 @@ import threading
 import numpy as np
 
 from gpu_container.engine import UpscaleEngine
+from gpu_container.engines import make_engine
 from gpu_container.errors import ServiceStoppingError
 from gpu_container.models import UPSCALE_MODELS
 from gpu_container.scheduler import Scheduler
 from gpu_container.settings import GpuSettings, MemoryWords, NetworkWords, Runtime
 from gpu_container.upscaler import Upscaler
-from gpu_container.worker import make_engine
 
 MODEL = UPSCALE_MODELS["realesr-animevideov3"]
 _LARGEST = 200

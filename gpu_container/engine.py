@@ -41,7 +41,8 @@ class UpscaleEngine(Protocol):
 
     ``tile_step``: tile sides are multiples of it, so that few different shapes occur. ``max_in_flight``:
     batches that may be started before the first one's result is taken. ``useful_pixels``: larger batches
-    bring no more throughput, they only take memory.
+    bring no more throughput, they only take memory. ``planes``: height and width of planes in which tiles of
+    any size may lie side by side; empty where a batch must hold tiles of one size.
     """
 
     name: str
@@ -50,9 +51,13 @@ class UpscaleEngine(Protocol):
     tile_step: int
     max_in_flight: int
     useful_pixels: int
+    planes: tuple[tuple[int, int], ...]
 
     def start(self, batch: np.ndarray) -> RunningBatch:
-        """Begin to compute ``batch`` (N, H, W, 3) uint8. Raises ``DeviceMemoryError``."""
+        """Begin to compute ``batch`` (N, H, W, 3) uint8. Raises ``DeviceMemoryError``.
+
+        With ``planes`` it may be (1, H, W, 4): the last channel is 1 in tiles and 0, as the others, between.
+        """
         ...
 
     def release(self) -> None:

@@ -23,6 +23,7 @@ class OpenVinoEngine:
     device = "cpu"
     max_in_flight = 2
     useful_pixels = 512 * 512
+    planes: tuple[tuple[int, int], ...] = ()
 
     def __init__(self, network: nn.Module, *, precision: Precision, tile_step: int, threads: int) -> None:
         """``threads`` 0: as many as there are cores."""

@@ -58,6 +58,9 @@ class NetworkWords(Words):
         description="fp32, fp16 or bf16; auto: fp16 on CUDA, bf16 on processors that have it, else fp32",
     )
     threads: int = Field(0, ge=0, description="threads on the processor; 0: one a core")
+    plain: bool = Field(
+        False, description="on CUDA: the network as it was published, in batches of equal tiles"
+    )
 
 
 class MemoryWords(Words):
@@ -65,8 +68,10 @@ class MemoryWords(Words):
 
     share: float = Field(0.8, gt=0, le=1, description="share of the device's free memory")
     cpu_gb: float = Field(2.0, gt=0, description="GB on the processor, where there is no device")
-    tile: int = Field(512, ge=64, description="largest side of a tile, input pixels")
-    batch: int = Field(16, ge=1, description="most tiles of a batch, of one job or of several")
+    tile: int = Field(
+        512, ge=64, description="largest side of a tile, input pixels; on CUDA up to twice that, and one more"
+    )
+    batch: int = Field(16, ge=1, description="most tiles of a batch of equal ones, of one job or of several")
     max_megapixels: float = Field(70.0, gt=0, description="most pixels of an input, in millions")
 
 

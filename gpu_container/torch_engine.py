@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,9 @@ _log = get_logger(__name__)
 _STEPS = 255
 _CUDA_STEP = 64
 _WARM_UPS = 2
+_WITH_MASK = 4
+# networks that take a mask enlarge in strips: up to this many pixels no layer has 2^31 numbers
+_USEFUL_IN_PLANES = 16 * 512 * 512
 # batch shapes whose CUDA graphs and buffers are kept
 MAX_GRAPHS = 8
 
@@ -27,12 +31,16 @@ Shape = tuple[int, ...]
 
 
 class TorchPlatform(Protocol):
-    """What differs between CUDA and the processor: queues, pinned memory, recorded graphs."""
+    """What differs between CUDA and the processor: queues, pinned memory, recorded graphs.
+
+    ``held``: memory of recorded graphs between their replays, bytes; ``memory`` does not call it free.
+    """
 
     device: torch.device
     default_precision: torch.dtype
     max_in_flight: int
     useful_pixels: int
+    held: int
 
     def host_buffer(self, shape: Shape, kind: torch.dtype) -> torch.Tensor:
         """Memory of the host that the device can copy from and to while others work."""
@@ -76,6 +84,7 @@ class HostPlatform:
     default_precision = torch.float32
     max_in_flight = 1
     useful_pixels = 512 * 512
+    held = 0
 
     def host_buffer(self, shape: Shape, kind: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=kind)
@@ -119,7 +128,7 @@ class CudaPlatform:
         self._stream = torch.cuda.Stream()
         # graphs never run side by side, so they may share the memory of their intermediate results
         self._pool = torch.cuda.graph_pool_handle()
-        self._held = 0
+        self.held = 0
 
     def host_buffer(self, shape: Shape, kind: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=kind, pin_memory=True)
@@ -147,7 +156,7 @@ class CudaPlatform:
         # other libraries (onnxruntime) use memory that torch does not know of
         others = max(0, total - free - reserved)
         peak = torch.cuda.max_memory_reserved(self.device) + others
-        idle = reserved - torch.cuda.memory_allocated(self.device) - self._held
+        idle = reserved - torch.cuda.memory_allocated(self.device) - self.held
         return DeviceMemory(total - free, peak, free + max(0, idle))
 
     def release(self) -> None:
@@ -158,7 +167,7 @@ class CudaPlatform:
         torch.cuda.reset_peak_memory_stats(self.device)
 
     def _look_at_pools(self) -> None:
-        self._held = held_by_graphs(torch.cuda.memory_snapshot(include_traces=False))
+        self.held = held_by_graphs(torch.cuda.memory_snapshot(include_traces=False))
 
 
 def held_by_graphs(segments: Iterable[Mapping[str, Any]]) -> int:
@@ -183,8 +192,12 @@ class TorchEngine:
         precision: Precision,
         tile_step: int,
         max_graphs: int = MAX_GRAPHS,
+        planes: tuple[tuple[int, int], ...] = (),
     ) -> None:
-        """``max_graphs``: shapes whose buffers and graphs are kept, the least recently used go first."""
+        """``max_graphs``: shapes whose buffers and graphs are kept, the least recently used go first.
+
+        ``planes``: see ``UpscaleEngine``; only for networks that take a mask.
+        """
         kinds = {
             Precision.AUTO: platform.default_precision,
             Precision.FP32: torch.float32,
@@ -195,8 +208,11 @@ class TorchEngine:
         self.precision = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}[self._kind]
         self.device = platform.device.type
         self.max_in_flight = platform.max_in_flight
-        self.useful_pixels = platform.useful_pixels
-        self.tile_step = max(tile_step, _CUDA_STEP) if self.device == "cuda" else tile_step
+        self.useful_pixels = _USEFUL_IN_PLANES if planes else platform.useful_pixels
+        self.planes = planes
+        # in a plane of its own size any tile has the same shape
+        equal_step = max(tile_step, _CUDA_STEP) if self.device == "cuda" else tile_step
+        self.tile_step = 1 if planes else equal_step
         self._platform = platform
         self._network = network.to(platform.device, self._kind, memory_format=torch.channels_last)
         self._max_slots = max_graphs
@@ -226,7 +242,11 @@ class TorchEngine:
 
     def memory(self) -> DeviceMemory:
         """See ``UpscaleEngine``."""
-        return self._platform.memory()
+        memory = self._platform.memory()
+        if memory.free is None or not self.planes:
+            return memory
+        # the same few planes come again and again, and their graphs need what they hold
+        return replace(memory, free=memory.free + self._platform.held)
 
     def reset_peak(self) -> None:
         """See ``UpscaleEngine``."""
@@ -240,6 +260,7 @@ class _Slot:
         self._network = network
         self._platform = platform
         self._kind = kind
+        self._is_plane = shape[-1] == _WITH_MASK
         self._given = platform.host_buffer(shape, torch.uint8)
         with platform.queue():
             self._pixels = torch.empty(shape, dtype=torch.uint8, device=platform.device)
@@ -284,7 +305,7 @@ class _Slot:
             return
         self._forward()
         self._uses += 1
-        if self._uses == _WARM_UPS:
+        if self._uses == (1 if self._is_plane else _WARM_UPS):
             # most shapes of small pictures come once; a graph is worth its memory for those that come back
             self._graph = self._record()
 
@@ -297,8 +318,9 @@ class _Slot:
             return None
 
     def _forward(self) -> None:
-        planes = self._pixels.permute(0, 3, 1, 2).to(self._kind).div_(_STEPS)
-        result = self._network(planes.contiguous(memory_format=torch.channels_last))
+        planes = self._pixels[..., :3].permute(0, 3, 1, 2).to(self._kind).div_(_STEPS)
+        masks = [self._pixels[..., 3:].permute(0, 3, 1, 2).to(self._kind)] if self._is_plane else []
+        result = self._network(planes.contiguous(memory_format=torch.channels_last), *masks)
         finite = torch.isfinite(result).flatten(1).all(dim=1)
         steps = result.float().mul_(_STEPS).round_().clamp_(0, _STEPS).to(torch.uint8)
         pixels = steps.permute(0, 2, 3, 1).contiguous()

@@ -106,6 +106,12 @@ class Upscaler:
         self.scheduler.put(lane, canvas.work)
         return canvas
 
+    @property
+    def planes(self) -> list[tuple[int, int]]:
+        """The engine's planes that fit into its memory as it was seen last."""
+        most = self._most_pixels()
+        return [(height, width) for height, width in self.engine.planes if height * width <= most]
+
     def _most_pixels(self) -> int:
         """Of one batch, from free memory and the model's appetite."""
         free = self.scheduler.memory.free
@@ -120,7 +126,7 @@ class Upscaler:
         step, overlap = self.engine.tile_step, self.model.overlap
         smallest = self._smallest(step)
         fitting = int(self._most_pixels() ** 0.5) // step * step
-        largest = max(smallest, min(self._settings.memory.tile, fitting))
+        largest = max(smallest, min(self._largest_tile(), fitting))
         if channels != _CHANNELS_WITH_ALPHA:
             whole = TileRegion(0, height, 0, width)
             return bands(height, TileGrid(largest, overlap, step), whole, lambda _: True)
@@ -130,6 +136,10 @@ class Upscaler:
             bands(height, TileGrid(size, overlap, step), visible.region, visible.in_tile) for size in sizes
         ]
         return min(plans, key=lambda plan: sum(tile.pixels for band in plan for tile in band.tiles))
+
+    def _largest_tile(self) -> int:
+        """The setting, or more where a plane has room for it: larger tiles compute less twice."""
+        return max(map(min, self.planes), default=self._settings.memory.tile)
 
     def _smallest(self, step: int) -> int:
         return max(MIN_TILE, 2 * self.model.overlap + step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -9,16 +10,15 @@ from enum import StrEnum
 
 import numpy as np
 import torch
-from torch import nn
 
 from gpu_container.background import BackgroundRemover
 from gpu_container.device_watch import DeviceWatch, probe_of
-from gpu_container.engine import DeviceMemory, DeviceMemoryError, UpscaleEngine
+from gpu_container.engine import DeviceMemory, DeviceMemoryError
+from gpu_container.engines import choose_model, make_engine
 from gpu_container.errors import ModelUnavailableError, ServiceStoppingError, StageError
-from gpu_container.models import AUTO_UPSCALE, UPSCALE_MODELS, UpscaleModel
 from gpu_container.scheduler import Scheduler
 from gpu_container.sensors import DeviceSensors
-from gpu_container.settings import Device, GpuSettings, MemoryWords, Runtime
+from gpu_container.settings import Device, GpuSettings
 from gpu_container.upscaler import Upscaler
 from imagery.contracts import Stage
 from imagery.telemetry.logs import get_logger
@@ -28,6 +28,8 @@ _GB = 1e9
 _WARM_UP_SIDE = 64
 # from the second use of a shape on its graph is recorded
 _WARM_UPS = 2
+# after so long nothing more is warmed up
+_WARM_UP_S = 60.0
 
 
 class ServiceState(StrEnum):
@@ -169,38 +171,55 @@ class GpuWorker:
     def _load_upscaler(self) -> None:
         model = choose_model(self.settings, self.device)
         engine = make_engine(model, model.load(self.settings.model_cache), self.settings, self.device)
-        self._warm_up(engine, model.channels)
-        self._loaded.upscaler = Upscaler(model, engine, self.scheduler, self.settings)
+        upscaler = Upscaler(model, engine, self.scheduler, self.settings)
+        self._warm_up(upscaler)
+        # recorded graphs have taken memory
+        self.scheduler.look_at_memory()
+        self._loaded.upscaler = upscaler
 
-    def _warm_up(self, engine: UpscaleEngine, channels: int) -> None:
-        """Load kernels and record graphs for the usual batches: no picture should wait for that."""
+    def _warm_up(self, upscaler: Upscaler) -> None:
+        """Load kernels and record graphs for the usual batches: no picture should wait for that.
+
+        What does not fit, or would begin too late, waits for its first picture.
+        """
+        engine, started = upscaler.engine, time.monotonic()
         took_s, pixels = 0.0, 0
-        for count, side in warm_up_batches(engine, self.settings.memory):
-            tiles = np.zeros((count, side, side, channels), np.uint8)
+        for shape in warm_up_shapes(upscaler, self.settings):
+            if pixels and time.monotonic() - started > _WARM_UP_S:
+                _log.warning("warm_up_too_long", shape=list(shape))
+                break
             try:
                 for _ in range(_WARM_UPS * engine.max_in_flight):
-                    started = time.monotonic()
-                    engine.start(tiles).result()
+                    began = time.monotonic()
+                    engine.start(np.zeros(shape, np.uint8)).result()
             except DeviceMemoryError as error:
-                if not pixels:
-                    raise
-                # the others will be halved when they come
-                _log.warning("warm_up_too_large", tiles=count, side=side, error=str(error))
+                # it will be halved when it comes
+                _log.warning("warm_up_too_large", shape=list(shape), error=str(error))
                 engine.release()
-                break
-            took_s, pixels = time.monotonic() - started, count * side**2
-        # on a processor the tile is small and takes longer a pixel: estimates begin too long, not too short
+                continue
+            took_s, pixels = time.monotonic() - began, math.prod(shape[:3])
+        if not pixels:
+            raise DeviceMemoryError("not even the smallest batch fits into the device's memory")
+        # on a processor and in planes the last one takes longest a pixel: first estimates are too long
         self.scheduler.learn(took_s, pixels)
 
 
-def warm_up_batches(engine: UpscaleEngine, memory: MemoryWords) -> list[tuple[int, int]]:
-    """Tiles and their side: on CUDA a whole tile and the largest batch of them, each with its own kernels."""
-    batches = [(1, _WARM_UP_SIDE)]
+def warm_up_shapes(upscaler: Upscaler, settings: GpuSettings) -> list[tuple[int, int, int, int]]:
+    """Batches (N, H, W, C) that many pictures will need, each with kernels or a graph of its own.
+
+    With planes all that fit, the largest first, so that the others share the memory of its graph. Without, on
+    CUDA, a whole tile and the largest batch of them.
+    """
+    engine, memory, channels = upscaler.engine, settings.memory, upscaler.model.channels
+    planes = sorted(upscaler.planes, key=math.prod, reverse=True)
+    if planes:
+        return [(1, height, width, channels + 1) for height, width in planes]
+    shapes = [(1, _WARM_UP_SIDE, _WARM_UP_SIDE, channels)]
     if engine.device == "cuda":
         side = memory.tile // engine.tile_step * engine.tile_step
         most = min(memory.batch, engine.useful_pixels // side**2) if side else 0
-        batches += [(count, side) for count in sorted({1, most}) if 0 < count <= most]
-    return batches
+        shapes += [(count, side, side, channels) for count in sorted({1, most}) if 0 < count <= most]
+    return shapes
 
 
 def choose_device(wanted: Device) -> str:
@@ -210,41 +229,3 @@ def choose_device(wanted: Device) -> str:
     if wanted is Device.CUDA and not torch.cuda.is_available():
         raise ModelUnavailableError("GPU_DEVICE=cuda, but torch finds no CUDA device")
     return wanted.value
-
-
-def choose_model(settings: GpuSettings, device: str) -> UpscaleModel:
-    """The upscaling model by its name in the settings. Raises ``ModelUnavailableError``."""
-    name = AUTO_UPSCALE[device] if settings.networks.upscale == "auto" else settings.networks.upscale
-    model = UPSCALE_MODELS.get(name)
-    if model is None:
-        raise ModelUnavailableError(f"there is no upscaling model '{name}': {', '.join(UPSCALE_MODELS)}")
-    return model
-
-
-def make_engine(model: UpscaleModel, network: nn.Module, settings: GpuSettings, device: str) -> UpscaleEngine:
-    """What runs ``network`` on ``device``. Raises ``ModelUnavailableError`` where they don't fit."""
-    networks = settings.networks
-    runtime = networks.runtime
-    if runtime is Runtime.AUTO:
-        runtime = Runtime.TORCH if device == "cuda" else Runtime.OPENVINO
-    if runtime is Runtime.OPENVINO:
-        if device != "cpu":
-            raise ModelUnavailableError("runtime=openvino (GPU_NETWORKS) runs on the processor only")
-        try:
-            from gpu_container.openvino_engine import OpenVinoEngine
-        except ImportError as error:
-            raise ModelUnavailableError(
-                "OpenVINO is not installed; set runtime=torch in GPU_NETWORKS"
-            ) from error
-
-        return OpenVinoEngine(
-            network, precision=networks.precision, tile_step=model.align, threads=networks.threads
-        )
-    from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
-
-    return TorchEngine(
-        network,
-        CudaPlatform() if device == "cuda" else HostPlatform(),
-        precision=networks.precision,
-        tile_step=model.align,
-    )

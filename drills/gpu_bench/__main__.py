@@ -28,9 +28,9 @@ from drills.gpu_bench.measure import (
 from drills.gpu_bench.ours import Ours
 from drills.gpu_bench.peer import Peer
 from drills.gpu_bench.pictures import encoded, half_transparent, photo
+from gpu_container.engines import make_engine
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
 from gpu_container.settings import Device, GpuSettings, Precision, Runtime, get_gpu_settings
-from gpu_container.worker import make_engine
 from imagery.telemetry.logs import configure_logging
 
 _COMPACT = UPSCALE_MODELS["realesr-animevideov3"]

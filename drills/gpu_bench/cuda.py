@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections import deque
@@ -23,10 +24,11 @@ from torch import nn
 
 from drills.gpu_bench.measure import seconds, with_networks
 from drills.gpu_bench.pictures import encoded, photo
+from gpu_container.atlas import smallest
 from gpu_container.engine import RunningBatch
+from gpu_container.engines import make_engine
 from gpu_container.models import UPSCALE_MODELS, UpscaleModel
 from gpu_container.settings import Device, GpuSettings, Precision, Runtime, get_gpu_settings
-from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine
 from imagery.contracts import Stage
 
 _TERA = 1e12
@@ -42,7 +44,8 @@ class Extent:
     side: int = 512
     matmul: int = 8192
     precisions: tuple[Precision, ...] = (Precision.FP16, Precision.BF16)
-    batches: tuple[int, ...] = (1, 2, 4)
+    plain: tuple[bool, ...] = (False, True)
+    batches: tuple[int, ...] = (1, 2, 4, 8)
     repeats: int = 12
     jobs: int = 64
 
@@ -96,7 +99,7 @@ class CudaRows:
     def measure(
         self, settings: GpuSettings, model: UpscaleModel, extent: Extent, rounds: int
     ) -> dict[str, float]:
-        """Every precision and batch, then the peer in 16 bits, then the whole stage with many jobs at once.
+        """Every precision, form and batch, the peer in 16 bits, and the whole stage with many jobs at once.
 
         A row that can't be measured here is left out: its package may be missing, or the memory.
         """
@@ -108,9 +111,9 @@ class CudaRows:
         self._row("matmul peak", peak, "TFLOP/s", matmul_peak_tflops=peak, tflop_per_image=flop / _TERA)
         pixels = np.asarray(photo(extent.side, extent.side))
         best = settings
-        for precision, batch in product(extent.precisions, extent.batches):
-            chosen = with_networks(settings, precision=precision)
-            name = f"{precision.value}_batch{batch}"
+        for precision, plain, batch in product(extent.precisions, extent.plain, extent.batches):
+            chosen = with_networks(settings, precision=precision, plain=plain)
+            name = f"{precision.value}{'_plain' if plain else ''}_batch{batch}"
             rate = self._try(name, partial(_images_per_s, chosen, model, extent, _repeated(pixels, batch)))
             if rate is None:
                 continue
@@ -161,13 +164,12 @@ def _wait(device: Device) -> None:
 
 def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, batch: np.ndarray) -> float:
     """Compute-only throughput of the engine with its pipeline full."""
-    platform = CudaPlatform() if extent.device is Device.CUDA else HostPlatform()
-    engine = TorchEngine(
-        model.load(settings.model_cache),
-        platform,
-        precision=settings.networks.precision,
-        tile_step=model.align,
-    )
+    engine = make_engine(model, model.load(settings.model_cache), settings, extent.device.value)
+    atlas = smallest([batch.shape[1:3]] * len(batch), engine.planes)
+    images = len(batch)
+    batch = batch if atlas is None else atlas.drawn(list(batch))
+    if math.prod(batch.shape[:3]) > engine.useful_pixels:
+        raise ValueError("the service never computes so much at once")
     for _ in range(_WARM_UPS):
         engine.start(batch).result()
     flights: deque[RunningBatch] = deque()
@@ -178,7 +180,7 @@ def _images_per_s(settings: GpuSettings, model: UpscaleModel, extent: Extent, ba
             flights.popleft().result()
     while flights:
         flights.popleft().result()
-    rate = extent.repeats * len(batch) / (time.perf_counter() - started)
+    rate = extent.repeats * images / (time.perf_counter() - started)
     engine.release()
     return rate
 

@@ -87,6 +87,7 @@ def test_the_rows_of_a_cuda_machine_are_measured_the_same_way_on_a_processor(
         side=16,
         matmul=64,
         precisions=(Precision.FP32,),
+        plain=(False,),
         batches=(1, 2),
         repeats=1,
         jobs=2,

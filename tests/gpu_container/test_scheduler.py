@@ -33,6 +33,7 @@ class Echo:
     tile_step: int = 1
     max_in_flight: int = 2
     useful_pixels: int = 10**9
+    planes: tuple[tuple[int, int], ...] = ()
     batches: list[list[int]] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
     released: int = 0

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from drills.tiling import difference, picture
-from gpu_container.engine import DeviceMemoryError, NotFiniteError
+from gpu_container.engine import DeviceMemory, DeviceMemoryError, NotFiniteError
 from gpu_container.models import UPSCALE_MODELS
+from gpu_container.networks.compact import MaskedCompact
 from gpu_container.settings import Precision
 from gpu_container.torch_engine import CudaPlatform, HostPlatform, TorchEngine, TorchPlatform
 
@@ -92,6 +93,32 @@ def test_a_shape_that_comes_once_is_not_recorded(network: nn.Module) -> None:
         pixels = batch(1, height=height)
         assert difference(made.start(pixels).result(), alone(network, pixels)) <= 1
     assert platform.recorded == 0
+
+
+def test_a_plane_is_recorded_at_its_first_use_and_not_tried_again(cache: Path) -> None:
+    class Refusing(RecordingPlatform):
+        def record(self, forward: Callable[[], None]) -> Any:
+            self.recorded += 1
+
+    platform, plane = Refusing(), np.ones((1, 16, 16, 4), np.uint8)
+    made = engine(MaskedCompact(COMPACT.load(cache)), platform)
+    for _ in range(6):
+        made.start(plane).result()
+    assert platform.recorded == 2, "once for each of the two batches in flight"
+
+
+@pytest.mark.parametrize(("planes", "free"), [((), 100), (((16, 16),), 170)])
+def test_graphs_of_planes_are_no_reason_to_serve_fewer_of_them(
+    network: nn.Module, planes: tuple[tuple[int, int], ...], free: int
+) -> None:
+    class Holding(HostPlatform):
+        held = 70
+
+        def memory(self) -> DeviceMemory:
+            return DeviceMemory(0, 0, 100)
+
+    made = TorchEngine(network, Holding(), precision=Precision.AUTO, tile_step=8, planes=planes)
+    assert made.memory().free == free
 
 
 def test_only_so_many_shapes_are_kept(network: nn.Module) -> None:

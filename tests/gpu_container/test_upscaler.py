@@ -15,6 +15,7 @@ from torch import nn
 from drills.tiling import difference, picture, sizes, untiled
 from gpu_container import upscaler as upscaler_module
 from gpu_container.engine import UpscaleEngine
+from gpu_container.engines import make_engine
 from gpu_container.errors import (
     DeadlineExceededError,
     ModelUnavailableError,
@@ -29,7 +30,6 @@ from gpu_container.scheduler import Scheduler
 from gpu_container.settings import GpuSettings, MemoryWords, NetworkWords, Precision, Runtime
 from gpu_container.torch_engine import HostPlatform, TorchEngine
 from gpu_container.upscaler import Upscaler, bleed, resize_rows
-from gpu_container.worker import make_engine
 from imagery.contracts import BlobRef
 from imagery.storage import LocalStorage, StorageError
 
