@@ -1,6 +1,7 @@
 import '@testing-library/jest-dom/vitest';
 import { cleanup, configure } from '@testing-library/react';
 import { afterEach, beforeEach, vi } from 'vitest';
+import { draft } from '../state/draft';
 
 // a limit against hanging, not a measure of speed
 configure({ asyncUtilTimeout: 30_000 });
@@ -25,5 +26,6 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  draft.clear();
   cleanup();
 });
