@@ -157,7 +157,7 @@ function Newest() {
   const jobs = query.data?.pages[0]?.jobs ?? [];
   if (query.isError || (query.data && jobs.length === 0)) return null;
   return (
-    <section aria-label="Newest pictures" className="mt-4">
+    <section aria-label="Newest pictures" className="mt-4 max-lg:hidden">
       <h2 className="mb-3 text-base font-semibold">Newest pictures</h2>
       {jobs.length === 0 ? (
         <TilesSkeleton count={4} />
