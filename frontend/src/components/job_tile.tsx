@@ -8,11 +8,11 @@ import { ProgressBar } from './feedback';
 import { Picture } from './picture';
 
 /** A job as its newest picture, with its name and what it does. */
-export function JobTile({ job }: { job: JobStatus }) {
+export function JobTile({ job, testId = 'job-row' }: { job: JobStatus; testId?: string }) {
   const picture = newestPicture(job);
   const words = doing(job);
   return (
-    <li data-testid="job-row" data-job-id={job.job_id} data-state={job.state} className="min-w-0">
+    <li data-testid={testId} data-job-id={job.job_id} data-state={job.state} className="min-w-0">
       <Link
         data-item
         to={`/jobs/${job.job_id}`}
