@@ -16,7 +16,7 @@ import { QueryError } from './feedback';
 export function JobCredentials({ jobId }: { jobId: string }) {
   const query = useProvenance(jobId);
   return (
-    <div className="mt-4 border-t border-line pt-4">
+    <div className="px-1 pb-5">
       {query.data !== undefined && <CredentialsDisclosure credentials={query.data} />}
       <QueryError query={query} />
     </div>

@@ -48,7 +48,12 @@ export function Layout({ me }: { me: CallerInfo }) {
           </div>
         </div>
       </header>
-      <main id="main" tabIndex={-1} className="mx-auto w-full max-w-7xl flex-1 px-4 py-6 outline-none sm:px-6 sm:py-8">
+      {/* as high as the window: the footer stays below it while a page loads, and does not jump */}
+      <main
+        id="main"
+        tabIndex={-1}
+        className="mx-auto min-h-dvh w-full max-w-7xl px-4 py-6 outline-none sm:px-6 sm:py-8"
+      >
         <ErrorBoundary key={pathname}>
           <Suspense fallback={<PageSkeleton />}>
             <Outlet />

@@ -5,7 +5,6 @@ import { dayAndClock } from '../lib/format';
 import { currentStage, doing, isEnded, picturesOf, progressOf } from '../lib/job_view';
 import { loadPart } from '../lib/load_part';
 import { Button } from './button';
-import { JobCredentials } from './credentials';
 import { DownloadButton } from './download_button';
 import { ProgressBar, Skeleton } from './feedback';
 import { StageStrip } from './stage_strip';
@@ -69,7 +68,6 @@ export function Result({ job }: { job: JobStatus }) {
             setChosen(name);
           }}
         />
-        {pictures.includes('nano_banana') && <JobCredentials jobId={job.job_id} />}
       </div>
     </section>
   );

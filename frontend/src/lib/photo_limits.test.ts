@@ -3,7 +3,7 @@ import type { GuardrailLimits } from '../api/types';
 import { photoProblem } from './photo_limits';
 
 const LIMITS: GuardrailLimits = {
-  formats: ['image/png', 'image/jpeg', 'image/heif'],
+  formats: ['PNG', 'JPEG', 'HEIF'],
   max_bytes: 1000,
   min_side_px: 32,
   max_side_px: 8192,

@@ -2,8 +2,8 @@ import type { GuardrailLimits } from '../api/types';
 import { bytes } from './format';
 import type { Size } from './viewport';
 
-// other names of the same
-const SAME: Record<string, string> = { 'image/jpg': 'image/jpeg', 'image/heic': 'image/heif' };
+// what browsers call some of the formats that the API names
+const NAMES: Record<string, string> = { JPG: 'JPEG', HEIC: 'HEIF', 'X-MS-BMP': 'BMP' };
 const MEGA = 1_000_000;
 
 /**
@@ -13,8 +13,8 @@ const MEGA = 1_000_000;
 export function photoProblem(file: File, size: Size | undefined, limits: GuardrailLimits | undefined): string | null {
   if (file.size === 0) return 'The file is empty. Choose another one.';
   if (!limits) return null;
-  const type = SAME[file.type] ?? file.type;
-  if (type && !limits.formats.includes(type)) return 'This is no picture that is taken. Save it as JPEG or PNG.';
+  if (file.type && !limits.formats.includes(formatOf(file)))
+    return 'This is no picture that is taken. Save it as JPEG or PNG.';
   if (file.size > limits.max_bytes)
     return `${bytes(file.size)} are too many: at most ${bytes(limits.max_bytes)}. Save it smaller.`;
   if (!size) return null;
@@ -27,4 +27,10 @@ export function photoProblem(file: File, size: Size | undefined, limits: Guardra
   if (width * height > limits.max_megapixels * MEGA)
     return `${words} is too large: at most ${String(limits.max_megapixels)} megapixels. Scale it down.`;
   return null;
+}
+
+/** `JPEG` for `image/jpeg`; as the API names formats. */
+function formatOf(file: File): string {
+  const name = file.type.replace('image/', '').toUpperCase();
+  return NAMES[name] ?? name;
 }

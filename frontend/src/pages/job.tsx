@@ -4,10 +4,11 @@ import { useEffect, useRef, useState } from 'react';
 import { Link, useParams } from 'react-router';
 import { useJob } from '../api/queries';
 import type { JobStatus } from '../api/types';
-import { announcement, isEnded, isRetryable, titleOf } from '../lib/job_view';
+import { announcement, isEnded, isRetryable, picturesOf, titleOf } from '../lib/job_view';
 import { JobStateBadge } from '../components/badge';
 import { Button } from '../components/button';
 import { ProblemCard, QueryError } from '../components/feedback';
+import { JobCredentials } from '../components/credentials';
 import { GuardrailReportCard } from '../components/guardrail_report';
 import { JobActions } from '../components/job_actions';
 import { JobTimeline } from '../components/job_timeline';
@@ -61,6 +62,7 @@ function Job({ jobId }: { jobId: string }) {
         <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
           <Result job={job} />
           <div className="order-1 lg:order-none">
+            {picturesOf(job).includes('nano_banana') && <JobCredentials jobId={job.job_id} />}
             <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
             <JobTimeline job={job} />
           </div>

@@ -9,7 +9,7 @@ import { json, problem, serve } from '../test/server';
 import { NewJobPage } from './new_job';
 
 const LIMITS: GuardrailLimits = {
-  formats: ['image/jpeg'],
+  formats: ['JPEG'],
   max_bytes: 100,
   min_side_px: 32,
   max_side_px: 8192,
