@@ -86,13 +86,21 @@ def test_metrics_are_drawn_from_the_scrape(page: Page, completed: str, pictures:
     pictures.take(page, "metrics", whole=True)
 
 
-def test_an_operator_opens_and_closes_a_circuit(page: Page, stack: Stack, pictures: Pictures) -> None:
+def test_an_operator_pauses_and_resumes_calls(page: Page, stack: Stack, pictures: Pictures) -> None:
     page.goto("/operations")
-    expect(page.get_by_text(re.compile("nano.?banana", re.I)).first).to_be_visible()
+    row = page.get_by_test_id("circuit-content_safety")
+    expect(row).to_have_attribute("data-state", "closed")
     pictures.take(page, "operations", whole=True)
-    stack.client.post("/api/v1/circuit-breakers/content_safety", json={"state": "open"})
-    expect(page.get_by_text(re.compile(r"\bopen\b", re.I)).first).to_be_visible(timeout=30_000)
-    stack.client.post("/api/v1/circuit-breakers/content_safety", json={"state": "closed"})
+    row.get_by_role("button", name=re.compile("Pause calls")).click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text(re.compile(r"\d+ jobs? in progress now"))
+    question.get_by_role("button", name="Keep calling").click()
+    expect(row).to_have_attribute("data-state", "closed")
+    row.get_by_role("button", name=re.compile("Pause calls")).click()
+    page.get_by_test_id("pause").click()
+    expect(row).to_have_attribute("data-state", "open")
+    row.get_by_role("button", name=re.compile("Resume calls")).click()
+    expect(row).to_have_attribute("data-state", "closed")
 
 
 def gpu_answered(stack: Stack, ago: timedelta | None) -> None:

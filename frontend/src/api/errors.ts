@@ -66,7 +66,7 @@ export function isTransient(error: unknown): boolean {
 }
 
 /** The guardrail checks that failed; other problems have none. */
-export function failedChecks(problem: Problem): MeasuredCheck[] {
+export function failedChecks(problem: Pick<Problem, 'errors'>): MeasuredCheck[] {
   return (problem.errors ?? []).flatMap(({ name, measured, limit = '', passed = false, message }) =>
     name === undefined || measured === undefined ? [] : [{ name, measured, limit, passed, message }],
   );

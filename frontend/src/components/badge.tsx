@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react';
 import type { JobState } from '../api/types';
-import { JOB_TONES, type Tone } from '../lib/names';
+import { JOB_STATE_WORDS, JOB_TONES, type Tone } from '../lib/names';
 
 const TONES: Record<Tone, string> = {
   neutral: 'bg-sunken text-muted',
@@ -23,9 +23,9 @@ export function JobStateBadge({ state, testId }: { state: JobState; testId?: str
     <span
       data-testid={testId}
       data-state={state}
-      className={`inline-flex items-center rounded-full px-2.5 py-0.5 text-xs font-semibold tracking-wide ${TONES[JOB_TONES[state]]}`}
+      className={`inline-flex items-center rounded-full px-2.5 py-0.5 text-xs font-semibold ${TONES[JOB_TONES[state]]}`}
     >
-      {state}
+      {JOB_STATE_WORDS[state]}
     </span>
   );
 }

@@ -16,7 +16,7 @@ import { QueryError } from './feedback';
 export function JobCredentials({ jobId, known }: { jobId: string; known: DeliveredCredentials | null }) {
   const query = useProvenance(jobId);
   return (
-    <div className="mt-4 border-t border-line pt-4">
+    <div className="px-1 pb-5">
       {query.isPending && isState(known) && (
         <p className="text-sm">
           <StateBadge state={known} isTop />

@@ -20,7 +20,7 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, State> {
     if (!error) return this.props.children;
     const detail = 'This part of the page could not be shown. Reload the page: there may be a newer version.';
     return (
-      <ProblemCard problem={{ title: 'Something broke in this page', status: 0, code: error.name, detail }}>
+      <ProblemCard problem={{ code: error.name, detail }}>
         <Button
           size="sm"
           icon={<RotateCw aria-hidden className="size-3.5" />}

@@ -23,18 +23,13 @@ const REJECTION = {
 };
 
 describe('ErrorCard', () => {
-  it('shows reason, failed check with value against limit, way out and request id', () => {
+  it('says the reason once, with the failed check, the way out and the request id, and no title of HTTP', () => {
     render(<ErrorCard error={new ApiError(toProblem(422, REJECTION), 'req-42')} />);
     const card = screen.getByRole('alert');
-    for (const text of [
-      'Unprocessable Content',
-      'The picture is too dark.',
-      'Take the photo with more light.',
-      'too_dark',
-      'req-42',
-    ]) {
+    for (const text of ['The picture is too dark.', 'Take the photo with more light.', 'too_dark', 'req-42']) {
       expect(card).toHaveTextContent(text);
     }
+    expect(card).not.toHaveTextContent('Unprocessable Content');
     const check = screen.getByTestId('check-row');
     expect(check).toHaveAttribute('data-outcome', 'fail');
     expect(check).toHaveTextContent('3 to 12 of 255');
@@ -46,6 +41,15 @@ describe('ErrorCard', () => {
     render(<ErrorCard error={new Error('The server could not be reached.')} onRetry={onRetry} />);
     await userEvent.click(screen.getByRole('button', { name: 'Try again' }));
     expect(onRetry).toHaveBeenCalledOnce();
+  });
+
+  it.each([
+    [404, 0],
+    [422, 0],
+    [503, 1],
+  ])('has for a response of %i so many buttons to try again: %i', (status, buttons) => {
+    render(<ErrorCard error={new ApiError(toProblem(status, null))} onRetry={vi.fn()} />);
+    expect(screen.queryAllByRole('button', { name: 'Try again' })).toHaveLength(buttons);
   });
 });
 

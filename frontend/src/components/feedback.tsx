@@ -1,13 +1,13 @@
 import { CircleAlert, RotateCw } from 'lucide-react';
 import type { ReactNode } from 'react';
-import { ApiError, failedChecks } from '../api/errors';
+import { ApiError, failedChecks, isTransient } from '../api/errors';
 import type { Problem } from '../api/types';
 import { advice } from '../lib/advice';
 import { Button } from './button';
 import { CheckList } from './check_list';
 
 interface ProblemProps {
-  problem: Problem;
+  problem: Pick<Problem, 'code' | 'detail' | 'errors'>;
   requestId?: string | null;
   /** What to do about it, if not the advice for its code. */
   hint?: string | null;
@@ -16,7 +16,7 @@ interface ProblemProps {
   children?: ReactNode;
 }
 
-/** A problem: its reason, the checks that failed, and what to do. */
+/** A problem in one sentence, what to do about it, and the checks that failed. */
 export function ProblemCard({
   problem,
   requestId,
@@ -25,46 +25,48 @@ export function ProblemCard({
   onRetry,
   children,
 }: ProblemProps) {
-  const checks = failedChecks(problem);
+  const checks = failedChecks(problem).map((check) =>
+    check.message === problem.detail ? { ...check, message: '' } : check,
+  );
   return (
     <div role="alert" className="rounded-xl border border-bad/30 bg-bad-soft p-4 text-sm">
-      <p className="flex items-center gap-2 font-semibold text-bad">
-        <CircleAlert aria-hidden className="size-4 shrink-0" />
-        {problem.title}
+      <p className="flex items-start gap-2 font-semibold">
+        <CircleAlert aria-hidden className="mt-0.5 size-4 shrink-0 text-bad" />
+        <span className="min-w-0 break-words">{problem.detail}</span>
       </p>
-      <p className="mt-1 break-words">{problem.detail}</p>
+      {(hint ?? note) && <p className="mt-1 pl-6">{[hint, note].filter(Boolean).join(' ')}</p>}
       {checks.length > 0 && (
         <div className="mt-3 rounded-lg bg-surface px-3">
           <CheckList checks={checks} />
         </div>
       )}
-      {hint && <p className="mt-2">{hint}</p>}
-      {note && <p className="mt-2 font-medium">{note}</p>}
-      <p className="mt-2 font-mono text-xs break-all text-muted">
-        {problem.code}
-        {requestId && <> · request {requestId}</>}
-      </p>
-      {(onRetry ?? children) && (
-        <div className="mt-3 flex flex-wrap gap-2">
-          {onRetry && (
-            <Button size="sm" onClick={onRetry} icon={<RotateCw aria-hidden className="size-3.5" />}>
-              Try again
-            </Button>
-          )}
-          {children}
-        </div>
-      )}
+      <div className="mt-3 flex flex-wrap items-center gap-x-4 gap-y-2 pl-6">
+        {onRetry && (
+          <Button size="sm" onClick={onRetry} icon={<RotateCw aria-hidden className="size-3.5" />}>
+            Try again
+          </Button>
+        )}
+        {children}
+        <details className="min-w-0 text-xs text-muted">
+          <summary>For support</summary>
+          <p className="mt-1 font-mono break-all">
+            {problem.code}
+            {requestId && <> · request {requestId}</>}
+          </p>
+        </details>
+      </div>
     </div>
   );
 }
 
-/** Any error, shown as a problem. */
+/** Any error, shown as a problem; it offers to try again only where that may help. */
 export function ErrorCard({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   if (error instanceof ApiError) {
-    return <ProblemCard problem={error.problem} requestId={error.requestId} onRetry={onRetry} />;
+    const retry = isTransient(error) ? onRetry : undefined;
+    return <ProblemCard problem={error.problem} requestId={error.requestId} onRetry={retry} />;
   }
   const detail = error instanceof Error ? error.message : 'Something went wrong in this page.';
-  return <ProblemCard problem={{ title: 'No response', status: 0, code: 'network', detail }} onRetry={onRetry} />;
+  return <ProblemCard problem={{ code: 'network', detail }} onRetry={onRetry} />;
 }
 
 interface FailedQuery {

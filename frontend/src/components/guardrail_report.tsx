@@ -5,7 +5,7 @@ import { duration } from '../lib/format';
 import { Badge } from './badge';
 import { CheckList } from './check_list';
 import { Loading, QueryError, Skeleton } from './feedback';
-import { Section } from './page';
+import { Disclosure } from './page';
 
 /** The guardrail's verdict on a photo, with every check. */
 export function GuardrailReportCard({ jobId, revision }: { jobId: string; revision: string }) {
@@ -20,7 +20,7 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
     </div>
   );
   return (
-    <Section title="Guardrail report" aside={aside}>
+    <Disclosure title="Guardrail report" summary={aside} isOpen={data?.verdict === 'rejected'}>
       <div data-testid="guardrail-report" data-verdict={data?.verdict ?? ''}>
         {report.isPending && (
           <Loading label="Loading the guardrail's report">
@@ -43,7 +43,7 @@ export function GuardrailReportCard({ jobId, revision }: { jobId: string; revisi
           </>
         )}
       </div>
-    </Section>
+    </Disclosure>
   );
 }
 

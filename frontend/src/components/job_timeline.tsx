@@ -3,10 +3,10 @@ import { useJobLog } from '../api/queries';
 import type { JobStatus, LogLine } from '../api/types';
 import { isEnded } from '../lib/job_view';
 import { humanize, STAGE_NAMES } from '../lib/names';
-import { clock, duration } from '../lib/format';
+import { clock, duration, plural } from '../lib/format';
 import { buttonClass } from './button';
 import { Loading, QueryError, Skeleton } from './feedback';
-import { Section } from './page';
+import { Disclosure } from './page';
 
 const DOTS: Record<string, string> = { error: 'bg-bad', warning: 'bg-warn' };
 
@@ -14,13 +14,12 @@ const DOTS: Record<string, string> = { error: 'bg-bad', warning: 'bg-warn' };
 export function JobTimeline({ job }: { job: JobStatus }) {
   const jobId = job.job_id;
   const log = useJobLog(jobId, job.updated_at, !isEnded(job.state));
-  const more = (
-    <Link to={`/logs?job=${encodeURIComponent(jobId)}`} className={buttonClass('quiet', 'sm')}>
-      Open in logs
-    </Link>
-  );
+  const count = log.data?.length;
   return (
-    <Section title="Timeline" aside={more}>
+    <Disclosure
+      title="Timeline"
+      summary={count !== undefined && <span className="text-xs text-muted">{plural(count, 'event')}</span>}
+    >
       {log.isPending && (
         <Loading label="Loading the log">
           <Skeleton className="h-32" />
@@ -37,7 +36,10 @@ export function JobTimeline({ job }: { job: JobStatus }) {
           ))}
         </ol>
       )}
-    </Section>
+      <Link to={`/logs?job=${encodeURIComponent(jobId)}`} className={`mt-3 ${buttonClass('secondary', 'sm')}`}>
+        Open in logs
+      </Link>
+    </Disclosure>
   );
 }
 

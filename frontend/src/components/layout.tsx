@@ -4,6 +4,7 @@ import { Link, NavLink, Outlet, useLocation } from 'react-router';
 import type { CallerInfo } from '../api/types';
 import { ROLE_NAMES } from '../lib/names';
 import { usd } from '../lib/format';
+import { useSimulated } from '../lib/use_simulated';
 import { useSignOut } from '../state/session';
 import { chooseTheme, useTheme } from '../state/theme';
 import { Button } from './button';
@@ -39,6 +40,7 @@ export function Layout({ me }: { me: CallerInfo }) {
             </span>
           </NavLink>
           <DesktopNavigation />
+          <Simulated />
           <div className="ml-auto flex items-center gap-1 sm:gap-2">
             <SpendToday me={me} />
             <ThemeToggle />
@@ -46,7 +48,12 @@ export function Layout({ me }: { me: CallerInfo }) {
           </div>
         </div>
       </header>
-      <main id="main" tabIndex={-1} className="mx-auto w-full max-w-7xl flex-1 px-4 py-6 outline-none sm:px-6 sm:py-8">
+      {/* as high as the window: the footer stays below it while a page loads, and does not jump */}
+      <main
+        id="main"
+        tabIndex={-1}
+        className="mx-auto min-h-dvh w-full max-w-7xl px-4 py-6 outline-none sm:px-6 sm:py-8"
+      >
         <ErrorBoundary key={pathname}>
           <Suspense fallback={<PageSkeleton />}>
             <Outlet />
@@ -60,6 +67,23 @@ export function Layout({ me }: { me: CallerInfo }) {
       </footer>
       <PhoneNavigation />
     </div>
+  );
+}
+
+/** Says in every view that the pictures are no real ones and that no money is spent, while that is so. */
+function Simulated() {
+  if (!useSimulated()) return null;
+  return (
+    <>
+      <div aria-hidden className="absolute inset-x-0 top-0 h-1 bg-sign" />
+      <p
+        data-testid="simulated"
+        title="A simulator answers for the image model: its pictures are no real ones, and no money is spent."
+        className="rounded-full bg-sign px-3 py-1 text-xs font-semibold whitespace-nowrap text-on-sign"
+      >
+        Simulated<span className="max-sm:sr-only">: no money is spent</span>
+      </p>
+    </>
   );
 }
 

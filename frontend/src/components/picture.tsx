@@ -1,19 +1,29 @@
 import { ImageOff } from 'lucide-react';
 import { useState } from 'react';
 
+interface Props {
+  src: string | null;
+  alt: string;
+  /** Nothing of it is cut off, whatever its shape. */
+  isWhole?: boolean;
+  className?: string;
+}
+
 /** A thumbnail on a checkerboard, or a placeholder if there is no picture. */
-export function Picture({ src, alt, className = '' }: { src: string | null; alt: string; className?: string }) {
+export function Picture({ src, alt, isWhole = false, className = '' }: Props) {
   const [failed, setFailed] = useState<string | null>(null);
   const isThere = src !== null && failed !== src;
   return (
-    <div className={`checkerboard grid place-items-center overflow-hidden rounded-lg border border-line ${className}`}>
+    <div
+      className={`${isWhole ? 'bg-sunken' : 'checkerboard'} relative overflow-hidden rounded-lg border border-line ${className}`}
+    >
       {isThere ? (
         <img
           src={src}
           alt={alt}
           loading="lazy"
           decoding="async"
-          className="size-full object-cover"
+          className={`absolute inset-0 size-full ${isWhole ? 'object-contain' : 'object-cover'}`}
           onError={() => {
             setFailed(src);
           }}

@@ -43,7 +43,7 @@ describe('Stepper', () => {
   });
 
   it('shows what a stage waits for', () => {
-    expect(step({ state: 'RUNNING', queue_ahead: 3 })).toHaveTextContent('Queued at GPU, 3 ahead');
+    expect(step({ state: 'RUNNING', queue_ahead: 3 })).toHaveTextContent('Waiting at the GPU, 3 ahead');
   });
 
   it('tells work and waiting apart', () => {
@@ -70,7 +70,13 @@ describe('Stepper', () => {
 
   it('shows why a stage failed', () => {
     const error = { code: 'no_subject_found', message: 'There is nothing in the foreground.', stage: null } as const;
-    expect(step({ state: 'FAILED', error })).toHaveTextContent('There is nothing in the foreground.');
+    expect(step({ state: 'FAILED', error })).toHaveTextContent(error.message);
+  });
+
+  it('does not say again what the page has said', () => {
+    const error = { code: 'no_subject_found', message: 'There is nothing in the foreground.', stage: null } as const;
+    render(<Stepper stages={[stage({ state: 'FAILED', error })]} told={error.message} />);
+    expect(screen.getByTestId('step-realesrgan')).not.toHaveTextContent(error.message);
   });
 
   it('counts the time of a running stage on', () => {

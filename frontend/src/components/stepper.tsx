@@ -18,17 +18,24 @@ const TONES: Record<StageState, Tone> = {
 };
 
 /** The stages of a job in a column, each with what it does or waits for. */
-export function Stepper({ stages }: { stages: readonly StageStatus[] }) {
+export function Stepper({ stages, told }: { stages: readonly StageStatus[]; told?: string | undefined }) {
   return (
     <ol aria-label="Stages">
       {stages.map((stage, index) => (
-        <Step key={stage.stage} stage={stage} isLast={index === stages.length - 1} />
+        <Step key={stage.stage} stage={stage} told={told} isLast={index === stages.length - 1} />
       ))}
     </ol>
   );
 }
 
-function Step({ stage, isLast }: { stage: StageStatus; isLast: boolean }) {
+interface StepProps {
+  stage: StageStatus;
+  /** A message that the page shows already. */
+  told: string | undefined;
+  isLast: boolean;
+}
+
+function Step({ stage, told, isLast }: StepProps) {
   const isDone = stage.state === 'SUCCEEDED';
   return (
     <li
@@ -54,18 +61,18 @@ function Step({ stage, isLast }: { stage: StageStatus; isLast: boolean }) {
         <div className="mt-1 flex flex-wrap items-center gap-1.5 text-xs text-muted">
           <Badge tone={TONES[stage.state]}>{STAGE_STATE_WORDS[stage.state]}</Badge>
           {stage.cached && <Badge tone="ok">Cached</Badge>}
-          {stage.attempt > 0 && <span>attempt {stage.attempt}</span>}
+          {stage.attempt > 1 && <span>attempt {stage.attempt}</span>}
           {(stage.waited_ms ?? 0) >= 1000 && <span>waited {duration(stage.waited_ms ?? 0)}</span>}
           {stage.vram_used_gb !== null && <span>{stage.vram_used_gb.toFixed(1)} GB VRAM</span>}
           {stage.cost_usd > 0 && <span className="font-medium text-ink">{usd(stage.cost_usd)}</span>}
         </div>
-        <Doing stage={stage} />
+        <Doing stage={stage} told={told} />
       </div>
     </li>
   );
 }
 
-function Doing({ stage }: { stage: StageStatus }) {
+function Doing({ stage, told }: Omit<StepProps, 'isLast'>) {
   const reason = waitReason(stage);
   const { tiles_done: done, tiles_total: total, expected_s: left } = stage;
   const hasTiles = stage.state === 'RUNNING' && typeof done === 'number' && typeof total === 'number' && total > 0;
@@ -91,7 +98,9 @@ function Doing({ stage }: { stage: StageStatus }) {
           {stage.restarts > 0 ? 'Taken over' : 'Tried again'}: {stage.repeat_reason}
         </p>
       )}
-      {hasFailed && stage.error && <p className="mt-2 text-xs break-words text-bad">{stage.error.message}</p>}
+      {hasFailed && stage.error && stage.error.message !== told && (
+        <p className="mt-2 text-xs break-words text-bad">{stage.error.message}</p>
+      )}
     </>
   );
 }

@@ -6,9 +6,14 @@ import { Button } from './button';
 /** The buttons of a zoom, and the scale at which the picture is shown. */
 export function ZoomBar({ zoom, children }: { zoom: Zoom; children: ReactNode }) {
   return (
-    <div className="mt-3 flex flex-wrap items-center gap-2">
+    <div className="ml-auto flex items-center gap-0.5">
+      <p className="mr-2 hidden text-xs text-muted sm:block" data-testid="zoom-readout">
+        {zoom.view ? `${String(Math.round(zoom.view.scale * zoom.pixelRatio * 100))}%` : ''}
+        {children}
+      </p>
       <Button
         size="sm"
+        kind="quiet"
         data-testid="zoom-out"
         aria-label="Zoom out"
         onClick={zoom.zoomOut}
@@ -16,6 +21,7 @@ export function ZoomBar({ zoom, children }: { zoom: Zoom; children: ReactNode })
       />
       <Button
         size="sm"
+        kind="quiet"
         data-testid="zoom-in"
         aria-label="Zoom in"
         onClick={zoom.zoomIn}
@@ -23,6 +29,7 @@ export function ZoomBar({ zoom, children }: { zoom: Zoom; children: ReactNode })
       />
       <Button
         size="sm"
+        kind="quiet"
         data-testid="zoom-fit"
         onClick={zoom.showAll}
         icon={<Maximize aria-hidden className="size-3.5" />}
@@ -31,16 +38,13 @@ export function ZoomBar({ zoom, children }: { zoom: Zoom; children: ReactNode })
       </Button>
       <Button
         size="sm"
+        kind="quiet"
         data-testid="zoom-pixels"
         aria-label="1:1, one pixel of the picture on one pixel of the screen"
         onClick={zoom.showPixels}
       >
         1:1
       </Button>
-      <p className="ml-auto text-xs text-muted" data-testid="zoom-readout">
-        {zoom.view ? `${String(Math.round(zoom.view.scale * zoom.pixelRatio * 100))}%` : ''}
-        {children}
-      </p>
     </div>
   );
 }

@@ -31,6 +31,13 @@ export function duration(ms: number): string {
   return `${String(Math.floor(seconds / 3600))}:${two(Math.floor((seconds % 3600) / 60))} h`;
 }
 
+/** `12 s`, `3 min`, `2 h`: for what nobody knows to the second. */
+export function roughly(seconds: number): string {
+  if (seconds < 90) return `${String(Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${String(minutes)} min` : `${String(Math.round(minutes / 60))} h`;
+}
+
 /** `4.2 s ago`, `2:03 h ago`, `3 days ago`. */
 export function ago(ms: number): string {
   const days = Math.floor(ms / 86_400_000);

@@ -1,6 +1,6 @@
-import type { JobState, JobStatus, PictureName, StageStatus } from '../api/types';
-import { STAGE_NAMES, STAGE_STATE_WORDS } from './names';
-import { duration, shortId, usd } from './format';
+import type { ErrorCode, JobState, JobStatus, PictureName, StageStatus } from '../api/types';
+import { STAGE_DOINGS, STAGE_NAMES, STAGE_STATE_WORDS } from './names';
+import { dayAndClock, duration, roughly, shortId, usd } from './format';
 import { waitReason } from './waiting';
 
 const ENDED: ReadonlySet<JobState> = new Set(['COMPLETED', 'REJECTED', 'FAILED', 'CANCELLED']);
@@ -10,8 +10,21 @@ export function isEnded(state: JobState): boolean {
   return ENDED.has(state);
 }
 
-/** True if `POST /retry` continues the job. */
+// the same again ends the same, or the API refuses it until somebody has acted
+const RETRY_IS_USELESS: ReadonlySet<string> = new Set<ErrorCode>([
+  'payment_unknown',
+  'no_subject_found',
+  'gpu_out_of_memory',
+  'source_not_found',
+  'source_changed',
+  'upload_unreadable',
+  'image_expired',
+  'job_expired',
+]);
+
+/** True if `POST /retry` continues the job, and that may end otherwise. */
 export function isRetryable(job: JobStatus): boolean {
+  if (job.expired_at || RETRY_IS_USELESS.has(job.error?.code ?? '')) return false;
   return job.state === 'FAILED' || job.state === 'CANCELLED';
 }
 
@@ -27,12 +40,61 @@ export function newestPicture(job: JobStatus): PictureName | null {
   return picturesOf(job).at(-1) ?? null;
 }
 
-/** The name of a job: that of its file, if it is known. */
+/** The name of a job: that of its file; where that is unknown, its scene. Never a number. */
 export function titleOf(job: JobStatus): string {
-  if (job.filename) return job.filename;
-  const name = job.source.split('/').at(-1) ?? '';
+  return fileNameOf(job) ?? (job.prompt.trim() || `Photo of ${dayAndClock(job.created_at)}`);
+}
+
+/** The name that the photo came with; null if it came without one. */
+export function fileNameOf(job: JobStatus): string | null {
+  const name = job.filename ?? job.source.split('/').at(-1) ?? '';
   // an upload by HTTP is stored under a generated name
-  return name === '' || name.startsWith('source-') ? `Job ${shortId(job.job_id)}` : name;
+  return name === '' || name.startsWith('source-') ? null : name;
+}
+
+const FILE_WORDS: Record<PictureName, string> = {
+  source: '',
+  guardrail: '-clean',
+  rembg: '-cutout',
+  realesrgan: '-4x',
+  nano_banana: '-placed',
+};
+
+/** The name, without its kind, under which a picture is saved: `coffee-placed`. The photo keeps its own. */
+export function savedName(job: JobStatus, picture: PictureName): string {
+  const name = fileNameOf(job) ?? `photo-${shortId(job.job_id)}`;
+  if (picture === 'source') return name;
+  return `${name.replace(/\.[^.]*$/, '')}${FILE_WORDS[picture]}`;
+}
+
+/** The stage that works or waits now, if one does. */
+export function currentStage(job: JobStatus): StageStatus | undefined {
+  return job.stages.find((stage) => stage.state === 'RUNNING' || stage.state === 'WAITING');
+}
+
+/** What a job does now, in a line: `Upscaling, 3 of 12 tiles, about 12 s left`; null once it has ended. */
+export function doing(job: JobStatus): string | null {
+  if (isEnded(job.state)) return null;
+  const stage = currentStage(job);
+  if (!stage) return 'Waiting to start';
+  const reason = waitReason(stage);
+  if (reason) return reason;
+  const { tiles_done: done, tiles_total: total, expected_s: left } = stage;
+  return [
+    STAGE_DOINGS[stage.stage],
+    typeof done === 'number' && typeof total === 'number' && total > 0 && `${String(done)} of ${String(total)} tiles`,
+    left !== null && left >= 1 && `about ${roughly(left)} left`,
+  ]
+    .filter(Boolean)
+    .join(', ');
+}
+
+/** How far a job is, 0 to 1: its stages that are done, and of the one that upscales its tiles. */
+export function progressOf(job: JobStatus): number {
+  const stage = currentStage(job);
+  const { tiles_done: done, tiles_total: total } = stage ?? {};
+  const part = done && total ? done / total / Math.max(job.stages.length, 1) : 0;
+  return Math.min(1, job.progress + part);
 }
 
 /** What changed since `before`, in words for screen readers; null if nothing worth reading out did. */

@@ -18,6 +18,14 @@ export const PICTURE_NAMES: Record<PictureName, string> = {
   nano_banana: 'Placed in scene',
 };
 
+/** What is done in each stage, for a line of text. */
+export const STAGE_DOINGS: Record<Stage, string> = {
+  guardrail: 'Checking the photo',
+  rembg: 'Cutting out',
+  realesrgan: 'Upscaling',
+  nano_banana: 'Placing in the scene',
+};
+
 export const STAGE_STATE_WORDS: Record<StageState, string> = {
   PENDING: 'Not started',
   RUNNING: 'Running',
@@ -50,6 +58,16 @@ export const JOB_TONES: Record<JobState, Tone> = {
   REJECTED: 'bad',
   FAILED: 'bad',
   CANCELLED: 'neutral',
+};
+
+export const JOB_STATE_WORDS: Record<JobState, string> = {
+  QUEUED: 'Queued',
+  VALIDATING: 'Checking',
+  RUNNING: 'Running',
+  COMPLETED: 'Done',
+  REJECTED: 'Rejected',
+  FAILED: 'Failed',
+  CANCELLED: 'Cancelled',
 };
 
 export const HEALTH_TONES: Record<DependencyHealth['state'], Tone> = {

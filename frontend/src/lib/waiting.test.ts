@@ -11,8 +11,8 @@ function waiting(code: ErrorCode, message = 'said by the server.') {
 }
 
 describe('waitReason', () => {
-  it('says until when a circuit is open', () => {
-    expect(waitReason(waiting('circuit_open'))).toBe(`Circuit open until ${clock(UNTIL)}`);
+  it('says that calls are paused, and when the next is tried', () => {
+    expect(waitReason(waiting('circuit_open'))).toBe(`Calls to the GPU are paused, next try ${clock(UNTIL)}`);
   });
 
   it.each<[ErrorCode, string]>([
@@ -25,7 +25,7 @@ describe('waitReason', () => {
   });
 
   it('says how many jobs are ahead at the GPU, and nothing when none is', () => {
-    expect(waitReason(stage({ state: 'RUNNING', queue_ahead: 3 }))).toBe('Queued at GPU, 3 ahead');
+    expect(waitReason(stage({ state: 'RUNNING', queue_ahead: 3 }))).toBe('Waiting at the GPU, 3 ahead');
     expect(waitReason(stage({ state: 'RUNNING', queue_ahead: 0 }))).toBeNull();
     expect(waitReason(stage({ state: 'RUNNING' }))).toBeNull();
   });

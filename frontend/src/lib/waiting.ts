@@ -1,4 +1,4 @@
-import type { ErrorCode, StageStatus } from '../api/types';
+import type { ErrorCode, Stage, StageStatus } from '../api/types';
 import { clock } from './format';
 
 const REASONS: Partial<Record<ErrorCode, string>> = {
@@ -20,12 +20,22 @@ const BUDGETS: Partial<Record<ErrorCode, string>> = {
   quota_usd_per_day: 'Your budget for today is used up',
 };
 
+const CALLED: Record<Stage, string> = {
+  guardrail: 'the safety check',
+  rembg: 'the GPU',
+  realesrgan: 'the GPU',
+  nano_banana: 'Nano Banana',
+};
+
 /** What a stage waits for, in one line; null if it does not wait. */
 export function waitReason(stage: StageStatus): string | null {
   if (stage.state === 'RUNNING') return queueReason(stage.queue_ahead);
   if (stage.state !== 'WAITING') return null;
   const { error, waiting_until: until } = stage;
-  if (error?.code === 'circuit_open') return until ? `Circuit open until ${clock(until)}` : 'Circuit open';
+  if (error?.code === 'circuit_open') {
+    const paused = `Calls to ${CALLED[stage.stage]} are paused`;
+    return until ? `${paused}, next try ${clock(until)}` : paused;
+  }
   const budget = error && BUDGETS[error.code];
   if (budget) return until ? `${budget}, continues at ${clock(until)}` : budget;
   const reason = (error && (REASONS[error.code] ?? error.message)) ?? 'Waiting for another try';
@@ -35,5 +45,5 @@ export function waitReason(stage: StageStatus): string | null {
 
 function queueReason(ahead: number | null): string | null {
   if (ahead === null || ahead <= 0) return null;
-  return `Queued at GPU, ${String(ahead)} ahead`;
+  return `Waiting at the GPU, ${String(ahead)} ahead`;
 }

@@ -1,17 +1,15 @@
 import { Ban } from 'lucide-react';
-import { Link, useParams } from 'react-router';
-import { pictureUrl, useBatch, useCancelBatch } from '../api/queries';
-import type { JobStatus, RefusedBatchItem } from '../api/types';
-import { newestPicture, titleOf } from '../lib/job_view';
+import { useParams } from 'react-router';
+import { useBatch, useCancelBatch } from '../api/queries';
+import type { RefusedBatchItem } from '../api/types';
 import { ActionButton } from '../components/action_button';
-import { JobStateBadge } from '../components/badge';
 import { ErrorCard, ProgressBar, QueryError } from '../components/feedback';
+import { JobTile, TILES } from '../components/job_tile';
 import { PageSkeleton } from '../components/layout';
 import { PageHeading, Section } from '../components/page';
 import { LoadMore } from '../components/paged_list';
-import { Picture } from '../components/picture';
 import { StateCounts } from '../components/state_counts';
-import { dayAndClock, plural, shortId, usd } from '../lib/format';
+import { dayAndClock, plural, usd } from '../lib/format';
 
 export default function BatchPage() {
   const { batchId = '' } = useParams();
@@ -31,7 +29,7 @@ export default function BatchPage() {
   return (
     <>
       <PageHeading
-        title={`Batch ${shortId(batch.batch_id)}`}
+        title={`Batch of ${plural(batch.requested, 'photo')}`}
         aside={
           isOpen &&
           !batch.cancelled_at && (
@@ -47,7 +45,7 @@ export default function BatchPage() {
           )
         }
       >
-        {plural(batch.requested, 'photo')} · {usd(batch.cost_usd)}
+        {dayAndClock(batch.created_at)} · {usd(batch.cost_usd)}
         {batch.cancelled_at && <> · cancelled {dayAndClock(batch.cancelled_at)}</>}
       </PageHeading>
       {cancel.error && (
@@ -71,37 +69,15 @@ export default function BatchPage() {
         </div>
       </Section>
       <Rejected items={batch.refused} />
-      <ul aria-label="Photos of this batch" className="grid grid-cols-2 gap-4 sm:grid-cols-3 lg:grid-cols-5">
+      <ul aria-label="Photos of this batch" className={TILES}>
         {query.data?.pages
           .flatMap((page) => page.jobs)
           .map((job) => (
-            <Item key={job.job_id} job={job} />
+            <JobTile key={job.job_id} job={job} testId="batch-item" />
           ))}
       </ul>
       <LoadMore query={query} />
     </>
-  );
-}
-
-function Item({ job }: { job: JobStatus }) {
-  const picture = newestPicture(job);
-  return (
-    <li data-testid="batch-item" data-job-id={job.job_id} data-state={job.state}>
-      <Link to={`/jobs/${job.job_id}`} className="card block overflow-hidden rounded-xl! hover:border-line-strong">
-        <Picture
-          src={picture ? pictureUrl(job.job_id, picture, 256) : null}
-          alt={titleOf(job)}
-          className="aspect-square w-full rounded-none! border-0! border-b!"
-        />
-        <div className="p-3">
-          <p className="truncate text-xs font-medium">{titleOf(job)}</p>
-          <div className="mt-1.5">
-            <JobStateBadge state={job.state} />
-          </div>
-          {job.error && <p className="mt-1.5 line-clamp-3 text-xs text-bad">{job.error.message}</p>}
-        </div>
-      </Link>
-    </li>
   );
 }
 

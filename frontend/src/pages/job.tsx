@@ -1,27 +1,25 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { Check, Copy, Download } from 'lucide-react';
-import { Suspense, useEffect, useRef, useState } from 'react';
+import { Check, Copy } from 'lucide-react';
+import { useEffect, useRef, useState } from 'react';
 import { Link, useParams } from 'react-router';
-import { downloadUrl, useJob } from '../api/queries';
+import { useJob } from '../api/queries';
 import type { JobStatus } from '../api/types';
-import { announcement, isEnded, picturesOf, titleOf } from '../lib/job_view';
-import { PICTURE_NAMES, STAGE_NAMES } from '../lib/names';
+import { announcement, isEnded, isRetryable, picturesOf, titleOf } from '../lib/job_view';
 import { JobStateBadge } from '../components/badge';
-import { Button, buttonClass } from '../components/button';
-import { ProblemCard, ProgressBar, QueryError, Skeleton } from '../components/feedback';
+import { Button } from '../components/button';
+import { ProblemCard, QueryError } from '../components/feedback';
+import { JobCredentials } from '../components/credentials';
 import { GuardrailReportCard } from '../components/guardrail_report';
 import { JobActions } from '../components/job_actions';
 import { JobTimeline } from '../components/job_timeline';
 import { PageSkeleton } from '../components/layout';
-import { JobCredentials } from '../components/credentials';
 import { PageHeading, Section } from '../components/page';
+import { Result } from '../components/result';
 import { Stepper } from '../components/stepper';
 import { advice } from '../lib/advice';
 import { dayAndClock, duration, shortId, usd } from '../lib/format';
-import { loadPart } from '../lib/load_part';
+import { useSimulated } from '../lib/use_simulated';
 import { ME } from '../state/session';
-
-const Compare = loadPart(async () => ({ default: (await import('../components/compare')).Compare }));
 
 export default function JobPage() {
   const { jobId = '' } = useParams();
@@ -47,9 +45,7 @@ function Job({ jobId }: { jobId: string }) {
         <span className="flex flex-wrap items-center gap-x-3 gap-y-1">
           <JobStateBadge state={job.state} testId="job-state" />
           <span>{dayAndClock(job.created_at)}</span>
-          <span>
-            Cost <span className="font-semibold text-ink">{usd(job.cost_usd)}</span>
-          </span>
+          <Cost job={job} />
           {job.run > 1 && <span>run {job.run}</span>}
           {job.batch_id && (
             <Link className="text-accent underline underline-offset-2" to={`/batches/${job.batch_id}`}>
@@ -61,28 +57,34 @@ function Job({ jobId }: { jobId: string }) {
       <Announcer job={job} />
       <QueryError query={query} className="mb-5" />
       <Failure job={job} />
-      {/* one column on a phone: the progress, the pictures, then the rest */}
-      <div className="flex flex-col items-stretch gap-6 lg:grid lg:grid-cols-[minmax(0,1fr)_22rem] lg:items-start">
+      {/* one column on a phone: the picture, what is done and how, then the rest */}
+      <div className="flex flex-col items-stretch gap-6 lg:grid lg:grid-cols-[minmax(0,1fr)_20rem] lg:items-start lg:gap-10">
         <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
-          <Pictures job={job} />
-          <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
-          <JobTimeline job={job} />
+          <Result job={job} />
+          <div className="order-1 lg:order-none">
+            {picturesOf(job).includes('nano_banana') && <JobCredentials jobId={job.job_id} known={job.credentials} />}
+            <GuardrailReportCard jobId={job.job_id} revision={guardrailRevision(job)} />
+            <JobTimeline job={job} />
+          </div>
         </div>
-        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-6">
-          <Section
-            title="Progress"
-            className="-order-1 lg:order-none"
-            aside={<span className="text-xs text-muted">{Math.round(job.progress * 100)}%</span>}
-          >
-            <div className="mb-5">
-              <ProgressBar value={job.progress} label="Stages done" />
-            </div>
-            <Stepper stages={job.stages} />
+        <div className="contents lg:flex lg:min-w-0 lg:flex-col lg:gap-8">
+          <Section title="Steps" isPlain>
+            <Stepper stages={job.stages} told={job.error?.message} />
           </Section>
           <Details job={job} />
         </div>
       </div>
     </>
+  );
+}
+
+function Cost({ job }: { job: JobStatus }) {
+  const isSimulated = useSimulated();
+  return (
+    <span>
+      Cost <span className="font-semibold text-ink">{usd(job.cost_usd)}</span>
+      {isSimulated && <span className="font-semibold text-warn"> simulated</span>}
+    </span>
   );
 }
 
@@ -112,16 +114,10 @@ function Announcer({ job }: { job: JobStatus }) {
 
 function Failure({ job }: { job: JobStatus }) {
   if (!job.error || (job.state !== 'FAILED' && job.state !== 'REJECTED')) return null;
-  const { code, message, stage } = job.error;
-  const name = stage && stage in STAGE_NAMES ? STAGE_NAMES[stage as keyof typeof STAGE_NAMES] : null;
-  const title = job.state === 'REJECTED' ? 'The guardrail rejected this photo' : `Failed${name ? ` at ${name}` : ''}`;
+  const { code, message } = job.error;
   return (
     <div className="mb-6" data-testid="job-error">
-      <ProblemCard
-        problem={{ title, status: 0, code, detail: message }}
-        hint={advice(code, job.state === 'FAILED')}
-        note={paidWords(job)}
-      />
+      <ProblemCard problem={{ code, detail: message }} hint={advice(code, isRetryable(job))} note={paidWords(job)} />
     </div>
   );
 }
@@ -129,48 +125,6 @@ function Failure({ job }: { job: JobStatus }) {
 function paidWords(job: JobStatus): string {
   if (job.cost_usd > 0) return `${usd(job.cost_usd)} was paid.`;
   return job.error?.code === 'payment_unknown' ? 'It is not known yet whether it was paid.' : 'Nothing was paid.';
-}
-
-function Pictures({ job }: { job: JobStatus }) {
-  const pictures = picturesOf(job);
-  if (pictures.length === 0) {
-    return (
-      <Section title="Before and after">
-        <p className="text-sm text-muted">
-          The pictures were deleted {job.expired_at ? `on ${dayAndClock(job.expired_at)} ` : ''}because of their age.
-        </p>
-      </Section>
-    );
-  }
-  return (
-    <Section title="Before and after">
-      <Suspense fallback={<Skeleton className="h-[min(70vh,40rem)] rounded-xl!" />}>
-        <Compare jobId={job.job_id} pictures={pictures} />
-      </Suspense>
-      {pictures.length === 1 && (
-        <p className="mt-3 text-sm text-muted">
-          {isEnded(job.state)
-            ? 'No stage made a picture from this photo.'
-            : 'You can compare the pictures when the first stage is done.'}
-        </p>
-      )}
-      {pictures.includes('nano_banana') && <JobCredentials jobId={job.job_id} known={job.credentials} />}
-      <div className="mt-4 flex flex-wrap items-center gap-2 border-t border-line pt-4">
-        <span className="mr-1 text-xs font-medium text-muted">Download</span>
-        {pictures.map((name) => (
-          <a
-            key={name}
-            href={downloadUrl(job.job_id, name)}
-            data-testid={`download-${name}`}
-            className={buttonClass('secondary', 'sm')}
-          >
-            <Download aria-hidden className="size-3.5" />
-            {PICTURE_NAMES[name]}
-          </a>
-        ))}
-      </div>
-    </Section>
-  );
 }
 
 function Details({ job }: { job: JobStatus }) {
@@ -191,7 +145,7 @@ function Details({ job }: { job: JobStatus }) {
     ['Callback', job.callback ? `${job.callback.state}: ${job.callback.url}` : null],
   ];
   return (
-    <Section title="Details">
+    <Section title="Details" isPlain>
       <dl className="grid grid-cols-[6.5rem_1fr] gap-y-2 text-sm">
         {rows.map(
           ([name, value]) =>

@@ -1,18 +1,22 @@
-import { ArrowRight, ImageUp, Sparkles, Trash2, X } from 'lucide-react';
+import { ArrowRight, Sparkles, Trash2, X } from 'lucide-react';
 import { useCallback, useEffect, useState } from 'react';
 import { Link, useNavigate } from 'react-router';
 import type { AspectRatio, ImageSize, ThinkingLevel } from '../api/types';
 import type { JobOptions } from '../api/upload';
-import { useLimits } from '../api/queries';
+import { useJobs, useLimits } from '../api/queries';
 import { NetworkError } from '../api/errors';
 import { Button, buttonClass } from '../components/button';
 import { Dropzone } from '../components/dropzone';
 import { ErrorCard } from '../components/feedback';
 import { PageHeading, Section } from '../components/page';
 import { Preview } from '../components/preview';
-import { Price } from '../components/price';
+import { JobTile, TILES, TilesSkeleton } from '../components/job_tile';
+import { StartButton } from '../components/start_button';
 import { UploadList } from '../components/upload_list';
 import { bytes, plural } from '../lib/format';
+import { photoProblem } from '../lib/photo_limits';
+import type { Size } from '../lib/viewport';
+import { draft, useDraft } from '../state/draft';
 import { humanize } from '../lib/names';
 import { uploads, useUploads } from '../state/uploads';
 
@@ -21,21 +25,30 @@ const RATIOS: readonly AspectRatio[] = ['1:1', '4:3', '3:2', '16:9', '21:9', '5:
 const SIZES: Record<ImageSize, string> = { '1K': '1K, 1024 px', '2K': '2K, 2048 px', '4K': '4K, 4096 px' };
 const MOST_FILES = 100;
 const SAMPLE = '/samples/coffee.jpg';
+const SCENES = [
+  ['Marble', 'On a marble counter, in morning light'],
+  ['Oak', 'On a light oak table, in soft daylight'],
+  ['Linen', 'On white linen, with soft shadows'],
+  ['Studio', 'On a plain white studio background, with a soft contact shadow'],
+  ['Outdoors', 'On a stone wall outdoors, in evening light'],
+] as const;
 const DEFAULT_SCENE = 'If left empty: on a light oak table, in soft daylight.';
 
 export function NewJobPage() {
   const limits = useLimits().data;
   const navigate = useNavigate();
   const sent = useUploads();
-  const [chosen, setChosen] = useState<File[]>([]);
-  const [options, setOptions] = useState<JobOptions>({ prompt: '', aspectRatio: '1:1', imageSize: '1K', fresh: false });
+  const { files: chosen, options } = useDraft();
+  const [sizes, setSizes] = useState<ReadonlyMap<File, Size>>(new Map());
   const [sampleError, setSampleError] = useState<unknown>(null);
   const [followed, setFollowed] = useState<string | null>(null);
 
   const addFiles = useCallback((more: File[]) => {
-    setChosen((now) => [...now, ...more]);
+    draft.setFiles((now) => [...now, ...more]);
   }, []);
   const files = chosen.slice(0, MOST_FILES);
+  const problem = (file: File): string | null => photoProblem(file, sizes.get(file), limits);
+  const good = files.filter((file) => problem(file) === null);
   const leftOut = chosen.length - files.length;
   const followedJob = sent.find((item) => item.id === followed)?.jobId;
   useEffect(() => {
@@ -43,8 +56,9 @@ export function NewJobPage() {
   }, [followedJob, navigate]);
 
   const submit = (): void => {
-    const ids = uploads.add(files, options);
-    setChosen([]);
+    const ids = uploads.add(good, options);
+    // what can't be sent stays, with the reason
+    draft.setFiles((now) => now.filter((file) => !good.includes(file)));
     // one photo: open its job; several are followed on this page
     setFollowed(ids.length === 1 ? (ids[0] ?? null) : null);
   };
@@ -87,8 +101,12 @@ export function NewJobPage() {
           )}
           <Chosen
             files={files}
+            problem={problem}
+            onSize={(file, size) => {
+              setSizes((now) => new Map(now).set(file, size));
+            }}
             onRemove={(index) => {
-              setChosen((now) => now.filter((_, at) => at !== index));
+              draft.setFiles((now) => now.filter((_, at) => at !== index));
             }}
           />
           {sent.length > 0 && (
@@ -115,14 +133,17 @@ export function NewJobPage() {
               <UploadList items={sent} />
             </Section>
           )}
+          {files.length === 0 && sent.length === 0 && <Newest />}
         </div>
         <Scene
           options={options}
-          onChange={setOptions}
+          onChange={(next) => {
+            draft.setOptions(next);
+          }}
           maxPrompt={limits?.max_prompt_chars}
           ratios={limits?.aspect_ratios ?? RATIOS}
           levels={limits?.thinking_levels ?? []}
-          count={files.length}
+          count={good.length}
           onSubmit={submit}
         />
       </div>
@@ -130,13 +151,51 @@ export function NewJobPage() {
   );
 }
 
-function Chosen({ files, onRemove }: { files: readonly File[]; onRemove: (index: number) => void }) {
+/** The newest pictures: what comes of a photo. */
+function Newest() {
+  const query = useJobs({ states: ['COMPLETED'], limit: 4 });
+  const jobs = query.data?.pages[0]?.jobs ?? [];
+  if (query.isError || (query.data && jobs.length === 0)) return null;
+  return (
+    <section aria-label="Newest pictures" className="mt-4 max-lg:hidden">
+      <h2 className="mb-3 text-base font-semibold">Newest pictures</h2>
+      {jobs.length === 0 ? (
+        <TilesSkeleton count={4} />
+      ) : (
+        <ul className={TILES}>
+          {jobs.map((job) => (
+            <JobTile key={job.job_id} job={job} />
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+interface ChosenProps {
+  files: readonly File[];
+  problem: (file: File) => string | null;
+  onSize: (file: File, size: Size) => void;
+  onRemove: (index: number) => void;
+}
+
+function Chosen({ files, problem, onSize, onRemove }: ChosenProps) {
   if (files.length === 0) return null;
   return (
-    <ul aria-label="Chosen photos" className="grid grid-cols-2 gap-3 sm:grid-cols-3 xl:grid-cols-4">
+    <ul aria-label="Chosen photos" aria-live="polite" className="grid grid-cols-2 gap-3 sm:grid-cols-3 xl:grid-cols-4">
       {files.map((file, index) => (
-        <li key={`${file.name}-${String(index)}`} className="card relative overflow-hidden rounded-xl!">
-          <Preview file={file} className="aspect-4/3 border-b border-line" />
+        <li
+          key={`${file.name}-${String(index)}`}
+          data-testid="chosen"
+          className={`card relative overflow-hidden rounded-xl! ${problem(file) ? 'border-bad!' : ''}`}
+        >
+          <Preview
+            file={file}
+            className="aspect-4/3 border-b border-line"
+            onSize={(size) => {
+              onSize(file, size);
+            }}
+          />
           <div className="flex items-center gap-1 p-2 pl-3">
             <div className="min-w-0 flex-1">
               <p className="truncate text-xs font-medium">{file.name}</p>
@@ -153,6 +212,7 @@ function Chosen({ files, onRemove }: { files: readonly File[]; onRemove: (index:
               }}
             />
           </div>
+          {problem(file) && <p className="px-3 pb-3 text-xs text-bad">{problem(file)}</p>}
         </li>
       ))}
     </ul>
@@ -196,7 +256,22 @@ function Scene({ options, onChange, maxPrompt, ratios, levels, count, onSubmit }
             onChange({ ...options, prompt: event.target.value });
           }}
         />
-        <p id="prompt-hint" className="mt-1 flex justify-between gap-3 text-xs text-muted">
+        <div role="group" aria-label="Scenes to start from" className="mt-2 flex flex-wrap gap-1.5">
+          {SCENES.map(([name, prompt]) => (
+            <button
+              key={name}
+              type="button"
+              aria-pressed={options.prompt === prompt}
+              onClick={() => {
+                onChange({ ...options, prompt });
+              }}
+              className={`min-h-8 rounded-full border px-3 text-xs font-medium ${options.prompt === prompt ? 'border-ink bg-ink text-bg' : 'border-line-strong/50 text-muted hover:text-ink'}`}
+            >
+              {name}
+            </button>
+          ))}
+        </div>
+        <p id="prompt-hint" className="mt-2 flex justify-between gap-3 text-xs text-muted">
           <span>{DEFAULT_SCENE}</span>
           {maxPrompt !== undefined && options.prompt.length > 0 && (
             <span>
@@ -290,17 +365,7 @@ function Scene({ options, onChange, maxPrompt, ratios, levels, count, onSubmit }
           </p>
         </div>
       </div>
-      <Button
-        kind="primary"
-        type="submit"
-        data-testid="submit"
-        disabled={count === 0}
-        aria-describedby="price"
-        icon={<ImageUp aria-hidden className="size-4" />}
-      >
-        {count > 1 ? `Start ${plural(count, 'job')}` : 'Start job'}
-      </Button>
-      <Price options={options} count={count} />
+      <StartButton options={options} count={count} />
     </form>
   );
 }

@@ -2,6 +2,7 @@ import { type QueryClient, useMutation, useQuery, useQueryClient } from '@tansta
 import { getJson, request } from '../api/client';
 import { ApiError } from '../api/errors';
 import type { CallerInfo } from '../api/types';
+import { draft } from './draft';
 import { uploads } from './uploads';
 
 export const ME = ['me'] as const;
@@ -52,6 +53,7 @@ export function useSignOut() {
     onSuccess: (stillThere) => {
       sessionStorage.clear();
       uploads.clear();
+      draft.clear();
       forgetEverything(client);
       // the platform in front of the app signed the person in: only the platform can sign them out
       if (stillThere) window.location.assign('/.auth/logout?post_logout_redirect_uri=/');
