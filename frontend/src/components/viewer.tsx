@@ -121,7 +121,7 @@ function Label({ side, children }: { side: 'left' | 'right'; children: string })
   return (
     <span
       aria-hidden
-      className={`pointer-events-none absolute bottom-3 z-10 rounded-full bg-surface/90 px-2.5 py-1 text-xs font-medium shadow-sm ${side === 'left' ? 'left-3' : 'right-3'}`}
+      className={`pointer-events-none absolute top-3 z-10 rounded-full bg-surface/90 px-2.5 py-1 text-xs font-medium shadow-sm ${side === 'left' ? 'left-3' : 'right-3'}`}
     >
       {children}
     </span>

@@ -24,6 +24,7 @@ const BY_CODE: Partial<Record<ErrorCode, string>> = {
   nano_banana_model_not_found:
     'The image model does not exist any more. An operator has to set another model in NANO_BANANA_PROVIDER.',
   nano_banana_quota_exhausted: "The provider's quota is used up. Retry tomorrow, or raise the quota with the provider.",
+  job_not_found: 'Look for it under Jobs: it may belong to somebody else.',
   source_not_found: 'The uploaded picture does not exist any more. Upload it again.',
   source_changed: 'The upload was overwritten while the job ran. Upload the picture you want again.',
   upload_unreadable: 'The upload could not be read. Upload it again.',
