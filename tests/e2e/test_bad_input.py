@@ -62,8 +62,12 @@ def test_the_job_of_a_bad_upload_is_rejected_with_the_reason(stack: Stack, kind:
     assert stack.bill(status["job_id"])["calls"] == 0
 
 
+def too_many_bytes(stack: Stack) -> int:
+    return int(stack.client.get("/api/v1/guardrail/limits").json()["max_bytes"]) + 1024 * 1024
+
+
 def test_a_body_over_the_limit_is_refused(stack: Stack) -> None:
-    data = jpeg() + b"\0" * (26 * 1024 * 1024)
+    data = jpeg() + b"\0" * too_many_bytes(stack)
     answer = stack.client.post("/api/v1/process", files={"file": ("x.jpg", data, "image/jpeg")})
     assert answer.status_code == 413
     assert problem(answer)["code"] in {"body_too_large", "file_too_large"}
@@ -71,7 +75,7 @@ def test_a_body_over_the_limit_is_refused(stack: Stack) -> None:
 
 def test_an_upload_over_the_limit_is_rejected(stack: Stack) -> None:
     name = f"{uuid.uuid4()}.jpg"
-    upload(stack, name, jpeg() + b"\0" * (26 * 1024 * 1024))
+    upload(stack, name, jpeg() + b"\0" * too_many_bytes(stack))
     status = stack.wait_for_end(str(job_of(stack, name)["job_id"]))
     assert (status["state"], status["error"]["code"]) == ("REJECTED", "file_too_large")
 
