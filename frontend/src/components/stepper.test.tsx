@@ -35,6 +35,10 @@ describe('Stepper', () => {
       expect(element).toHaveTextContent(text);
   });
 
+  it('does not speak of VRAM where there is none', () => {
+    expect(step({ state: 'SUCCEEDED', vram_used_gb: 0 })).not.toHaveTextContent('VRAM');
+  });
+
   it('shows the tiles of an upscale under way as progress', () => {
     const element = step({ state: 'RUNNING', attempt: 1, tiles_done: 3, tiles_total: 12 });
     expect(element).toHaveTextContent('3 of 12 tiles');

@@ -63,7 +63,7 @@ function Step({ stage, told, isLast }: StepProps) {
           {stage.cached && <Badge tone="ok">Cached</Badge>}
           {stage.attempt > 1 && <span>attempt {stage.attempt}</span>}
           {(stage.waited_ms ?? 0) >= 1000 && <span>waited {duration(stage.waited_ms ?? 0)}</span>}
-          {stage.vram_used_gb !== null && <span>{stage.vram_used_gb.toFixed(1)} GB VRAM</span>}
+          {Boolean(stage.vram_used_gb) && <span>{stage.vram_used_gb?.toFixed(1)} GB VRAM</span>}
           {stage.cost_usd > 0 && <span className="font-medium text-ink">{usd(stage.cost_usd)}</span>}
         </div>
         <Doing stage={stage} told={told} />
