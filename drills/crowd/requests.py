@@ -54,7 +54,9 @@ async def send(port: int, call: Call) -> tuple[int, bytes]:
     try:
         writer.write(call.encoded())
         await writer.drain()
-        answer = await asyncio.wait_for(reader.read(), _LIMIT_S)
+        # not wait_for: before Python 3.12 it can swallow the cancel that ends the crowd
+        async with asyncio.timeout(_LIMIT_S):
+            answer = await reader.read()
         return int(answer.split(b" ", 2)[1]), answer
     except (OSError, ValueError, IndexError, TimeoutError):
         return LOST, b""
