@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from api.errors import ApiError
@@ -17,7 +18,7 @@ from imagery.database.tables import ImageJob
 from imagery.principal import Principal
 from imagery.safe_http import RefusedUrlError
 from imagery.services import get_services
-from imagery.storage import BlobProperties, StorageError
+from imagery.storage import BlobNameError, BlobProperties, StorageError, checked
 from imagery.webhooks import SigningKeyError
 from lifecycle.blob_requests import file_names
 from lifecycle.starter import orders_of
@@ -72,7 +73,7 @@ class _Intake:
         """The rows that are wanted, each with the index of its item."""
         check = _each_once({item.callback_url for item in self.items})
         look = _looks([item.blob for item in self.items], self.caller)
-        names = file_names([item.blob.partition("/")[2] for item in self.items])
+        names = file_names(_names([item.blob for item in self.items]))
         with ThreadPoolExecutor(_LOOKS, thread_name_prefix="batch") as pool:
             requests = list(pool.map(lambda item: self._request(item, check, look, names), self.items))
         named: dict[str, JobRequest] = {}
@@ -125,6 +126,16 @@ def create_jobs(
     intake = _Intake(batch_id, caller, items)
     intake.run()
     return intake.jobs, intake.refused
+
+
+def _names(blobs: list[str]) -> list[str]:
+    """The names of the blobs that can be ones: a database would stumble over the others."""
+    names = []
+    for blob in blobs:
+        container, _, name = blob.partition("/")
+        with suppress(BlobNameError):
+            names.append(checked(BlobRef(container=container, name=name)).name)
+    return names
 
 
 def _looks(blobs: list[str], caller: Principal) -> Callable[[BlobRef], BlobProperties]:

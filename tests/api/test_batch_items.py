@@ -96,3 +96,22 @@ def test_the_database_is_not_asked_once_an_item(services: Services, items: list[
         services.jobs.cancel_many(services.batches.open_jobs("b-1"))
     assert len(reads(cancelled)) < PHOTOS, cancelled
     assert services.batches.totals("b-1") == ({"CANCELLED": PHOTOS}, 0.0)
+
+
+def test_a_name_that_can_be_none_is_refused_and_not_asked_for(
+    services: Services, items: list[JobFromBlob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL takes no NUL: one such name ended the whole batch."""
+    asked: list[str] = []
+    of_blobs = services.tickets.of_blobs
+
+    def note(names: list[str]) -> Any:
+        asked.extend(names)
+        return of_blobs(names)
+
+    monkeypatch.setattr(services.tickets, "of_blobs", note)
+    owner = items[0].blob.split("/")[1]
+    odd = JobFromBlob(blob=f"{UPLOADS}/{owner}/\0/a.jpg")
+    assert make(services, [*items, odd]) == (PHOTOS, ["invalid_blob_name"])
+    assert asked
+    assert not [name for name in asked if "\0" in name]
